@@ -1,0 +1,50 @@
+//! The machine seam: everything the executive asks of the hardware, in one small crate.
+//!
+//! The executive (`kernel`) is one source. It runs on the metal and in the deterministic simulator,
+//! so it may not name a register, a device or a host facility. It calls the functions of this crate
+//! instead. Two backends supply them:
+//!
+//! * on the metal (`target_os = "none"`) the hot ones are inline instructions
+//!   (`metal.rs`) and the cold ones are link-time symbols that exactly one architecture crate
+//!   defines, so a missing or doubled implementation fails at link time;
+//! * on the host they dispatch to a thread-local [`World`], so many simulated machines run in
+//!   parallel tests, and every call is a point at which another core or an interrupt may intervene.
+//!
+//! Traffic in the other direction (an interrupt arrived, preemption is due) goes through [`Hooks`],
+//! a table of plain functions the executive puts into each core's [`CpuHeader`].
+//!
+//! # Context
+//!
+//! No function here sleeps except [`idle`]; every one may be called with interrupts masked.
+#![no_std]
+
+#[cfg(not(target_os = "none"))]
+extern crate std;
+
+mod device;
+mod header;
+mod ids;
+mod irq;
+mod time;
+
+#[cfg(not(target_os = "none"))]
+#[path = "host.rs"]
+mod backend;
+#[cfg(target_os = "none")]
+#[path = "metal.rs"]
+mod backend;
+
+pub use backend::{
+    allocation_allowed, arm_timer, backtrace, cancel_timer, console_read, console_write,
+    context_drop, context_init, current, entropy, fence_full, idle, irq_ack, irq_disable,
+    irq_enable, irq_end, irq_restore, irq_save, irqs_masked, now, percpu, protect, relax, send_ipi,
+    set_current, set_percpu, shutdown, start_cpu, switch, sync_point,
+};
+#[cfg(not(target_os = "none"))]
+pub use backend::{World, with_world};
+
+pub use device::{Frame, NetDevice, NetTx, TxFull};
+pub use header::{Context, CpuHeader, HeldLock, HeldLocks, Hooks, ThreadHeader};
+pub use ids::{CpuId, IntId, MAX_CPUS};
+pub use irq::{Fault, Interrupt, IrqState, PreemptWord, Protection, StartError};
+pub use time::{Duration, Instant};

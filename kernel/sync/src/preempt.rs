@@ -1,0 +1,209 @@
+//! Preemption-off, BH-off and interrupt-off sections, counted in the thread's preempt word.
+//!
+//! The layout of the word and why it lives in the thread: [`machine::PreemptWord`]. Every section
+//! is a guard, so that it cannot be left open; guards are not `Send`.
+
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use machine::{IrqState, PreemptWord};
+
+type NotSend = PhantomData<*const ()>;
+
+#[inline(always)]
+fn word() -> &'static AtomicU32 {
+    &machine::current().preempt
+}
+
+#[inline(always)]
+fn add(units: u32) {
+    let w = word();
+    w.store(w.load(Ordering::Relaxed) + units, Ordering::Relaxed);
+}
+
+#[inline(always)]
+fn sub(units: u32) -> u32 {
+    let w = word();
+    let v = w.load(Ordering::Relaxed) - units;
+    w.store(v, Ordering::Relaxed);
+    v
+}
+
+/// The running thread's preempt word.
+#[inline(always)]
+#[must_use]
+pub fn preempt_word() -> u32 {
+    word().load(Ordering::Relaxed)
+}
+
+/// True inside a hard-interrupt handler.
+#[inline(always)]
+#[must_use]
+pub fn in_hardirq() -> bool {
+    preempt_word() & PreemptWord::HARDIRQ_MASK != 0
+}
+
+/// True while BH is off, which includes serving a softirq.
+#[inline(always)]
+#[must_use]
+pub fn in_softirq() -> bool {
+    preempt_word() & PreemptWord::SOFTIRQ_MASK != 0
+}
+
+/// True while serving a softirq on this core (S9).
+#[inline(always)]
+#[must_use]
+pub fn serving_softirq() -> bool {
+    preempt_word() & PreemptWord::SOFTIRQ_SERVING != 0
+}
+
+/// True where sleeping is a bug: preemption, BH or interrupts are off.
+#[must_use]
+pub fn in_atomic() -> bool {
+    preempt_word() != 0 || machine::irqs_masked()
+}
+
+/// Reschedules now if that is due and allowed here; otherwise whoever ends the section does.
+#[inline(always)]
+pub fn resched_if_due() {
+    if preempt_word() == 0 && !machine::irqs_masked() {
+        resched_enabled();
+    }
+}
+
+/// Interrupts are on and the preempt word is zero.
+#[inline(always)]
+fn resched_enabled() {
+    let cpu = machine::percpu();
+    if cpu.need_resched.load(Ordering::Relaxed) {
+        (cpu.hooks.resched)();
+    }
+}
+
+/// Keeps this thread on its core. Sleeping inside is a bug.
+#[derive(Debug)]
+#[must_use = "preemption is off only while the guard lives"]
+pub struct PreemptGuard(NotSend);
+
+/// Turns preemption off.
+#[inline(always)]
+pub fn preempt_disable() -> PreemptGuard {
+    add(PreemptWord::PREEMPT);
+    PreemptGuard(PhantomData)
+}
+
+impl Drop for PreemptGuard {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if sub(PreemptWord::PREEMPT) == 0 && !machine::irqs_masked() {
+            resched_enabled();
+        }
+    }
+}
+
+/// Keeps softirqs (BH work, timers) from running on this core; implies preemption off (S9).
+#[derive(Debug)]
+#[must_use = "BH is off only while the guard lives"]
+pub struct BhGuard(NotSend);
+
+/// Turns BH off. The outermost guard's drop runs what was raised meanwhile.
+#[inline(always)]
+pub fn bh_disable() -> BhGuard {
+    add(PreemptWord::BH_OFF);
+    BhGuard(PhantomData)
+}
+
+impl Drop for BhGuard {
+    #[inline]
+    fn drop(&mut self) {
+        // S9: outermost enable runs pending softirqs with preemption still off. The order matters:
+        // one preempt unit is taken before the BH units go, so no preemption slips in between.
+        let w = word().load(Ordering::Relaxed);
+        if w & PreemptWord::SOFTIRQ_MASK == PreemptWord::BH_OFF && w & PreemptWord::HARDIRQ_MASK == 0
+        {
+            debug_assert!(!machine::irqs_masked(), "BH enabled with interrupts masked (S13)");
+            let cpu = machine::percpu();
+            if cpu.softirq_pending.load(Ordering::Relaxed) != 0 {
+                (cpu.hooks.softirq)();
+            }
+        }
+        if sub(PreemptWord::BH_OFF) == 0 && !machine::irqs_masked() {
+            resched_enabled();
+        }
+    }
+}
+
+/// Marks a softirq being served; made by the executive's softirq loop only.
+#[derive(Debug)]
+#[must_use = "the mark lasts while the guard lives"]
+pub struct SoftirqGuard(NotSend, usize);
+
+impl SoftirqGuard {
+    /// Enters softirq context on this core.
+    #[inline]
+    #[expect(clippy::new_without_default, reason = "entering a context is not a default value")]
+    pub fn new() -> Self {
+        add(PreemptWord::SOFTIRQ_SERVING);
+        Self(PhantomData, machine::percpu().held.enter())
+    }
+}
+
+impl Drop for SoftirqGuard {
+    #[inline]
+    fn drop(&mut self) {
+        machine::percpu().held.leave(self.1);
+        sub(PreemptWord::SOFTIRQ_SERVING);
+    }
+}
+
+/// Marks a hard interrupt being handled; made by the executive's interrupt entry only.
+#[derive(Debug)]
+#[must_use = "the mark lasts while the guard lives"]
+pub struct HardIrqGuard(NotSend, usize);
+
+impl HardIrqGuard {
+    /// Enters hard-interrupt context on this core, with interrupts masked.
+    #[inline]
+    #[expect(clippy::new_without_default, reason = "entering a context is not a default value")]
+    pub fn new() -> Self {
+        add(PreemptWord::HARDIRQ);
+        Self(PhantomData, machine::percpu().held.enter())
+    }
+}
+
+impl Drop for HardIrqGuard {
+    #[inline]
+    fn drop(&mut self) {
+        machine::percpu().held.leave(self.1);
+        sub(PreemptWord::HARDIRQ);
+    }
+}
+
+/// Keeps interrupts masked on this core.
+#[derive(Debug)]
+#[must_use = "interrupts are masked only while the guard lives"]
+pub struct IrqGuard {
+    state: IrqState,
+    _not_send: NotSend,
+}
+
+impl IrqGuard {
+    /// Masks interrupts.
+    #[inline(always)]
+    #[expect(clippy::new_without_default, reason = "masking interrupts is not a default value")]
+    pub fn new() -> Self {
+        Self { state: machine::irq_save(), _not_send: PhantomData }
+    }
+}
+
+impl Drop for IrqGuard {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.state.was_enabled {
+            machine::irq_enable();
+            if preempt_word() == 0 {
+                resched_enabled();
+            }
+        }
+    }
+}

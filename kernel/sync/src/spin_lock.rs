@@ -1,0 +1,277 @@
+//! The spin lock: a mutual exclusion that says what it disables and where it stands in the order.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+
+use machine::HeldLock;
+use spin::RelaxStrategy;
+use spin::mutex::{SpinMutex, SpinMutexGuard};
+
+use crate::Rank;
+use crate::preempt::{BhGuard, IrqGuard, PreemptGuard, bh_disable, preempt_disable};
+
+/// What a lock disables on its core while held.
+pub trait Mode {
+    /// Ends the section when dropped.
+    type Guard;
+    /// Starts the section.
+    fn enter() -> Self::Guard;
+}
+
+/// Masks interrupts: for data that interrupt handlers touch.
+#[derive(Debug)]
+pub enum IrqOff {}
+
+/// Turns BH off: for data that softirqs and BH work touch, but no interrupt handler.
+#[derive(Debug)]
+pub enum BhOff {}
+
+/// Turns preemption off: for data of threads only.
+#[derive(Debug)]
+pub enum PreemptOff {}
+
+impl Mode for IrqOff {
+    type Guard = IrqGuard;
+    #[inline(always)]
+    fn enter() -> IrqGuard {
+        IrqGuard::new()
+    }
+}
+
+impl Mode for BhOff {
+    type Guard = BhGuard;
+    #[inline(always)]
+    fn enter() -> BhGuard {
+        bh_disable()
+    }
+}
+
+impl Mode for PreemptOff {
+    type Guard = PreemptGuard;
+    #[inline(always)]
+    fn enter() -> PreemptGuard {
+        preempt_disable()
+    }
+}
+
+/// Spins through [`machine::relax`].
+struct Relax;
+
+impl RelaxStrategy for Relax {
+    #[inline(always)]
+    fn relax() {
+        machine::relax();
+    }
+}
+
+/// A spin lock around `T`. `M` says what holding it disables.
+pub struct SpinLock<T: ?Sized, M: Mode = IrqOff> {
+    rank: Rank,
+    name: &'static str,
+    mode: PhantomData<fn() -> M>,
+    inner: SpinMutex<T, Relax>,
+}
+
+/// Proof that the lock is held; releases it when dropped.
+#[must_use = "the lock is held only while the guard lives"]
+pub struct SpinGuard<'a, T: ?Sized, M: Mode = IrqOff> {
+    // Dropped in this order: the lock is released before the section ends.
+    inner: ManuallyDrop<SpinMutexGuard<'a, T, Relax>>,
+    #[cfg_attr(not(debug_assertions), expect(dead_code, reason = "read by the rank check"))]
+    lock: *const (),
+    _section: M::Guard,
+}
+
+impl<T, M: Mode> SpinLock<T, M> {
+    /// A free lock. `name` appears in reports.
+    pub const fn new(rank: Rank, name: &'static str, value: T) -> Self {
+        Self { rank, name, mode: PhantomData, inner: SpinMutex::new(value) }
+    }
+}
+
+impl<T: ?Sized, M: Mode> SpinLock<T, M> {
+    /// Takes the lock, spinning while another core holds it.
+    ///
+    /// # Panics
+    ///
+    /// In debug and test builds, when a lock of the same or a higher rank is held in this context.
+    #[inline]
+    pub fn lock(&self) -> SpinGuard<'_, T, M> {
+        let section = M::enter();
+        machine::sync_point();
+        self.check(false);
+        let inner = self.inner.lock();
+        self.guard(inner, section)
+    }
+
+    /// Takes the lock of the same rank as one already held; the caller states the order rule
+    /// (runqueues: lower core first).
+    #[inline]
+    pub fn lock_same_rank(&self) -> SpinGuard<'_, T, M> {
+        let section = M::enter();
+        machine::sync_point();
+        self.check(true);
+        let inner = self.inner.lock();
+        self.guard(inner, section)
+    }
+
+    /// Takes the lock if it is free. Allowed at any rank: it cannot wait.
+    #[inline]
+    pub fn try_lock(&self) -> Option<SpinGuard<'_, T, M>> {
+        let section = M::enter();
+        machine::sync_point();
+        let inner = self.inner.try_lock()?;
+        Some(self.guard(inner, section))
+    }
+
+    /// The lock's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// True while somebody holds it; a hint.
+    pub fn is_locked(&self) -> bool {
+        self.inner.is_locked()
+    }
+
+    /// The value, without locking: the borrow proves that nobody else has it.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.inner.get_mut()
+    }
+
+    #[inline(always)]
+    fn guard<'a>(
+        &'a self,
+        inner: SpinMutexGuard<'a, T, Relax>,
+        section: M::Guard,
+    ) -> SpinGuard<'a, T, M> {
+        let lock = core::ptr::from_ref(self).cast::<()>();
+        if cfg!(debug_assertions) {
+            machine::percpu().held.push(HeldLock {
+                rank: self.rank as u8,
+                name: self.name,
+                address: lock.addr(),
+            });
+        }
+        SpinGuard { inner: ManuallyDrop::new(inner), lock, _section: section }
+    }
+
+    #[inline(always)]
+    fn check(&self, same: bool) {
+        if cfg!(debug_assertions)
+            && let Some(held) = machine::percpu().held.highest()
+        {
+            let rank = self.rank as u8;
+            assert!(
+                held.rank < rank || (same && held.rank == rank),
+                "lock order: taking \"{}\" (rank {rank}) while holding \"{}\" (rank {})",
+                self.name,
+                held.name,
+                held.rank,
+            );
+        }
+    }
+}
+
+impl<T: ?Sized + fmt::Debug, M: Mode> fmt::Debug for SpinLock<T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpinLock").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<T: ?Sized, M: Mode> Deref for SpinGuard<'_, T, M> {
+    type Target = T;
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T: ?Sized, M: Mode> DerefMut for SpinGuard<'_, T, M> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+impl<T: ?Sized, M: Mode> Drop for SpinGuard<'_, T, M> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if cfg!(debug_assertions) {
+            machine::percpu().held.pop(self.lock.addr());
+        }
+        drop_inner(&mut self.inner);
+    }
+}
+
+#[inline(always)]
+#[expect(unsafe_code, reason = "the lock must be released before its section ends")]
+fn drop_inner<T: ?Sized>(inner: &mut ManuallyDrop<SpinMutexGuard<'_, T, Relax>>) {
+    // SAFETY: called once, from the guard's own drop; the field is not used afterwards.
+    unsafe { ManuallyDrop::drop(inner) }
+}
+
+impl<T: ?Sized + fmt::Debug, M: Mode> fmt::Debug for SpinGuard<'_, T, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lock_gives_and_releases() {
+        let lock: SpinLock<u32, PreemptOff> = SpinLock::new(Rank::Leaf, "test", 1);
+        *lock.lock() += 1;
+        assert!(!lock.is_locked());
+        assert_eq!(*lock.lock(), 2);
+        assert!(machine::percpu().held.is_empty());
+        assert_eq!(crate::preempt_word(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "taking \"outer\" (rank 70) while holding \"inner\" (rank 100)")]
+    fn inversion_panics_with_both_names() {
+        let outer: SpinLock<()> = SpinLock::new(Rank::RunQueue, "outer", ());
+        let inner: SpinLock<()> = SpinLock::new(Rank::Leaf, "inner", ());
+        let _i = inner.lock();
+        let _o = outer.lock();
+    }
+
+    #[test]
+    fn released_out_of_order_keeps_the_books() {
+        let a: SpinLock<()> = SpinLock::new(Rank::Pool, "a", ());
+        let b: SpinLock<()> = SpinLock::new(Rank::RunQueue, "b", ());
+        let ga = a.lock();
+        let gb = b.lock();
+        drop(ga);
+        assert_eq!(machine::percpu().held.last().map(|l| l.name), Some("b"));
+        drop(gb);
+        assert!(machine::percpu().held.is_empty());
+    }
+
+    #[test]
+    fn modes_disable_what_they_say() {
+        let irq: SpinLock<(), IrqOff> = SpinLock::new(Rank::Leaf, "irq", ());
+        let bh: SpinLock<(), BhOff> = SpinLock::new(Rank::Leaf, "bh", ());
+        let pre: SpinLock<(), PreemptOff> = SpinLock::new(Rank::Leaf, "pre", ());
+        {
+            let _g = irq.lock();
+            assert!(machine::irqs_masked());
+        }
+        assert!(!machine::irqs_masked());
+        {
+            let _g = bh.lock();
+            assert!(crate::in_softirq() && !crate::serving_softirq());
+        }
+        {
+            let _g = pre.lock();
+            assert_eq!(crate::preempt_word(), 1);
+        }
+        assert_eq!(crate::preempt_word(), 0);
+    }
+}

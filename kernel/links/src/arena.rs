@@ -21,7 +21,10 @@ impl<T> Handle<T> {
     #[must_use]
     pub const fn from_raw(raw: usize) -> Self {
         match NonZeroUsize::new(raw) {
-            Some(raw) => Self { raw, of: PhantomData },
+            Some(raw) => Self {
+                raw,
+                of: PhantomData,
+            },
             None => panic!("a handle is never zero"),
         }
     }

@@ -10,5 +10,9 @@
 extern crate alloc;
 
 mod arena;
+mod list;
+mod tree;
 
 pub use arena::{Arena, Direct, Handle, Slab};
+pub use list::{FOREIGN_SCAN, Iter, Linked, List, ListLinks};
+pub use tree::{Tree, TreeLinks, TreeNode};

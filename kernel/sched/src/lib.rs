@@ -1,1 +1,23 @@
-//! sched
+//! Scheduling policy: which thread runs on a core, for how long, and on which core.
+//!
+//! Pure: entities, times and facts go in, decisions come out. No clock, no locks, no pointers, no
+//! allocation. The executive keeps one [`RunQueue`] per core inside that core's runqueue lock, with
+//! an arena in which a handle is the address of the [`Entity`] inside its thread, and acts on the
+//! decisions: IPIs, context switches, the slice timer.
+//!
+//! * [`Nice`]: weights; `weight.rs` also converts CPU time to virtual time.
+//! * [`Entity`]: one thread as the scheduler sees it, and its states.
+//! * [`RunQueue`] picks what runs: EEVDF.
+//! * [`balance`]: placement of woken threads and idle pulling.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod average;
+pub mod balance;
+mod entity;
+mod run_queue;
+mod weight;
+
+pub use entity::{Entity, MAX_SLICE, MIN_SLICE, Summary};
+pub use run_queue::{Decision, Dequeue, Dequeued, Enqueue, PULL_SCAN, RunQueue, base_slice};
+pub use weight::{NICE_0_WEIGHT, Nice};

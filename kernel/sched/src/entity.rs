@@ -1,0 +1,277 @@
+//! What the scheduler knows about one thread.
+//!
+//! An [`Entity`] lives inside its thread and is reached through the runqueue's arena only. While
+//! it runs its virtual runtime changes, so the current entity is kept outside the tree. States:
+//!
+//! ```text
+//!            (1) enqueue                (3) pick_next
+//!   off  ------------------>  queued  ---------------->  current
+//!    ^ ^                       | ^ |  <----------------   |  |
+//!    | |  (2) dequeue Migrate  | | |   (4) pick_next      |  |
+//!    | +-----------------------+ | |       of another     |  |
+//!    |                       (6) | +---------------+      |  | (5) dequeue Sleep with
+//!    |                   enqueue | (7) pick_next   |      |  |     negative lag
+//!    |                    Wakeup |  or dequeue     v      |  v
+//!    +---------------------------+------------- delayed <----+
+//!    +----------------------------------------------------+
+//!                     (8) dequeue
+//! ```
+//!
+//! A delayed entity has blocked but still owes time: it stays in the tree, not runnable, until
+//! virtual time has caught up with it, so that sleeping briefly does not wipe its debt.
+
+use core::cmp;
+
+use links::{Handle, TreeLinks, TreeNode};
+use machine::Duration;
+
+use crate::weight::{FRACTION_BITS, Nice, scale, to_virtual};
+
+/// Shortest slice a thread may ask for.
+pub const MIN_SLICE: Duration = Duration::from_micros(100);
+/// Longest slice a thread may ask for.
+pub const MAX_SLICE: Duration = Duration::from_millis(100);
+/// Lower bound of the lag kept over sleep, in ns of CPU time; the granularity of accounting on
+/// systems that charge by a periodic tick.
+pub(crate) const TICK_NS: u64 = 1_000_000;
+
+/// One schedulable thread.
+#[derive(Debug)]
+pub struct Entity {
+    links: TreeLinks<Self, Summary>,
+    /// Virtual runtime, wraps.
+    pub(crate) vruntime: u64,
+    /// Virtual deadline; relative to `vruntime` while `relative_deadline`.
+    pub(crate) deadline: u64,
+    /// Protected from preemption while `vruntime` is before this (only while current).
+    pub(crate) protected_until: u64,
+    /// Virtual lag saved when last dequeued.
+    pub(crate) vlag: i64,
+    sum_exec_ns: u64,
+    /// Virtual time below one nanosecond, in 1/2^22 ns.
+    fraction: u32,
+    weight: u32,
+    inverse: u32,
+    /// Length of a request in ns of CPU time.
+    pub(crate) slice_ns: u32,
+    /// What the thread asked for, 0 for the runqueue's base slice.
+    custom_slice_ns: u32,
+    nice: Nice,
+    /// In a tree or current.
+    pub(crate) queued: bool,
+    pub(crate) delayed: bool,
+    pub(crate) relative_deadline: bool,
+}
+
+/// What a tree node knows about its subtree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Summary {
+    pub(crate) min_vruntime: u64,
+    pub(crate) min_slice_ns: u32,
+}
+
+impl Entity {
+    /// An entity that has never run. `slice` is clamped to [`MIN_SLICE`]..=[`MAX_SLICE`]; `None`
+    /// follows the runqueue's base slice.
+    #[must_use]
+    pub const fn new(nice: Nice, slice: Option<Duration>) -> Self {
+        let custom_slice_ns = match slice {
+            None => 0,
+            Some(d) if d.as_nanos() < MIN_SLICE.as_nanos() => MIN_SLICE.as_nanos() as u32,
+            Some(d) if d.as_nanos() > MAX_SLICE.as_nanos() => MAX_SLICE.as_nanos() as u32,
+            Some(d) => d.as_nanos() as u32,
+        };
+        Self {
+            links: TreeLinks::new(Summary {
+                min_vruntime: 0,
+                min_slice_ns: 0,
+            }),
+            vruntime: 0,
+            deadline: 0,
+            protected_until: 0,
+            vlag: 0,
+            sum_exec_ns: 0,
+            fraction: 0,
+            weight: nice.weight(),
+            inverse: nice.inverse_weight(),
+            slice_ns: custom_slice_ns,
+            custom_slice_ns,
+            nice,
+            queued: false,
+            delayed: false,
+            relative_deadline: false,
+        }
+    }
+
+    /// The nice value.
+    #[must_use]
+    pub const fn nice(&self) -> Nice {
+        self.nice
+    }
+
+    /// The weight of the nice value.
+    #[inline(always)]
+    #[must_use]
+    pub const fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// Virtual runtime: CPU time divided by weight, plus placements. Wraps: compare differences.
+    #[must_use]
+    pub const fn vruntime(&self) -> u64 {
+        self.vruntime
+    }
+
+    /// Virtual time by which the current request should be served. Wraps.
+    #[must_use]
+    pub const fn deadline(&self) -> u64 {
+        self.deadline
+    }
+
+    /// Length of a request; zero before the first enqueue of an entity without its own slice.
+    #[must_use]
+    pub const fn slice(&self) -> Duration {
+        Duration::from_nanos(self.slice_ns as u64)
+    }
+
+    /// Virtual lag saved when the entity last left a runqueue; positive when it was owed time.
+    #[must_use]
+    pub const fn saved_vlag(&self) -> i64 {
+        self.vlag
+    }
+
+    /// The bound of [`Entity::saved_vlag`] in either direction.
+    #[must_use]
+    pub const fn vlag_limit(&self) -> i64 {
+        let twice = 2 * self.slice_ns as u64;
+        let ns = if twice > TICK_NS { twice } else { TICK_NS };
+        to_virtual(ns, self.inverse) as i64
+    }
+
+    /// Total CPU time, up to the last charge.
+    #[must_use]
+    pub const fn sum_exec(&self) -> Duration {
+        Duration::from_nanos(self.sum_exec_ns)
+    }
+
+    /// Whether the entity is current or in the tree, which includes delayed ones.
+    #[must_use]
+    pub const fn is_queued(&self) -> bool {
+        self.queued
+    }
+
+    /// Whether the entity has blocked but stays queued because of its debt.
+    #[must_use]
+    pub const fn is_delayed(&self) -> bool {
+        self.delayed
+    }
+
+    /// A request's length in virtual time.
+    #[inline(always)]
+    pub(crate) const fn vslice(&self) -> u64 {
+        to_virtual(self.slice_ns as u64, self.inverse)
+    }
+
+    /// `ns` of this entity's CPU time in virtual time.
+    #[inline(always)]
+    pub(crate) const fn to_virtual(&self, ns: u64) -> u64 {
+        to_virtual(ns, self.inverse)
+    }
+
+    /// Accounts `ns` of CPU time.
+    #[inline(always)]
+    pub(crate) fn charge(&mut self, ns: u64) {
+        let scaled = scale(ns, self.inverse) + u128::from(self.fraction);
+        self.fraction = scaled as u32 & ((1 << FRACTION_BITS) - 1);
+        self.vruntime = self.vruntime.wrapping_add((scaled >> FRACTION_BITS) as u64);
+        self.sum_exec_ns = self.sum_exec_ns.wrapping_add(ns);
+    }
+
+    /// The least CPU time after which `vruntime` reaches `v`.
+    #[inline]
+    pub(crate) fn time_until(&self, v: u64) -> u64 {
+        let distance = v.wrapping_sub(self.vruntime) as i64;
+        if distance <= 0 {
+            return 0;
+        }
+        // Saturates beyond 2^42 virtual ns (over an hour), far above any slice.
+        let distance = (distance as u64).min((1 << 42) - 1);
+        ((distance << FRACTION_BITS) - u64::from(self.fraction)).div_ceil(u64::from(self.inverse))
+    }
+
+    pub(crate) fn set_weight(&mut self, nice: Nice) {
+        self.nice = nice;
+        self.weight = nice.weight();
+        self.inverse = nice.inverse_weight();
+        self.fraction = 0;
+    }
+
+    /// Takes over the base slice unless the entity has its own.
+    #[inline(always)]
+    pub(crate) fn resolve_slice(&mut self, base_ns: u32) {
+        self.slice_ns = if self.custom_slice_ns == 0 {
+            base_ns
+        } else {
+            self.custom_slice_ns
+        };
+    }
+
+    /// The left child in the tree.
+    #[inline(always)]
+    pub(crate) const fn left(&self) -> Option<Handle<Self>> {
+        self.links.left()
+    }
+
+    /// The right child in the tree.
+    #[inline(always)]
+    pub(crate) const fn right(&self) -> Option<Handle<Self>> {
+        self.links.right()
+    }
+
+    /// The least virtual runtime in the subtree.
+    #[inline(always)]
+    pub(crate) const fn min_vruntime(&self) -> u64 {
+        self.links.summary().min_vruntime
+    }
+}
+
+/// Whether virtual time `a` is before `b`; right across the wrap of `u64` as long as the two are
+/// less than 2^63 apart.
+#[inline(always)]
+pub(crate) const fn is_before(a: u64, b: u64) -> bool {
+    (a.wrapping_sub(b) as i64) < 0
+}
+
+impl TreeNode for Entity {
+    type Summary = Summary;
+
+    #[inline(always)]
+    fn tree_links(&self) -> &TreeLinks<Self, Summary> {
+        &self.links
+    }
+
+    #[inline(always)]
+    fn tree_links_mut(&mut self) -> &mut TreeLinks<Self, Summary> {
+        &mut self.links
+    }
+
+    #[inline(always)]
+    fn before(&self, other: &Self) -> bool {
+        is_before(self.deadline, other.deadline)
+    }
+
+    #[inline(always)]
+    fn summarize(&self, left: Option<Summary>, right: Option<Summary>) -> Summary {
+        let mut all = Summary {
+            min_vruntime: self.vruntime,
+            min_slice_ns: self.slice_ns,
+        };
+        for side in [left, right].into_iter().flatten() {
+            if is_before(side.min_vruntime, all.min_vruntime) {
+                all.min_vruntime = side.min_vruntime;
+            }
+            all.min_slice_ns = cmp::min(all.min_slice_ns, side.min_slice_ns);
+        }
+        all
+    }
+}

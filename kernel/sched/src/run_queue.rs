@@ -1,0 +1,557 @@
+//! The EEVDF runqueue of one core.
+//!
+//! Earliest eligible virtual deadline first: each entity asks for slices of CPU time. Its lag is
+//! what it should have received minus what it did receive; it is *eligible* while the lag is not
+//! negative, and among the eligible ones the earliest virtual deadline runs. Weights set shares,
+//! slices set latency, independently of each other. Picking the least virtual runtime instead
+//! (the classic fair scheduler) gives fair shares too, but no control over latency without
+//! heuristics about sleepers.
+//!
+//! Rules beyond the textbook, all needed to keep it fair under real load:
+//! * what is current keeps running while protected: until its deadline or until it has run as long
+//!   as the shortest slice of anybody queued, whichever is earlier; without it, two equal threads
+//!   would switch at every opportunity;
+//! * a thread that leaves takes its lag along (bounded) and gets it back when it returns, enlarged
+//!   by `(W + w) / W` because joining moves the average;
+//! * a thread that blocks while it owes time stays in the tree as *delayed* until eligible;
+//! * a new thread gets half a slice, so that forking does not pay.
+//!
+//! Invariants: the current entity is queued but not in the tree; `average` covers exactly the
+//! tree; `nr_queued` = tree + current; delayed entities are never current.
+//!
+//! Times passed in must not go backwards for one runqueue (if they do, no time is charged). The
+//! caller holds the runqueue lock for every operation; none allocates, loops are O(log n) except
+//! [`RunQueue::pull_candidate`], which is bounded.
+//!
+//! Reference: Stoica, Abdel-Wahab, "Earliest Eligible Virtual Deadline First", 1995; rows V1-V10.
+
+use links::{Arena, Handle, Tree};
+use machine::{Duration, Instant};
+
+use crate::average::{Average, Total, mul_div};
+use crate::entity::{Entity, is_before};
+use crate::weight::Nice;
+
+/// How many entities [`RunQueue::pull_candidate`] looks at.
+pub const PULL_SCAN: usize = 32;
+
+/// Why an entity enters the runqueue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Enqueue {
+    /// It has never run.
+    New,
+    /// It was blocked.
+    Wakeup,
+    /// It comes from another runqueue, which it left with [`Dequeue::Migrate`].
+    Migrate,
+}
+
+/// Why an entity leaves the runqueue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dequeue {
+    /// It blocks.
+    Sleep,
+    /// It goes to another runqueue.
+    Migrate,
+    /// It ends.
+    Exit,
+}
+
+/// Whether a dequeued entity has really left.
+#[must_use = "a delayed entity must be woken on this runqueue"]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dequeued {
+    /// It is off the runqueue.
+    Gone,
+    /// It owes time and stays queued, not runnable, until it is woken here or picked.
+    Delayed,
+}
+
+/// What the executive must do after an operation.
+#[must_use = "dropping a decision loses a reschedule"]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// Nothing: what runs keeps running.
+    Keep,
+    /// Call [`RunQueue::pick_next`] on this runqueue's core soon.
+    Resched,
+}
+
+/// Everything runnable on one core.
+#[derive(Debug)]
+pub struct RunQueue<A: Arena<Entity>> {
+    arena: A,
+    tree: Tree<Entity>,
+    average: Average,
+    current: Option<Handle<Entity>>,
+    /// When the current entity was last charged.
+    exec_start: Instant,
+    base_slice_ns: u32,
+    nr_queued: u32,
+    nr_delayed: u32,
+}
+
+/// The slice of threads that ask for none: longer with more cores, as there are more places for an
+/// interactive thread to run, and capped at eight.
+#[must_use]
+pub const fn base_slice(cores: usize) -> Duration {
+    let capped = match cores {
+        0 => 1,
+        1..=8 => cores,
+        _ => 8,
+    };
+    Duration::from_micros(700 * (1 + capped.ilog2() as u64))
+}
+
+impl<A: Arena<Entity>> RunQueue<A> {
+    /// An empty runqueue of a machine with `cores` cores.
+    #[must_use]
+    pub const fn new(arena: A, cores: usize) -> Self {
+        Self::starting_at(arena, cores, 0)
+    }
+
+    /// Like [`RunQueue::new`] with virtual time starting at `zero`: shows that it may wrap.
+    #[must_use]
+    pub const fn starting_at(arena: A, cores: usize, zero: u64) -> Self {
+        Self {
+            arena,
+            tree: Tree::new(),
+            average: Average::new(zero),
+            current: None,
+            exec_start: Instant::ZERO,
+            base_slice_ns: base_slice(cores).as_nanos() as u32,
+            nr_queued: 0,
+            nr_delayed: 0,
+        }
+    }
+
+    /// Makes an entity runnable here. A delayed one, which must be woken on the runqueue it is
+    /// delayed on, is re-activated in place. [`Decision::Resched`] when it (or another one whose
+    /// turn has come meanwhile) should replace what runs.
+    pub fn enqueue(&mut self, h: Handle<Entity>, why: Enqueue, now: Instant) -> Decision {
+        self.charge_current(now);
+        if self.arena.get(h).delayed {
+            debug_assert!(
+                why == Enqueue::Wakeup,
+                "only a wake-up re-activates a delayed entity"
+            );
+            self.undelay(h);
+        } else {
+            debug_assert!(!self.arena.get(h).queued, "enqueue of a queued entity");
+            let base = self.base_slice_ns;
+            let se = self.arena.get_mut(h);
+            se.resolve_slice(base);
+            se.queued = true;
+            self.place(h, why == Enqueue::New);
+            self.nr_queued += 1;
+            self.link(h);
+        }
+        self.check_preempt(h)
+    }
+
+    /// Takes an entity off: the current one (it blocks, ends or is pushed away) or a queued one.
+    /// A delayed one really leaves, whatever the reason.
+    pub fn dequeue(&mut self, h: Handle<Entity>, why: Dequeue, now: Instant) -> Dequeued {
+        self.charge_current(now);
+        let is_current = self.current == Some(h);
+        let se = self.arena.get(h);
+        debug_assert!(se.queued, "dequeue of an entity that is not queued");
+        if why == Dequeue::Sleep && !se.delayed && !self.total().is_eligible(se.vruntime) {
+            self.nr_delayed += 1;
+            self.arena.get_mut(h).delayed = true;
+            if is_current {
+                self.current = None;
+                self.link(h);
+            }
+            return Dequeued::Delayed;
+        }
+        let average = self.total().average();
+        if is_current {
+            self.current = None;
+        } else {
+            self.unlink(h);
+        }
+        self.leave(h, average, why == Dequeue::Migrate);
+        Dequeued::Gone
+    }
+
+    /// Chooses what runs next, makes it current and puts the previous current entity, if it is
+    /// still queued, back. Takes delayed entities whose turn it would be off for good. `None` when
+    /// nothing is runnable.
+    pub fn pick_next(&mut self, now: Instant) -> Option<Handle<Entity>> {
+        self.charge_current(now);
+        loop {
+            let best = self.pick_eevdf()?;
+            if self.current == Some(best) {
+                let se = self.arena.get(best);
+                if !is_before(se.vruntime, se.protected_until) {
+                    self.protect(best);
+                }
+                return self.current;
+            }
+            if self.arena.get(best).delayed {
+                let average = self.total().average();
+                self.unlink(best);
+                self.leave(best, average, false);
+                continue;
+            }
+            self.unlink(best);
+            if let Some(prev) = self.current {
+                self.link(prev);
+            }
+            self.current = Some(best);
+            self.exec_start = now;
+            self.protect(best);
+            return self.current;
+        }
+    }
+
+    /// What runs, as far as the runqueue knows.
+    #[inline(always)]
+    #[must_use]
+    pub const fn current(&self) -> Option<Handle<Entity>> {
+        self.current
+    }
+
+    /// Charges what runs. [`Decision::Resched`] when its protection is over and others wait: to be
+    /// called when the time of [`RunQueue::slice_end`] has come (or from a tick).
+    pub fn update(&mut self, now: Instant) -> Decision {
+        self.charge_current(now);
+        let Some(current) = self.current else {
+            return Decision::Keep;
+        };
+        let se = self.arena.get(current);
+        if self.tree.is_empty() || is_before(se.vruntime, se.protected_until) {
+            Decision::Keep
+        } else {
+            Decision::Resched
+        }
+    }
+
+    /// The exact time at which the current entity's protection ends: at its deadline, or earlier
+    /// when somebody with a shorter slice is queued. Not before `now`; `None` when nothing else is
+    /// queued. (A delayed entity counts: its debt must be settled while somebody runs.)
+    #[must_use]
+    pub fn slice_end(&self, now: Instant) -> Option<Instant> {
+        let se = self.arena.get(self.current?);
+        if self.tree.is_empty() {
+            return None;
+        }
+        let end = self.exec_start + Duration::from_nanos(se.time_until(se.protected_until));
+        Some(if end < now { now } else { end })
+    }
+
+    /// Gives the rest of the current request up: the next one starts a whole slice later. Does
+    /// nothing when nobody else is runnable or the entity already owes time. The caller calls
+    /// [`RunQueue::pick_next`] afterwards.
+    pub fn yield_current(&mut self, now: Instant) {
+        let Some(current) = self.current else { return };
+        if self.nr_runnable() <= 1 {
+            return;
+        }
+        self.charge_current(now);
+        let se = self.arena.get(current);
+        if self.total().is_eligible(se.vruntime) {
+            let se = self.arena.get_mut(current);
+            se.vruntime = se.deadline;
+            se.deadline = se.deadline.wrapping_add(se.vslice());
+        }
+    }
+
+    /// Changes the nice value of an entity in any state. A queued one keeps its lag (its virtual
+    /// distance to the average scales inversely to its weight), so the average does not move.
+    pub fn set_nice(&mut self, h: Handle<Entity>, nice: Nice, now: Instant) -> Decision {
+        self.charge_current(now);
+        let average = self.total().average();
+        let se = self.arena.get(h);
+        let (queued, delayed, from) = (se.queued, se.delayed, u64::from(se.weight()));
+        let to = u64::from(nice.weight());
+        let in_tree = queued && self.current != Some(h);
+        if in_tree {
+            self.unlink(h);
+        }
+        let se = self.arena.get_mut(h);
+        if queued {
+            let rescale = |v: u64| {
+                let distance = mul_div(v.wrapping_sub(average) as i64, from, to);
+                average.wrapping_add(distance as u64)
+            };
+            se.vruntime = rescale(se.vruntime);
+            se.deadline = rescale(se.deadline);
+            se.protected_until = rescale(se.protected_until);
+        } else {
+            se.vlag = mul_div(se.vlag, from, to);
+            if se.relative_deadline {
+                se.deadline = mul_div(se.deadline as i64, from, to) as u64;
+            }
+        }
+        se.set_weight(nice);
+        if in_tree {
+            self.link(h);
+        }
+        match self.current {
+            _ if !queued || self.tree.is_empty() => Decision::Keep,
+            None if delayed => Decision::Keep,
+            None => Decision::Resched,
+            current if self.pick_eevdf() == current => Decision::Keep,
+            _ => Decision::Resched,
+        }
+    }
+
+    /// Runnable entities: the current and all queued ones without the delayed ones.
+    #[inline(always)]
+    #[must_use]
+    pub const fn nr_runnable(&self) -> usize {
+        (self.nr_queued - self.nr_delayed) as usize
+    }
+
+    /// All queued entities: the current one, those that wait and the delayed ones.
+    #[inline(always)]
+    #[must_use]
+    pub const fn nr_queued(&self) -> usize {
+        self.nr_queued as usize
+    }
+
+    /// A waiting entity that `allowed` lets go elsewhere, earliest deadline first. Looks at no more
+    /// than [`PULL_SCAN`] entities, so it may miss one behind many pinned ones.
+    pub fn pull_candidate(
+        &self,
+        mut allowed: impl FnMut(Handle<Entity>) -> bool,
+    ) -> Option<Handle<Entity>> {
+        let mut at = self.tree.first();
+        for _ in 0..PULL_SCAN {
+            let h = at?;
+            if !self.arena.get(h).delayed && allowed(h) {
+                return at;
+            }
+            at = self.tree.next(&self.arena, h);
+        }
+        None
+    }
+
+    /// The entity behind a handle.
+    #[inline(always)]
+    pub fn entity(&self, h: Handle<Entity>) -> &Entity {
+        self.arena.get(h)
+    }
+
+    /// The arena.
+    #[inline(always)]
+    pub const fn arena(&self) -> &A {
+        &self.arena
+    }
+
+    /// The arena, to add or end entities. Those that are queued must not be replaced.
+    #[inline(always)]
+    pub const fn arena_mut(&mut self) -> &mut A {
+        &mut self.arena
+    }
+
+    /// The weighted average of virtual runtimes as of the last charge.
+    #[must_use]
+    pub fn avg_vruntime(&self) -> u64 {
+        self.total().average()
+    }
+
+    /// What a queued entity should have received minus what it did, in ns of CPU time, as of the
+    /// last charge.
+    #[must_use]
+    pub fn lag_ns(&self, h: Handle<Entity>) -> i64 {
+        let se = self.arena.get(h);
+        let vlag = self.avg_vruntime().wrapping_sub(se.vruntime) as i64;
+        mul_div(
+            vlag,
+            u64::from(se.weight()),
+            u64::from(crate::weight::NICE_0_WEIGHT),
+        )
+    }
+
+    /// The slice of threads that ask for none.
+    #[must_use]
+    pub const fn base_slice(&self) -> Duration {
+        Duration::from_nanos(self.base_slice_ns as u64)
+    }
+}
+
+impl<A: Arena<Entity>> RunQueue<A> {
+    #[inline(always)]
+    fn total(&self) -> Total {
+        self.average.with(self.current.map(|h| self.arena.get(h)))
+    }
+
+    /// Accounts for the time since the last charge; a used-up request is followed by the next.
+    #[inline]
+    fn charge_current(&mut self, now: Instant) {
+        let Some(current) = self.current else { return };
+        let ns = now.since(self.exec_start).as_nanos();
+        if ns == 0 {
+            return;
+        }
+        self.exec_start = now;
+        let se = self.arena.get_mut(current);
+        se.charge(ns);
+        if !is_before(se.vruntime, se.deadline) {
+            se.deadline = se.vruntime.wrapping_add(se.vslice());
+        }
+    }
+
+    #[inline]
+    fn link(&mut self, h: Handle<Entity>) {
+        self.average.add(self.arena.get(h));
+        self.tree.insert(&mut self.arena, h);
+    }
+
+    #[inline]
+    fn unlink(&mut self, h: Handle<Entity>) {
+        self.tree.remove(&mut self.arena, h);
+        self.average.sub(self.arena.get(h));
+    }
+
+    /// Sets where an entity that joins starts, from the lag it left with.
+    fn place(&mut self, h: Handle<Entity>, is_new: bool) {
+        let total = self.total();
+        let average = total.average();
+        let se = self.arena.get_mut(h);
+        let mut lag = 0;
+        if se.vlag != 0 && total.load() != 0 {
+            lag = mul_div(se.vlag, total.load() + u64::from(se.weight()), total.load());
+        }
+        se.vruntime = average.wrapping_sub(lag as u64);
+        if se.relative_deadline {
+            se.relative_deadline = false;
+            se.deadline = se.vruntime.wrapping_add(se.deadline);
+            return;
+        }
+        let vslice = if is_new { se.vslice() / 2 } else { se.vslice() };
+        se.deadline = se.vruntime.wrapping_add(vslice);
+    }
+
+    /// Wakes a delayed entity: it keeps its debt; if it has been owed time meanwhile, that was
+    /// because it slept, and it starts over at zero lag.
+    fn undelay(&mut self, h: Handle<Entity>) {
+        let vlag = self
+            .total()
+            .average()
+            .wrapping_sub(self.arena.get(h).vruntime) as i64;
+        if vlag > 0 {
+            self.unlink(h);
+            self.arena.get_mut(h).vlag = 0;
+            self.place(h, false);
+            self.link(h);
+        }
+        self.arena.get_mut(h).delayed = false;
+        self.nr_delayed -= 1;
+    }
+
+    /// Saves the lag of an entity that has been taken out of tree and current.
+    fn leave(&mut self, h: Handle<Entity>, average: u64, keep_deadline: bool) {
+        let se = self.arena.get_mut(h);
+        let limit = se.vlag_limit();
+        let vlag = average.wrapping_sub(se.vruntime) as i64;
+        se.vlag = vlag.clamp(-limit, if se.delayed { 0 } else { limit });
+        se.queued = false;
+        if keep_deadline {
+            se.deadline = se.deadline.wrapping_sub(se.vruntime);
+            se.relative_deadline = true;
+        }
+        self.nr_queued -= 1;
+        if se.delayed {
+            se.delayed = false;
+            self.nr_delayed -= 1;
+        }
+    }
+
+    /// Starts the protection of what has been picked.
+    #[inline]
+    fn protect(&mut self, h: Handle<Entity>) {
+        let min_slice_ns = self
+            .tree
+            .summary(&self.arena)
+            .map_or(u32::MAX, |all| all.min_slice_ns);
+        let se = self.arena.get_mut(h);
+        se.protected_until = se.deadline;
+        if min_slice_ns < se.slice_ns {
+            let until = se
+                .vruntime
+                .wrapping_add(se.to_virtual(u64::from(min_slice_ns)));
+            if is_before(until, se.deadline) {
+                se.protected_until = until;
+            }
+        }
+    }
+
+    /// Whether `h`, just enqueued, or somebody else should replace what runs.
+    #[inline]
+    fn check_preempt(&mut self, h: Handle<Entity>) -> Decision {
+        let Some(current) = self.current else {
+            return Decision::Resched;
+        };
+        let (curr, se) = (self.arena.get(current), self.arena.get(h));
+        if se.slice_ns < curr.slice_ns {
+            let total = self.total();
+            if total.is_eligible(se.vruntime)
+                && (is_before(se.deadline, curr.deadline) || !total.is_eligible(curr.vruntime))
+            {
+                let curr = self.arena.get_mut(current);
+                curr.protected_until = curr.vruntime;
+            }
+        }
+        if self.pick_eevdf() == Some(current) {
+            Decision::Keep
+        } else {
+            Decision::Resched
+        }
+    }
+
+    /// The entity to run: the current one while protected and eligible, else the earliest deadline
+    /// among the eligible ones.
+    #[inline]
+    fn pick_eevdf(&self) -> Option<Handle<Entity>> {
+        let Some(first) = self.tree.first() else {
+            return self.current;
+        };
+        let total = self.total();
+        let mut current = None;
+        if let Some(h) = self.current {
+            let se = self.arena.get(h);
+            if total.is_eligible(se.vruntime) {
+                if is_before(se.vruntime, se.protected_until) {
+                    return self.current;
+                }
+                current = Some((h, se.deadline));
+            }
+        }
+        let best = if total.is_eligible(self.arena.get(first).vruntime) {
+            Some(first)
+        } else {
+            self.search(&total)
+        };
+        match (best, current) {
+            (Some(b), Some((h, deadline))) if is_before(deadline, self.arena.get(b).deadline) => {
+                Some(h)
+            }
+            (None, Some((h, _))) => Some(h),
+            (best, _) => best,
+        }
+    }
+
+    /// The leftmost eligible entity of the tree: subtrees without an eligible one are skipped by
+    /// their least virtual runtime.
+    fn search(&self, total: &Total) -> Option<Handle<Entity>> {
+        let mut at = self.tree.root();
+        while let Some(h) = at {
+            let se = self.arena.get(h);
+            if let Some(left) = se.left()
+                && total.is_eligible(self.arena.get(left).min_vruntime())
+            {
+                at = Some(left);
+                continue;
+            }
+            if total.is_eligible(se.vruntime) {
+                return at;
+            }
+            at = se.right();
+        }
+        None
+    }
+}

@@ -1,0 +1,182 @@
+//! A queue of timers ordered by deadline, first armed first among equal ones.
+//!
+//! A timer wheel arms in constant time, but rounds deadlines, and finding the next one on a
+//! tickless machine means scanning slots. A binary heap finds it at once, but cancelling (what
+//! most timeouts end with) needs an index kept inside the moved elements. The balanced tree is
+//! O(log n) for everything, exact, and caches its first node: an idle core asks only for that.
+//!
+//! Invariants: a node is armed exactly while it is in the tree; sequence numbers of armed nodes
+//! are distinct, so the order is total. No loop is longer than O(log n).
+
+use links::{Arena, Handle, Tree, TreeLinks, TreeNode};
+use machine::Instant;
+
+/// The part of a timer that the queue needs.
+#[derive(Debug)]
+pub struct TimerNode {
+    links: TreeLinks<Self>,
+    at: Instant,
+    seq: u64,
+}
+
+/// Armed timers of one core.
+#[derive(Debug)]
+pub struct TimerQueue<A: Arena<TimerNode>> {
+    arena: A,
+    tree: Tree<TimerNode>,
+    next_seq: u64,
+    len: usize,
+}
+
+impl TimerNode {
+    /// A timer that is not armed.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            links: TreeLinks::new(()),
+            at: Instant::ZERO,
+            seq: 0,
+        }
+    }
+
+    /// Whether the timer is armed.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_armed(&self) -> bool {
+        self.links.is_linked()
+    }
+
+    /// The time the timer was last armed for.
+    #[inline(always)]
+    #[must_use]
+    pub const fn deadline(&self) -> Instant {
+        self.at
+    }
+}
+
+impl Default for TimerNode {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TreeNode for TimerNode {
+    type Summary = ();
+
+    #[inline(always)]
+    fn tree_links(&self) -> &TreeLinks<Self> {
+        &self.links
+    }
+
+    #[inline(always)]
+    fn tree_links_mut(&mut self) -> &mut TreeLinks<Self> {
+        &mut self.links
+    }
+
+    #[inline(always)]
+    fn before(&self, other: &Self) -> bool {
+        (self.at, self.seq) < (other.at, other.seq)
+    }
+
+    #[inline(always)]
+    fn summarize(&self, _left: Option<()>, _right: Option<()>) {}
+}
+
+impl<A: Arena<TimerNode>> TimerQueue<A> {
+    /// An empty queue.
+    #[must_use]
+    pub const fn new(arena: A) -> Self {
+        Self {
+            arena,
+            tree: Tree::new(),
+            next_seq: 0,
+            len: 0,
+        }
+    }
+
+    /// Arms a timer for `at`; an armed one moves there (behind others with the same deadline).
+    /// True when it is now the earliest, so that the hardware has to be programmed.
+    ///
+    /// When the moved timer was the earliest and is not any more, the hardware may be left as it
+    /// is: it fires once for nothing.
+    pub fn arm(&mut self, h: Handle<TimerNode>, at: Instant) -> bool {
+        self.cancel(h);
+        let node = self.arena.get_mut(h);
+        node.at = at;
+        node.seq = self.next_seq;
+        self.next_seq += 1;
+        self.len += 1;
+        self.tree.insert(&mut self.arena, h);
+        self.tree.first() == Some(h)
+    }
+
+    /// Disarms a timer; whether it was armed.
+    pub fn cancel(&mut self, h: Handle<TimerNode>) -> bool {
+        if !self.is_armed(h) {
+            return false;
+        }
+        self.tree.remove(&mut self.arena, h);
+        self.len -= 1;
+        true
+    }
+
+    /// Disarms and returns the earliest timer whose deadline is not after `now`.
+    pub fn pop_expired(&mut self, now: Instant) -> Option<Handle<TimerNode>> {
+        let first = self.tree.first()?;
+        if self.arena.get(first).at > now {
+            return None;
+        }
+        self.tree.remove(&mut self.arena, first);
+        self.len -= 1;
+        Some(first)
+    }
+
+    /// The earliest deadline.
+    #[inline(always)]
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        self.tree.first().map(|h| self.arena.get(h).at)
+    }
+
+    /// Whether a timer is armed.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_armed(&self, h: Handle<TimerNode>) -> bool {
+        self.arena.get(h).is_armed()
+    }
+
+    /// Number of armed timers.
+    #[inline(always)]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no timer is armed.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The arena.
+    #[inline(always)]
+    pub const fn arena(&self) -> &A {
+        &self.arena
+    }
+
+    /// The arena, to add timers. Armed ones must not be replaced.
+    #[inline(always)]
+    pub const fn arena_mut(&mut self) -> &mut A {
+        &mut self.arena
+    }
+
+    /// Checks every invariant in O(n): for tests and models.
+    ///
+    /// # Panics
+    ///
+    /// If an invariant is broken.
+    pub fn assert_valid(&self) {
+        assert_eq!(self.tree.assert_valid(&self.arena), self.len, "wrong count");
+    }
+}

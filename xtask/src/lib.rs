@@ -1,1 +1,33 @@
-//! xtask
+//! The host tool as a library: builds images, boots them in QEMU, and checks the tree.
+//!
+//! `cargo run` is this tool (verb `run`), and the on-target tests in `tests/qemu` boot their guests
+//! through the same code, so that what a person starts and what the tests start cannot differ. No
+//! shell script, Make or Python stands beside it: a fresh clone needs cargo and nothing else.
+//!
+//! The rooms, in the order in which a `run` passes through them:
+//!
+//! 1. [`toolchain`] and [`packages`] find, or install, the bare-metal target and QEMU.
+//! 2. [`image`] builds the kernel; [`symbols`] appends the table the guest symbolises with.
+//! 3. [`options`] holds what a person may ask for, [`machine`] turns it into a QEMU command line.
+//! 4. [`guest`] owns the QEMU process, [`console`] what the guest said; [`ready`] asks the service.
+//! 5. [`verb`] has one file per command.
+//!
+//! Every failure is a [`Failure`]: one sentence with the way out, and the exit code fixed for its
+//! kind. Nothing here may panic because of what the host lacks.
+
+pub mod console;
+pub mod failure;
+pub mod guest;
+pub mod image;
+pub mod machine;
+pub mod options;
+pub mod packages;
+pub mod ready;
+pub mod symbols;
+pub mod tell;
+pub mod toolchain;
+pub mod toolchain_debian;
+pub mod tree;
+pub mod verb;
+
+pub use failure::{Failure, Outcome};

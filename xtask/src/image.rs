@@ -1,0 +1,256 @@
+//! From source to the flat image: `cargo build`, then ELF → `roundtable.img`.
+//!
+//! The flat image with the arm64 boot header is what QEMU's `-kernel` and U-Boot's `booti` both
+//! start, and the only form for which QEMU passes the device tree's address in x0. The ELF stays
+//! beside it for debuggers.
+//!
+//! Layout of the image: loadable segments from the lowest physical address, zeroes through bss up to
+//! the symbol `__image_end`, then the symbol table ([`crate::symbols`]). The header's `image_size` (bytes
+//! 16..24) is patched to the whole length, so that whoever loads the image keeps the device tree
+//! and the free memory clear of all of it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use object::read::elf::{ElfFile64, ProgramHeader};
+use object::{Endianness, Object, ObjectSymbol, elf};
+use serde_json::Value;
+
+use crate::toolchain::Toolchain;
+use crate::{Failure, Outcome, symbols, tell, tree};
+
+/// End of everything the linker placed.
+const END_SYMBOL: &str = "__image_end";
+/// Offset and value of the magic number in the arm64 boot header.
+const BOOT_MAGIC: (usize, &[u8; 4]) = (56, b"ARM\x64");
+/// Offset of `image_size` in the arm64 boot header.
+const IMAGE_SIZE: usize = 16;
+/// A larger image is a linker script gone wrong, not a kernel.
+const LARGEST: u64 = 64 << 20;
+
+/// Which package is built, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The service, optimised.
+    Release,
+    /// The service without release optimisation.
+    Debug,
+    /// The on-target tests, optimised but with every assertion on.
+    Tests,
+}
+
+impl Kind {
+    fn package(self) -> &'static str {
+        match self {
+            Self::Release | Self::Debug => "qemu-virt",
+            Self::Tests => "metal-tests",
+        }
+    }
+
+    fn profile(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Debug => "dev",
+            Self::Tests => "metal-test",
+        }
+    }
+
+    fn image(self) -> &'static str {
+        match self {
+            Self::Release | Self::Debug => "roundtable.img",
+            Self::Tests => "metal-tests.img",
+        }
+    }
+}
+
+/// A built kernel.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The linked kernel with debug information.
+    pub elf: PathBuf,
+    /// What QEMU loads.
+    pub flat: PathBuf,
+    /// How the bytes of `flat` came about.
+    pub sizes: Sizes,
+}
+
+/// Sizes in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Initialised segments.
+    pub loaded: usize,
+    /// Zeroes up to `__image_end`.
+    pub zeroed: usize,
+    /// The symbol table.
+    pub symbols: usize,
+}
+
+impl Sizes {
+    /// Length of the flat image.
+    pub fn whole(&self) -> usize {
+        self.loaded + self.zeroed + self.symbols
+    }
+}
+
+/// Builds a kernel and its flat image.
+pub fn build(kind: Kind, toolchain: &Toolchain) -> Outcome<Image> {
+    let elf = compile(kind, toolchain)?;
+    flatten(&elf, &elf.with_file_name(kind.image()))
+}
+
+/// Runs cargo and returns the executable it names.
+fn compile(kind: Kind, toolchain: &Toolchain) -> Outcome<PathBuf> {
+    let mut command = tree::cargo();
+    toolchain.apply(&mut command);
+    command
+        .args([
+            "build",
+            "--package",
+            kind.package(),
+            "--profile",
+            kind.profile(),
+        ])
+        .args([
+            "--target",
+            tree::METAL,
+            "--message-format",
+            "json-render-diagnostics",
+        ])
+        .stdout(Stdio::piped());
+    if tell::is_quiet() {
+        command.arg("--quiet");
+    }
+    let output = run_build(&mut command, kind)?;
+    let mut executables = output
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact")
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    executables.next().ok_or_else(|| {
+        Failure::failed(format!(
+            "package {} has no binary for {}; it needs a [[bin]] target",
+            kind.package(),
+            tree::METAL
+        ))
+    })
+}
+
+fn run_build(command: &mut Command, kind: Kind) -> Outcome<String> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|e| Failure::missing(format!("cannot start cargo ({e}); is it on the path?")))?;
+    if !output.status.success() {
+        return Err(Failure::failed(format!(
+            "the kernel does not build (package {}); the compiler's messages above say why",
+            kind.package()
+        )));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Turns a linked kernel into a flat image at `flat`.
+pub fn flatten(elf: &Path, flat: &Path) -> Outcome<Image> {
+    let data = std::fs::read(elf)
+        .map_err(|e| Failure::failed(format!("cannot read {}: {e}", elf.display())))?;
+    let (bytes, sizes) = flat_bytes(&data).map_err(|why| {
+        Failure::failed(format!("{} is no bootable kernel: {why}", elf.display()))
+    })?;
+    // Written beside and renamed: a parallel reader sees the old or the new image, never half of one.
+    let part = flat.with_extension(format!("part{}", std::process::id()));
+    std::fs::write(&part, &bytes)
+        .and_then(|()| std::fs::rename(&part, flat))
+        .map_err(|e| Failure::failed(format!("cannot write {}: {e}", flat.display())))?;
+    Ok(Image {
+        elf: elf.to_owned(),
+        flat: flat.to_owned(),
+        sizes,
+    })
+}
+
+fn flat_bytes(data: &[u8]) -> Result<(Vec<u8>, Sizes), String> {
+    let file = ElfFile64::<Endianness>::parse(data).map_err(|e| e.to_string())?;
+    let endian = file.endian();
+    let loads: Vec<_> = file
+        .elf_program_headers()
+        .iter()
+        .filter(|s| s.p_type(endian) == elf::PT_LOAD)
+        .collect();
+    let base = loads
+        .iter()
+        .filter(|s| s.p_memsz(endian) > 0)
+        .map(|s| s.p_paddr(endian))
+        .min()
+        .ok_or("it has no loadable segment")?;
+    let end = image_end(&file, &loads)?;
+    if end <= base || end - base > LARGEST {
+        return Err(format!(
+            "{END_SYMBOL} lies at {end:#x}, the first segment at {base:#x}"
+        ));
+    }
+    let mut image = Vec::new();
+    for segment in loads {
+        let content = segment
+            .data(endian, data)
+            .map_err(|()| "a segment lies outside the file")?;
+        if content.is_empty() {
+            continue;
+        }
+        let start = to_usize(segment.p_paddr(endian) - base)?;
+        let stop = start + content.len();
+        if stop as u64 > end - base {
+            return Err(format!("a segment reaches beyond {END_SYMBOL}"));
+        }
+        if image.len() < stop {
+            image.resize(stop, 0);
+        }
+        image[start..stop].copy_from_slice(content);
+    }
+    let loaded = image.len();
+    image.resize(to_usize(end - base)?, 0);
+    let zeroed = image.len() - loaded;
+    let table = symbols::table(&file);
+    image.extend_from_slice(&table);
+    let magic = image.get(BOOT_MAGIC.0..BOOT_MAGIC.0 + 4);
+    if magic != Some(BOOT_MAGIC.1) {
+        return Err("it does not start with the arm64 boot header".to_owned());
+    }
+    let length = (image.len() as u64).to_le_bytes();
+    image[IMAGE_SIZE..IMAGE_SIZE + 8].copy_from_slice(&length);
+    Ok((
+        image,
+        Sizes {
+            loaded,
+            zeroed,
+            symbols: table.len(),
+        },
+    ))
+}
+
+/// Physical address of `__image_end`.
+fn image_end<P: ProgramHeader<Endian = Endianness>>(
+    file: &ElfFile64<'_>,
+    loads: &[&P],
+) -> Result<u64, String>
+where
+    P::Word: Into<u64>,
+{
+    let symbol = file
+        .symbols()
+        .find(|s| s.name() == Ok(END_SYMBOL))
+        .ok_or_else(|| format!("the linker script defines no {END_SYMBOL}"))?;
+    let (address, endian) = (symbol.address(), file.endian());
+    // The symbol may stand exactly at the end of the last segment.
+    let owner = loads.iter().find(|s| {
+        let start: u64 = s.p_vaddr(endian).into();
+        let size: u64 = s.p_memsz(endian).into();
+        (start..=start + size).contains(&address)
+    });
+    Ok(owner.map_or(address, |s| {
+        address - s.p_vaddr(endian).into() + s.p_paddr(endian).into()
+    }))
+}
+
+fn to_usize(n: u64) -> Result<usize, String> {
+    usize::try_from(n).map_err(|_| format!("{n:#x} bytes do not fit into this host's memory"))
+}

@@ -1,0 +1,49 @@
+//! Command line of the host tool. Without a verb it runs the service.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::options::Options;
+use xtask::{Outcome, verb};
+
+/// Roundtable's host tool: builds the kernel, boots it in QEMU, checks the tree.
+#[derive(Parser, Debug)]
+#[command(name = "xtask", args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    run: Options,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Build the service and boot it (the default)
+    Run(Options),
+    /// Boot a linked kernel (cargo's runner for the metal target)
+    Qemu {
+        /// The linked kernel
+        elf: PathBuf,
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Outcome<u8> {
+    match cli.verb.unwrap_or(Verb::Run(cli.run)) {
+        Verb::Run(options) => verb::run::run(&options),
+        Verb::Qemu { elf, options } => verb::qemu::run(&elf, &options),
+    }
+}

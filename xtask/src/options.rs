@@ -1,0 +1,228 @@
+//! What a person may ask of `run`: the options, their defaults, and the checks that need no QEMU.
+//!
+//! Names and defaults are an interface; scripts depend on them. Wrong values are bad usage (exit
+//! code 2) with the allowed range in the sentence.
+
+use clap::{Args, ValueEnum};
+
+use crate::{Failure, Outcome};
+
+/// Most cores the kernel is built for.
+pub const MAX_CPUS: u32 = 64;
+
+/// How QEMU executes guest code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// Emulation; works everywhere.
+    Tcg,
+    /// Linux on Arm.
+    Kvm,
+    /// macOS on Arm.
+    Hvf,
+}
+
+/// What the guest's network card is connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Net {
+    /// QEMU's user-mode network with forwarded ports.
+    User,
+    /// An existing tap interface of the host.
+    Tap(String),
+    /// No card.
+    None,
+    /// Raw frames over UDP on the loopback: we listen on `peer`, QEMU on `local`. Tests only.
+    Dgram {
+        /// The port QEMU binds.
+        local: u16,
+        /// The port QEMU sends to.
+        peer: u16,
+    },
+}
+
+impl std::str::FromStr for Net {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            None if text == "user" => Ok(Self::User),
+            None if text == "none" => Ok(Self::None),
+            Some(("tap", name)) if !name.is_empty() => Ok(Self::Tap(name.to_owned())),
+            _ => Err("expected `user`, `tap=INTERFACE` or `none`".to_owned()),
+        }
+    }
+}
+
+/// Options of `cargo run -- …`.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Number of cores (at most 8 with GICv2)
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
+    pub smp: u32,
+    /// Guest memory, such as 64M or 4G
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
+    pub mem: String,
+    /// CPU model (with kvm and hvf always the host's)
+    #[arg(long, value_name = "MODEL", default_value = "cortex-a57")]
+    pub cpu: String,
+    /// Version of the interrupt controller
+    #[arg(long, value_name = "2|3", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=3))]
+    pub gic: u8,
+    /// Enter the guest at EL2
+    #[arg(long)]
+    pub el2: bool,
+    /// Execution engine
+    #[arg(long, value_enum, value_name = "ENGINE", default_value_t = Accel::Tcg)]
+    pub accel: Accel,
+    /// Host port forwarded to the HTTP service (0 picks a free one)
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub http_port: u16,
+    /// Host port forwarded to the echo service, TCP and UDP (0 picks a free one)
+    #[arg(long, value_name = "PORT", default_value_t = 7007)]
+    pub echo_port: u16,
+    /// Host port forwarded to the monitor
+    #[arg(long, value_name = "PORT")]
+    pub monitor_port: Option<u16>,
+    /// Network: user, tap=INTERFACE or none
+    #[arg(long, value_name = "NET", default_value = "user")]
+    pub net: Net,
+    /// Boot arguments for the guest, as "k=v k=v"
+    #[arg(
+        long,
+        value_name = "ARGS",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    pub append: String,
+    /// End the guest after this many seconds
+    #[arg(long, value_name = "SECS")]
+    pub timeout: Option<u64>,
+    /// Count instructions as time: exact and repeatable
+    #[arg(long)]
+    pub icount: bool,
+    /// Wait for a debugger on port 1234
+    #[arg(long)]
+    pub gdb: bool,
+    /// Build without release optimisation
+    #[arg(long)]
+    pub debug: bool,
+    /// Print the QEMU command line and end
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Never install anything
+    #[arg(long)]
+    pub no_install: bool,
+    /// Install what is missing without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Say nothing but the guest's console and READY
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            smp: 4,
+            mem: "256M".to_owned(),
+            cpu: "cortex-a57".to_owned(),
+            gic: 3,
+            el2: false,
+            accel: Accel::Tcg,
+            http_port: 8080,
+            echo_port: 7007,
+            monitor_port: None,
+            net: Net::User,
+            append: String::new(),
+            timeout: None,
+            icount: false,
+            gdb: false,
+            debug: false,
+            dry_run: false,
+            no_install: false,
+            yes: false,
+            quiet: false,
+        }
+    }
+}
+
+impl Options {
+    /// Checks what a single option's parser cannot see.
+    pub fn check(&self) -> Outcome<()> {
+        if self.gic == 2 && self.smp > 8 {
+            return Err(Failure::usage(format!(
+                "--gic 2 supports at most 8 cores, not {}; use --gic 3 or a smaller --smp",
+                self.smp
+            )));
+        }
+        if self.accel != Accel::Tcg && self.icount {
+            return Err(Failure::usage(
+                "--icount needs --accel tcg: only emulation counts",
+            ));
+        }
+        if self.el2 && self.accel != Accel::Tcg {
+            return Err(Failure::usage("--el2 needs --accel tcg"));
+        }
+        Ok(())
+    }
+}
+
+/// Accepts `N`, `NM`, `NG` and the like; QEMU's own message for a wrong size names neither.
+fn memory(text: &str) -> Result<String, String> {
+    let digits = text.trim_end_matches(|c: char| matches!(c, 'K' | 'M' | 'G' | 'k' | 'm' | 'g'));
+    let suffix = text.len() - digits.len();
+    let size: u64 = digits
+        .parse()
+        .map_err(|_| "expected a size such as 256M or 1G".to_owned())?;
+    let shift = match text.as_bytes().last() {
+        Some(b'K' | b'k') => 10,
+        Some(b'G' | b'g') => 30,
+        _ => 20,
+    };
+    if suffix > 1 || size == 0 {
+        return Err("expected a size such as 256M or 1G".to_owned());
+    }
+    if size.checked_shl(shift).is_none_or(|bytes| bytes < 64 << 20) {
+        return Err("the guest needs at least 64M".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_sizes_are_checked() {
+        for good in ["64M", "256M", "1G", "4g", "128"] {
+            assert!(memory(good).is_ok(), "{good}");
+        }
+        for bad in ["", "M", "12MM", "0", "63M", "-1", "1T", "10K", "1.5G"] {
+            assert!(memory(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn net_accepts_the_three_forms_only() {
+        assert_eq!("user".parse(), Ok(Net::User));
+        assert_eq!("none".parse(), Ok(Net::None));
+        assert_eq!("tap=rt0".parse(), Ok(Net::Tap("rt0".to_owned())));
+        for bad in ["", "tap", "tap=", "bridge=x"] {
+            assert!(bad.parse::<Net>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn gicv2_stops_at_eight_cores() {
+        let mut options = Options {
+            gic: 2,
+            smp: 8,
+            ..Options::default()
+        };
+        assert!(options.check().is_ok());
+        options.smp = 9;
+        assert_eq!(
+            options.check().map_err(|f| f.code),
+            Err(crate::failure::USAGE)
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! Thread stacks: pages with a guard page below.
+//!
+//! An overflow must hit an unmapped page, not the neighbour's data: without a guard it looks like
+//! anything but an overflow. Unmapping a page costs a TLB shoot-down on every core, so freed stacks
+//! keep their guard and wait in a small cache for the next thread of the same size; creating a
+//! thread in a steady state touches no page table.
+//!
+//! ```text
+//!   low - PAGE        low                                high
+//!   | guard: no access | ... grows down <- sp ...         |
+//! ```
+//!
+//! Context: any that may hold a spin lock of rank below `Heap`.
+#![expect(
+    unsafe_code,
+    reason = "frees pages and links free stacks through themselves"
+)]
+
+use core::fmt;
+
+use machine::Protection;
+use sync::{IrqOff, Rank, SpinLock};
+
+use super::pages::{PAGE, Pages};
+
+/// A stack of its own pages. Dropping it gives them back.
+pub struct Stack {
+    low: usize,
+    pages: usize,
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stack({:#x}..{:#x})", self.low(), self.high())
+    }
+}
+
+impl Stack {
+    /// A stack of at least `bytes`, with a guard page below. `None` without memory.
+    #[must_use]
+    pub fn alloc(bytes: usize) -> Option<Self> {
+        let pages = bytes.max(1).div_ceil(PAGE);
+        if !machine::allocation_allowed(pages * PAGE) {
+            return None;
+        }
+        let mem = &crate::kernel().mem;
+        if let Some(low) = mem.stacks.take(pages) {
+            return Some(Self { low, pages });
+        }
+        let guard = mem.reclaiming(|| mem.pages.alloc(pages + 1))?;
+        machine::protect(guard, PAGE, Protection::None);
+        Some(Self {
+            low: guard + PAGE,
+            pages,
+        })
+    }
+
+    /// Lowest usable address.
+    #[must_use]
+    pub const fn low(&self) -> usize {
+        self.low
+    }
+
+    /// One past the highest address; 4 KiB aligned.
+    #[must_use]
+    pub const fn high(&self) -> usize {
+        self.low + self.pages * PAGE
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let mem = &crate::kernel().mem;
+        if !mem.stacks.put(self.low, self.pages) {
+            free(&mem.pages, self.low, self.pages);
+        }
+    }
+}
+
+/// Gives the pages of a stack and its guard back.
+fn free(pages: &Pages, low: usize, n: usize) {
+    machine::protect(low - PAGE, PAGE, Protection::ReadWrite);
+    // SAFETY: the run was allocated by `Stack::alloc`, and its only owner gives it up.
+    unsafe { pages.free(low - PAGE, n + 1) };
+}
+
+/// Free stacks by size, linked through their lowest word.
+pub(super) struct StackCache {
+    sizes: SpinLock<[Size; StackCache::SIZES], IrqOff>,
+}
+
+/// Free stacks of one size.
+#[derive(Clone, Copy)]
+struct Size {
+    pages: usize,
+    top: usize,
+    count: usize,
+}
+
+impl StackCache {
+    /// Different sizes kept.
+    const SIZES: usize = 4;
+    /// Most pages kept of one size.
+    const MAX_PAGES: usize = (2 << 20) / PAGE;
+
+    pub(super) const fn new() -> Self {
+        const NONE: Size = Size {
+            pages: 0,
+            top: 0,
+            count: 0,
+        };
+        Self {
+            sizes: SpinLock::new(Rank::Heap, "stack cache", [NONE; Self::SIZES]),
+        }
+    }
+
+    /// Takes a free stack of `pages` pages; its lowest address.
+    fn take(&self, pages: usize) -> Option<usize> {
+        let mut sizes = self.sizes.lock();
+        sizes
+            .iter_mut()
+            .find(|s| s.pages == pages && s.count > 0)
+            .map(Size::pop)
+    }
+
+    /// Keeps a free stack; false when there is no place for it.
+    fn put(&self, low: usize, pages: usize) -> bool {
+        let mut sizes = self.sizes.lock();
+        let slot = sizes.iter_mut().find(|s| s.pages == pages || s.count == 0);
+        match slot {
+            Some(s) if (s.count + 1) * pages <= Self::MAX_PAGES => {
+                s.pages = pages;
+                s.push(low);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Gives every free stack back to `pages`.
+    pub(super) fn drain(&self, pages: &Pages) {
+        loop {
+            let mut sizes = self.sizes.lock();
+            let Some(s) = sizes.iter_mut().find(|s| s.count > 0) else {
+                return;
+            };
+            let (low, n) = (s.pop(), s.pages);
+            drop(sizes);
+            free(pages, low, n);
+        }
+    }
+
+    /// Bytes of free stacks kept, guards included.
+    pub(super) fn bytes(&self) -> usize {
+        self.sizes
+            .lock()
+            .iter()
+            .map(|s| s.count * (s.pages + 1) * PAGE)
+            .sum()
+    }
+}
+
+impl Size {
+    fn push(&mut self, low: usize) {
+        let link = core::ptr::with_exposed_provenance_mut::<usize>(low);
+        // SAFETY: the stack is free, so its lowest word is ours.
+        unsafe { link.write(self.top) };
+        self.top = low;
+        self.count += 1;
+    }
+
+    /// Takes one; the count is above zero.
+    fn pop(&mut self) -> usize {
+        let low = self.top;
+        let link = core::ptr::with_exposed_provenance::<usize>(low);
+        // SAFETY: `push` wrote the link, and a free stack is touched by nobody else.
+        self.top = unsafe { link.read() };
+        self.count -= 1;
+        low
+    }
+}

@@ -1,1 +1,48 @@
-//! kernel
+//! The executive: threads, interrupts, softirqs, workqueues and the network, on every core.
+//!
+//! This crate is one source for two machines. It reaches hardware only through [`machine`], so the
+//! same code boots QEMU's `virt` board and runs in the deterministic simulator. Decisions are made
+//! by the policy crates ([`sched`], [`timer`], `workqueue`, `netsvc`: values in, decision
+//! out); this crate takes the locks and performs them.
+//!
+//! # A tour
+//!
+//! | Room | What happens there |
+//! | --- | --- |
+//! | [`mod@kernel`], [`boot`](Kernel::boot) | the one owner of everything; from the first instruction to `init` |
+//! | [`cpu`] | per-core data, sets of cores |
+//! | [`thread`], `schedule` | threads; the switch protocol, wake-ups, placement |
+//! | [`wait`], [`completion`], [`mutex`], [`semaphore`] | sleeping |
+//! | [`irq`], [`ipi`], [`softirq`], [`mod@timer`] | interrupts and what follows them |
+//! | [`wq`] | workqueues: concurrency-managed pools, BH pools |
+//! | [`net`] | network devices and connections |
+//! | [`mem`] | pages, heap, stacks, fallible allocation |
+//! | [`log`], [`panic`] | the console; when something is broken |
+//!
+//! # Locks
+//!
+//! The order is [`sync::Rank`]. Debug and test builds check it at every acquisition.
+#![no_std]
+
+extern crate alloc;
+
+mod boot;
+pub mod completion;
+pub mod cpu;
+pub mod ipi;
+pub mod irq;
+mod kernel;
+pub mod log;
+pub mod mem;
+pub mod mutex;
+pub mod net;
+pub mod panic;
+mod schedule;
+pub mod semaphore;
+pub mod softirq;
+pub mod thread;
+pub mod timer;
+pub mod wait;
+pub mod wq;
+
+pub use kernel::{BootInfo, Kernel, MemoryRange, PanicPolicy, kernel};

@@ -54,6 +54,11 @@ pub struct CpuHeader {
     pub softirq_pending: AtomicU32,
     /// Upcalls into the executive.
     pub hooks: &'static Hooks,
+    /// The executive's system-wide structure, opaque here.
+    pub executive: Cell<*const ()>,
+    /// True when this header is the first field of the executive's full per-core structure; false
+    /// for the header a core uses before boot has made that.
+    pub complete: Cell<bool>,
     /// Locks held on this core, for rank checks.
     pub held: HeldLocks,
 }
@@ -74,6 +79,8 @@ impl CpuHeader {
             need_resched: AtomicBool::new(false),
             softirq_pending: AtomicU32::new(0),
             hooks,
+            executive: Cell::new(core::ptr::null()),
+            complete: Cell::new(false),
             held: HeldLocks::new(),
         }
     }
@@ -146,7 +153,11 @@ impl HeldLocks {
     const CAPACITY: usize = 16;
 
     const fn new() -> Self {
-        const EMPTY: HeldLock = HeldLock { rank: 0, name: "", address: 0 };
+        const EMPTY: HeldLock = HeldLock {
+            rank: 0,
+            name: "",
+            address: 0,
+        };
         Self {
             locks: UnsafeCell::new([EMPTY; Self::CAPACITY]),
             len: Cell::new(0),
@@ -169,7 +180,9 @@ impl HeldLocks {
     /// The lock of highest rank taken in the current context (thread, softirq or interrupt).
     #[must_use]
     pub fn highest(&self) -> Option<HeldLock> {
-        (self.base.get()..self.len.get()).map(|i| self.at(i)).max_by_key(|l| l.rank)
+        (self.base.get()..self.len.get())
+            .map(|i| self.at(i))
+            .max_by_key(|l| l.rank)
     }
 
     /// The lock taken last.

@@ -2,7 +2,10 @@
 //!
 //! A call outside any world answers like a machine with one core, no interrupts and no time, so
 //! that unit tests of lock types and policies need no simulator.
-#![expect(unsafe_code, reason = "the world hands out its own core and thread headers")]
+#![expect(
+    unsafe_code,
+    reason = "the world hands out its own core and thread headers"
+)]
 
 use core::cell::Cell;
 use std::thread_local;
@@ -289,7 +292,9 @@ pub fn entropy() -> u64 {
     use core::hash::{BuildHasher, Hasher};
     match world() {
         Some(w) => w.entropy(),
-        None => std::collections::hash_map::RandomState::new().build_hasher().finish(),
+        None => std::collections::hash_map::RandomState::new()
+            .build_hasher()
+            .finish(),
     }
 }
 

@@ -34,14 +34,14 @@ mod backend;
 #[path = "metal.rs"]
 mod backend;
 
+#[cfg(not(target_os = "none"))]
+pub use backend::{World, with_world};
 pub use backend::{
     allocation_allowed, arm_timer, backtrace, cancel_timer, console_read, console_write,
     context_drop, context_init, current, entropy, fence_full, idle, irq_ack, irq_disable,
     irq_enable, irq_end, irq_restore, irq_save, irqs_masked, now, percpu, protect, relax, send_ipi,
     set_current, set_percpu, shutdown, start_cpu, switch, sync_point,
 };
-#[cfg(not(target_os = "none"))]
-pub use backend::{World, with_world};
 
 pub use device::{Frame, NetDevice, NetTx, TxFull};
 pub use header::{Context, CpuHeader, HeldLock, HeldLocks, Hooks, ThreadHeader};

@@ -3,7 +3,10 @@
 //! Register use (Arm ARM D19.2): `TPIDR_EL1` holds this core's [`CpuHeader`], `SP_EL0` the running
 //! thread's [`ThreadHeader`] (the executive runs at EL1 on `SP_EL1`, so `SP_EL0` is free), `DAIF.I`
 //! masks interrupts.
-#![expect(unsafe_code, reason = "system registers and symbols of the architecture crate")]
+#![expect(
+    unsafe_code,
+    reason = "system registers and symbols of the architecture crate"
+)]
 
 use core::arch::asm;
 use core::sync::atomic::{Ordering, fence};
@@ -74,7 +77,9 @@ pub fn irq_save() -> IrqState {
     unsafe {
         asm!("mrs {}, daif", "msr daifset, #2", out(reg) daif, options(nostack, preserves_flags));
     }
-    IrqState { was_enabled: daif & (1 << 7) == 0 }
+    IrqState {
+        was_enabled: daif & (1 << 7) == 0,
+    }
 }
 
 /// Puts interrupts back to what [`irq_save`] found.

@@ -119,9 +119,13 @@ impl Drop for BhGuard {
         // S9: outermost enable runs pending softirqs with preemption still off. The order matters:
         // one preempt unit is taken before the BH units go, so no preemption slips in between.
         let w = word().load(Ordering::Relaxed);
-        if w & PreemptWord::SOFTIRQ_MASK == PreemptWord::BH_OFF && w & PreemptWord::HARDIRQ_MASK == 0
+        if w & PreemptWord::SOFTIRQ_MASK == PreemptWord::BH_OFF
+            && w & PreemptWord::HARDIRQ_MASK == 0
         {
-            debug_assert!(!machine::irqs_masked(), "BH enabled with interrupts masked (S13)");
+            debug_assert!(
+                !machine::irqs_masked(),
+                "BH enabled with interrupts masked (S13)"
+            );
             let cpu = machine::percpu();
             if cpu.softirq_pending.load(Ordering::Relaxed) != 0 {
                 (cpu.hooks.softirq)();
@@ -141,7 +145,10 @@ pub struct SoftirqGuard(NotSend, usize);
 impl SoftirqGuard {
     /// Enters softirq context on this core.
     #[inline]
-    #[expect(clippy::new_without_default, reason = "entering a context is not a default value")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "entering a context is not a default value"
+    )]
     pub fn new() -> Self {
         add(PreemptWord::SOFTIRQ_SERVING);
         Self(PhantomData, machine::percpu().held.enter())
@@ -164,7 +171,10 @@ pub struct HardIrqGuard(NotSend, usize);
 impl HardIrqGuard {
     /// Enters hard-interrupt context on this core, with interrupts masked.
     #[inline]
-    #[expect(clippy::new_without_default, reason = "entering a context is not a default value")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "entering a context is not a default value"
+    )]
     pub fn new() -> Self {
         add(PreemptWord::HARDIRQ);
         Self(PhantomData, machine::percpu().held.enter())
@@ -190,9 +200,15 @@ pub struct IrqGuard {
 impl IrqGuard {
     /// Masks interrupts.
     #[inline(always)]
-    #[expect(clippy::new_without_default, reason = "masking interrupts is not a default value")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "masking interrupts is not a default value"
+    )]
     pub fn new() -> Self {
-        Self { state: machine::irq_save(), _not_send: PhantomData }
+        Self {
+            state: machine::irq_save(),
+            _not_send: PhantomData,
+        }
     }
 }
 

@@ -79,7 +79,10 @@ pub struct SpinLock<T: ?Sized, M: Mode = IrqOff> {
 pub struct SpinGuard<'a, T: ?Sized, M: Mode = IrqOff> {
     // Dropped in this order: the lock is released before the section ends.
     inner: ManuallyDrop<SpinMutexGuard<'a, T, Relax>>,
-    #[cfg_attr(not(debug_assertions), expect(dead_code, reason = "read by the rank check"))]
+    #[cfg_attr(
+        not(debug_assertions),
+        expect(dead_code, reason = "read by the rank check")
+    )]
     lock: *const (),
     _section: M::Guard,
 }
@@ -87,7 +90,12 @@ pub struct SpinGuard<'a, T: ?Sized, M: Mode = IrqOff> {
 impl<T, M: Mode> SpinLock<T, M> {
     /// A free lock. `name` appears in reports.
     pub const fn new(rank: Rank, name: &'static str, value: T) -> Self {
-        Self { rank, name, mode: PhantomData, inner: SpinMutex::new(value) }
+        Self {
+            rank,
+            name,
+            mode: PhantomData,
+            inner: SpinMutex::new(value),
+        }
     }
 }
 
@@ -136,6 +144,27 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
         self.inner.is_locked()
     }
 
+    /// Releases a lock whose guard was forgotten, leaving its section open: the context switch
+    /// takes the runqueue lock on one stack and releases it on another.
+    ///
+    /// # Safety
+    ///
+    /// This core holds the lock and its guard was passed to `core::mem::forget`.
+    #[inline(always)]
+    #[expect(
+        unsafe_code,
+        reason = "the context switch hands a held lock to the next thread"
+    )]
+    pub unsafe fn force_unlock(&self) {
+        if cfg!(debug_assertions) {
+            machine::percpu()
+                .held
+                .pop(core::ptr::from_ref(self).cast::<()>().addr());
+        }
+        // SAFETY: promised by the caller.
+        unsafe { self.inner.force_unlock() };
+    }
+
     /// The value, without locking: the borrow proves that nobody else has it.
     pub fn get_mut(&mut self) -> &mut T {
         self.inner.get_mut()
@@ -155,7 +184,11 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
                 address: lock.addr(),
             });
         }
-        SpinGuard { inner: ManuallyDrop::new(inner), lock, _section: section }
+        SpinGuard {
+            inner: ManuallyDrop::new(inner),
+            lock,
+            _section: section,
+        }
     }
 
     #[inline(always)]
@@ -177,7 +210,9 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
 
 impl<T: ?Sized + fmt::Debug, M: Mode> fmt::Debug for SpinLock<T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SpinLock").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("SpinLock")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -207,7 +242,10 @@ impl<T: ?Sized, M: Mode> Drop for SpinGuard<'_, T, M> {
 }
 
 #[inline(always)]
-#[expect(unsafe_code, reason = "the lock must be released before its section ends")]
+#[expect(
+    unsafe_code,
+    reason = "the lock must be released before its section ends"
+)]
 fn drop_inner<T: ?Sized>(inner: &mut ManuallyDrop<SpinMutexGuard<'_, T, Relax>>) {
     // SAFETY: called once, from the guard's own drop; the field is not used afterwards.
     unsafe { ManuallyDrop::drop(inner) }

@@ -1,0 +1,216 @@
+//! Per-core data, and sets of cores.
+//!
+//! Each core's [`CpuLocal`] starts with the [`CpuHeader`] the machine layer knows, so the core's
+//! register leads to everything. A thread may migrate between any two instructions: what
+//! [`this_cpu`] returns is *some* core's data unless interrupts or preemption are off. Remote
+//! access is sound at any time, since every field is an atomic, a lock, or written only before the
+//! core starts; the guard rules are about meaning, not memory safety.
+#![expect(
+    unsafe_code,
+    reason = "the core's header is the first field of its CpuLocal"
+)]
+
+use core::cell::Cell;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+use machine::{CpuHeader, CpuId, MAX_CPUS};
+use spin::Once;
+use sync::{Rank, SpinLock};
+
+use crate::ipi::Mailbox;
+use crate::kernel::Kernel;
+use crate::mem::CpuCache;
+use crate::schedule::Rq;
+use crate::softirq::SoftirqState;
+use crate::thread::{Thread, ThreadRef};
+use crate::timer::TimerBase;
+use crate::{mem, wq};
+
+/// Everything that belongs to one core. `[I]` set before the core starts, `[C]` touched by its own
+/// core with interrupts masked, `[A]` atomic, `[L]` inside its lock.
+#[repr(C)]
+pub struct CpuLocal {
+    pub(crate) header: CpuHeader,
+    /// `[A]` the core takes part in scheduling.
+    pub(crate) online: AtomicBool,
+    /// `[L]` runnable threads.
+    pub(crate) rq: SpinLock<Rq>,
+    /// `[A]` the running thread; remote readers may only compare it.
+    pub(crate) current: AtomicPtr<Thread>,
+    /// `[A]` copy of the runqueue's length, for placement without its lock.
+    pub(crate) nr_runnable: AtomicU64,
+    /// `[A]` nanoseconds this core spent in its idle thread, complete up to the last switch.
+    pub(crate) idle_ns: AtomicU64,
+    /// `[I]` what runs when nothing else does.
+    pub(crate) idle: Once<ThreadRef>,
+    /// `[C]` a thread that exited and whose resources the next thread frees.
+    pub(crate) dead: Cell<Option<ThreadRef>>,
+    /// `[L]` armed timers.
+    pub(crate) timers: SpinLock<TimerBase>,
+    /// `[C]` what the hardware timer is programmed to, when the slice ends, when a timer is due.
+    pub(crate) clock: crate::timer::CoreClock,
+    pub(crate) softirq: SoftirqState,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) cache: mem::CpuCache,
+    pub(crate) wq: wq::CpuPools,
+    /// `[I]` interrupt and overflow stacks.
+    pub(crate) stacks: Once<[mem::Stack; 2]>,
+}
+
+// SAFETY: the `Cell`s are `[C]`: only the owner core touches them, with interrupts masked.
+unsafe impl Sync for CpuLocal {}
+// SAFETY: built on the boot core and handed to its owner before that starts.
+unsafe impl Send for CpuLocal {}
+
+impl fmt::Debug for CpuLocal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.header.id)
+    }
+}
+
+impl CpuLocal {
+    pub(crate) fn new(id: CpuId, cores: usize, kernel: &'static Kernel) -> Self {
+        let header = CpuHeader::new(id, &crate::boot::HOOKS);
+        header.executive.set(core::ptr::from_ref(kernel).cast());
+        header.complete.set(true);
+        Self {
+            header,
+            online: AtomicBool::new(false),
+            rq: SpinLock::new(Rank::RunQueue, "runqueue", Rq::new(cores)),
+            current: AtomicPtr::new(core::ptr::null_mut()),
+            nr_runnable: AtomicU64::new(0),
+            idle_ns: AtomicU64::new(0),
+            idle: Once::new(),
+            dead: Cell::new(None),
+            timers: SpinLock::new(Rank::TimerBase, "timer base", TimerBase::new()),
+            clock: crate::timer::CoreClock::new(),
+            softirq: SoftirqState::new(),
+            mailbox: Mailbox::new(),
+            cache: CpuCache::new(),
+            wq: wq::CpuPools::new(),
+            stacks: Once::new(),
+        }
+    }
+
+    /// Which core this is.
+    #[inline(always)]
+    pub fn id(&self) -> CpuId {
+        self.header.id
+    }
+
+    pub(crate) fn idle_thread(&self) -> &ThreadRef {
+        self.idle
+            .get()
+            .expect("boot makes the idle thread before the core starts")
+    }
+}
+
+/// The running core's data; see the module documentation for when the answer is stale.
+#[inline(always)]
+pub fn this_cpu() -> &'static CpuLocal {
+    let header: *const CpuHeader = machine::percpu();
+    // SAFETY: after boot every installed header is the first field of a `CpuLocal` (`repr(C)`).
+    unsafe { &*header.cast::<CpuLocal>() }
+}
+
+/// The running core's data, or `None` while boot has not made it yet.
+#[inline(always)]
+pub fn try_this_cpu() -> Option<&'static CpuLocal> {
+    machine::percpu().complete.get().then(this_cpu)
+}
+
+/// Core `id`'s data.
+///
+/// # Panics
+///
+/// If the machine has no such core.
+#[inline]
+pub fn cpu(id: CpuId) -> &'static CpuLocal {
+    &crate::kernel().cpus()[id.index()]
+}
+
+/// The cores that take part in scheduling.
+#[must_use]
+pub fn online() -> CpuMask {
+    CpuMask(crate::kernel().online.load(Ordering::Relaxed))
+}
+
+/// A set of cores.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct CpuMask(pub u64);
+
+impl CpuMask {
+    /// Every core an image supports.
+    pub const ALL: Self = Self(u64::MAX);
+    /// No core.
+    pub const NONE: Self = Self(0);
+
+    /// Just core `id`.
+    #[must_use]
+    pub const fn single(id: CpuId) -> Self {
+        Self(1 << id.index())
+    }
+
+    /// The first `n` cores.
+    #[must_use]
+    pub const fn first_n(n: usize) -> Self {
+        Self(if n >= MAX_CPUS {
+            u64::MAX
+        } else {
+            (1 << n) - 1
+        })
+    }
+
+    /// True when core `id` belongs to the set.
+    #[must_use]
+    pub const fn contains(self, id: CpuId) -> bool {
+        self.0 >> id.index() & 1 != 0
+    }
+
+    /// The set with core `id`.
+    #[must_use]
+    pub const fn with(self, id: CpuId) -> Self {
+        Self(self.0 | 1 << id.index())
+    }
+
+    /// The cores in both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// True when no core belongs to the set.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// How many cores belong to the set.
+    #[must_use]
+    pub const fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// The lowest core of the set.
+    #[must_use]
+    pub fn lowest(self) -> Option<CpuId> {
+        (self.0 != 0).then(|| CpuId::new(self.0.trailing_zeros() as usize))
+    }
+
+    /// The cores of the set, lowest first.
+    pub fn iter(self) -> impl Iterator<Item = CpuId> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let id = Self(rest).lowest()?;
+            rest &= rest - 1;
+            Some(id)
+        })
+    }
+}
+
+impl fmt::Debug for CpuMask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}

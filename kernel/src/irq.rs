@@ -1,0 +1,100 @@
+//! Interrupts: from the machine's "one is pending" to the handlers.
+//!
+//! The machine layer calls [`handle`] on the core's interrupt stack with interrupts masked. It
+//! takes interrupts from the controller until there is none, then runs softirqs (with interrupts
+//! enabled) if this was the outermost context. The machine layer then preempts the interrupted
+//! thread if that is due.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use machine::{IntId, Interrupt};
+use sync::{HardIrqGuard, Rank, SpinLock};
+
+use crate::{ipi, kernel, softirq, timer};
+
+/// Most devices a kernel serves.
+pub const MAX_DEVICES: usize = 32;
+
+/// A device's interrupt handler: hard-interrupt context; gets the argument given to [`register`].
+pub type Handler = fn(usize);
+
+#[derive(Clone, Copy)]
+struct Entry {
+    int: IntId,
+    handler: Handler,
+    arg: usize,
+}
+
+/// Handlers of device interrupts.
+pub(crate) struct HandlerTable {
+    entries: SpinLock<heapless::Vec<Entry, MAX_DEVICES>>,
+    /// Interrupts nobody had a handler for.
+    spurious: AtomicU64,
+}
+
+impl fmt::Debug for HandlerTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandlerTable").finish_non_exhaustive()
+    }
+}
+
+impl HandlerTable {
+    pub(crate) const fn new() -> Self {
+        Self {
+            entries: SpinLock::new(Rank::Leaf, "irq handlers", heapless::Vec::new()),
+            spurious: AtomicU64::new(0),
+        }
+    }
+}
+
+/// The handler table is full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooManyDevices;
+
+/// Installs `handler(arg)` for device interrupt `int`. The board enables the line afterwards.
+///
+/// # Errors
+///
+/// [`TooManyDevices`] when the table is full.
+pub fn register(int: IntId, handler: Handler, arg: usize) -> Result<(), TooManyDevices> {
+    let entry = Entry { int, handler, arg };
+    kernel()
+        .irqs
+        .entries
+        .lock()
+        .push(entry)
+        .map_err(|_| TooManyDevices)
+}
+
+/// Device interrupts without a handler so far.
+#[must_use]
+pub fn spurious() -> u64 {
+    kernel().irqs.spurious.load(Ordering::Relaxed)
+}
+
+/// Hook: interrupts are pending. On the interrupt stack, interrupts masked on entry and on return.
+pub(crate) fn handle() {
+    let context = HardIrqGuard::new();
+    while let Some(irq) = machine::irq_ack() {
+        match irq {
+            Interrupt::Timer => timer::interrupt(),
+            Interrupt::Ipi => ipi::handle(),
+            Interrupt::Device(int) => device(int),
+        }
+        machine::irq_end(irq);
+    }
+    drop(context);
+    softirq::irq_exit();
+}
+
+fn device(int: IntId) {
+    let table = &kernel().irqs;
+    let entry = table.entries.lock().iter().find(|e| e.int == int).copied();
+    match entry {
+        Some(e) => (e.handler)(e.arg),
+        None => {
+            table.spurious.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

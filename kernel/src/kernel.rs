@@ -1,0 +1,195 @@
+//! The one owner of everything the executive has.
+//!
+//! There are no mutable statics in the executive: a board owns one [`Kernel`], a simulated world
+//! owns another, and everything is reached from the core's register through [`kernel`].
+#![expect(unsafe_code, reason = "boot installs the early headers")]
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use machine::{CpuHeader, CpuId, PreemptWord, ThreadHeader};
+use spin::Once;
+
+use crate::boot::EARLY_HOOKS;
+use crate::cpu::{CpuLocal, CpuMask};
+use crate::thread::{ThreadCx, ThreadTable};
+use crate::{irq, mem, net, wq};
+
+/// A range of free memory, page aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRange {
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// What a board knows about its machine and its wishes.
+#[derive(Clone, Copy, Debug)]
+pub struct BootInfo {
+    /// The board's name.
+    pub board: &'static str,
+    /// Hardware ids of the cores; the index is the [`CpuId`]. At least one, at most 64.
+    pub mpidrs: &'static [u64],
+    /// Free memory.
+    pub memory: &'static [MemoryRange],
+    /// Boot arguments, `key=value` separated by blanks.
+    pub bootargs: &'static str,
+    /// Size of a thread's stack in bytes.
+    pub stack_bytes: usize,
+    /// Body of the first thread, named `init`.
+    pub init: fn(&ThreadCx<'_>),
+    /// Bytes of memory the image takes.
+    pub image_bytes: usize,
+    /// Name and offset of the function at a code address.
+    pub symbolize: fn(usize) -> Option<(&'static str, usize)>,
+}
+
+/// What a panic in a work item does (boot argument `panic=`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum PanicPolicy {
+    /// Only the worker dies.
+    Isolate = 0,
+    /// The machine stops.
+    Halt = 1,
+}
+
+/// One executive: its cores, threads, memory, workqueues and network.
+pub struct Kernel {
+    early_cpu: CpuHeader,
+    early_thread: ThreadHeader,
+    info: Once<BootInfo>,
+    cpus: Once<Box<[CpuLocal]>>,
+    pub(crate) online: AtomicU64,
+    pub(crate) idle_mask: AtomicU64,
+    pub(crate) panicking: AtomicBool,
+    pub(crate) panicking_cpu: AtomicU32,
+    panic_policy: AtomicU8,
+    pub(crate) threads: ThreadTable,
+    pub(crate) irqs: irq::HandlerTable,
+    pub(crate) console: crate::log::Console,
+    pub(crate) mem: mem::Memory,
+    pub(crate) wq: wq::System,
+    pub(crate) net: net::System,
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel").finish_non_exhaustive()
+    }
+}
+
+// SAFETY: the early headers are used by the boot core alone, before any other core runs; the rest
+// are locks, atomics and once-cells.
+unsafe impl Sync for Kernel {}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Kernel {
+    /// A kernel that has not booted.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            early_cpu: CpuHeader::new(CpuId::BOOT, &EARLY_HOOKS),
+            early_thread: ThreadHeader::new(PreemptWord::PREEMPT, 0, usize::MAX),
+            info: Once::new(),
+            cpus: Once::new(),
+            online: AtomicU64::new(0),
+            idle_mask: AtomicU64::new(0),
+            panicking: AtomicBool::new(false),
+            panicking_cpu: AtomicU32::new(u32::MAX),
+            panic_policy: AtomicU8::new(PanicPolicy::Isolate as u8),
+            threads: ThreadTable::new(),
+            irqs: irq::HandlerTable::new(),
+            console: crate::log::Console::new(),
+            mem: mem::Memory::new(),
+            wq: wq::System::new(),
+            net: net::System::new(),
+        }
+    }
+
+    /// Makes locks usable on the boot core before [`Kernel::boot`]: installs a core header and a
+    /// thread header that belong to nobody. Call once, first of all, with interrupts masked.
+    pub fn early(&'static self) {
+        self.early_cpu
+            .executive
+            .set(core::ptr::from_ref(self).cast());
+        // SAFETY: the headers live in `self`, which is 'static; boot replaces them.
+        unsafe { machine::set_percpu(&self.early_cpu) };
+        // SAFETY: as above.
+        unsafe { machine::set_current(&raw const self.early_thread) };
+    }
+
+    /// Boots on the calling core (the boot CPU) with interrupts masked; never returns. The calling
+    /// stack is abandoned: the core's idle thread takes over.
+    ///
+    /// # Safety
+    ///
+    /// Nothing else uses the memory in `info.memory`, now or later; called once.
+    pub unsafe fn boot(&'static self, info: BootInfo) -> ! {
+        self.early();
+        self.info.call_once(|| info);
+        crate::boot::boot(self, &info)
+    }
+
+    /// What the board said at boot.
+    ///
+    /// # Panics
+    ///
+    /// Before boot.
+    pub fn info(&self) -> &BootInfo {
+        self.info.get().expect("the kernel has not booted")
+    }
+
+    /// As [`Self::info`], without the panic.
+    pub fn try_info(&self) -> Option<&BootInfo> {
+        self.info.get()
+    }
+
+    /// The cores of the machine, by id.
+    ///
+    /// # Panics
+    ///
+    /// Before boot made them.
+    #[inline]
+    pub fn cpus(&self) -> &[CpuLocal] {
+        self.cpus.get().expect("boot makes the cores first")
+    }
+
+    pub(crate) fn install_cpus(&self, cpus: Box<[CpuLocal]>) {
+        self.cpus.call_once(|| cpus);
+    }
+
+    /// All cores of the machine, online or not.
+    pub fn present(&self) -> CpuMask {
+        CpuMask::first_n(self.cpus().len())
+    }
+
+    /// What a panic in a work item does.
+    pub fn panic_policy(&self) -> PanicPolicy {
+        if self.panic_policy.load(Ordering::Relaxed) == PanicPolicy::Halt as u8 {
+            PanicPolicy::Halt
+        } else {
+            PanicPolicy::Isolate
+        }
+    }
+
+    /// Sets what a panic in a work item does.
+    pub fn set_panic_policy(&self, policy: PanicPolicy) {
+        self.panic_policy.store(policy as u8, Ordering::Relaxed);
+    }
+}
+
+/// The kernel that runs on this core.
+#[inline(always)]
+pub fn kernel() -> &'static Kernel {
+    let kernel: *const () = machine::percpu().executive.get();
+    // SAFETY: every installed header carries the address of the 'static `Kernel` that installed it.
+    unsafe { &*kernel.cast::<Kernel>() }
+}

@@ -1,0 +1,427 @@
+//! The scheduler's mechanism: switch protocol, wake-ups, placement and idle balancing.
+//!
+//! The policy ([`sched::RunQueue`], EEVDF) decides who runs; this file takes the locks, performs
+//! the switch and delivers the decision to the core it concerns. A wrong policy could starve a
+//! thread, never run one twice: a thread's context is continued only by the core that took it from
+//! the runqueue that owns it.
+//!
+//! # The switch protocol
+//!
+//! The runqueue lock is held across the switch, with interrupts masked; whoever runs next on the
+//! core releases it (`finish_switch`). So a waker that holds the lock of a thread's runqueue knows
+//! that the thread is either on its core, or completely saved. The waker of a thread that has just
+//! gone to sleep waits a few instructions at that lock and needs no extra flag.
+//!
+//! # Which runqueue owns a thread
+//!
+//! `thread.cpu`, changed only under the lock of the runqueue it names. Lockers read it, lock, and
+//! check that it still holds (`lock_rq_of`).
+//!
+//! # Contract with the workqueues (cmwq.md section 8)
+//!
+//! The block hook runs before the runqueue lock is taken, so it may take its pool's lock and wake
+//! another worker (E2); the resume hook runs when the thread has the core again (E3). Preemption
+//! calls neither before nor after.
+#![expect(unsafe_code, reason = "the context switch and the entities of threads")]
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use links::Direct;
+use machine::Instant;
+use sched::{Decision, Dequeue, Enqueue, Entity, Nice, RunQueue};
+use sync::SpinGuard;
+
+use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
+use crate::thread::{State, Thread, ThreadCx, ThreadRef, current};
+use crate::{kernel, wq};
+
+mod balance;
+
+/// A runqueue and the mechanism's notes about it, under one lock.
+#[derive(Debug)]
+pub(crate) struct Rq {
+    queue: RunQueue<Direct<Entity>>,
+    /// When the running thread (idle included) got the core.
+    since: Instant,
+    /// Context switches on this core.
+    pub(crate) switches: u64,
+}
+
+impl Rq {
+    pub(crate) const fn new(cores: usize) -> Self {
+        // SAFETY: entities are reached only through the runqueue that owns their thread, under its
+        // lock; a thread is alive while it is on a runqueue (the scheduler's reference).
+        let arena = unsafe { Direct::new() };
+        Self {
+            queue: RunQueue::new(arena, cores),
+            since: Instant::ZERO,
+            switches: 0,
+        }
+    }
+}
+
+type RqGuard = SpinGuard<'static, Rq>;
+
+/// Why the scheduler was entered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// The thread goes on wanting the core.
+    Preempt,
+    /// The thread sleeps, unless it was woken meanwhile.
+    Block,
+    /// The thread gives up its turn.
+    Yield,
+    /// The thread ends.
+    Exit,
+}
+
+/// Locks the runqueue that owns `t`.
+fn lock_rq_of(t: &Thread) -> (&'static CpuLocal, RqGuard) {
+    loop {
+        let c = cpu(t.cpu());
+        let guard = c.rq.lock();
+        if t.cpu() == c.id() {
+            return (c, guard);
+        }
+    }
+}
+
+/// Picks and switches. Interrupts are masked on entry and on return; the thread may return on
+/// another core.
+fn reschedule(why: Why) {
+    let c = this_cpu();
+    let mut rq = c.rq.lock();
+    c.header.need_resched.store(false, Ordering::Relaxed);
+    let now = machine::now();
+    let prev = current();
+    let prev_idle = core::ptr::eq(prev, &raw const **c.idle_thread());
+    if !prev_idle {
+        match why {
+            Why::Block if prev.state() == State::Sleeping => {
+                let _ = rq.queue.dequeue(prev.handle(), Dequeue::Sleep, now);
+            }
+            Why::Exit => {
+                let _ = rq.queue.dequeue(prev.handle(), Dequeue::Exit, now);
+            }
+            Why::Yield => rq.queue.yield_current(now),
+            Why::Block | Why::Preempt => {}
+        }
+    }
+    let mut picked = rq.queue.pick_next(now);
+    if picked.is_none() && balance::pull(c, &mut rq, now) {
+        picked = rq.queue.pick_next(now);
+    }
+    let next = match picked {
+        // SAFETY: a queued entity belongs to a live thread.
+        Some(h) => unsafe { Thread::of_entity(h) },
+        None => c.idle_thread(),
+    };
+    let next_idle = picked.is_none();
+    c.publish_load(rq.queue.nr_runnable());
+    c.clock.set_slice_end(rq.queue.slice_end(now));
+    if core::ptr::eq(prev, next) {
+        drop(rq);
+        c.clock.program();
+        return;
+    }
+    let ran = now.since(rq.since).as_nanos();
+    rq.since = now;
+    rq.switches += 1;
+    if prev_idle {
+        c.idle_ns.fetch_add(ran, Ordering::Relaxed);
+        kernel()
+            .idle_mask
+            .fetch_and(!CpuMask::single(c.id()).0, Ordering::Relaxed);
+    } else {
+        prev.cpu_ns.fetch_add(ran, Ordering::Relaxed);
+    }
+    if next_idle {
+        kernel()
+            .idle_mask
+            .fetch_or(CpuMask::single(c.id()).0, Ordering::Relaxed);
+    }
+    if why == Why::Exit {
+        // SAFETY: the scheduler's reference, leaked by `start`; taken back once, here.
+        c.dead.set(Some(unsafe { ThreadRef::from_raw(prev) }));
+    }
+    c.current
+        .store(core::ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
+    c.clock.program();
+    core::mem::forget(rq); // released by `finish_switch` of the thread that runs next
+    // SAFETY: interrupts are masked and the switch to `next` follows.
+    unsafe { machine::set_current(&raw const next.header) };
+    // SAFETY: reading `next`'s saved context under the lock of the runqueue that owns it.
+    let to = unsafe { *next.header.context.get() };
+    // SAFETY: interrupts are masked, `next` is not running anywhere (it came from this locked
+    // runqueue, or is this core's idle thread), and `prev` stays alive while it is on a runqueue or
+    // referenced.
+    unsafe { machine::switch(prev.header.context.get(), to) };
+    finish_switch();
+}
+
+/// First thing after a switch, on the side of the thread that now runs: releases the runqueue lock
+/// taken by the thread before, and frees that thread if it ended. Interrupts are masked.
+fn finish_switch() {
+    let c = this_cpu();
+    // SAFETY: the lock is held by this core since `reschedule` forgot its guard.
+    unsafe { c.rq.force_unlock() };
+    drop(c.dead.take());
+}
+
+/// As the end of a switch, for a thread that runs for the first time.
+pub(crate) fn finish_first_switch() {
+    finish_switch();
+}
+
+/// Leaves the boot stack for this core's idle thread; interrupts are masked.
+pub(crate) fn enter_idle() -> ! {
+    let c = this_cpu();
+    let idle = c.idle_thread();
+    let rq = c.rq.lock();
+    kernel()
+        .idle_mask
+        .fetch_or(CpuMask::single(c.id()).0, Ordering::Relaxed);
+    c.current.store(
+        core::ptr::from_ref::<Thread>(idle).cast_mut(),
+        Ordering::Relaxed,
+    );
+    core::mem::forget(rq);
+    let mut boot = machine::Context(0);
+    // SAFETY: interrupts are masked and the switch follows.
+    unsafe { machine::set_current(&raw const idle.header) };
+    // SAFETY: the idle thread has not run yet; nobody else touches its context.
+    let to = unsafe { *idle.header.context.get() };
+    // SAFETY: as above; the boot flow is never continued.
+    unsafe { machine::switch(&raw mut boot, to) };
+    unreachable!("the boot flow is never continued");
+}
+
+/// Hook: preemption on interrupt exit; interrupts are masked.
+pub(crate) fn preempt() {
+    reschedule(Why::Preempt);
+}
+
+/// Hook: a section ended with a reschedule due; interrupts are on.
+pub(crate) fn resched() {
+    let irq = machine::irq_save();
+    reschedule(Why::Preempt);
+    machine::irq_restore(irq);
+}
+
+/// Gives up the running thread's turn.
+pub(crate) fn yield_current() {
+    might_sleep();
+    let irq = machine::irq_save();
+    reschedule(Why::Yield);
+    machine::irq_restore(irq);
+}
+
+/// Announces that the running thread is going to sleep. The caller then checks its condition once
+/// more, and calls [`cancel_sleep`] or one of the `schedule_*` functions.
+#[inline]
+pub(crate) fn prepare_to_sleep() {
+    current().set_state(State::Sleeping);
+    machine::fence_full();
+}
+
+/// Takes back [`prepare_to_sleep`].
+#[inline]
+pub(crate) fn cancel_sleep() {
+    current().set_state(State::Running);
+}
+
+/// Sleeps, unless somebody woke the thread since [`prepare_to_sleep`].
+pub(crate) fn schedule_blocked(_cx: &ThreadCx<'_>) {
+    might_sleep();
+    let me = current();
+    let worker = !me.worker.load(Ordering::Relaxed).is_null();
+    if worker && me.state() == State::Sleeping {
+        wq::hooks::worker_sleeping(me);
+    }
+    let irq = machine::irq_save();
+    reschedule(Why::Block);
+    machine::irq_restore(irq);
+    if worker {
+        wq::hooks::worker_running(me);
+    }
+}
+
+/// As [`schedule_blocked`], waking up by itself at `at`. False when the time is over.
+pub(crate) fn schedule_until(cx: &ThreadCx<'_>, at: Instant) -> bool {
+    let me = current();
+    // SAFETY: the timer lives in the thread, which runs; it is cancelled below before the thread
+    // can end.
+    unsafe { me.sleep_timer.arm(at) };
+    schedule_blocked(cx);
+    me.sleep_timer.cancel_sync();
+    machine::now() < at
+}
+
+/// Ends the running thread; its state is `Dead`.
+pub(crate) fn exit_current() -> ! {
+    might_sleep();
+    machine::irq_disable();
+    reschedule(Why::Exit);
+    unreachable!("a dead thread is never continued");
+}
+
+/// Panics when the running context may not sleep, naming what forbids it.
+#[inline]
+pub(crate) fn might_sleep() {
+    if cfg!(debug_assertions) && sync::in_atomic() {
+        let held = machine::percpu().held.last().map_or("none", |l| l.name);
+        panic!(
+            "sleep in atomic context: thread \"{}\", preempt word {:#x}, interrupts {}, innermost spin lock: {held}",
+            current().name(),
+            sync::preempt_word(),
+            if machine::irqs_masked() {
+                "masked"
+            } else {
+                "on"
+            },
+        );
+    }
+}
+
+/// Starts a new thread on one of `usable` (not empty).
+pub(crate) fn start(t: &ThreadRef, usable: CpuMask) {
+    // The scheduler's reference: taken back when the thread has ended.
+    let raw = Arc::into_raw(Arc::clone(t));
+    let irq = sync::IrqGuard::new();
+    let target = balance::place(usable, this_cpu().id());
+    t.set_cpu(target);
+    // SAFETY: just made from the Arc; the scheduler's reference keeps it alive.
+    enqueue_on(cpu(target), unsafe { &*raw }, Enqueue::New);
+    drop(irq);
+}
+
+/// Wakes `t` if it sleeps; true if it did. Any context, also under a pool's or a wait queue's lock.
+pub(crate) fn wake(t: &Thread) -> bool {
+    // Pairs with the fence in `prepare_to_sleep`: the caller made its condition true before.
+    machine::fence_full();
+    if t.state() != State::Sleeping {
+        return false;
+    }
+    let irq = sync::IrqGuard::new();
+    let (owner, mut rq) = lock_rq_of(t);
+    if t.state() != State::Sleeping {
+        return false;
+    }
+    t.set_state(State::Running);
+    if rq.queue.entity(t.handle()).is_delayed() {
+        // Still queued, paying off its lag: it goes on where it is.
+        let now = machine::now();
+        let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
+        settle(owner, &mut rq, decision, now);
+    } else if !rq.queue.entity(t.handle()).is_queued() {
+        let target = balance::place_woken(t, owner.id());
+        if target == owner.id() {
+            let now = machine::now();
+            let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
+            settle(owner, &mut rq, decision, now);
+        } else {
+            // State is Running and the thread is on no runqueue: no other waker touches it.
+            t.set_cpu(target);
+            drop(rq);
+            enqueue_on(cpu(target), t, Enqueue::Wakeup);
+        }
+    }
+    // Otherwise it has not given up its core yet: `reschedule` finds it running.
+    drop(irq);
+    true
+}
+
+/// Puts `t`, which is on no runqueue, on core `c`'s.
+fn enqueue_on(c: &'static CpuLocal, t: &Thread, why: Enqueue) {
+    let mut rq = c.rq.lock();
+    let now = machine::now();
+    let decision = rq.queue.enqueue(t.handle(), why, now);
+    settle(c, &mut rq, decision, now);
+}
+
+/// After a change of `c`'s runqueue: tells the core what it must do about it.
+fn settle(c: &'static CpuLocal, rq: &mut Rq, decision: Decision, now: Instant) {
+    let n = rq.queue.nr_runnable();
+    c.publish_load(n);
+    let local = c.id() == this_cpu().id();
+    if decision == Decision::Resched || rq.queue.current().is_none() {
+        kick(c, local);
+    } else if local {
+        c.clock.set_slice_end(rq.queue.slice_end(now));
+        c.clock.program();
+    } else if n == 2 {
+        // The core was alone with its thread and has no slice timer running: make it look.
+        kick(c, local);
+    }
+    if n > 1 {
+        balance::kick_idle_for(rq);
+    }
+}
+
+/// Makes core `c` run its scheduler.
+fn kick(c: &'static CpuLocal, local: bool) {
+    if local {
+        c.header.need_resched.store(true, Ordering::Relaxed);
+    } else if !c.header.need_resched.swap(true, Ordering::Release) {
+        machine::send_ipi(c.id());
+    }
+}
+
+/// This core's timer says the slice may be over; interrupts are masked.
+pub(crate) fn slice_timer(now: Instant) {
+    let c = this_cpu();
+    let mut rq = c.rq.lock();
+    if rq.queue.update(now) == Decision::Resched {
+        c.header.need_resched.store(true, Ordering::Relaxed);
+    }
+    c.clock.set_slice_end(rq.queue.slice_end(now));
+}
+
+pub(crate) fn set_nice(t: &Thread, nice: Nice) {
+    let irq = sync::IrqGuard::new();
+    let (c, mut rq) = lock_rq_of(t);
+    let now = machine::now();
+    let decision = rq.queue.set_nice(t.handle(), nice, now);
+    settle(c, &mut rq, decision, now);
+    drop(rq);
+    drop(irq);
+}
+
+/// Reads `t`'s entity under the lock that owns it.
+pub(crate) fn with_entity<R>(t: &Thread, f: impl FnOnce(&Entity) -> R) -> R {
+    let irq = sync::IrqGuard::new();
+    let (_, rq) = lock_rq_of(t);
+    let r = f(rq.queue.entity(t.handle()));
+    drop(rq);
+    drop(irq);
+    r
+}
+
+impl CpuLocal {
+    fn publish_load(&self, n: usize) {
+        self.nr_runnable.store(n as u64, Ordering::Relaxed);
+    }
+
+    /// Runnable threads on this core, the running one included; a hint.
+    pub fn load(&self) -> usize {
+        self.nr_runnable.load(Ordering::Relaxed) as usize
+    }
+
+    /// Context switches of this core so far.
+    pub fn switches(&self) -> u64 {
+        self.rq.lock().switches
+    }
+
+    /// Nanoseconds this core has been idle, the running idle period included.
+    pub fn idle_ns(&self) -> u64 {
+        let rq = self.rq.lock();
+        let base = self.idle_ns.load(Ordering::Relaxed);
+        let idle = rq.queue.current().is_none();
+        base + if idle {
+            machine::now().since(rq.since).as_nanos()
+        } else {
+            0
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Where threads go: placement of new and woken threads, and idle cores pulling work.
+//!
+//! A core becomes idle only after it looked at every other core's runqueue for a thread it may
+//! take, and whoever makes a second thread runnable on a core pokes an idle core that may take one.
+//! So no core idles for longer than one interrupt's delivery while another has two runnable threads
+//! of which one may migrate.
+
+use core::sync::atomic::Ordering;
+
+use machine::{CpuId, Instant};
+use sched::{Dequeue, Enqueue};
+
+use super::Rq;
+use crate::cpu::{CpuLocal, CpuMask, cpu, online};
+use crate::kernel;
+use crate::thread::Thread;
+
+/// Core for a new thread: this one if idle, else an idle one, else the one with the fewest
+/// runnable threads. `usable` is not empty.
+pub(super) fn place(usable: CpuMask, here: CpuId) -> CpuId {
+    let idle = CpuMask(kernel().idle_mask.load(Ordering::Relaxed)).and(usable);
+    if idle.contains(here) {
+        return here;
+    }
+    idle.lowest()
+        .or_else(|| usable.iter().min_by_key(|&c| cpu(c).load()))
+        .unwrap_or(here)
+}
+
+/// Core for a woken thread: its last one if that is idle or the only one allowed, else an idle one,
+/// else its last one.
+pub(super) fn place_woken(t: &Thread, last: CpuId) -> CpuId {
+    let allowed = t.affinity().and(online());
+    if allowed == CpuMask::single(last) {
+        return last;
+    }
+    let idle = CpuMask(kernel().idle_mask.load(Ordering::Relaxed)).and(allowed);
+    if idle.contains(last) {
+        return last;
+    }
+    if let Some(c) = idle.lowest() {
+        return c;
+    }
+    if allowed.contains(last) || allowed.is_empty() {
+        return last;
+    }
+    allowed
+        .iter()
+        .min_by_key(|&c| cpu(c).load())
+        .unwrap_or(last)
+}
+
+/// Core `c` has nothing to run and holds its own runqueue's lock: takes a waiting thread from the
+/// busiest core. True when it got one.
+///
+/// Remote runqueues are only tried, never waited for: two cores pulling from each other would
+/// deadlock otherwise. A failed try is made good by the poke of [`kick_idle_for`].
+pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
+    if !c.online.load(Ordering::Relaxed) {
+        return false;
+    }
+    let mut tried = CpuMask::single(c.id());
+    loop {
+        let busiest = online()
+            .iter()
+            .filter(|&id| !tried.contains(id) && cpu(id).load() > 1)
+            .max_by_key(|&id| cpu(id).load());
+        let Some(id) = busiest else { return false };
+        tried = tried.with(id);
+        if let Some(mut from) = cpu(id).rq.try_lock() {
+            let found = from.queue.pull_candidate(|h| may_run(h, c.id()));
+            if let Some(h) = found {
+                let _ = from.queue.dequeue(h, Dequeue::Migrate, now);
+                cpu(id).publish_load(from.queue.nr_runnable());
+                thread_of(h).set_cpu(c.id());
+                drop(from);
+                let _ = rq.queue.enqueue(h, Enqueue::Migrate, now);
+                return true;
+            }
+        } else {
+            // Whoever holds it may be about to leave us something: look again once.
+            c.header.need_resched.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A core with this runqueue has more than one runnable thread: pokes one idle core that may take
+/// a waiting one.
+pub(super) fn kick_idle_for(rq: &Rq) {
+    let idle = kernel().idle_mask.load(Ordering::Relaxed);
+    if idle == 0 {
+        return;
+    }
+    let Some(h) = rq
+        .queue
+        .pull_candidate(|h| !CpuMask(idle).and(thread_of(h).affinity()).is_empty())
+    else {
+        return;
+    };
+    if let Some(id) = CpuMask(idle)
+        .and(thread_of(h).affinity())
+        .and(online())
+        .lowest()
+    {
+        super::kick(cpu(id), id == crate::cpu::this_cpu().id());
+    }
+}
+
+fn may_run(h: links::Handle<sched::Entity>, on: CpuId) -> bool {
+    thread_of(h).affinity().contains(on)
+}
+
+#[expect(unsafe_code, reason = "container_of")]
+fn thread_of<'a>(h: links::Handle<sched::Entity>) -> &'a Thread {
+    // SAFETY: handles in a runqueue belong to live threads.
+    unsafe { Thread::of_entity(h) }
+}

@@ -1,0 +1,228 @@
+//! Softirqs: work an interrupt leaves for "right after", with interrupts enabled.
+//!
+//! Rows S1-S6 and S9 of the rule table. Ten vectors, lowest number first (S1). They run at the
+//! outermost interrupt exit, at the outermost end of a BH-off section, or in the core's `ksoftirqd`
+//! thread (S2). Raising from thread context wakes ksoftirqd, raising from anywhere else only sets
+//! the bit, because the exit of that context runs it (S3).
+//!
+//! One entry makes at most 10 passes over the pending bits and stops early after 2 ms or when a
+//! reschedule is due (S4); what is left goes to ksoftirqd, a thread of nice 0, so BH load cannot
+//! starve threads (S6). The 2 ms are measured by the counter, not in ticks (S5).
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use machine::{CpuId, Duration};
+use spin::Once;
+use sync::{SoftirqGuard, bh_disable, in_hardirq, in_softirq};
+
+use crate::cpu::{CpuMask, cpu, this_cpu};
+use crate::thread::{Builder, SpawnError, ThreadCx, ThreadRef, yield_now};
+use crate::{ipi, schedule, timer, wq};
+
+/// Most passes over the pending vectors in one entry (S4).
+const MAX_PASSES: u32 = 10;
+/// Longest one entry may take (S4, S5).
+const MAX_TIME: Duration = Duration::from_millis(2);
+
+/// Softirq vectors, in order of urgency (S1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Vector {
+    /// High-priority BH work.
+    Hi = 0,
+    /// Timer callbacks.
+    Timer = 1,
+    /// Reserved: network transmit.
+    NetTx = 2,
+    /// Reserved: network receive.
+    NetRx = 3,
+    /// Reserved: block completions.
+    Block = 4,
+    /// Reserved: polled interrupts.
+    IrqPoll = 5,
+    /// Normal BH work.
+    Tasklet = 6,
+    /// Reserved: load balancing.
+    Sched = 7,
+    /// Reserved: high-resolution timers.
+    HrTimer = 8,
+    /// Reserved: grace periods.
+    Rcu = 9,
+}
+
+/// Number of vectors.
+pub const VECTORS: usize = 10;
+
+/// Proof of BH context: the holder runs in a softirq and may not sleep.
+pub struct BhCx<'a> {
+    scope: PhantomData<(&'a (), *const ())>,
+}
+
+impl fmt::Debug for BhCx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BhCx")
+    }
+}
+
+/// A core's softirq bookkeeping.
+#[derive(Debug)]
+pub(crate) struct SoftirqState {
+    thread: Once<ThreadRef>,
+    /// How often each vector ran (S7 counters).
+    runs: [AtomicU64; VECTORS],
+    /// Entries that gave up with work left.
+    deferred: AtomicU64,
+}
+
+impl SoftirqState {
+    pub(crate) const fn new() -> Self {
+        Self {
+            thread: Once::new(),
+            runs: [const { AtomicU64::new(0) }; VECTORS],
+            deferred: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Raises `vector` on this core. Any context.
+pub fn raise(vector: Vector) {
+    let irq = sync::IrqGuard::new();
+    let c = this_cpu();
+    let pending = &c.header.softirq_pending;
+    // Owner core with interrupts masked: load and store instead of an atomic update.
+    pending.store(
+        pending.load(Ordering::Relaxed) | 1 << vector as u8,
+        Ordering::Relaxed,
+    );
+    if !in_hardirq() && !in_softirq() {
+        wake_ksoftirqd();
+    }
+    drop(irq);
+}
+
+/// Raises `vector` on core `target`, by IPI when that is another core (K3). Any context.
+pub fn raise_on(target: CpuId, vector: Vector) {
+    let irq = sync::IrqGuard::new();
+    if target == this_cpu().id() {
+        raise(vector);
+    } else {
+        ipi::raise_softirq(target, vector);
+    }
+    drop(irq);
+}
+
+/// How often each vector ran on core `c`, and how many entries left work to ksoftirqd.
+#[must_use]
+pub fn counters(c: CpuId) -> ([u64; VECTORS], u64) {
+    let s = &cpu(c).softirq;
+    let runs = core::array::from_fn(|i| s.runs[i].load(Ordering::Relaxed));
+    (runs, s.deferred.load(Ordering::Relaxed))
+}
+
+fn pending() -> u32 {
+    this_cpu().header.softirq_pending.load(Ordering::Relaxed)
+}
+
+fn wake_ksoftirqd() {
+    if let Some(thread) = this_cpu().softirq.thread.get() {
+        schedule::wake(thread);
+    }
+}
+
+/// Interrupt exit: runs what is pending, unless this interrupt came in on top of a softirq or a
+/// BH-off section. Interrupts are masked on entry and on return.
+pub(crate) fn irq_exit() {
+    if !in_hardirq() && !in_softirq() && pending() != 0 {
+        run();
+    }
+}
+
+/// Hook: the outermost BH-off section ends with softirqs pending. Interrupts are enabled.
+pub(crate) fn bh_enabled() {
+    machine::irq_disable();
+    if pending() != 0 {
+        run();
+    }
+    machine::irq_enable();
+}
+
+/// The loop of S4. Interrupts are masked on entry and on return, enabled in between.
+fn run() {
+    let c = this_cpu();
+    let serving = SoftirqGuard::new();
+    let cx = BhCx { scope: PhantomData };
+    let end = machine::now() + MAX_TIME;
+    let mut passes = 0;
+    loop {
+        let mut bits = c.header.softirq_pending.load(Ordering::Relaxed);
+        c.header.softirq_pending.store(0, Ordering::Relaxed);
+        machine::irq_enable();
+        while bits != 0 {
+            let n = bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            let count = &c.softirq.runs[n];
+            count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            let before = sync::preempt_word();
+            serve(&cx, n);
+            // S12: a handler that leaves a section open would block this core for ever.
+            assert!(
+                sync::preempt_word() == before,
+                "softirq {n} changed the preempt word from {before:#x} to {:#x}",
+                sync::preempt_word()
+            );
+        }
+        machine::irq_disable();
+        passes += 1;
+        if pending() == 0 {
+            break;
+        }
+        if passes >= MAX_PASSES
+            || c.header.need_resched.load(Ordering::Relaxed)
+            || machine::now() >= end
+        {
+            c.softirq.deferred.fetch_add(1, Ordering::Relaxed);
+            drop(serving);
+            wake_ksoftirqd();
+            return;
+        }
+    }
+    drop(serving);
+}
+
+fn serve(cx: &BhCx<'_>, vector: usize) {
+    match vector {
+        v if v == Vector::Hi as usize => wq::bh::run(cx, true),
+        v if v == Vector::Timer as usize => timer::run_due(),
+        v if v == Vector::Tasklet as usize => wq::bh::run(cx, false),
+        _ => {}
+    }
+}
+
+/// Starts core `id`'s ksoftirqd.
+pub(crate) fn start_thread(id: CpuId) -> Result<(), SpawnError> {
+    let name = heapless::format!(32; "ksoftirqd/{id}").unwrap_or_default();
+    let thread = Builder::new(&name)
+        .affinity(CpuMask::single(id))
+        .spawn(ksoftirqd)?;
+    cpu(id).softirq.thread.call_once(|| thread);
+    Ok(())
+}
+
+/// Body of ksoftirqd (S6): the same loop, then a yield, so that threads get their share.
+fn ksoftirqd(cx: &ThreadCx<'_>) {
+    loop {
+        schedule::prepare_to_sleep();
+        if pending() == 0 {
+            schedule::schedule_blocked(cx);
+        } else {
+            schedule::cancel_sleep();
+        }
+        while pending() != 0 {
+            // The end of a BH-off section runs what is pending.
+            drop(bh_disable());
+            yield_now(cx);
+        }
+    }
+}

@@ -1,0 +1,503 @@
+//! Threads: what they are, how they begin and end.
+//!
+//! ```text
+//!            spawn                     prepare_to_sleep          schedule
+//!   (none) ---------> Running  ----------------------> Sleeping ----------> off the runqueue
+//!                      ^   |  ^                           |                      |
+//!                      |   |  +------- cancel_sleep ------+                      |
+//!                      |   |             (1)                                     |
+//!                      |   +-- exit --> Dead                                     |
+//!                      +------------------- wake ------------------------(2)-----+
+//! ```
+//!
+//! `Running` covers "on a core" and "waiting on a runqueue": preemption does not change the state.
+//! (1) The condition the thread was going to wait for became true before it gave up the core.
+//! (2) [`wake`](crate::schedule::wake) under the runqueue lock of the thread's core.
+//!
+//! Lost wake-ups: a sleeper stores `Sleeping`, fences, and then reads its condition; a waker makes
+//! the condition true, fences, and then reads the state. One of the two sees the other
+//! (store buffering; an acquire/release pair would not do, see [`machine::fence_full`]).
+//!
+//! Ownership: a thread is an `Arc`. The scheduler holds one reference from spawn until the thread
+//! that runs next on its last core drops it (`finish_switch`), because a thread cannot free the
+//! stack it stands on.
+#![expect(
+    unsafe_code,
+    reason = "entry closure, scheduler-owned reference, container_of"
+)]
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use links::Handle;
+use machine::{CpuId, ThreadHeader};
+use sched::{Entity, Nice};
+
+use crate::completion::Completion;
+use crate::cpu::{CpuMask, online};
+use crate::mem::{self, Stack};
+use crate::mutex::HeldMutexes;
+use crate::timer::Timer;
+use crate::{kernel, schedule, wq};
+
+mod table;
+
+pub(crate) use table::{TableNode, ThreadTable};
+pub use table::{ThreadInfo, for_each_thread, quarantined_stack_bytes, thread_count};
+
+/// A shared reference to a thread.
+pub type ThreadRef = Arc<Thread>;
+
+/// Longest thread name in bytes; longer ones are cut.
+pub const NAME_BYTES: usize = 32;
+
+/// A thread's name.
+pub type Name = heapless::String<NAME_BYTES>;
+
+/// Where a thread is in its life; see the module's picture.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum State {
+    /// On a core or waiting for one.
+    Running = 0,
+    /// Waiting for a wake-up, or about to.
+    Sleeping = 1,
+    /// Ended.
+    Dead = 2,
+}
+
+type Entry = Box<dyn FnOnce(&ThreadCx<'_>) + Send>;
+
+/// A kernel thread. `[I]` set at spawn, `[R]` under the runqueue lock of `cpu`, `[A]` atomic,
+/// `[P]` private to the thread.
+#[repr(C)]
+pub struct Thread {
+    pub(crate) header: ThreadHeader,
+    /// `[R]` the scheduler's view.
+    pub(crate) entity: UnsafeCell<Entity>,
+    /// `[A]` see [`State`]; `Sleeping -> Running` by others only under `[R]`.
+    state: AtomicU8,
+    /// `[A]` core whose runqueue owns the thread; changed under that runqueue's lock only.
+    cpu: AtomicU32,
+    /// `[A]` cores it may run on.
+    affinity: AtomicU64,
+    /// `[A]` CPU time in nanoseconds, complete up to the last switch.
+    pub(crate) cpu_ns: AtomicU64,
+    /// `[A]` non-null for a worker of a pool; the scheduler then calls its hooks.
+    pub(crate) worker: AtomicPtr<wq::Worker>,
+    /// `[A]` a token left by `unpark`.
+    park_token: AtomicBool,
+    /// Wakes the thread at the end of a timed sleep.
+    pub(crate) sleep_timer: Timer,
+    /// `[P]` mutexes the thread holds.
+    pub(crate) held_mutexes: HeldMutexes,
+    /// Place in the list of all threads.
+    table_node: UnsafeCell<TableNode>,
+    /// `[P]` what to run, taken by the first instruction of the thread.
+    entry: UnsafeCell<Option<Entry>>,
+    /// Completed at exit.
+    exited: Completion,
+    /// `[I]` freed with the thread.
+    stack: Option<Stack>,
+    /// `[A]` the stack must not be reused: the thread died in a panic.
+    quarantined: AtomicBool,
+    name: Name,
+    id: u32,
+}
+
+// SAFETY: `entity` is `[R]` and `entry` is `[P]`; everything else is atomic, a lock or `[I]`.
+unsafe impl Sync for Thread {}
+// SAFETY: nothing in it is tied to the spawning thread; the entry closure is `Send`.
+unsafe impl Send for Thread {}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({})", self.name, self.id)
+    }
+}
+
+/// Proof of thread context: whoever has it may sleep.
+///
+/// Every function that may sleep takes one. It is minted for a thread's body and for each work
+/// item run by a worker thread, and it is neither `Send` nor `'static`, so a BH handler or an
+/// interrupt handler cannot have one.
+pub struct ThreadCx<'a> {
+    scope: PhantomData<(&'a (), *const ())>,
+}
+
+impl fmt::Debug for ThreadCx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ThreadCx")
+    }
+}
+
+impl ThreadCx<'_> {
+    /// Mints the token; the caller is in thread context and hands it down by reference only.
+    pub(crate) const fn mint() -> Self {
+        Self { scope: PhantomData }
+    }
+}
+
+/// Why a thread could not be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SpawnError {
+    /// No memory for the thread, its stack or its closure; try again later.
+    NoMemory,
+    /// No online core is in the affinity mask.
+    NoCore,
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoMemory => "no memory for another thread",
+            Self::NoCore => "no online core in the thread's affinity mask",
+        })
+    }
+}
+
+/// Describes a thread to make.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until spawn"]
+pub struct Builder {
+    name: Name,
+    nice: Nice,
+    affinity: CpuMask,
+    stack_bytes: Option<usize>,
+}
+
+impl Builder {
+    /// A thread of nice 0 that may run anywhere.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: cut(name),
+            nice: Nice::ZERO,
+            affinity: CpuMask::ALL,
+            stack_bytes: None,
+        }
+    }
+
+    /// Sets the nice level.
+    pub const fn nice(mut self, nice: Nice) -> Self {
+        self.nice = nice;
+        self
+    }
+
+    /// Sets the cores it may run on.
+    pub const fn affinity(mut self, mask: CpuMask) -> Self {
+        self.affinity = mask;
+        self
+    }
+
+    /// Sets the stack size in bytes (rounded up to pages) instead of the board's default.
+    pub const fn stack(mut self, bytes: usize) -> Self {
+        self.stack_bytes = Some(bytes);
+        self
+    }
+
+    /// Makes the thread and starts it. Never sleeps.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`]; nothing was made.
+    pub fn spawn<F>(self, body: F) -> Result<ThreadRef, SpawnError>
+    where
+        F: FnOnce(&ThreadCx<'_>) + Send + 'static,
+    {
+        self.spawn_worker(core::ptr::null_mut(), body)
+    }
+
+    /// As [`Self::spawn`], for a pool worker: the scheduler's hooks see it from its first switch.
+    pub(crate) fn spawn_worker<F>(
+        self,
+        worker: *mut wq::Worker,
+        body: F,
+    ) -> Result<ThreadRef, SpawnError>
+    where
+        F: FnOnce(&ThreadCx<'_>) + Send + 'static,
+    {
+        let usable = self.affinity.and(online());
+        if usable.is_empty() {
+            return Err(SpawnError::NoCore);
+        }
+        let entry: Entry = mem::try_box(body).map_err(|_| SpawnError::NoMemory)?;
+        let thread = Thread::make(&self, Some(entry), 0).ok_or(SpawnError::NoMemory)?;
+        thread.worker.store(worker, Ordering::Relaxed);
+        kernel().threads.add(&thread);
+        schedule::start(&thread, usable);
+        Ok(thread)
+    }
+
+    /// The idle thread of a core: never on a runqueue, body `entry` of the boot module.
+    pub(crate) fn make_idle(self, cpu: CpuId) -> Option<ThreadRef> {
+        let thread = Thread::make(&self, None, 0)?;
+        thread.cpu.store(cpu.index() as u32, Ordering::Relaxed);
+        kernel().threads.add(&thread);
+        Some(thread)
+    }
+}
+
+/// A name of at most [`NAME_BYTES`], cut at a character boundary.
+pub(crate) fn cut(name: &str) -> Name {
+    let mut out = Name::new();
+    for c in name.chars() {
+        if out.push(c).is_err() {
+            break;
+        }
+    }
+    out
+}
+
+impl Thread {
+    fn make(b: &Builder, entry: Option<Entry>, preempt: u32) -> Option<ThreadRef> {
+        let bytes = b.stack_bytes.unwrap_or(kernel().info().stack_bytes);
+        let stack = Stack::alloc(bytes)?;
+        let (low, high) = (stack.low(), stack.high());
+        let idle = entry.is_none();
+        let thread = mem::try_arc(Self {
+            header: ThreadHeader::new(preempt, low, high),
+            entity: UnsafeCell::new(Entity::new(b.nice, None)),
+            state: AtomicU8::new(State::Running as u8),
+            cpu: AtomicU32::new(0),
+            affinity: AtomicU64::new(b.affinity.0),
+            cpu_ns: AtomicU64::new(0),
+            worker: AtomicPtr::new(core::ptr::null_mut()),
+            park_token: AtomicBool::new(false),
+            sleep_timer: Timer::new(wake_sleeper),
+            held_mutexes: HeldMutexes::new(),
+            table_node: UnsafeCell::new(TableNode::new()),
+            entry: UnsafeCell::new(entry),
+            exited: Completion::new(),
+            stack: Some(stack),
+            quarantined: AtomicBool::new(false),
+            name: b.name.clone(),
+            id: kernel().threads.next_id(),
+        })
+        .ok()?;
+        let main = if idle {
+            crate::boot::idle_main
+        } else {
+            thread_main
+        };
+        let arg = Arc::as_ptr(&thread).expose_provenance();
+        // SAFETY: the stack belongs to this thread alone and is freed with it.
+        let context = unsafe { machine::context_init(low, high, main, arg) };
+        // SAFETY: nobody else knows the thread yet.
+        unsafe { *thread.header.context.get() = context };
+        Some(thread)
+    }
+
+    /// The thread whose header this is.
+    ///
+    /// # Safety
+    ///
+    /// The header is the first field of a live `Thread` (not an early boot header).
+    #[inline(always)]
+    pub(crate) unsafe fn of_header<'a>(header: *const ThreadHeader) -> &'a Self {
+        // SAFETY: promised by the caller; `repr(C)` puts the header first.
+        unsafe { &*header.cast::<Self>() }
+    }
+
+    /// The thread whose entity this is.
+    ///
+    /// # Safety
+    ///
+    /// The handle was made by [`Self::handle`] of a live thread.
+    #[inline(always)]
+    pub(crate) unsafe fn of_entity<'a>(h: Handle<Entity>) -> &'a Self {
+        let p = core::ptr::with_exposed_provenance::<u8>(h.raw() - offset_of!(Self, entity));
+        // SAFETY: promised by the caller.
+        unsafe { &*p.cast::<Self>() }
+    }
+
+    /// The scheduler's handle of this thread.
+    #[inline(always)]
+    pub(crate) fn handle(&self) -> Handle<Entity> {
+        core::ptr::from_ref(self).expose_provenance();
+        Handle::of(self.entity.get())
+    }
+
+    /// The name given at spawn.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A number no other thread of this kernel has had.
+    pub const fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Core whose runqueue owns the thread; a hint unless that runqueue is locked.
+    #[inline(always)]
+    pub fn cpu(&self) -> CpuId {
+        CpuId::new(self.cpu.load(Ordering::Relaxed) as usize)
+    }
+
+    /// Moves the thread to another core's care; under the runqueue lock of the old one.
+    #[inline(always)]
+    pub(crate) fn set_cpu(&self, cpu: CpuId) {
+        self.cpu.store(cpu.index() as u32, Ordering::Release);
+    }
+
+    /// Cores it may run on.
+    pub fn affinity(&self) -> CpuMask {
+        CpuMask(self.affinity.load(Ordering::Relaxed))
+    }
+
+    /// Sets the cores it may run on, from the next wake-up or balance on; a running or queued
+    /// thread moves when it next sleeps.
+    pub fn set_affinity(&self, mask: CpuMask) {
+        self.affinity.store(mask.0, Ordering::Relaxed);
+    }
+
+    /// State at the moment of the call.
+    #[inline(always)]
+    pub fn state(&self) -> State {
+        match self.state.load(Ordering::Relaxed) {
+            0 => State::Running,
+            1 => State::Sleeping,
+            _ => State::Dead,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_state(&self, s: State) {
+        self.state.store(s as u8, Ordering::Relaxed);
+    }
+
+    /// CPU time used up to the thread's last switch, in nanoseconds.
+    pub fn cpu_time_ns(&self) -> u64 {
+        self.cpu_ns.load(Ordering::Relaxed)
+    }
+
+    /// Sets the nice level; takes effect at once.
+    pub fn set_nice(&self, nice: Nice) {
+        schedule::set_nice(self, nice);
+    }
+
+    /// Nice level.
+    pub fn nice(&self) -> Nice {
+        schedule::with_entity(self, Entity::nice)
+    }
+
+    /// Waits until the thread has ended.
+    pub fn join(&self, cx: &ThreadCx<'_>) {
+        self.exited.wait(cx);
+    }
+
+    /// True once the thread has ended.
+    pub fn has_exited(&self) -> bool {
+        self.state() == State::Dead
+    }
+
+    /// Lets a parked thread go on, or its next [`park`] return at once. Any context.
+    pub fn unpark(&self) {
+        self.park_token.store(true, Ordering::Release);
+        machine::fence_full();
+        schedule::wake(self);
+    }
+
+    /// The stack is kept out of circulation for ever: the thread died in a panic and something may
+    /// still point into it.
+    pub(crate) fn quarantine(&self) {
+        self.quarantined.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        let context = *self.header.context.get_mut();
+        // SAFETY: the last reference is gone, so the thread does not run and is in no container.
+        unsafe { machine::context_drop(context) };
+        if *self.quarantined.get_mut()
+            && let Some(stack) = self.stack.take()
+        {
+            kernel()
+                .threads
+                .count_quarantined(stack.high() - stack.low());
+            core::mem::forget(stack);
+        }
+    }
+}
+
+/// First function of every thread but the idle ones; runs with interrupts masked and the runqueue
+/// lock held, like every thread right after a switch.
+extern "C" fn thread_main(arg: usize) -> ! {
+    // SAFETY: `make` passed the address of the thread, which is alive while it runs.
+    let thread = unsafe { &*core::ptr::with_exposed_provenance::<Thread>(arg) };
+    schedule::finish_first_switch();
+    machine::irq_enable();
+    // SAFETY: `[P]`: this is the thread, and it takes its entry once.
+    let entry = unsafe { (*thread.entry.get()).take() };
+    if let Some(entry) = entry {
+        entry(&ThreadCx::mint());
+    }
+    exit()
+}
+
+/// Ends the running thread.
+pub(crate) fn exit() -> ! {
+    let thread = current();
+    thread.sleep_timer.cancel();
+    kernel().threads.remove(thread);
+    thread.set_state(State::Dead);
+    // Joiners may drop their references at once; the scheduler's own one keeps the stack.
+    thread.exited.complete_all();
+    schedule::exit_current()
+}
+
+/// The running thread.
+#[inline(always)]
+pub fn current() -> &'static Thread {
+    // SAFETY: after boot every running header is the first field of a `Thread`, and the reference
+    // is used by code that runs on that thread.
+    unsafe { Thread::of_header(machine::current()) }
+}
+
+/// Gives up the core to another eligible thread.
+pub fn yield_now(_cx: &ThreadCx<'_>) {
+    schedule::yield_current();
+}
+
+/// Sleeps for at least `d`.
+pub fn sleep(cx: &ThreadCx<'_>, d: machine::Duration) {
+    sleep_until(cx, machine::now() + d);
+}
+
+/// Sleeps until `at` or shortly after.
+pub fn sleep_until(cx: &ThreadCx<'_>, at: machine::Instant) {
+    while machine::now() < at {
+        schedule::prepare_to_sleep();
+        schedule::schedule_until(cx, at);
+    }
+}
+
+/// Sleeps until somebody calls [`Thread::unpark`] on this thread, or has done so already.
+pub fn park(cx: &ThreadCx<'_>) {
+    let me = current();
+    loop {
+        schedule::prepare_to_sleep();
+        if me.park_token.swap(false, Ordering::AcqRel) {
+            schedule::cancel_sleep();
+            return;
+        }
+        schedule::schedule_blocked(cx);
+    }
+}
+
+/// Timer callback of a timed sleep.
+fn wake_sleeper(timer: &Timer) {
+    let p = core::ptr::from_ref(timer).cast::<u8>();
+    let p = p
+        .wrapping_sub(offset_of!(Thread, sleep_timer))
+        .cast::<Thread>();
+    // SAFETY: only `Thread::sleep_timer` has this callback, and `schedule_until` cancels the timer
+    // and waits for a running callback before the thread can end.
+    let thread = unsafe { &*p };
+    schedule::wake(thread);
+}

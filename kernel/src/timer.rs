@@ -1,0 +1,239 @@
+//! Timers, and the one hardware timer per core they share with the scheduler's slice.
+//!
+//! Every core has one one-shot comparator. It is programmed to the earlier of two times: when the
+//! running thread's slice ends, and when the core's first armed timer is due. An idle core with
+//! nothing armed gets no timer interrupt at all.
+//!
+//! A due timer raises the TIMER softirq; callbacks run there, in BH context, on the core whose base
+//! holds the timer, without the base's lock, so a callback may arm and cancel timers (also itself).
+//!
+//! Arm, re-arm and cancel are O(log n) and never allocate: the node is inside the timer.
+#![expect(unsafe_code, reason = "timers are intrusive nodes owned by others")]
+
+use core::cell::{Cell, UnsafeCell};
+use core::fmt;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use links::{Direct, Handle};
+use machine::{CpuId, Instant};
+use timer::{TimerNode, TimerQueue};
+
+use crate::cpu::{CpuLocal, cpu, this_cpu};
+use crate::softirq::{self, Vector};
+
+/// No base.
+const NONE: u32 = u32::MAX;
+
+/// A core's armed timers.
+#[derive(Debug)]
+pub(crate) struct TimerBase {
+    queue: TimerQueue<Direct<TimerNode>>,
+}
+
+impl TimerBase {
+    pub(crate) const fn new() -> Self {
+        // SAFETY: a node is reached only through the base named by its timer's `cpu`, under that
+        // base's lock; `Timer::arm`'s contract keeps it alive while armed.
+        let arena = unsafe { Direct::new() };
+        Self {
+            queue: TimerQueue::new(arena),
+        }
+    }
+}
+
+/// What a core's hardware timer is set to and why. `[C]` but `running`.
+pub(crate) struct CoreClock {
+    slice_end: Cell<Instant>,
+    timer_due: Cell<Instant>,
+    programmed: Cell<Instant>,
+    /// Address of the timer whose callback runs on this core, for `cancel_sync`.
+    running: AtomicUsize,
+}
+
+impl CoreClock {
+    pub(crate) const fn new() -> Self {
+        Self {
+            slice_end: Cell::new(Instant::FOREVER),
+            timer_due: Cell::new(Instant::FOREVER),
+            programmed: Cell::new(Instant::FOREVER),
+            running: AtomicUsize::new(0),
+        }
+    }
+
+    /// Notes when the running thread's slice ends; interrupts are masked.
+    #[inline]
+    pub(crate) fn set_slice_end(&self, at: Option<Instant>) {
+        self.slice_end.set(at.unwrap_or(Instant::FOREVER));
+    }
+
+    /// Programs the hardware timer if what it should do has changed; interrupts are masked.
+    #[inline]
+    pub(crate) fn program(&self) {
+        let at = self.slice_end.get().min(self.timer_due.get());
+        if at == self.programmed.get() {
+            return;
+        }
+        self.programmed.set(at);
+        if at == Instant::FOREVER {
+            machine::cancel_timer();
+        } else {
+            machine::arm_timer(at);
+        }
+    }
+}
+
+/// A one-shot timer, embedded in what it belongs to.
+#[repr(C)]
+pub struct Timer {
+    node: UnsafeCell<TimerNode>,
+    callback: fn(&Timer),
+    /// Core whose base holds the node while armed; where it was last armed afterwards.
+    base: AtomicU32,
+}
+
+// SAFETY: the node is touched only under the lock of the base named by `base`.
+unsafe impl Sync for Timer {}
+// SAFETY: nothing in it is tied to a thread.
+unsafe impl Send for Timer {}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timer")
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Timer {
+    /// A timer that is not armed. `callback` runs in BH context; it may arm and cancel any timer,
+    /// this one included, and may free what the timer is part of.
+    #[must_use]
+    pub const fn new(callback: fn(&Self)) -> Self {
+        Self {
+            node: UnsafeCell::new(TimerNode::new()),
+            callback,
+            base: AtomicU32::new(NONE),
+        }
+    }
+
+    fn handle(&self) -> Handle<TimerNode> {
+        core::ptr::from_ref(self).expose_provenance();
+        Handle::of(self.node.get())
+    }
+
+    /// Runs `f` with the base that holds (or last held) the node locked; `None` if never armed.
+    fn with_base<R>(&self, f: impl FnOnce(&'static CpuLocal, &mut TimerBase) -> R) -> Option<R> {
+        loop {
+            let n = self.base.load(Ordering::Acquire);
+            if n == NONE {
+                return None;
+            }
+            let c = cpu(CpuId::new(n as usize));
+            let mut base = c.timers.lock();
+            if self.base.load(Ordering::Relaxed) == n {
+                return Some(f(c, &mut base));
+            }
+        }
+    }
+
+    /// Arms the timer on the running core, or moves it there if it is armed. Any context.
+    ///
+    /// Arming one timer from two cores at once is the caller's mistake to avoid (one of the two
+    /// deadlines wins).
+    ///
+    /// # Safety
+    ///
+    /// The timer stays where it is, alive, until its callback has started or [`Self::cancel`] said
+    /// true, or [`Self::cancel_sync`] returned.
+    pub unsafe fn arm(&self, at: Instant) {
+        let irq = sync::IrqGuard::new();
+        let here = this_cpu();
+        if self.base.load(Ordering::Acquire) != here.id().index() as u32 {
+            self.cancel();
+            self.base.store(here.id().index() as u32, Ordering::Release);
+        }
+        let mut base = here.timers.lock();
+        if base.queue.arm(self.handle(), at) {
+            here.clock.timer_due.set(at);
+        } else {
+            here.clock
+                .timer_due
+                .set(base.queue.next().unwrap_or(Instant::FOREVER));
+        }
+        here.clock.program();
+        drop(base);
+        drop(irq);
+    }
+
+    /// Disarms the timer. True if it was armed, in which case the callback will not run. Any
+    /// context.
+    pub fn cancel(&self) -> bool {
+        // The hardware timer stays programmed: an early interrupt finds nothing due and reprograms.
+        self.with_base(|_, base| base.queue.cancel(self.handle()))
+            .unwrap_or(false)
+    }
+
+    /// Disarms the timer and waits until a callback running on another core is over. Spins; from
+    /// BH context only if the callback does not wait for the caller. True if it was armed.
+    ///
+    /// A callback that re-arms the timer must be stopped by its own means first.
+    pub fn cancel_sync(&self) -> bool {
+        let was = self.cancel();
+        let me = core::ptr::from_ref(self).addr();
+        let n = self.base.load(Ordering::Acquire);
+        if n != NONE {
+            let c = cpu(CpuId::new(n as usize));
+            while c.clock.running.load(Ordering::Acquire) == me {
+                machine::relax();
+            }
+        }
+        was
+    }
+
+    /// True while armed; stale at once unless the caller owns the timer.
+    pub fn is_armed(&self) -> bool {
+        self.with_base(|_, base| base.queue.is_armed(self.handle()))
+            .unwrap_or(false)
+    }
+}
+
+/// The hardware timer fired; hard-interrupt context.
+pub(crate) fn interrupt() {
+    let c = this_cpu();
+    let now = machine::now();
+    c.clock.programmed.set(Instant::FOREVER);
+    if c.clock.slice_end.get() <= now {
+        crate::schedule::slice_timer(now);
+    }
+    if c.clock.timer_due.get() <= now {
+        // Off until the softirq has looked: it reprograms.
+        c.clock.timer_due.set(Instant::FOREVER);
+        softirq::raise(Vector::Timer);
+    }
+    c.clock.program();
+}
+
+/// TIMER softirq: runs the callbacks that are due on this core.
+pub(crate) fn run_due() {
+    let c = this_cpu();
+    loop {
+        let mut base = c.timers.lock();
+        let Some(h) = base.queue.pop_expired(machine::now()) else {
+            c.clock
+                .timer_due
+                .set(base.queue.next().unwrap_or(Instant::FOREVER));
+            c.clock.program();
+            return;
+        };
+        let timer = core::ptr::with_exposed_provenance::<Timer>(h.raw());
+        c.clock.running.store(timer.addr(), Ordering::Relaxed);
+        // SAFETY: an armed timer is alive, and the base lock is still held; `repr(C)` puts the node
+        // first, so its handle is the timer's address.
+        let callback = unsafe { (*timer).callback };
+        drop(base);
+        // SAFETY: `arm`'s contract keeps the timer alive until its callback has started;
+        // `cancel_sync` waits for `running`.
+        callback(unsafe { &*timer });
+        c.clock.running.store(0, Ordering::Release);
+    }
+}

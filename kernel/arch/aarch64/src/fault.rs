@@ -1,0 +1,176 @@
+//! From a saved fault frame to the executive's fault hook.
+//!
+//! The report says in words what happened, recognises stack overflow (the stack pointer or the
+//! faulting address is in the guard page), and protects itself: a fault inside the fault hook is
+//! reported with the bare facts and ends the machine instead of recursing.
+//!
+//! "Inside" means: same core, same thread, and no interrupt taken on that core since. A thread the
+//! executive killed after a fault leaves the mark behind, and the next interrupt clears it.
+//!
+//! Context: any, interrupts masked.
+#![expect(unsafe_code, reason = "reads registers that may be unset this early")]
+
+use core::arch::asm;
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use machine::{CpuHeader, Fault, MAX_CPUS, ThreadHeader};
+
+use crate::vectors::{FaultFrame, NO_STACK, Source, irq_entry};
+use crate::{console, esr, power};
+
+/// Per core: address of the thread whose fault is being reported plus one, 0 for none.
+static REPORTING: [AtomicUsize; MAX_CPUS] = [const { AtomicUsize::new(0) }; MAX_CPUS];
+
+/// Exit code of a machine that died of a fault nobody took.
+const FAILED: u8 = 101;
+/// How far below its lowest address an access still counts as running over a stack.
+const GUARD: usize = 4096;
+/// More bytes than the interrupt entry has.
+const IRQ_ENTRY_BYTES: usize = 512;
+
+/// An interrupt arrived: no fault report is in progress on this core.
+#[inline(always)]
+pub(crate) fn interrupt_taken(cpu: usize) {
+    REPORTING[cpu].store(0, Ordering::Relaxed);
+}
+
+/// Called by the fault entries with the saved registers, on a stack with room.
+pub(crate) unsafe extern "C" fn report(frame: &mut FaultFrame, source: u64) -> ! {
+    let (cpu, thread) = (cpu_header(), thread_header());
+    let no_stack = source & NO_STACK != 0;
+    let index = cpu.map_or(0, |c| c.id.index());
+    let mark = thread.map_or(0, |t| core::ptr::from_ref(t).addr()) + 1;
+    let nested = REPORTING[index].swap(mark, Ordering::Relaxed) == mark;
+
+    let mut what = Line::new();
+    // A fault while the interrupt entry pushed its frame belongs to the interrupted code.
+    let entry = irq_entry as *const () as usize;
+    if (entry..entry + IRQ_ENTRY_BYTES).contains(&(frame.elr as usize)) {
+        frame.elr = interrupted_address();
+        frame.record[1] = frame.elr;
+        let _ = what.write_str("interrupt entry: ");
+    }
+    let sync = Source::Sync as u64;
+    let _ = match source & 0xff {
+        s if s == sync => esr::describe(frame.esr, &mut what),
+        s if s == Source::Fiq as u64 => what.write_str("unexpected FIQ"),
+        s if s == Source::SError as u64 => {
+            write!(
+                what,
+                "asynchronous abort (SError), syndrome {:#x}",
+                frame.esr
+            )
+        }
+        _ => {
+            let _ = what.write_str("exception from EL0 or SP_EL0: ");
+            esr::describe(frame.esr, &mut what)
+        }
+    };
+    let address =
+        (source & 0xff == sync && esr::has_address(frame.esr)).then_some(frame.far as usize);
+    let below_stack = address.zip(thread).is_some_and(|(at, t)| {
+        let low = t.stack_low.get();
+        esr::is_kernel_data_abort(frame.esr) && (low.saturating_sub(GUARD)..low).contains(&at)
+    });
+    let stack_overflow = (no_stack && frame.sp.is_multiple_of(16)) || below_stack;
+    if stack_overflow {
+        let _ = what.write_str("; stack overflow");
+    }
+    let fault = Fault {
+        what: what.as_str(),
+        pc: frame.elr as usize,
+        sp: frame.sp as usize,
+        fp: frame.x[29] as usize,
+        address,
+        syndrome: frame.esr,
+        registers: &frame.x,
+        stack_overflow,
+    };
+    match cpu {
+        Some(c) if !nested => (c.hooks.fault)(&fault),
+        _ => last_words(&fault, nested),
+    }
+}
+
+/// The report of last resort: no executive, or the executive's report faulted.
+fn last_words(fault: &Fault<'_>, nested: bool) -> ! {
+    let mut out = console::Writer;
+    let kind = if nested {
+        "FAULT INSIDE THE FAULT REPORT"
+    } else {
+        "EARLY FAULT"
+    };
+    let _ = writeln!(out, "\n{kind}: {}", fault.what);
+    let _ = write!(
+        out,
+        "  pc {:#x} sp {:#x} fp {:#x}",
+        fault.pc, fault.sp, fault.fp
+    );
+    if let Some(at) = fault.address {
+        let _ = write!(out, " address {at:#x}");
+    }
+    let _ = writeln!(out, " syndrome {:#x}", fault.syndrome);
+    let mut frames = [0; 16];
+    let n = crate::backtrace::walk(fault.fp, &mut frames);
+    for at in core::iter::once(&fault.pc).chain(&frames[..n]) {
+        let _ = match crate::image::symbolize(*at) {
+            Some((name, offset)) => writeln!(out, "  {at:#x} {name}+{offset:#x}"),
+            None => writeln!(out, "  {at:#x}"),
+        };
+    }
+    power::rt_shutdown(FAILED)
+}
+
+fn cpu_header() -> Option<&'static CpuHeader> {
+    let p: *const CpuHeader;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, tpidr_el1", out(reg) p, options(nomem, nostack, preserves_flags)) };
+    // SAFETY: null or the live header of this core: the entry code clears the register, and only
+    // the seam's `set_percpu` and the secondary entry write it.
+    unsafe { p.as_ref() }
+}
+
+fn thread_header() -> Option<&'static ThreadHeader> {
+    let p: *const ThreadHeader;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, sp_el0", out(reg) p, options(nomem, nostack, preserves_flags)) };
+    // SAFETY: null or the live header of the running thread, as above.
+    unsafe { p.as_ref() }
+}
+
+/// The address the interrupt entry put aside before it pushed its frame.
+fn interrupted_address() -> u64 {
+    let at: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, tpidrro_el0", out(reg) at, options(nomem, nostack, preserves_flags)) };
+    at
+}
+
+/// A line of text in place: the fault path does not allocate.
+struct Line {
+    bytes: [u8; 160],
+    len: usize,
+}
+
+impl Line {
+    const fn new() -> Self {
+        Self {
+            bytes: [0; 160],
+            len: 0,
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("(unreadable)")
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let n = s.len().min(self.bytes.len() - self.len);
+        self.bytes[self.len..self.len + n].copy_from_slice(&s.as_bytes()[..n]);
+        self.len += n;
+        Ok(())
+    }
+}

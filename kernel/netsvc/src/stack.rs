@@ -1,0 +1,567 @@
+//! The stack: one interface shared by all connections, and the tables that route a frame to one.
+//!
+//! A received frame takes one of three ways ([`Route`]): it belongs to a connection, whose owner then
+//! calls [`Stack::deliver`] with that connection's endpoint; it opens one ([`Stack::open`]); or the
+//! stack has dealt with it (ARP, ping, UDP echo, DHCP, TIME-WAIT, resets). The stack does not keep
+//! endpoints: they stand under their connections' locks, the stack under its own.
+//!
+//! Invariants: a flow is in the table while its slot or its TIME-WAIT record lives; a slot is either
+//! free or in the table; no method's work grows with the number of connections. Initial sequence
+//! numbers come from smoltcp's generator, seeded by [`Config::random_seed`].
+
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+use machine::{Instant, NetTx, TxFull};
+use smoltcp::iface::{Config as InterfaceConfig, Interface, PollResult, SocketHandle, SocketSet};
+use smoltcp::socket::dhcpv4;
+use smoltcp::socket::tcp::State;
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Address, Ipv4Cidr};
+
+use crate::address::AddressConfig;
+use crate::buffer::try_with_capacity;
+use crate::endpoint::{Endpoint, Events};
+use crate::flow::{Flow, FlowTable};
+use crate::frame::{self, Frame, Segment};
+use crate::phy::{MAX_FRAME, OneFrame};
+use crate::stats::Stats;
+use crate::time_wait::{self, Meeting, TimeWait};
+use crate::udp;
+use crate::wheel::Wheel;
+use crate::{smol, unsmol};
+
+/// What a stack is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Station address.
+    pub mac: [u8; 6],
+    /// Where the IP address comes from.
+    pub address: AddressConfig,
+    /// Entropy for initial sequence numbers and DHCP transactions.
+    pub random_seed: u64,
+    /// Entropy for the flow table.
+    pub hash_key: [u64; 2],
+    /// Most connections at once.
+    pub connections: usize,
+    /// Most unfinished handshakes at once.
+    pub handshakes: usize,
+    /// Most TIME-WAIT records at once.
+    pub time_wait: usize,
+    /// Answer UDP port 7.
+    pub udp_echo: bool,
+}
+
+impl Config {
+    /// The defaults for a station.
+    #[must_use]
+    pub fn new(mac: [u8; 6], random_seed: u64, hash_key: [u64; 2]) -> Self {
+        Self {
+            mac,
+            address: AddressConfig::Dhcp,
+            random_seed,
+            hash_key,
+            connections: 1024,
+            handshakes: 512,
+            time_wait: 2048,
+            udp_echo: true,
+        }
+    }
+}
+
+/// Number of a connection's slot; meaningful until its `closed` event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlotId(u32);
+
+impl SlotId {
+    /// The slot as an index below [`Config::connections`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a received frame goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Route {
+    /// Nowhere: the stack has dealt with it.
+    Done,
+    /// To a connection: call [`Stack::deliver`].
+    Flow(SlotId, Segment),
+    /// It opens a connection: call [`Stack::open`], or [`Stack::refuse`] without memory for one.
+    Open(Segment),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    handshake: bool,
+    waits_for_neighbour: bool,
+}
+
+/// Marks a TIME-WAIT index among the flow table's values.
+const TIME_WAIT: u32 = 1 << 31;
+const MAX_LISTENERS: usize = 8;
+
+/// The shared part of a network stack.
+pub struct Stack {
+    interface: Interface,
+    mac: EthernetAddress,
+    local: u32,
+    flows: FlowTable,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    handshakes: usize,
+    handshake_limit: usize,
+    time_wait: TimeWait,
+    wheel: Wheel,
+    waiting: Vec<u32>,
+    ready: Vec<u32>,
+    listeners: [u16; MAX_LISTENERS],
+    udp_echo: bool,
+    nobody: SocketSet<'static>,
+    dhcp: Option<(SocketSet<'static>, SocketHandle)>,
+    dhcp_due: Instant,
+    scratch: [u8; MAX_FRAME],
+    stats: Stats,
+}
+
+impl core::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Stack").field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+/// A device without room, to ask smoltcp nothing but to remember the capabilities.
+struct NoDevice;
+
+impl NetTx for NoDevice {
+    fn transmit(&mut self, _len: usize, _fill: machine::Frame<'_>) -> Result<(), TxFull> {
+        Err(TxFull)
+    }
+}
+
+impl Stack {
+    /// A stack, or `None` when memory is out.
+    #[must_use]
+    pub fn new(config: &Config, now: Instant) -> Option<Self> {
+        let mac = EthernetAddress(config.mac);
+        let mut iface = InterfaceConfig::new(HardwareAddress::Ethernet(mac));
+        iface.random_seed = config.random_seed;
+        let mut scratch = [0; MAX_FRAME];
+        let mut device = NoDevice;
+        let interface =
+            Interface::new(iface, &mut OneFrame::new(None, &mut device, &mut scratch), smol(now));
+        let mut slots = try_with_capacity(config.connections)?;
+        slots.resize(config.connections, Slot::default());
+        let mut free = try_with_capacity(config.connections)?;
+        free.extend((0..config.connections as u32).rev());
+        let mut stack = Self {
+            interface,
+            mac,
+            local: 0,
+            flows: FlowTable::new(config.connections + config.time_wait.max(1), config.hash_key)?,
+            slots,
+            free,
+            handshakes: 0,
+            handshake_limit: config.handshakes,
+            time_wait: TimeWait::new(config.time_wait)?,
+            wheel: Wheel::new(config.connections)?,
+            waiting: try_with_capacity(config.connections)?,
+            ready: try_with_capacity(config.connections)?,
+            listeners: [0; MAX_LISTENERS],
+            udp_echo: config.udp_echo,
+            nobody: SocketSet::new(Vec::new()),
+            dhcp: None,
+            dhcp_due: Instant::FOREVER,
+            scratch,
+            stats: Stats::default(),
+        };
+        match config.address {
+            AddressConfig::Static { address, prefix, gateway } => {
+                stack.set_address(Some(Ipv4Cidr::new(address, prefix)), gateway);
+            }
+            AddressConfig::Dhcp => {
+                let mut set = SocketSet::new(try_with_capacity(1)?);
+                let handle = set.add(dhcpv4::Socket::new());
+                stack.dhcp = Some((set, handle));
+                stack.dhcp_due = now;
+            }
+        }
+        Some(stack)
+    }
+
+    /// Own address and prefix length, once there is one.
+    #[must_use]
+    pub fn address(&self) -> Option<(Ipv4Addr, u8)> {
+        self.interface.ip_addrs().iter().map(|IpCidr::Ipv4(c)| (c.address(), c.prefix_len())).next()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Connections at this moment, handshakes included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Most connections at once.
+    #[must_use]
+    pub fn connection_limit(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Unfinished handshakes at this moment.
+    #[must_use]
+    pub fn handshakes(&self) -> usize {
+        self.handshakes
+    }
+
+    /// TIME-WAIT records at this moment.
+    #[must_use]
+    pub fn time_waits(&self) -> usize {
+        self.time_wait.len()
+    }
+
+    /// Accepts connections on `port`. False when too many ports are open.
+    pub fn listen(&mut self, port: u16) -> bool {
+        if port == 0 || self.listens(port) {
+            return port != 0;
+        }
+        let free = self.listeners.iter_mut().find(|p| **p == 0);
+        free.map(|p| *p = port).is_some()
+    }
+
+    /// Stops accepting on `port`; connections stay.
+    pub fn unlisten(&mut self, port: u16) {
+        self.listeners.iter_mut().filter(|p| **p == port).for_each(|p| *p = 0);
+    }
+
+    fn listens(&self, port: u16) -> bool {
+        port != 0 && self.listeners.contains(&port)
+    }
+
+    /// Routes a received frame, dealing with everything that needs no connection.
+    pub fn receive(&mut self, now: Instant, frame: &[u8], tx: &mut dyn NetTx) -> Route {
+        self.stats.rx_frames += 1;
+        self.stats.rx_bytes += frame.len() as u64;
+        match Frame::parse(frame) {
+            Frame::Tcp(segment) => return self.segment(now, &segment, frame, tx),
+            Frame::Arp => {
+                self.nobody(now, frame, tx);
+                // A neighbour may have answered: those that wait for one try again.
+                while let Some(slot) = self.waiting.pop() {
+                    self.slots[slot as usize].waits_for_neighbour = false;
+                    if self.ready.len() < self.slots.len() {
+                        self.ready.push(slot);
+                    }
+                }
+            }
+            Frame::Udp(udp::ECHO) if self.udp_echo && frame::destination(frame) == self.local => {
+                if udp::echo(tx, self.mac, self.local, frame) {
+                    self.stats.udp_echoes += 1;
+                    self.stats.tx_frames += 1;
+                    self.stats.tx_bytes += frame.len() as u64;
+                } else {
+                    self.stats.rx_dropped += 1;
+                }
+            }
+            Frame::Udp(68) if self.dhcp.is_some() => self.run_dhcp(now, Some(frame), tx),
+            Frame::Udp(_) | Frame::Ipv4 => self.nobody(now, frame, tx),
+            Frame::Fragment | Frame::Foreign => self.stats.rx_dropped += 1,
+        }
+        Route::Done
+    }
+
+    fn segment(&mut self, now: Instant, s: &Segment, frame: &[u8], tx: &mut dyn NetTx) -> Route {
+        if s.flow.local != self.local || frame.get(..6) != Some(&self.mac.0) {
+            self.stats.rx_dropped += 1;
+            return Route::Done;
+        }
+        match self.flows.get(&s.flow) {
+            Some(v) if v & TIME_WAIT == 0 => return Route::Flow(SlotId(v), *s),
+            Some(v) => {
+                if !time_wait::checksums_hold(frame) {
+                    self.stats.rx_dropped += 1;
+                    return Route::Done;
+                }
+                match self.time_wait.meet(v & !TIME_WAIT, s, now) {
+                    Meeting::Ignore => return Route::Done,
+                    Meeting::Acknowledge(seq, ack) => {
+                        self.stats.time_wait_reacked += 1;
+                        self.acknowledge(frame, &s.flow, seq, ack, tx);
+                        return Route::Done;
+                    }
+                    Meeting::Reopen => self.stats.time_wait_reused += 1,
+                    Meeting::Expired => {}
+                }
+                self.flows.remove(&s.flow);
+            }
+            None => {}
+        }
+        if s.syn && s.ack.is_none() && !s.rst && !s.fin && self.listens(s.flow.local_port) {
+            if self.free.is_empty() {
+                self.stats.tcp_refused += 1;
+            } else if self.handshakes >= self.handshake_limit {
+                // Silence, not a reset: an honest client tries again, a forged one costs nothing.
+                self.stats.tcp_syn_dropped += 1;
+                return Route::Done;
+            } else {
+                return Route::Open(*s);
+            }
+        } else {
+            self.stats.tcp_stray += 1;
+        }
+        self.nobody(now, frame, tx);
+        Route::Done
+    }
+
+    /// Opens the connection a SYN asks for. `None` when the SYN was not sound after all; the
+    /// endpoint is free again then.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        s: &Segment,
+        frame: &[u8],
+        endpoint: &mut Endpoint,
+        tx: &mut dyn NetTx,
+    ) -> Option<SlotId> {
+        let id = *self.free.last()?;
+        if !endpoint.listen(s.flow, now) || !self.flows.insert(s.flow, id) {
+            return None;
+        }
+        self.free.pop();
+        self.slots[id as usize].handshake = true;
+        self.handshakes += 1;
+        self.stats.tcp_opened += 1;
+        let slot = SlotId(id);
+        let events = self.deliver(now, slot, s, frame, endpoint, tx);
+        (!events.closed).then_some(slot)
+    }
+
+    /// Answers a SYN with a reset because there is no memory for its connection.
+    pub fn refuse(&mut self, now: Instant, frame: &[u8], tx: &mut dyn NetTx) {
+        self.stats.tcp_no_memory += 1;
+        self.nobody(now, frame, tx);
+    }
+
+    /// Gives a routed segment to its connection and sends what that makes due.
+    pub fn deliver(
+        &mut self,
+        now: Instant,
+        slot: SlotId,
+        segment: &Segment,
+        frame: &[u8],
+        endpoint: &mut Endpoint,
+        tx: &mut dyn NetTx,
+    ) -> Events {
+        self.run(now, slot, Some((segment, frame)), endpoint, tx)
+    }
+
+    /// Sends what a connection's application or timers made due.
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        slot: SlotId,
+        endpoint: &mut Endpoint,
+        tx: &mut dyn NetTx,
+    ) -> Events {
+        self.run(now, slot, None, endpoint, tx)
+    }
+
+    fn run(
+        &mut self,
+        now: Instant,
+        slot: SlotId,
+        arrived: Option<(&Segment, &[u8])>,
+        endpoint: &mut Endpoint,
+        tx: &mut dyn NetTx,
+    ) -> Events {
+        let before = endpoint.snapshot();
+        let at = smol(now);
+        let mut packets = 0;
+        if let Some((_, frame)) = arrived {
+            let mut device = OneFrame::new(Some(frame), tx, &mut self.scratch);
+            self.interface.poll_ingress_single(at, &mut device, &mut endpoint.sockets);
+            packets += device.out().packets;
+            device.out().add_to(&mut self.stats);
+            endpoint.heard = now;
+        }
+        if endpoint.orphan {
+            endpoint.discard();
+        }
+        let mut state = endpoint.state();
+        let index = slot.index();
+        if self.slots[index].handshake && !matches!(state, State::Listen | State::SynReceived) {
+            self.end_handshake_of(index);
+            self.stats.tcp_established += u64::from(state != State::Closed);
+            if !endpoint.orphan {
+                endpoint.limit = Instant::FOREVER;
+            }
+        }
+        if let (State::TimeWait, Some((segment, frame))) = (state, arrived) {
+            self.enter_time_wait(now, segment, frame, tx);
+        } else if self.slots[index].handshake && now >= endpoint.limit {
+            // No reset: nobody proved to be there.
+            self.stats.tcp_syn_expired += 1;
+            endpoint.abort();
+            state = State::Closed;
+        } else {
+            if self.overdue(now, endpoint) {
+                self.stats.tcp_timed_out += 1;
+                endpoint.abort();
+            }
+            let mut device = OneFrame::new(None, tx, &mut self.scratch);
+            while self.interface.poll_egress(at, &mut device, &mut endpoint.sockets)
+                == PollResult::SocketStateChanged
+            {}
+            packets += device.out().packets;
+            device.out().add_to(&mut self.stats);
+            state = endpoint.state();
+        }
+        let mut events = endpoint.take_events(&before, now);
+        if matches!(state, State::Closed | State::TimeWait | State::Listen) {
+            self.forget(slot, endpoint, state);
+            events.closed = true;
+            return events;
+        }
+        let due = self.interface.poll_at(at, &endpoint.sockets);
+        let second = smoltcp::time::Duration::from_secs(1);
+        if packets == 0 && due == Some(at + second) && !self.slots[index].waits_for_neighbour {
+            // Nothing went out and the set is silenced for a second: the neighbour is unknown.
+            self.slots[index].waits_for_neighbour = true;
+            self.waiting.push(slot.0);
+        }
+        let due = due.map_or(Instant::FOREVER, |t| unsmol(t).max(now));
+        self.wheel.set(index, due.min(endpoint.own_deadline()));
+        events
+    }
+
+    fn overdue(&self, now: Instant, endpoint: &Endpoint) -> bool {
+        now >= endpoint.limit
+            || ((endpoint.unacknowledged() > 0 || endpoint.is_closing())
+                && now >= endpoint.heard + crate::endpoint::GIVE_UP)
+    }
+
+    fn end_handshake_of(&mut self, index: usize) {
+        if core::mem::replace(&mut self.slots[index].handshake, false) {
+            self.handshakes -= 1;
+        }
+    }
+
+    fn enter_time_wait(&mut self, now: Instant, s: &Segment, frame: &[u8], tx: &mut dyn NetTx) {
+        self.stats.time_wait_entered += 1;
+        let (index, evicted) = self.time_wait.insert(s, now);
+        if let Some(flow) = evicted
+            && self.flows.get(&flow) != Some(index)
+        {
+            self.flows.remove(&flow);
+        }
+        self.flows.insert(s.flow, index | TIME_WAIT);
+        self.acknowledge(frame, &s.flow, s.ack.unwrap_or(0), s.end(), tx);
+    }
+
+    /// Drops a connection from every table.
+    fn forget(&mut self, slot: SlotId, endpoint: &mut Endpoint, state: State) {
+        let index = slot.index();
+        self.end_handshake_of(index);
+        if let Some(flow) = endpoint.flow.take()
+            && state != State::TimeWait
+        {
+            self.flows.remove(&flow);
+        }
+        self.wheel.set(index, Instant::FOREVER);
+        // It may stay in the list of those that wait for a neighbour: finding it there would cost a
+        // walk, and being polled once for nothing costs the next user of the slot little.
+        self.free.push(slot.0);
+        self.stats.tcp_closed += 1;
+    }
+
+    fn acknowledge(&mut self, frame: &[u8], flow: &Flow, seq: u32, ack: u32, tx: &mut dyn NetTx) {
+        let Some(&[a, b, c, d, e, f]) = frame.get(6..12) else { return };
+        let to = EthernetAddress([a, b, c, d, e, f]);
+        let sent = time_wait::acknowledge(tx, self.mac, to, flow, seq, ack);
+        self.stats.tx_frames += u64::from(sent);
+        self.stats.tx_bytes += 54 * u64::from(sent);
+        self.stats.tx_dropped += u64::from(!sent);
+    }
+
+    /// Gives a frame to the interface alone, which answers ARP and ping and resets strays.
+    fn nobody(&mut self, now: Instant, frame: &[u8], tx: &mut dyn NetTx) {
+        let mut device = OneFrame::new(Some(frame), tx, &mut self.scratch);
+        self.interface.poll_ingress_single(smol(now), &mut device, &mut self.nobody);
+        device.out().add_to(&mut self.stats);
+    }
+
+    /// When [`Self::tick`] is due next.
+    #[inline]
+    #[must_use]
+    pub fn next_timer(&self) -> Instant {
+        if self.ready.is_empty() { self.wheel.next().min(self.dhcp_due) } else { Instant::ZERO }
+    }
+
+    /// Runs the stack's own timers. Then call [`Self::pop_due`] until it returns `None`.
+    pub fn tick(&mut self, now: Instant, tx: &mut dyn NetTx) {
+        self.wheel.advance(now);
+        if now >= self.dhcp_due {
+            self.run_dhcp(now, None, tx);
+        }
+    }
+
+    /// Takes one connection that wants [`Self::poll`]: its timer is due, or its neighbour answered.
+    pub fn pop_due(&mut self, now: Instant) -> Option<SlotId> {
+        if let Some(slot) = self.ready.pop() {
+            return Some(SlotId(slot));
+        }
+        self.wheel.pop_due(now).map(|i| SlotId(i as u32))
+    }
+
+    fn run_dhcp(&mut self, now: Instant, frame: Option<&[u8]>, tx: &mut dyn NetTx) {
+        let Some((mut set, handle)) = self.dhcp.take() else { return };
+        let mut device = OneFrame::new(frame, tx, &mut self.scratch);
+        let at = smol(now);
+        if frame.is_some() {
+            self.interface.poll_ingress_single(at, &mut device, &mut set);
+        }
+        let config = match set.get_mut::<dhcpv4::Socket<'_>>(handle).poll() {
+            None => None,
+            Some(dhcpv4::Event::Deconfigured) => Some((None, None)),
+            Some(dhcpv4::Event::Configured(c)) => Some((Some(c.address), c.router)),
+        };
+        if let Some((address, router)) = config {
+            self.set_address(address, router);
+        }
+        let mut device = OneFrame::new(None, tx, &mut self.scratch);
+        while self.interface.poll_egress(at, &mut device, &mut set)
+            == PollResult::SocketStateChanged
+        {}
+        device.out().add_to(&mut self.stats);
+        // A full device answers "now": once per wheel turn is enough.
+        let floor = now + machine::Duration::from_millis(10);
+        self.dhcp_due = self
+            .interface
+            .poll_at(at, &set)
+            .map_or(Instant::FOREVER, |t| unsmol(t).max(floor));
+        self.dhcp = Some((set, handle));
+    }
+
+    fn set_address(&mut self, address: Option<Ipv4Cidr>, gateway: Option<Ipv4Address>) {
+        self.interface.update_ip_addrs(|a| {
+            a.clear();
+            if let Some(c) = address {
+                // The list is empty, so there is room.
+                let _ = a.push(IpCidr::Ipv4(c));
+            }
+        });
+        self.local = address.map_or(0, |c| c.address().to_bits());
+        let routes = self.interface.routes_mut();
+        routes.remove_default_ipv4_route();
+        if let Some(g) = gateway {
+            // The only route, so there is room.
+            let _ = routes.add_default_ipv4_route(g);
+        }
+    }
+}

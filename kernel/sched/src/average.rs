@@ -81,6 +81,17 @@ impl Average {
         total
     }
 
+    /// Nothing, for counting again from scratch.
+    pub(crate) const fn restart(&self) -> Self {
+        Self::new(self.zero)
+    }
+
+    /// Whether two counts agree, whatever their zeros.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let shift = i128::from(key(other.zero, self.zero)) * i128::from(self.load);
+        self.load == other.load && i128::from(self.sum) == i128::from(other.sum) + shift
+    }
+
     #[cold]
     fn move_zero(&mut self) {
         let load = self.load as i64;

@@ -127,7 +127,8 @@ impl<A: Arena<Entity>> RunQueue<A> {
 
     /// Makes an entity runnable here. A delayed one, which must be woken on the runqueue it is
     /// delayed on, is re-activated in place. [`Decision::Resched`] when it (or another one whose
-    /// turn has come meanwhile) should replace what runs.
+    /// turn has come meanwhile) should replace what runs; otherwise [`RunQueue::slice_end`] may
+    /// have changed.
     pub fn enqueue(&mut self, h: Handle<Entity>, why: Enqueue, now: Instant) -> Decision {
         self.charge_current(now);
         if self.arena.get(h).delayed {
@@ -183,10 +184,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
         loop {
             let best = self.pick_eevdf()?;
             if self.current == Some(best) {
-                let se = self.arena.get(best);
-                if !is_before(se.vruntime, se.protected_until) {
-                    self.protect(best);
-                }
+                self.protect_again(best);
                 return self.current;
             }
             if self.arena.get(best).delayed {
@@ -366,6 +364,44 @@ impl<A: Arena<Entity>> RunQueue<A> {
         )
     }
 
+    /// Checks every invariant in O(n): for tests and models.
+    ///
+    /// # Panics
+    ///
+    /// If an invariant is broken.
+    pub fn assert_valid(&self) {
+        let in_tree = self.tree.assert_valid(&self.arena);
+        let current = usize::from(self.current.is_some());
+        assert_eq!(
+            in_tree + current,
+            self.nr_queued(),
+            "wrong number of entities"
+        );
+        let mut delayed = 0;
+        let mut recount = self.average.restart();
+        let mut at = self.tree.first();
+        while let Some(h) = at {
+            let se = self.arena.get(h);
+            assert!(se.queued, "an entity in the tree is not marked as queued");
+            delayed += u32::from(se.delayed);
+            recount.add(se);
+            at = self.tree.next(&self.arena, h);
+        }
+        assert_eq!(delayed, self.nr_delayed, "wrong number of delayed entities");
+        assert!(self.average.is_same(&recount), "the kept sum has drifted");
+        if let Some(current) = self.current {
+            let se = self.arena.get(current);
+            assert!(
+                se.queued && !se.delayed,
+                "the current entity is not runnable"
+            );
+            assert!(
+                !self.tree.contains(&self.arena, current),
+                "the current entity is in the tree"
+            );
+        }
+    }
+
     /// The slice of threads that ask for none.
     #[must_use]
     pub const fn base_slice(&self) -> Duration {
@@ -477,6 +513,15 @@ impl<A: Arena<Entity>> RunQueue<A> {
             if is_before(until, se.deadline) {
                 se.protected_until = until;
             }
+        }
+    }
+
+    /// Continues with what runs: as if picked anew when its protection is over.
+    #[inline]
+    fn protect_again(&mut self, current: Handle<Entity>) {
+        let se = self.arena.get(current);
+        if !is_before(se.vruntime, se.protected_until) {
+            self.protect(current);
         }
     }
 

@@ -68,9 +68,10 @@ impl WaitList {
     pub(crate) const fn new() -> Self {
         // SAFETY: a node is linked only between `wait_in`'s (or `wait_until`'s) link and unlink on
         // the stack frame that owns it, and reached only under the lock around this list.
+        let arena = unsafe { Direct::new() };
         Self {
             list: List::new(),
-            arena: unsafe { Direct::new() },
+            arena,
         }
     }
 

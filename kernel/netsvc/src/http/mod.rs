@@ -1,0 +1,20 @@
+//! HTTP/1.1 without I/O: bytes in at any split, requests out; replies written into a buffer.
+//!
+//! [`Machine`] holds one connection's request bytes and says what they are; it never sees a socket.
+//! Heads are parsed by `httparse`, once, when their end has arrived. Stricter than RFC 9112 must be:
+//! bare line feeds, repeated `Host` or `Content-Length`, and `Content-Length` together with
+//! `Transfer-Encoding` are refused, because two parsers that disagree about a request's end are how
+//! requests are smuggled.
+//!
+//! References: RFC 9110, RFC 9112.
+
+mod body;
+mod machine;
+mod request;
+mod response;
+mod router;
+
+pub use machine::{Event, Machine};
+pub use request::{BODY_LIMIT, HEAD_LIMIT, Head, Method, TARGET_LIMIT};
+pub use response::{CONTINUE, Reply, Status};
+pub use router::{Match, MethodSet, Router};

@@ -1,0 +1,147 @@
+//! Status lines and reply heads, written straight into the caller's buffer.
+
+/// A reply's status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "RFC 9110 section 15 defines them")]
+pub enum Status {
+    Ok,
+    NoContent,
+    BadRequest,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    ContentTooLarge,
+    UriTooLong,
+    HeaderFieldsTooLarge,
+    InternalError,
+    NotImplemented,
+    Unavailable,
+    VersionNotSupported,
+}
+
+impl Status {
+    /// Code and reason phrase.
+    #[must_use]
+    pub const fn line(self) -> &'static str {
+        match self {
+            Self::Ok => "200 OK",
+            Self::NoContent => "204 No Content",
+            Self::BadRequest => "400 Bad Request",
+            Self::NotFound => "404 Not Found",
+            Self::MethodNotAllowed => "405 Method Not Allowed",
+            Self::RequestTimeout => "408 Request Timeout",
+            Self::ContentTooLarge => "413 Content Too Large",
+            Self::UriTooLong => "414 URI Too Long",
+            Self::HeaderFieldsTooLarge => "431 Request Header Fields Too Large",
+            Self::InternalError => "500 Internal Server Error",
+            Self::NotImplemented => "501 Not Implemented",
+            Self::Unavailable => "503 Service Unavailable",
+            Self::VersionNotSupported => "505 HTTP Version Not Supported",
+        }
+    }
+}
+
+/// The interim reply to `Expect: 100-continue`.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Head of one reply.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<'a> {
+    /// Status.
+    pub status: Status,
+    /// Media type of the body.
+    pub content_type: &'a str,
+    /// Bytes in the body, also for a reply to HEAD.
+    pub length: usize,
+    /// Value of the `Allow` field, for 405.
+    pub allow: &'a str,
+    /// Value of the `Connection` field: `close`, `keep-alive` (to HTTP/1.0), or nothing.
+    pub connection: &'a str,
+}
+
+impl Reply<'_> {
+    /// Longest head this module writes, for callers that size a buffer.
+    pub const MAX_HEAD: usize = 256;
+
+    /// Writes the head with its final empty line; the number of bytes, or `None` when `out` is too
+    /// small.
+    #[must_use]
+    pub fn write_head(&self, out: &mut [u8]) -> Option<usize> {
+        let mut w = Writer { out, at: 0 };
+        w.put("HTTP/1.1 ")?;
+        w.put(self.status.line())?;
+        w.put("\r\nServer: roundtable\r\nContent-Length: ")?;
+        w.number(self.length)?;
+        if !self.content_type.is_empty() {
+            w.put("\r\nContent-Type: ")?;
+            w.put(self.content_type)?;
+        }
+        if !self.allow.is_empty() {
+            w.put("\r\nAllow: ")?;
+            w.put(self.allow)?;
+        }
+        if !self.connection.is_empty() {
+            w.put("\r\nConnection: ")?;
+            w.put(self.connection)?;
+        }
+        w.put("\r\n\r\n")?;
+        Some(w.at)
+    }
+}
+
+struct Writer<'a> {
+    out: &'a mut [u8],
+    at: usize,
+}
+
+impl Writer<'_> {
+    #[inline]
+    fn put(&mut self, s: &str) -> Option<()> {
+        self.out.get_mut(self.at..self.at + s.len())?.copy_from_slice(s.as_bytes());
+        self.at += s.len();
+        Some(())
+    }
+
+    fn number(&mut self, mut n: usize) -> Option<()> {
+        let mut digits = [0; 20];
+        let mut i = digits.len();
+        loop {
+            i -= 1;
+            digits[i] = b'0' + (n % 10) as u8;
+            n /= 10;
+            if n == 0 {
+                break;
+            }
+        }
+        let text = digits.get(i..)?;
+        self.out.get_mut(self.at..self.at + text.len())?.copy_from_slice(text);
+        self.at += text.len();
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_a_whole_head_or_nothing() {
+        let reply = Reply {
+            status: Status::MethodNotAllowed,
+            content_type: "text/plain",
+            length: 1_234,
+            allow: "GET, HEAD",
+            connection: "close",
+        };
+        let mut out = [0; Reply::MAX_HEAD];
+        let n = reply.write_head(&mut out).unwrap();
+        assert_eq!(
+            core::str::from_utf8(&out[..n]).unwrap(),
+            "HTTP/1.1 405 Method Not Allowed\r\nServer: roundtable\r\nContent-Length: 1234\r\n\
+             Content-Type: text/plain\r\nAllow: GET, HEAD\r\nConnection: close\r\n\r\n"
+        );
+        for short in 0..n {
+            assert_eq!(reply.write_head(&mut out[..short]), None);
+        }
+    }
+}

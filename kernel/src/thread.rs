@@ -36,7 +36,8 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, 
 
 use links::Handle;
 use machine::{CpuId, ThreadHeader};
-use sched::{Entity, Nice};
+use sched::Entity;
+pub use sched::Nice;
 
 use crate::completion::Completion;
 use crate::cpu::{CpuMask, online};

@@ -1,1 +1,2 @@
 //! services
+#![no_std]

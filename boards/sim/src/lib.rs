@@ -1,1 +1,41 @@
-//! sim
+//! A board that is a test: the real executive on virtual cores, under one seed.
+//!
+//! The same `kernel` that boots on the metal runs here on 1 to 64 virtual cores with a virtual
+//! clock. Every call it makes through the machine seam is an *interleaving point*: the engine
+//! decides, from the seed alone, which core goes on and which interrupts arrive. A run is therefore
+//! a function of (build, scenario, seed, options), a failing one can be repeated for ever, and
+//! thousands of different ones take seconds.
+//!
+//! ```
+//! use sim::{Options, Scenario, run};
+//!
+//! let hello = Scenario { name: "hello", cpus: 2, init: |_cx| kernel::println!("hello") };
+//! let first = run(&hello, 7, Options::default()).expect_ok();
+//! let again = run(&hello, 7, Options::default()).expect_ok();
+//! assert_eq!(first.trace.hash, again.trace.hash);
+//! assert!(first.console.contains("hello"));
+//! ```
+//!
+//! What it can find: lost wake-ups, races between cores and with interrupts, lock-order inversions,
+//! starvation, dead- and livelocks. What it cannot: a missing acquire or release, since all cores
+//! share one host thread and see one order of memory (loom models do that), and mistakes in
+//! registers and barriers (only the metal does).
+//!
+//! Worlds are independent: run as many as there are host threads.
+
+mod arena;
+mod boot;
+mod core;
+mod current;
+mod engine;
+mod flow;
+mod options;
+mod rng;
+mod trace;
+mod world;
+
+pub use boot::{Machine, Scenario, run};
+pub use engine::PanicHandler;
+pub use options::{Failure, Options, Outcome, Strategy};
+pub use rng::Rng;
+pub use trace::{Event, Trace, What};

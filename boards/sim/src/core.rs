@@ -1,0 +1,77 @@
+//! A virtual core: what the machine layer of a real one keeps in registers and its interrupt
+//! controller.
+
+use core::cell::Cell;
+
+use machine::{CpuHeader, ThreadHeader};
+
+use crate::flow::FlowId;
+
+/// Pending inter-processor interrupt.
+pub(crate) const IPI: u32 = 1;
+/// Pending timer interrupt.
+pub(crate) const TIMER: u32 = 2;
+
+/// Never.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// One virtual core.
+#[derive(Debug)]
+pub(crate) struct Core {
+    /// `TPIDR_EL1`.
+    pub(crate) percpu: Cell<*const CpuHeader>,
+    /// `SP_EL0`.
+    pub(crate) current: Cell<*const ThreadHeader>,
+    /// The flow on the core.
+    pub(crate) flow: Cell<FlowId>,
+    /// Interrupts are masked.
+    pub(crate) masked: Cell<bool>,
+    /// The core waits in `idle`.
+    pub(crate) waiting: Cell<bool>,
+    /// The core was started.
+    pub(crate) started: Cell<bool>,
+    /// Interrupts pending at this core.
+    pub(crate) pending: Cell<u32>,
+    /// When its timer fires, in nanoseconds.
+    pub(crate) deadline: Cell<u64>,
+    /// When an IPI on its way arrives.
+    pub(crate) ipi_at: Cell<u64>,
+}
+
+impl Core {
+    pub(crate) const fn new(percpu: *const CpuHeader, current: *const ThreadHeader) -> Self {
+        Self {
+            percpu: Cell::new(percpu),
+            current: Cell::new(current),
+            flow: Cell::new(usize::MAX),
+            masked: Cell::new(true),
+            waiting: Cell::new(false),
+            started: Cell::new(false),
+            pending: Cell::new(0),
+            deadline: Cell::new(NEVER),
+            ipi_at: Cell::new(NEVER),
+        }
+    }
+
+    /// When something happens to this core by itself.
+    pub(crate) fn next_event(&self) -> u64 {
+        self.deadline.get().min(self.ipi_at.get())
+    }
+
+    /// Raises what is due at time `now`.
+    pub(crate) fn advance(&self, now: u64) {
+        if self.deadline.get() <= now {
+            self.deadline.set(NEVER);
+            self.pending.set(self.pending.get() | TIMER);
+        }
+        if self.ipi_at.get() <= now {
+            self.ipi_at.set(NEVER);
+            self.pending.set(self.pending.get() | IPI);
+        }
+    }
+
+    /// True when the core would execute something if it were given the turn.
+    pub(crate) fn can_run(&self) -> bool {
+        self.started.get() && (!self.waiting.get() || self.pending.get() != 0)
+    }
+}

@@ -1,0 +1,129 @@
+//! How a world is run, and what comes out.
+
+use core::fmt;
+
+use machine::Instant;
+
+use crate::trace::Trace;
+
+/// How the next core is chosen at an interleaving point.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Strategy {
+    /// Stays on the core with a probability drawn once per world from its seed, else takes any
+    /// other one that can run: some worlds interleave finely, in others a core runs far ahead.
+    #[default]
+    RandomWalk,
+    /// Takes turns, one point each.
+    RoundRobin,
+}
+
+/// How a world is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How the next core is chosen.
+    pub strategy: Strategy,
+    /// Interleaving points after which the run has failed.
+    pub max_steps: u64,
+    /// Bytes of memory the world has.
+    pub memory_bytes: usize,
+    /// Bytes of a kernel thread's stack. Host code such as formatting needs more than the metal.
+    pub stack_bytes: usize,
+    /// Longest time between two points on one core, in nanoseconds.
+    pub max_step_ns: u32,
+    /// Longest time an IPI takes, in nanoseconds.
+    pub max_ipi_ns: u32,
+    /// Keeps the whole trace instead of its end.
+    pub keep_trace: bool,
+    /// Prints the console while the world runs.
+    pub echo: bool,
+    /// Boot arguments.
+    pub bootargs: &'static str,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::RandomWalk,
+            max_steps: 5_000_000,
+            memory_bytes: 64 << 20,
+            stack_bytes: 128 << 10,
+            max_step_ns: 400,
+            max_ipi_ns: 5_000,
+            keep_trace: false,
+            echo: false,
+            bootargs: "",
+        }
+    }
+}
+
+/// Why a run failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// Something panicked where the simulated kernel could not report it.
+    Panic(String),
+    /// The kernel ended the machine with this code; its report is on the console.
+    Exit(u8),
+    /// Every core waits and nothing will ever happen.
+    Deadlock,
+    /// Only spinning cores are left and nothing will ever happen.
+    Livelock,
+    /// The run took too many points.
+    StepLimit,
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Name of the scenario.
+    pub scenario: &'static str,
+    /// The seed it ran under.
+    pub seed: u64,
+    /// The orderly end, or what went wrong.
+    pub result: Result<(), Failure>,
+    /// What happened.
+    pub trace: Trace,
+    /// Interleaving points.
+    pub steps: u64,
+    /// Points at which more than one core could have gone on.
+    pub choices: u64,
+    /// Virtual time at the end.
+    pub virtual_time: Instant,
+    /// What the kernel printed.
+    pub console: String,
+}
+
+impl Outcome {
+    /// This outcome, if the run ended in order.
+    ///
+    /// # Panics
+    ///
+    /// With scenario, seed, last events and console if it did not.
+    #[must_use]
+    #[track_caller]
+    pub fn expect_ok(self) -> Self {
+        assert!(self.result.is_ok(), "{self}");
+        self
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "scenario {} SEED={}: {:?}",
+            self.scenario, self.seed, self.result
+        )?;
+        writeln!(
+            f,
+            "{} points, {} with a choice, {:?} of virtual time, trace {:016x}",
+            self.steps, self.choices, self.virtual_time, self.trace.hash
+        )?;
+        if self.result.is_err() {
+            writeln!(f, "last events (point, time, core, what):")?;
+            for e in self.trace.events.iter().rev().take(50).rev() {
+                writeln!(f, "{e:?}")?;
+            }
+        }
+        write!(f, "console:\n{}", self.console)
+    }
+}

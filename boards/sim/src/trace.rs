@@ -1,0 +1,142 @@
+//! What happened in a run: a hash over everything, the last events, and on demand all of them.
+//!
+//! Two runs are the same run exactly when their hashes agree, so events name things by numbers that
+//! depend on the run alone (core, coroutine, time), never by addresses.
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+
+use machine::Instant;
+
+/// Events a run always keeps.
+const TAIL: usize = 256;
+
+/// A kind of event: the seam call, or what the engine did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "named after the seam calls")]
+pub enum What {
+    SyncPoint,
+    Relax,
+    Now,
+    IrqSave,
+    IrqEnable,
+    IrqDisable,
+    ArmTimer,
+    CancelTimer,
+    SendIpi,
+    IrqAck,
+    IrqEnd,
+    Idle,
+    Switch,
+    StartCpu,
+    Protect,
+    AllocRefused,
+    Entropy,
+    /// The engine interrupts the core.
+    Interrupt,
+    /// The engine calls the preemption hook.
+    Preempt,
+    Panic,
+    Shutdown,
+}
+
+/// One event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// Interleaving points before it.
+    pub step: u64,
+    /// Virtual time.
+    pub at: Instant,
+    /// Core.
+    pub cpu: u8,
+    /// Kind.
+    pub what: What,
+    /// A number that belongs to the kind: core, deadline, coroutine, code.
+    pub arg: u64,
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            step,
+            at,
+            cpu,
+            what,
+            arg,
+        } = self;
+        write!(f, "{step:>8} {:>12} cpu{cpu} {what:?} {arg}", at.as_nanos())
+    }
+}
+
+/// The trace of a finished run.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// Hash of every event.
+    pub hash: u64,
+    /// The last events, oldest first, or all if the run was asked to keep them.
+    pub events: Vec<Event>,
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trace({:016x}, {} events)", self.hash, self.events.len())
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for e in &self.events {
+            writeln!(f, "{e:?}")?;
+        }
+        write!(f, "hash {:016x}", self.hash)
+    }
+}
+
+/// Records while the run goes on.
+pub(crate) struct Recorder {
+    hash: Cell<u64>,
+    keep_all: bool,
+    events: RefCell<Vec<Event>>,
+    /// Index of the oldest event once the tail has wrapped.
+    oldest: Cell<usize>,
+}
+
+impl Recorder {
+    pub(crate) fn new(keep_all: bool) -> Self {
+        Self {
+            hash: Cell::new(0xcbf2_9ce4_8422_2325),
+            keep_all,
+            events: RefCell::new(Vec::with_capacity(TAIL)),
+            oldest: Cell::new(0),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn record(&self, event: Event) {
+        let mut h = self.hash.get();
+        let head = event.step << 16 | u64::from(event.cpu) << 8 | event.what as u64;
+        for word in [head, event.at.as_nanos(), event.arg] {
+            h = (h ^ word).wrapping_mul(0x9fb2_1c65_1e98_df25);
+            h ^= h >> 29;
+        }
+        self.hash.set(h);
+        let mut events = self.events.borrow_mut();
+        if self.keep_all || events.len() < TAIL {
+            events.push(event);
+        } else {
+            let i = self.oldest.get();
+            events[i] = event;
+            self.oldest.set((i + 1) % TAIL);
+        }
+    }
+
+    pub(crate) fn finish(&self) -> Trace {
+        let mut events = self.events.take();
+        events.rotate_left(self.oldest.get());
+        Trace {
+            hash: self.hash.get(),
+            events,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Which machine runs which tests, in how many boots.
+//!
+//! Every ordinary test runs on 1, 2, 4 and 8 cores, with GICv2, and entered at EL2; a test that
+//! measures exact time runs where QEMU counts instructions instead. Tests that need the same boot
+//! arguments share a boot; a test that must end in a panic has one of its own.
+
+use xtask::options::{Net, Options};
+
+use crate::catalogue::KernelTest;
+
+/// A machine the tests run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// Part of the test's name.
+    pub name: &'static str,
+    smp: u32,
+    gic: u8,
+    el2: bool,
+    icount: bool,
+}
+
+/// All machines, in the order in which they run.
+pub const VARIANTS: [Variant; 8] = [
+    Variant {
+        name: "smp4",
+        smp: 4,
+        gic: 3,
+        el2: false,
+        icount: false,
+    },
+    Variant {
+        name: "smp1",
+        smp: 1,
+        gic: 3,
+        el2: false,
+        icount: false,
+    },
+    Variant {
+        name: "smp2",
+        smp: 2,
+        gic: 3,
+        el2: false,
+        icount: false,
+    },
+    Variant {
+        name: "smp8",
+        smp: 8,
+        gic: 3,
+        el2: false,
+        icount: false,
+    },
+    Variant {
+        name: "gic2",
+        smp: 4,
+        gic: 2,
+        el2: false,
+        icount: false,
+    },
+    Variant {
+        name: "el2",
+        smp: 2,
+        gic: 3,
+        el2: true,
+        icount: false,
+    },
+    Variant {
+        name: "icount1",
+        smp: 1,
+        gic: 3,
+        el2: false,
+        icount: true,
+    },
+    Variant {
+        name: "icount4",
+        smp: 4,
+        gic: 3,
+        el2: false,
+        icount: true,
+    },
+];
+
+impl Variant {
+    /// Whether this machine can and should run a test.
+    pub fn runs(&self, test: &KernelTest) -> bool {
+        self.smp >= test.cpus && self.icount == test.icount
+    }
+
+    /// The QEMU options for a boot with these boot arguments.
+    pub fn options(&self, append: String) -> Options {
+        Options {
+            smp: self.smp,
+            gic: self.gic,
+            el2: self.el2,
+            icount: self.icount,
+            net: Net::None,
+            append,
+            yes: true,
+            ..Options::default()
+        }
+    }
+}
+
+/// Divides the tests of one machine into boots.
+pub fn boots(tests: Vec<KernelTest>) -> Vec<Vec<KernelTest>> {
+    let mut boots: Vec<Vec<KernelTest>> = Vec::new();
+    for test in tests {
+        let shared = |boot: &&mut Vec<KernelTest>| {
+            boot[0].bootargs == test.bootargs && boot[0].dies.is_none() && test.dies.is_none()
+        };
+        match boots.iter_mut().find(shared) {
+            Some(boot) => boot.push(test),
+            None => boots.push(vec![test]),
+        }
+    }
+    boots
+}
+
+/// The boot argument that makes the guest run these tests in this order.
+pub fn selection(tests: &[KernelTest]) -> String {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for test in tests {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == test.index => *last = test.index,
+            _ => ranges.push((test.index, test.index)),
+        }
+    }
+    let word = |&(first, last): &(usize, usize)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    let list: Vec<String> = ranges.iter().map(word).collect();
+    format!("tests={}", list.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn test(index: usize, bootargs: &str, dies: bool) -> KernelTest {
+        KernelTest {
+            index,
+            name: format!("{index:02}_test"),
+            cpus: 1,
+            timeout_s: 10,
+            icount: false,
+            bootargs: bootargs.to_owned(),
+            dies: dies.then(|| "dead".to_owned()),
+        }
+    }
+
+    #[test]
+    fn selection_uses_ranges_and_keeps_the_order() {
+        let tests: Vec<_> = [4, 5, 6, 1, 8, 9].map(|i| test(i, "", false)).into();
+        assert_eq!(selection(&tests), "tests=4-6,1,8-9");
+    }
+
+    #[test]
+    fn boots_are_shared_by_equal_arguments_but_never_with_a_dying_test() {
+        let tests = vec![
+            test(0, "", false),
+            test(1, "", true),
+            test(2, "a", false),
+            test(3, "", false),
+        ];
+        let boots = boots(tests);
+        let indices: Vec<Vec<usize>> = boots
+            .iter()
+            .map(|b| b.iter().map(|t| t.index).collect())
+            .collect();
+        assert_eq!(indices, [vec![0, 3], vec![1], vec![2]]);
+    }
+
+    #[test]
+    fn exact_tests_run_only_where_instructions_are_counted() {
+        let mut exact = test(0, "", false);
+        exact.icount = true;
+        exact.cpus = 2;
+        let names: Vec<_> = VARIANTS
+            .iter()
+            .filter(|v| v.runs(&exact))
+            .map(|v| v.name)
+            .collect();
+        assert_eq!(names, ["icount4"]);
+    }
+}

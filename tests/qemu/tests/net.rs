@@ -1,0 +1,3 @@
+//! Black-box tests of the service from outside the guest.
+
+fn main() {}

@@ -51,7 +51,11 @@ impl FromStr for AddressConfig {
         if !(1..=32).contains(&prefix) || !usable(address) || gateway.is_some_and(|g| !usable(g)) {
             return Err(ParseAddressError);
         }
-        Ok(Self::Static { address, prefix, gateway })
+        Ok(Self::Static {
+            address,
+            prefix,
+            gateway,
+        })
     }
 }
 
@@ -69,13 +73,26 @@ mod tests {
                 gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
             })
         );
-        assert!(matches!("10.0.0.1/8".parse(), Ok(AddressConfig::Static { gateway: None, .. })));
+        assert!(matches!(
+            "10.0.0.1/8".parse(),
+            Ok(AddressConfig::Static { gateway: None, .. })
+        ));
         assert_eq!("dhcp".parse(), Ok(AddressConfig::Dhcp));
     }
 
     #[test]
     fn refuses_what_would_not_work() {
-        for s in ["", "10.0.0.1", "10.0.0.1/33", "10.0.0.1/0", "1.2.3/8", "1.2.3.4/8,", "0.0.0.0/8", "224.0.0.1/8", "1.2.3.4/8,x"] {
+        for s in [
+            "",
+            "10.0.0.1",
+            "10.0.0.1/33",
+            "10.0.0.1/0",
+            "1.2.3/8",
+            "1.2.3.4/8,",
+            "0.0.0.0/8",
+            "224.0.0.1/8",
+            "1.2.3.4/8,x",
+        ] {
             assert_eq!(s.parse::<AddressConfig>(), Err(ParseAddressError), "{s}");
         }
     }

@@ -155,7 +155,11 @@ impl Endpoint {
     #[must_use]
     pub fn room(&self) -> usize {
         let s = self.socket();
-        if s.may_send() { s.send_capacity() - s.send_queue() } else { 0 }
+        if s.may_send() {
+            s.send_capacity() - s.send_queue()
+        } else {
+            0
+        }
     }
 
     /// Bytes sent and not yet acknowledged.
@@ -186,9 +190,16 @@ impl Endpoint {
     ///
     /// [`IoError::WouldBlock`] when none fitted, [`IoError::Closed`] when sending has ended.
     pub fn send(&mut self, bytes: &[u8]) -> Result<usize, IoError> {
-        let n = self.socket_mut().send_slice(bytes).map_err(|_| IoError::Closed)?;
+        let n = self
+            .socket_mut()
+            .send_slice(bytes)
+            .map_err(|_| IoError::Closed)?;
         self.want_write = n < bytes.len();
-        if n == 0 && !bytes.is_empty() { Err(IoError::WouldBlock) } else { Ok(n) }
+        if n == 0 && !bytes.is_empty() {
+            Err(IoError::WouldBlock)
+        } else {
+            Ok(n)
+        }
     }
 
     /// Moves what arrived straight into the sending buffer, as far as there is room, and returns the
@@ -208,7 +219,9 @@ impl Endpoint {
             // At most twice per buffer: a ring buffer is two contiguous pieces.
             let mut chunk = [0; 512];
             let want = room.min(chunk.len());
-            let Ok(n) = socket.recv_slice(&mut chunk[..want]) else { break };
+            let Ok(n) = socket.recv_slice(&mut chunk[..want]) else {
+                break;
+            };
             if socket.send_slice(&chunk[..n]) != Ok(n) {
                 return Err(IoError::Closed);
             }
@@ -220,7 +233,11 @@ impl Endpoint {
         }
         if self.readable() > 0 {
             self.want_write = true;
-            return if self.socket().may_send() { Err(IoError::WouldBlock) } else { Err(IoError::Closed) };
+            return if self.socket().may_send() {
+                Err(IoError::WouldBlock)
+            } else {
+                Err(IoError::Closed)
+            };
         }
         self.recv(&mut [0; 1])
     }
@@ -238,6 +255,10 @@ impl Endpoint {
             self.deadline = Instant::FOREVER;
             self.want_write = false;
             self.limit = self.limit.min(now + LINGER);
+            if self.state() == State::SynReceived {
+                // Nobody there yet to say goodbye to.
+                self.socket_mut().abort();
+            }
             self.shutdown();
         }
         self.discard();
@@ -290,7 +311,10 @@ impl Endpoint {
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        matches!(self.state(), State::FinWait1 | State::Closing | State::LastAck)
+        matches!(
+            self.state(),
+            State::FinWait1 | State::Closing | State::LastAck
+        )
     }
 
     /// Takes the application's events out: what changed since `before`.
@@ -311,7 +335,11 @@ impl Endpoint {
         if events.deadline {
             self.deadline = Instant::FOREVER;
         }
-        if self.orphan { Events::default() } else { events }
+        if self.orphan {
+            Events::default()
+        } else {
+            events
+        }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

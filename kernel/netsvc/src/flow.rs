@@ -32,10 +32,18 @@ impl FlowTable {
     /// A table for up to `capacity` flows, or `None` when memory is out.
     #[must_use]
     pub fn new(capacity: usize, key: [u64; 2]) -> Option<Self> {
-        let cells = capacity.max(4).checked_mul(2)?.checked_next_power_of_two()?;
+        let cells = capacity
+            .max(4)
+            .checked_mul(2)?
+            .checked_next_power_of_two()?;
         let mut v = try_with_capacity(cells)?;
         v.resize(cells, None);
-        Some(Self { cells: v, mask: cells - 1, len: 0, key })
+        Some(Self {
+            cells: v,
+            mask: cells - 1,
+            len: 0,
+            key,
+        })
     }
 
     /// Number of flows in the table.
@@ -127,7 +135,12 @@ mod tests {
     use std::collections::HashMap;
 
     fn flow(n: u16) -> Flow {
-        Flow { local: 1, remote: 2, local_port: 80, remote_port: n }
+        Flow {
+            local: 1,
+            remote: 2,
+            local_port: 80,
+            remote_port: n,
+        }
     }
 
     #[test]

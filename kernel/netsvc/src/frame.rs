@@ -56,19 +56,23 @@ impl Segment {
 
 #[inline]
 fn be16(b: &[u8], at: usize) -> u16 {
-    b.get(at..at + 2).map_or(0, |s| u16::from_be_bytes([s[0], s[1]]))
+    b.get(at..at + 2)
+        .map_or(0, |s| u16::from_be_bytes([s[0], s[1]]))
 }
 
 #[inline]
 fn be32(b: &[u8], at: usize) -> u32 {
-    b.get(at..at + 4).map_or(0, |s| u32::from_be_bytes([s[0], s[1], s[2], s[3]]))
+    b.get(at..at + 4)
+        .map_or(0, |s| u32::from_be_bytes([s[0], s[1], s[2], s[3]]))
 }
 
 impl Frame {
     /// Reads an Ethernet frame.
     #[must_use]
     pub fn parse(frame: &[u8]) -> Self {
-        let Some(ip) = frame.get(ETHERNET..) else { return Self::Foreign };
+        let Some(ip) = frame.get(ETHERNET..) else {
+            return Self::Foreign;
+        };
         match be16(frame, 12) {
             0x0806 => return Self::Arp,
             0x0800 => {}

@@ -47,5 +47,10 @@ pub(crate) fn smol(now: machine::Instant) -> SmolInstant {
 /// The stack's time in the machine's unit.
 #[inline]
 pub(crate) fn unsmol(at: SmolInstant) -> machine::Instant {
-    machine::Instant::from_nanos(at.total_micros().max(0).cast_unsigned().saturating_mul(1_000))
+    machine::Instant::from_nanos(
+        at.total_micros()
+            .max(0)
+            .cast_unsigned()
+            .saturating_mul(1_000),
+    )
 }

@@ -22,7 +22,7 @@ pub(crate) struct OneFrame<'a> {
 /// The sending half, with what the poll wants to know afterwards.
 pub(crate) struct Out<'a> {
     tx: &'a mut dyn NetTx,
-    scratch: &'a mut [u8; MAX_FRAME],
+    scratch: &'a mut [u8],
     pub(crate) frames: u32,
     pub(crate) bytes: u32,
     pub(crate) lost: u32,
@@ -34,9 +34,16 @@ impl<'a> OneFrame<'a> {
     pub(crate) fn new(
         frame: Option<&'a [u8]>,
         tx: &'a mut dyn NetTx,
-        scratch: &'a mut [u8; MAX_FRAME],
+        scratch: &'a mut [u8],
     ) -> Self {
-        let out = Out { tx, scratch, frames: 0, bytes: 0, lost: 0, packets: 0 };
+        let out = Out {
+            tx,
+            scratch,
+            frames: 0,
+            bytes: 0,
+            lost: 0,
+            packets: 0,
+        };
         Self { frame, out }
     }
 

@@ -19,7 +19,7 @@ use smoltcp::socket::tcp::State;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Address, Ipv4Cidr};
 
 use crate::address::AddressConfig;
-use crate::buffer::try_with_capacity;
+use crate::buffer::{try_with_capacity, try_zeroed};
 use crate::endpoint::{Endpoint, Events};
 use crate::flow::{Flow, FlowTable};
 use crate::frame::{self, Frame, Segment};
@@ -121,13 +121,15 @@ pub struct Stack {
     nobody: SocketSet<'static>,
     dhcp: Option<(SocketSet<'static>, SocketHandle)>,
     dhcp_due: Instant,
-    scratch: [u8; MAX_FRAME],
+    scratch: Vec<u8>,
     stats: Stats,
 }
 
 impl core::fmt::Debug for Stack {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Stack").field("stats", &self.stats).finish_non_exhaustive()
+        f.debug_struct("Stack")
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,10 +149,13 @@ impl Stack {
         let mac = EthernetAddress(config.mac);
         let mut iface = InterfaceConfig::new(HardwareAddress::Ethernet(mac));
         iface.random_seed = config.random_seed;
-        let mut scratch = [0; MAX_FRAME];
+        let mut scratch = try_zeroed(MAX_FRAME)?;
         let mut device = NoDevice;
-        let interface =
-            Interface::new(iface, &mut OneFrame::new(None, &mut device, &mut scratch), smol(now));
+        let interface = Interface::new(
+            iface,
+            &mut OneFrame::new(None, &mut device, &mut scratch),
+            smol(now),
+        );
         let mut slots = try_with_capacity(config.connections)?;
         slots.resize(config.connections, Slot::default());
         let mut free = try_with_capacity(config.connections)?;
@@ -159,7 +164,10 @@ impl Stack {
             interface,
             mac,
             local: 0,
-            flows: FlowTable::new(config.connections + config.time_wait.max(1), config.hash_key)?,
+            flows: FlowTable::new(
+                config.connections + config.time_wait.max(1),
+                config.hash_key,
+            )?,
             slots,
             free,
             handshakes: 0,
@@ -177,7 +185,11 @@ impl Stack {
             stats: Stats::default(),
         };
         match config.address {
-            AddressConfig::Static { address, prefix, gateway } => {
+            AddressConfig::Static {
+                address,
+                prefix,
+                gateway,
+            } => {
                 stack.set_address(Some(Ipv4Cidr::new(address, prefix)), gateway);
             }
             AddressConfig::Dhcp => {
@@ -193,7 +205,11 @@ impl Stack {
     /// Own address and prefix length, once there is one.
     #[must_use]
     pub fn address(&self) -> Option<(Ipv4Addr, u8)> {
-        self.interface.ip_addrs().iter().map(|IpCidr::Ipv4(c)| (c.address(), c.prefix_len())).next()
+        self.interface
+            .ip_addrs()
+            .iter()
+            .map(|IpCidr::Ipv4(c)| (c.address(), c.prefix_len()))
+            .next()
     }
 
     /// The counters.
@@ -237,7 +253,10 @@ impl Stack {
 
     /// Stops accepting on `port`; connections stay.
     pub fn unlisten(&mut self, port: u16) {
-        self.listeners.iter_mut().filter(|p| **p == port).for_each(|p| *p = 0);
+        self.listeners
+            .iter_mut()
+            .filter(|p| **p == port)
+            .for_each(|p| *p = 0);
     }
 
     fn listens(&self, port: u16) -> bool {
@@ -385,7 +404,8 @@ impl Stack {
         let mut packets = 0;
         if let Some((_, frame)) = arrived {
             let mut device = OneFrame::new(Some(frame), tx, &mut self.scratch);
-            self.interface.poll_ingress_single(at, &mut device, &mut endpoint.sockets);
+            self.interface
+                .poll_ingress_single(at, &mut device, &mut endpoint.sockets);
             packets += device.out().packets;
             device.out().add_to(&mut self.stats);
             endpoint.heard = now;
@@ -415,7 +435,9 @@ impl Stack {
                 endpoint.abort();
             }
             let mut device = OneFrame::new(None, tx, &mut self.scratch);
-            while self.interface.poll_egress(at, &mut device, &mut endpoint.sockets)
+            while self
+                .interface
+                .poll_egress(at, &mut device, &mut endpoint.sockets)
                 == PollResult::SocketStateChanged
             {}
             packets += device.out().packets;
@@ -481,7 +503,9 @@ impl Stack {
     }
 
     fn acknowledge(&mut self, frame: &[u8], flow: &Flow, seq: u32, ack: u32, tx: &mut dyn NetTx) {
-        let Some(&[a, b, c, d, e, f]) = frame.get(6..12) else { return };
+        let Some(&[a, b, c, d, e, f]) = frame.get(6..12) else {
+            return;
+        };
         let to = EthernetAddress([a, b, c, d, e, f]);
         let sent = time_wait::acknowledge(tx, self.mac, to, flow, seq, ack);
         self.stats.tx_frames += u64::from(sent);
@@ -492,7 +516,8 @@ impl Stack {
     /// Gives a frame to the interface alone, which answers ARP and ping and resets strays.
     fn nobody(&mut self, now: Instant, frame: &[u8], tx: &mut dyn NetTx) {
         let mut device = OneFrame::new(Some(frame), tx, &mut self.scratch);
-        self.interface.poll_ingress_single(smol(now), &mut device, &mut self.nobody);
+        self.interface
+            .poll_ingress_single(smol(now), &mut device, &mut self.nobody);
         device.out().add_to(&mut self.stats);
     }
 
@@ -500,7 +525,11 @@ impl Stack {
     #[inline]
     #[must_use]
     pub fn next_timer(&self) -> Instant {
-        if self.ready.is_empty() { self.wheel.next().min(self.dhcp_due) } else { Instant::ZERO }
+        if self.ready.is_empty() {
+            self.wheel.next().min(self.dhcp_due)
+        } else {
+            Instant::ZERO
+        }
     }
 
     /// Runs the stack's own timers. Then call [`Self::pop_due`] until it returns `None`.
@@ -520,11 +549,14 @@ impl Stack {
     }
 
     fn run_dhcp(&mut self, now: Instant, frame: Option<&[u8]>, tx: &mut dyn NetTx) {
-        let Some((mut set, handle)) = self.dhcp.take() else { return };
+        let Some((mut set, handle)) = self.dhcp.take() else {
+            return;
+        };
         let mut device = OneFrame::new(frame, tx, &mut self.scratch);
         let at = smol(now);
         if frame.is_some() {
-            self.interface.poll_ingress_single(at, &mut device, &mut set);
+            self.interface
+                .poll_ingress_single(at, &mut device, &mut set);
         }
         let config = match set.get_mut::<dhcpv4::Socket<'_>>(handle).poll() {
             None => None,

@@ -64,7 +64,12 @@ impl TimeWait {
     #[must_use]
     pub fn new(capacity: usize) -> Option<Self> {
         let capacity = capacity.max(1);
-        Some(Self { ring: try_with_capacity(capacity)?, capacity, head: 0, live: 0 })
+        Some(Self {
+            ring: try_with_capacity(capacity)?,
+            capacity,
+            head: 0,
+            live: 0,
+        })
     }
 
     /// Number of live records, including expired ones nobody met yet.
@@ -148,7 +153,10 @@ pub(crate) fn acknowledge(
         timestamp: None,
         payload: &[],
     };
-    let (src, dst) = (Ipv4Address::from_bits(flow.local), Ipv4Address::from_bits(flow.remote));
+    let (src, dst) = (
+        Ipv4Address::from_bits(flow.local),
+        Ipv4Address::from_bits(flow.remote),
+    );
     let ip = Ipv4Repr {
         src_addr: src,
         dst_addr: dst,
@@ -177,11 +185,20 @@ pub(crate) fn acknowledge(
 
 /// True when the IPv4 and TCP checksums of a frame hold.
 pub(crate) fn checksums_hold(frame: &[u8]) -> bool {
-    let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return false };
-    let Ok(ip) = Ipv4Packet::new_checked(ethernet.payload()) else { return false };
-    let Ok(tcp) = TcpPacket::new_checked(ip.payload()) else { return false };
+    let Ok(ethernet) = EthernetFrame::new_checked(frame) else {
+        return false;
+    };
+    let Ok(ip) = Ipv4Packet::new_checked(ethernet.payload()) else {
+        return false;
+    };
+    let Ok(tcp) = TcpPacket::new_checked(ip.payload()) else {
+        return false;
+    };
     ip.verify_checksum()
-        && tcp.verify_checksum(&IpAddress::Ipv4(ip.src_addr()), &IpAddress::Ipv4(ip.dst_addr()))
+        && tcp.verify_checksum(
+            &IpAddress::Ipv4(ip.src_addr()),
+            &IpAddress::Ipv4(ip.dst_addr()),
+        )
 }
 
 #[cfg(test)]
@@ -190,7 +207,12 @@ mod tests {
 
     fn segment(port: u16, seq: u32) -> Segment {
         Segment {
-            flow: Flow { local: 1, remote: 2, local_port: 80, remote_port: port },
+            flow: Flow {
+                local: 1,
+                remote: 2,
+                local_port: 80,
+                remote_port: port,
+            },
             seq,
             ack: Some(500),
             syn: false,
@@ -205,7 +227,10 @@ mod tests {
         let mut t = TimeWait::new(2).unwrap();
         let fin = segment(1, 100);
         let (i, _) = t.insert(&fin, Instant::ZERO);
-        assert_eq!(t.meet(i, &fin, Instant::ZERO), Meeting::Acknowledge(500, 101));
+        assert_eq!(
+            t.meet(i, &fin, Instant::ZERO),
+            Meeting::Acknowledge(500, 101)
+        );
         let rst = Segment { rst: true, ..fin };
         assert_eq!(t.meet(i, &rst, Instant::ZERO), Meeting::Ignore);
         assert_eq!(t.meet(i, &fin, Instant::ZERO + LIFETIME), Meeting::Expired);
@@ -216,8 +241,16 @@ mod tests {
     fn only_a_later_syn_reopens() {
         let mut t = TimeWait::new(2).unwrap();
         let (i, _) = t.insert(&segment(1, u32::MAX - 5), Instant::ZERO);
-        let syn = |seq| Segment { syn: true, fin: false, ack: None, ..segment(1, seq) };
-        assert_eq!(t.meet(i, &syn(u32::MAX - 9), Instant::ZERO), Meeting::Acknowledge(500, u32::MAX - 4));
+        let syn = |seq| Segment {
+            syn: true,
+            fin: false,
+            ack: None,
+            ..segment(1, seq)
+        };
+        assert_eq!(
+            t.meet(i, &syn(u32::MAX - 9), Instant::ZERO),
+            Meeting::Acknowledge(500, u32::MAX - 4)
+        );
         // Later, across the wrap of sequence numbers.
         assert_eq!(t.meet(i, &syn(7), Instant::ZERO), Meeting::Reopen);
         assert!(t.is_empty());
@@ -228,7 +261,10 @@ mod tests {
         let mut t = TimeWait::new(2).unwrap();
         assert_eq!(t.insert(&segment(1, 1), Instant::ZERO), (0, None));
         assert_eq!(t.insert(&segment(2, 1), Instant::ZERO), (1, None));
-        assert_eq!(t.insert(&segment(3, 1), Instant::ZERO), (0, Some(segment(1, 1).flow)));
+        assert_eq!(
+            t.insert(&segment(3, 1), Instant::ZERO),
+            (0, Some(segment(1, 1).flow))
+        );
         assert_eq!(t.len(), 2);
     }
 }

@@ -13,9 +13,15 @@ pub(crate) const ECHO: u16 = 7;
 /// Sends a datagram back. False when the datagram is not a sound one for `local`, or the device had
 /// no room.
 pub(crate) fn echo(tx: &mut dyn NetTx, mac: EthernetAddress, local: u32, frame: &[u8]) -> bool {
-    let Ok(ethernet) = EthernetFrame::new_checked(frame) else { return false };
-    let Ok(ip) = Ipv4Packet::new_checked(ethernet.payload()) else { return false };
-    let Ok(udp) = UdpPacket::new_checked(ip.payload()) else { return false };
+    let Ok(ethernet) = EthernetFrame::new_checked(frame) else {
+        return false;
+    };
+    let Ok(ip) = Ipv4Packet::new_checked(ethernet.payload()) else {
+        return false;
+    };
+    let Ok(udp) = UdpPacket::new_checked(ip.payload()) else {
+        return false;
+    };
     let (src, dst) = (ip.src_addr(), ip.dst_addr());
     let (src_ip, dst_ip) = (IpAddress::Ipv4(src), IpAddress::Ipv4(dst));
     let sound = ethernet.dst_addr() == mac

@@ -33,7 +33,7 @@ struct Node {
 #[derive(Debug)]
 pub struct Wheel {
     nodes: Vec<Node>,
-    heads: [u32; BUCKETS],
+    heads: Vec<u32>,
     used: [u64; BUCKETS / 64],
     /// Every bucket before this tick is empty.
     cursor: u64,
@@ -50,10 +50,21 @@ impl Wheel {
     #[must_use]
     pub fn new(slots: usize) -> Option<Self> {
         let mut nodes = try_with_capacity(slots)?;
-        nodes.resize(slots, Node { wish: Instant::FOREVER, tick: NEVER, next: NONE, prev: NONE });
+        nodes.resize(
+            slots,
+            Node {
+                wish: Instant::FOREVER,
+                tick: NEVER,
+                next: NONE,
+                prev: NONE,
+            },
+        );
+        // Not an array: a stack this large would pass through small thread stacks by value.
+        let mut heads = try_with_capacity(BUCKETS)?;
+        heads.resize(BUCKETS, NONE);
         Some(Self {
             nodes,
-            heads: [NONE; BUCKETS],
+            heads,
             used: [0; BUCKETS / 64],
             cursor: 0,
             earliest: NEVER,
@@ -130,7 +141,9 @@ impl Wheel {
     }
 
     fn unlink(&mut self, slot: usize) {
-        let Node { tick, next, prev, .. } = self.nodes[slot];
+        let Node {
+            tick, next, prev, ..
+        } = self.nodes[slot];
         if tick == NEVER {
             return;
         }
@@ -185,10 +198,8 @@ impl Wheel {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
     use super::*;
     use proptest::prelude::*;
-    use std::vec;
 
     const TICK: u64 = 1 << TICK_SHIFT;
 
@@ -218,7 +229,7 @@ mod tests {
             steps in proptest::collection::vec((0usize..8, 0u64..20_000, 0u64..1_500), 1..200),
         ) {
             let mut w = Wheel::new(8).unwrap();
-            let mut oracle = vec![u64::MAX; 8];
+            let mut oracle = [u64::MAX; 8];
             let mut now = 0u64;
             for (slot, delay, pass) in steps {
                 let wish = now + delay * 1_000_000;

@@ -7,7 +7,12 @@ use proptest::prelude::*;
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Seen {
     Continue,
-    Request { method: String, path: String, query: String, keep_alive: bool },
+    Request {
+        method: String,
+        path: String,
+        query: String,
+        keep_alive: bool,
+    },
     Error(Status),
 }
 
@@ -25,7 +30,12 @@ fn run(bytes: &[u8], sizes: &[usize]) -> Vec<Seen> {
                 }
                 let space = machine.space();
                 assert!(!space.is_empty(), "no space after NeedMore");
-                let n = sizes.next().unwrap_or(1).max(1).min(bytes.len() - at).min(space.len());
+                let n = sizes
+                    .next()
+                    .unwrap_or(1)
+                    .max(1)
+                    .min(bytes.len() - at)
+                    .min(space.len());
                 space[..n].copy_from_slice(&bytes[at..at + n]);
                 at += n;
                 machine.filled(n);
@@ -92,7 +102,9 @@ fn connection_persistence_follows_version_and_field() {
         other => panic!("{other:?}"),
     };
     assert!(keeps("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
-    assert!(!keeps("GET / HTTP/1.1\r\nHost: h\r\nConnection: x, Close\r\n\r\n"));
+    assert!(!keeps(
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: x, Close\r\n\r\n"
+    ));
     assert!(!keeps("GET / HTTP/1.0\r\n\r\n"));
     assert!(keeps("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
 }
@@ -101,7 +113,10 @@ fn connection_persistence_follows_version_and_field() {
 fn a_client_that_waits_is_told_to_continue() {
     let head = "PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
     assert_eq!(all(head.as_bytes()), [Seen::Continue]);
-    assert!(matches!(all(format!("{head}x").as_bytes())[..], [Seen::Request { .. }]));
+    assert!(matches!(
+        all(format!("{head}x").as_bytes())[..],
+        [Seen::Request { .. }]
+    ));
 }
 
 #[test]
@@ -109,21 +124,51 @@ fn each_error_has_its_status() {
     let host = "Host: h\r\n\r\n";
     for (text, status) in [
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), Status::BadRequest),
-        (format!("GET / HTTP/1.1\r\nHost: h\r\n{host}"), Status::BadRequest),
-        (format!("GET / HTTP/1.1\nHost: h\n\n"), Status::BadRequest),
-        (format!("GET / HTTP/1.1\r\nA: b\r\n c\r\n{host}"), Status::BadRequest),
-        (format!("GET / HTTP/1.1\r\nA : b\r\n{host}"), Status::BadRequest),
+        (
+            format!("GET / HTTP/1.1\r\nHost: h\r\n{host}"),
+            Status::BadRequest,
+        ),
+        ("GET / HTTP/1.1\nHost: h\n\n".to_owned(), Status::BadRequest),
+        (
+            format!("GET / HTTP/1.1\r\nA: b\r\n c\r\n{host}"),
+            Status::BadRequest,
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nA : b\r\n{host}"),
+            Status::BadRequest,
+        ),
         (format!("GET /\r\n{host}"), Status::BadRequest),
         (format!("\u{1}GET / HTTP/1.1\r\n{host}"), Status::BadRequest),
-        (format!("GET relative HTTP/1.1\r\n{host}"), Status::BadRequest),
-        (format!("GET / HTTP/2.0\r\n{host}"), Status::VersionNotSupported),
-        (format!("BREW / HTTP/1.1\r\n{host}"), Status::NotImplemented),
-        (format!("GET /{} HTTP/1.1\r\n{host}", "a".repeat(TARGET_LIMIT)), Status::UriTooLong),
-        (format!("GET /{}", "a".repeat(TARGET_LIMIT + 100)), Status::UriTooLong),
-        (format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(HEAD_LIMIT)), Status::HeaderFieldsTooLarge),
-        (format!("GET / HTTP/1.1\r\n{}{host}", "A: b\r\n".repeat(70)), Status::HeaderFieldsTooLarge),
         (
-            format!("PUT / HTTP/1.1\r\nContent-Length: {}\r\n{host}", BODY_LIMIT + 1),
+            format!("GET relative HTTP/1.1\r\n{host}"),
+            Status::BadRequest,
+        ),
+        (
+            format!("GET / HTTP/2.0\r\n{host}"),
+            Status::VersionNotSupported,
+        ),
+        (format!("BREW / HTTP/1.1\r\n{host}"), Status::NotImplemented),
+        (
+            format!("GET /{} HTTP/1.1\r\n{host}", "a".repeat(TARGET_LIMIT)),
+            Status::UriTooLong,
+        ),
+        (
+            format!("GET /{}", "a".repeat(TARGET_LIMIT + 100)),
+            Status::UriTooLong,
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(HEAD_LIMIT)),
+            Status::HeaderFieldsTooLarge,
+        ),
+        (
+            format!("GET / HTTP/1.1\r\n{}{host}", "A: b\r\n".repeat(70)),
+            Status::HeaderFieldsTooLarge,
+        ),
+        (
+            format!(
+                "PUT / HTTP/1.1\r\nContent-Length: {}\r\n{host}",
+                BODY_LIMIT + 1
+            ),
             Status::ContentTooLarge,
         ),
         (
@@ -164,7 +209,11 @@ fn smuggling_is_refused() {
         "Transfer-Encoding: chunked\r\n\r\n1\r\nab0\r\n\r\n",
         "Transfer-Encoding: chunked\r\n\r\n000000001\r\na\r\n0\r\n\r\n",
     ] {
-        assert_eq!(error(&format!("{both}{fields}")), Status::BadRequest, "{fields:?}");
+        assert_eq!(
+            error(&format!("{both}{fields}")),
+            Status::BadRequest,
+            "{fields:?}"
+        );
     }
     let old = "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     assert_eq!(error(old), Status::BadRequest);
@@ -191,18 +240,27 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
         Just((String::new(), String::new())),
         "[a-z]{0,600}".prop_map(|b| (format!("Content-Length: {}\r\n", b.len()), b)),
         proptest::collection::vec("[a-z\r\n]{1,40}", 0..6).prop_map(|chunks| {
-            let mut b: String = chunks.iter().map(|c| format!("{:x}\r\n{c}\r\n", c.len())).collect();
+            let mut b: String = chunks
+                .iter()
+                .map(|c| format!("{:x}\r\n{c}\r\n", c.len()))
+                .collect();
             b.push_str("0\r\n\r\n");
             ("Transfer-Encoding: chunked\r\n".to_owned(), b)
         }),
     ];
-    (prop_oneof!["GET", "HEAD", "POST"], "/[a-z/]{0,40}", "[A-Za-z]{1,8}: [ -~]{0,300}", body)
+    (
+        prop_oneof!["GET", "HEAD", "POST"],
+        "/[a-z/]{0,40}",
+        "[A-Za-z]{1,8}: [ -~]{0,300}",
+        body,
+    )
         .prop_filter("own fields only", |(_, _, f, _)| {
             let name = f.split(':').next().unwrap_or_default().to_ascii_lowercase();
             !["host", "expect"].contains(&name.as_str())
         })
         .prop_map(|(method, path, field, (framing, body))| {
-            format!("{method} {path} HTTP/1.1\r\nHost: h\r\n{field}\r\n{framing}\r\n{body}").into_bytes()
+            format!("{method} {path} HTTP/1.1\r\nHost: h\r\n{field}\r\n{framing}\r\n{body}")
+                .into_bytes()
         })
 }
 

@@ -34,7 +34,11 @@ impl Body {
         match framing {
             Framing::Length(0) => Self::Done,
             Framing::Length(n) => Self::Length(n),
-            Framing::Chunked => Self::Size { value: 0, digits: 0, total: 0 },
+            Framing::Chunked => Self::Size {
+                value: 0,
+                digits: 0,
+                total: 0,
+            },
         }
     }
 
@@ -57,7 +61,10 @@ impl Body {
                     at += n;
                     *left -= n as u32;
                     if *left == 0 {
-                        *self = Self::DataEnd { lf: false, total: *total };
+                        *self = Self::DataEnd {
+                            lf: false,
+                            total: *total,
+                        };
                     }
                 }
                 _ => {
@@ -73,48 +80,77 @@ impl Body {
     fn framing_byte(self, b: u8) -> Result<Self, Status> {
         let bad = Err(Status::BadRequest);
         Ok(match self {
-            Self::Size { value, digits, total } => match (b as char).to_digit(16) {
+            Self::Size {
+                value,
+                digits,
+                total,
+            } => match (b as char).to_digit(16) {
                 Some(_) if digits == 8 => return bad,
                 Some(d) => {
                     let value = (value << 4) | d;
                     if total + u64::from(value) > BODY_LIMIT {
                         return Err(Status::ContentTooLarge);
                     }
-                    Self::Size { value, digits: digits + 1, total }
+                    Self::Size {
+                        value,
+                        digits: digits + 1,
+                        total,
+                    }
                 }
                 None if digits == 0 => return bad,
                 None if b == b'\r' => Self::SizeEnd { value, total },
-                None if matches!(b, b';' | b' ' | b'\t') => Self::Extension { value, seen: 1, total },
+                None if matches!(b, b';' | b' ' | b'\t') => Self::Extension {
+                    value,
+                    seen: 1,
+                    total,
+                },
                 None => return bad,
             },
             Self::Extension { value, total, .. } if b == b'\r' => Self::SizeEnd { value, total },
             Self::Extension { .. } if b == b'\n' => return bad,
             Self::Extension { seen, .. } if seen >= EXTENSION_LIMIT => return bad,
-            Self::Extension { value, seen, total } => {
-                Self::Extension { value, seen: seen + 1, total }
-            }
+            Self::Extension { value, seen, total } => Self::Extension {
+                value,
+                seen: seen + 1,
+                total,
+            },
             Self::SizeEnd { .. } if b != b'\n' => return bad,
-            Self::SizeEnd { value: 0, .. } => Self::Trailer { line: 0, seen: 0, cr: false },
-            Self::SizeEnd { value, total } => {
-                Self::Data { left: value, total: total + u64::from(value) }
-            }
+            Self::SizeEnd { value: 0, .. } => Self::Trailer {
+                line: 0,
+                seen: 0,
+                cr: false,
+            },
+            Self::SizeEnd { value, total } => Self::Data {
+                left: value,
+                total: total + u64::from(value),
+            },
             Self::DataEnd { lf: false, total } if b == b'\r' => Self::DataEnd { lf: true, total },
-            Self::DataEnd { lf: true, total } if b == b'\n' => {
-                Self::Size { value: 0, digits: 0, total }
-            }
+            Self::DataEnd { lf: true, total } if b == b'\n' => Self::Size {
+                value: 0,
+                digits: 0,
+                total,
+            },
             Self::DataEnd { .. } => return bad,
             Self::Trailer { seen, .. } if seen as usize >= HEAD_LIMIT => {
                 return Err(Status::HeaderFieldsTooLarge);
             }
-            Self::Trailer { line: 0, cr: true, .. } if b == b'\n' => Self::Done,
-            Self::Trailer { cr: true, seen, .. } if b == b'\n' => {
-                Self::Trailer { line: 0, seen: seen + 1, cr: false }
-            }
+            Self::Trailer {
+                line: 0, cr: true, ..
+            } if b == b'\n' => Self::Done,
+            Self::Trailer { cr: true, seen, .. } if b == b'\n' => Self::Trailer {
+                line: 0,
+                seen: seen + 1,
+                cr: false,
+            },
             Self::Trailer { cr: true, .. } => return bad,
             Self::Trailer { .. } if b == b'\n' => return bad,
             Self::Trailer { line, seen, .. } => {
                 let cr = b == b'\r';
-                Self::Trailer { line: line + u32::from(!cr), seen: seen + 1, cr }
+                Self::Trailer {
+                    line: line + u32::from(!cr),
+                    seen: seen + 1,
+                    cr,
+                }
             }
             Self::Length(_) | Self::Data { .. } | Self::Done => self,
         })

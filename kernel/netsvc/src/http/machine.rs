@@ -34,15 +34,30 @@ pub enum Event<'a> {
 enum State {
     /// Looking for the end of a head; `line` is where the current line starts, `first` says it is
     /// the request line. Positions count from the head's start.
-    Head { scanned: usize, line: usize, first: bool },
+    Head {
+        scanned: usize,
+        line: usize,
+        first: bool,
+    },
     /// A head of this length was parsed; its body is being read.
-    Body { head: Head, head_len: usize, body: Body, asked: bool },
+    Body {
+        head: Head,
+        head_len: usize,
+        body: Body,
+        asked: bool,
+    },
     /// The request was handed out; its head's bytes go at the next poll.
-    Served { head_len: usize },
+    Served {
+        head_len: usize,
+    },
     Failed(Status),
 }
 
-const START: State = State::Head { scanned: 0, line: 0, first: true };
+const START: State = State::Head {
+    scanned: 0,
+    line: 0,
+    first: true,
+};
 
 /// Parses the requests of one connection.
 #[derive(Debug)]
@@ -65,7 +80,12 @@ impl Machine {
     /// A machine before the first byte of a connection.
     #[must_use]
     pub const fn new() -> Self {
-        Self { buffer: [0; BUFFER], start: 0, end: 0, state: START }
+        Self {
+            buffer: [0; BUFFER],
+            start: 0,
+            end: 0,
+            state: START,
+        }
     }
 
     /// Forgets everything, for the next connection.
@@ -122,7 +142,12 @@ impl Machine {
                         Ok(head) => {
                             let body = Body::new(head.framing);
                             let asked = !head.expects_continue || body == Body::Done;
-                            self.state = State::Body { head, head_len, body, asked };
+                            self.state = State::Body {
+                                head,
+                                head_len,
+                                body,
+                                asked,
+                            };
                         }
                         Err(status) => self.state = State::Failed(status),
                     }
@@ -132,18 +157,38 @@ impl Machine {
         }
         match self.state {
             State::Failed(status) => Event::Error(status),
-            State::Body { head, head_len, body, asked: false } => {
+            State::Body {
+                head,
+                head_len,
+                body,
+                asked: false,
+            } => {
                 // A client that sent some of the body already does not wait.
                 let waits = self.start + head_len == self.end;
-                self.state = State::Body { head, head_len, body, asked: true };
-                if waits { Event::Continue } else { self.poll_body() }
+                self.state = State::Body {
+                    head,
+                    head_len,
+                    body,
+                    asked: true,
+                };
+                if waits {
+                    Event::Continue
+                } else {
+                    self.poll_body()
+                }
             }
             _ => self.poll_body(),
         }
     }
 
     fn poll_body(&mut self) -> Event<'_> {
-        let State::Body { head, head_len, mut body, asked } = self.state else {
+        let State::Body {
+            head,
+            head_len,
+            mut body,
+            asked,
+        } = self.state
+        else {
             return Event::NeedMore;
         };
         let from = self.start + head_len;
@@ -159,7 +204,12 @@ impl Machine {
             }
         }
         if body != Body::Done {
-            self.state = State::Body { head, head_len, body, asked };
+            self.state = State::Body {
+                head,
+                head_len,
+                body,
+                asked,
+            };
             return Event::NeedMore;
         }
         self.state = State::Served { head_len };
@@ -175,7 +225,14 @@ impl Machine {
 
     /// Length of the head at the start of the buffer, once its end has arrived.
     fn find_head(&mut self) -> Result<Option<usize>, Status> {
-        let State::Head { mut scanned, mut line, mut first } = self.state else { return Ok(None) };
+        let State::Head {
+            mut scanned,
+            mut line,
+            mut first,
+        } = self.state
+        else {
+            return Ok(None);
+        };
         loop {
             let bytes = &self.buffer[self.start..self.end];
             if line == 0 && scanned == 0 {
@@ -198,7 +255,11 @@ impl Machine {
                 if scanned < limit {
                     break;
                 }
-                let status = if first { self.long_line() } else { Status::HeaderFieldsTooLarge };
+                let status = if first {
+                    self.long_line()
+                } else {
+                    Status::HeaderFieldsTooLarge
+                };
                 return Err(status);
             };
             let newline = scanned + i;
@@ -218,7 +279,11 @@ impl Machine {
         } else if self.end == BUFFER && self.start > 0 {
             self.compact();
         }
-        self.state = State::Head { scanned, line, first };
+        self.state = State::Head {
+            scanned,
+            line,
+            first,
+        };
         Ok(None)
     }
 
@@ -247,5 +312,7 @@ fn find_newline(bytes: &[u8]) -> Option<usize> {
             return Some(i * 8 + zero.trailing_zeros() as usize / 8);
         }
     }
-    tail.iter().position(|&b| b == b'\n').map(|i| words.len() * 8 + i)
+    tail.iter()
+        .position(|&b| b == b'\n')
+        .map(|i| words.len() * 8 + i)
 }

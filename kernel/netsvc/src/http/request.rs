@@ -120,7 +120,9 @@ impl Fields {
             }
             14 if name.eq_ignore_ascii_case("content-length") => {
                 let value = value.trim_ascii();
-                if self.length.is_some() || value.is_empty() || !value.iter().all(u8::is_ascii_digit)
+                if self.length.is_some()
+                    || value.is_empty()
+                    || !value.iter().all(u8::is_ascii_digit)
                 {
                     return Err(Status::BadRequest);
                 }
@@ -185,7 +187,11 @@ impl Head {
         let skip = origin_form(target).ok_or(Status::BadRequest)?;
         Ok(Self {
             method,
-            keep_alive: if http10 { f.keep_alive && !f.close } else { !f.close },
+            keep_alive: if http10 {
+                f.keep_alive && !f.close
+            } else {
+                !f.close
+            },
             http10,
             expects_continue: f.expects_continue && !http10,
             framing,
@@ -209,7 +215,10 @@ fn origin_form(target: &str) -> Option<usize> {
     if target.starts_with('/') || target == "*" {
         return Some(0);
     }
-    let scheme = target.get(..7).filter(|s| s.eq_ignore_ascii_case("http://"))?.len();
+    let scheme = target
+        .get(..7)
+        .filter(|s| s.eq_ignore_ascii_case("http://"))?
+        .len();
     let authority = target.get(scheme..)?;
     let end = authority.find(['/', '?']).unwrap_or(authority.len());
     if end == 0 { None } else { Some(scheme + end) }

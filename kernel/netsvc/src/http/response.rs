@@ -97,7 +97,9 @@ struct Writer<'a> {
 impl Writer<'_> {
     #[inline]
     fn put(&mut self, s: &str) -> Option<()> {
-        self.out.get_mut(self.at..self.at + s.len())?.copy_from_slice(s.as_bytes());
+        self.out
+            .get_mut(self.at..self.at + s.len())?
+            .copy_from_slice(s.as_bytes());
         self.at += s.len();
         Some(())
     }
@@ -114,7 +116,9 @@ impl Writer<'_> {
             }
         }
         let text = digits.get(i..)?;
-        self.out.get_mut(self.at..self.at + text.len())?.copy_from_slice(text);
+        self.out
+            .get_mut(self.at..self.at + text.len())?
+            .copy_from_slice(text);
         self.at += text.len();
         Some(())
     }

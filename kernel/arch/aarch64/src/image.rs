@@ -17,6 +17,7 @@ unsafe extern "C" {
     static __data_start: u8;
     static __bss_end: u8;
     static __image_end: u8;
+    static __early_uart: u8;
     static __boot_guard: u8;
     static __boot_stack_start: u8;
     static __boot_stack_end: u8;
@@ -51,6 +52,8 @@ edges! {
     data_end = __bss_end;
     /// One past the image, without the symbol table.
     end = __image_end;
+    /// The UART of the board's linker script, for reports before the device tree is read.
+    early_uart = __early_uart;
     /// The page below the boot stack.
     boot_guard = __boot_guard;
     /// Lowest address of the boot core's stack.

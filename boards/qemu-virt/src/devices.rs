@@ -1,0 +1,62 @@
+//! Devices behind the virtio-mmio slots, connected once threads run.
+//!
+//! DMA pages come from the heap at page alignment. The entropy device is read once into the
+//! architecture layer's pool; the first network device goes to the executive.
+#![expect(unsafe_code, reason = "claims virtio slots; pages of the heap for DMA")]
+
+use alloc::alloc::{Layout, alloc, dealloc};
+
+use arch_aarch64::entropy;
+use drivers::dma::{self, DmaPages};
+use drivers::transport::probe;
+use drivers::virtio_rng;
+use virtio_drivers::transport::{DeviceType, Transport};
+
+use crate::device_tree::Machine;
+
+const PAGE: usize = 4096;
+
+/// Connects every device this image has a driver for.
+pub(crate) fn connect(machine: &Machine) {
+    // SAFETY: the heap gives whole, page-aligned, identity-mapped pages used by nothing else.
+    unsafe {
+        dma::install(DmaPages {
+            alloc: alloc_pages,
+            free: free_pages,
+        })
+    };
+    for slot in &machine.slots {
+        // SAFETY: the slot the device tree names, mapped as device memory; visited once.
+        let Some(transport) = (unsafe { probe(slot.base, slot.bytes) }) else {
+            continue;
+        };
+        match transport.device_type() {
+            DeviceType::EntropySource => {
+                let mut seed = [0; 32];
+                let n = virtio_rng::read(transport, &mut seed);
+                entropy::add(&seed[..n]);
+            }
+            other => kernel::log!("virtio slot {:#x}: no driver for {other:?}", slot.base),
+        }
+    }
+}
+
+fn layout(pages: usize) -> Option<Layout> {
+    Layout::from_size_align(pages * PAGE, PAGE)
+        .ok()
+        .filter(|l| l.size() > 0)
+}
+
+fn alloc_pages(pages: usize) -> Option<usize> {
+    let layout = layout(pages)?;
+    // SAFETY: the size is not zero.
+    let p = unsafe { alloc(layout) };
+    (!p.is_null()).then(|| p.expose_provenance())
+}
+
+fn free_pages(address: usize, pages: usize) {
+    if let Some(layout) = layout(pages) {
+        // SAFETY: came from `alloc_pages` with the same number of pages.
+        unsafe { dealloc(core::ptr::with_exposed_provenance_mut(address), layout) };
+    }
+}

@@ -1,1 +1,61 @@
-//! workqueue
+//! Concurrency managed workqueues, the policy: which item runs on which worker, and who is woken.
+//!
+//! A thread per kind of work wastes threads and still queues behind a sleeper; one thread for all
+//! deadlocks. A *pool* keeps as few threads running as there is work for one core: it starts the
+//! next item only when the running one blocks or ends (rows E1-E13 of cmwq.md). This crate decides;
+//! it holds no lock, reads no clock and knows no thread. The executive takes the pool's lock, calls
+//! one function, and carries out the decision it returns.
+//!
+//! * [`Item`]: one work item or flush barrier; on the pool's list, on a queue's inactive list, or
+//!   on a worker's own list.
+//! * [`Worker`]: who executes. Idle workers wait last-in first-out.
+//! * [`Pwq`]: the share of one workqueue in one pool: its max_active slots, colours, statistics.
+//! * [`Pool`]: the list, the workers, the count of running ones.
+//! * [`Flush`]: the colours of one workqueue's flushes.
+//!
+//! # Life of an item (functions of [`Pool`] unless said)
+//!
+//! ```text
+//!             (1) queue, slot free               (4) next
+//!    idle ──────────────────────────▶ worklist ───────────────▶ running ──(6) finish──▶ idle
+//!     │  ▲ ▲                             ▲  │ (5) next: another     ▲
+//!     │  │ └──(7) remove (cancel)────────┼──┤  worker runs it       │
+//!     │  └────(7) remove──┐              │  └──▶ that worker's ─────┘ (4)
+//!     └─(2) queue, no ─▶ inactive ──(3)──┘       scheduled list
+//!          slot or others wait   slot freed by
+//!                                finish/remove
+//! ```
+//!
+//! Barriers are items linked behind the one they wait for and move with it (I6); they are never
+//! counted against max_active (D7).
+//!
+//! # Rules
+//!
+//! Everything here is called under the lock of the one pool concerned; items, workers and pwqs are
+//! reached through a [`Store`] that the same lock protects. [`Flush`] stands under its workqueue's
+//! lock. A decision that is dropped is a lost wake-up, so they are all `#[must_use]`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod flush;
+mod item;
+mod manage;
+mod pool;
+mod pwq;
+mod run;
+mod worker;
+
+#[cfg(test)]
+extern crate std;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod sim;
+
+pub use flush::{Cascade, Flush, FlushStart, Flusher};
+pub use item::{Item, Outcome, Store};
+pub use manage::Cull;
+pub use pool::{Kind, Pool, Queued, Removed, Tuning};
+pub use pwq::{COLOURS, Colour, DEFAULT_ACTIVE, MAX_ACTIVE, Pwq, PwqStats, clamp_max_active};
+pub use run::{Finished, Step};
+pub use worker::{Phase, Worker};

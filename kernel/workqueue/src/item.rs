@@ -1,0 +1,136 @@
+//! A work item as the pool sees it, and the store that resolves handles.
+
+use links::{Arena, Handle, Linked, ListLinks};
+
+use crate::{Colour, Pwq, Worker};
+
+/// Resolves the handles of one pool's objects; whoever has it holds the pool's lock.
+pub trait Store: Arena<Item> + Arena<Worker> + Arena<Pwq> {}
+impl<S: Arena<Item> + Arena<Worker> + Arena<Pwq>> Store for S {}
+
+/// On which list an item is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum On {
+    /// None.
+    Nothing,
+    /// The pool's.
+    Worklist,
+    /// Its pwq's list of items without a max_active slot.
+    Inactive,
+    /// The own list of this worker.
+    Scheduled(Handle<Worker>),
+}
+
+/// How an execution ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The handler returned.
+    Returned,
+    /// The handler panicked and its worker is gone.
+    Panicked,
+}
+
+/// The node of a work item or of a flush barrier.
+#[derive(Debug)]
+pub struct Item {
+    pub(crate) links: ListLinks<Self>,
+    /// Set while queued.
+    pub(crate) pwq: Option<Handle<Pwq>>,
+    pub(crate) on: On,
+    pub(crate) colour: Colour,
+    /// The next entry of the same list waits for this one.
+    pub(crate) linked: bool,
+    pub(crate) barrier: bool,
+    /// Who executes an earlier submission of this item.
+    pub(crate) runner: Option<Handle<Worker>>,
+}
+
+impl Item {
+    /// The node of a fresh work item.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            links: ListLinks::new(),
+            pwq: None,
+            on: On::Nothing,
+            colour: 0,
+            linked: false,
+            barrier: false,
+            runner: None,
+        }
+    }
+
+    /// The node of a barrier: it is executed like an item, but only tells a waiter.
+    #[must_use]
+    pub const fn barrier() -> Self {
+        let mut item = Self::new();
+        item.barrier = true;
+        item
+    }
+
+    /// Whether this is a barrier.
+    #[must_use]
+    pub const fn is_barrier(&self) -> bool {
+        self.barrier
+    }
+
+    /// Whether it is on a list.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.on != On::Nothing
+    }
+
+    /// Whether it waits for a max_active slot.
+    #[must_use]
+    pub fn is_inactive(&self) -> bool {
+        self.on == On::Inactive
+    }
+
+    /// The worker executing it now.
+    #[must_use]
+    pub const fn runner(&self) -> Option<Handle<Worker>> {
+        self.runner
+    }
+}
+
+impl Default for Item {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Linked for Item {
+    #[inline(always)]
+    fn list_links(&self) -> &ListLinks<Self> {
+        &self.links
+    }
+    #[inline(always)]
+    fn list_links_mut(&mut self) -> &mut ListLinks<Self> {
+        &mut self.links
+    }
+}
+
+#[inline(always)]
+pub(crate) fn item<S: Store>(s: &S, h: Handle<Item>) -> &Item {
+    s.get(h)
+}
+#[inline(always)]
+pub(crate) fn item_mut<S: Store>(s: &mut S, h: Handle<Item>) -> &mut Item {
+    s.get_mut(h)
+}
+#[inline(always)]
+pub(crate) fn worker<S: Store>(s: &S, h: Handle<Worker>) -> &Worker {
+    s.get(h)
+}
+#[inline(always)]
+pub(crate) fn worker_mut<S: Store>(s: &mut S, h: Handle<Worker>) -> &mut Worker {
+    s.get_mut(h)
+}
+#[inline(always)]
+pub(crate) fn pwq<S: Store>(s: &S, h: Handle<Pwq>) -> &Pwq {
+    s.get(h)
+}
+#[inline(always)]
+pub(crate) fn pwq_mut<S: Store>(s: &mut S, h: Handle<Pwq>) -> &mut Pwq {
+    s.get_mut(h)
+}

@@ -1,0 +1,214 @@
+//! The slow oracle of the simulator, and random operations against it.
+
+use std::vec;
+use std::vec::Vec;
+
+use machine::Duration;
+use proptest::prelude::*;
+
+use crate::item::On;
+use crate::sim::{Act, Sim};
+use crate::{Kind, Phase};
+
+impl Sim {
+    /// Recounts everything and compares (cmwq.md section 7).
+    pub(crate) fn check(&self) {
+        self.check_items();
+        self.check_pwqs();
+        self.check_pool();
+    }
+
+    fn check_items(&self) {
+        for (i, a) in self.accounts.iter().enumerate() {
+            // 1: every submission is one run or one cancellation.
+            assert_eq!(
+                a.queued,
+                a.runs + a.cancelled + u32::from(a.pending),
+                "item {i}: {a:?}"
+            );
+            assert_eq!(self.words[i].state().queued, a.pending);
+            assert_eq!(self.on(self.items[i]) != On::Nothing, a.pending);
+            assert_eq!(self.item(self.items[i]).runner.is_some(), a.executing == 1);
+        }
+    }
+
+    fn check_pwqs(&self) {
+        for (p, &h) in self.pwqs.iter().enumerate() {
+            let pwq = self.pwq(p);
+            let (mut active, mut inactive, mut in_flight) = (0, 0, 0);
+            let nodes = self.items.iter().chain(self.barriers.iter().map(|b| &b.0));
+            for &i in nodes.clone() {
+                let it = self.item(i);
+                if it.on != On::Nothing && it.pwq == Some(h) {
+                    in_flight += 1;
+                    match it.on {
+                        _ if it.barrier => {}
+                        On::Inactive => inactive += 1,
+                        _ => active += 1,
+                    }
+                }
+            }
+            for w in &self.workers {
+                let w = self.worker(w.h);
+                if w.current_pwq == Some(h) {
+                    in_flight += 1;
+                    active += u32::from(w.current_active);
+                }
+            }
+            assert_eq!(
+                (pwq.nr_active, pwq.nr_inactive),
+                (active, inactive),
+                "pwq {p}"
+            );
+            // 3: the limit holds, and nobody waits below it.
+            assert!(active <= pwq.max_active, "pwq {p}: {active} active");
+            assert!(
+                inactive == 0 || active == pwq.max_active,
+                "pwq {p}: idle slot"
+            );
+            // 4: the colours add up.
+            assert_eq!(pwq.nr_in_flight, in_flight, "pwq {p}");
+            assert_eq!(pwq.in_flight.iter().sum::<u32>(), in_flight, "pwq {p}");
+        }
+    }
+
+    fn check_pool(&self) {
+        let live: Vec<_> = self
+            .workers
+            .iter()
+            .filter(|w| w.act != Act::Gone)
+            .map(|w| self.worker(w.h))
+            .collect();
+        let counted = live.iter().filter(|w| w.counted() && !w.sleeping).count();
+        let expected = if self.pool.kind == Kind::Bound {
+            counted
+        } else {
+            0
+        };
+        // 6: the counter is the count.
+        assert_eq!(self.pool.nr_running as usize, expected);
+        let idle = live.iter().filter(|w| w.phase == Phase::Idle).count();
+        assert_eq!(self.pool.nr_idle as usize, idle);
+        let dying = live.iter().filter(|w| w.phase == Phase::Dying).count();
+        assert_eq!(self.pool.nr_workers as usize + dying, live.len());
+        assert_eq!(self.pool.pending as usize, self.listed());
+        // 5: work without a running worker has somebody on the way.
+        let coming = self.workers.iter().any(|w| {
+            !w.blocked && matches!(w.act, Act::Awake | Act::Creating) || self.between(w.act)
+        });
+        assert!(
+            self.pool.worklist.is_empty() || counted > 0 || coming,
+            "5: work, and nobody comes"
+        );
+    }
+
+    /// A worker that is not managed (unbound, CPU intensive) and will look at the list again.
+    fn between(&self, act: Act) -> bool {
+        self.pool.kind == Kind::Bh && matches!(act, Act::Running(_) | Act::Barrier(_))
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Queue(usize, usize),
+    Cancel(usize),
+    Step(usize),
+    Block(usize),
+    Resume(usize),
+    Budget(usize),
+    Panic(usize),
+    FlushItem(usize),
+    Flush(usize),
+    Disable(usize),
+    Enable(usize),
+    FailCreation(bool),
+    Pass(u64),
+}
+
+fn ops() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => (0..2usize, 0..6usize).prop_map(|(p, i)| Op::Queue(p, i)),
+        2 => (0..6usize).prop_map(Op::Cancel),
+        16 => (0..8usize).prop_map(Op::Step),
+        4 => (0..8usize).prop_map(Op::Block),
+        3 => (0..8usize).prop_map(Op::Resume),
+        1 => (0..8usize).prop_map(Op::Budget),
+        1 => (0..8usize).prop_map(Op::Panic),
+        2 => (0..6usize).prop_map(Op::FlushItem),
+        2 => (0..2usize).prop_map(Op::Flush),
+        1 => (0..6usize).prop_map(Op::Disable),
+        1 => (0..6usize).prop_map(Op::Enable),
+        1 => any::<bool>().prop_map(Op::FailCreation),
+        1 => (0..400u64).prop_map(Op::Pass),
+    ]
+}
+
+fn run(kind: Kind, ops: &[Op]) {
+    let mut sim = Sim::new(kind, &[(2, false), (3, true)], 6);
+    for op in ops {
+        let nr = sim.workers.len();
+        match *op {
+            Op::Queue(p, i) => {
+                sim.queue(p, i);
+            }
+            Op::Cancel(i) => {
+                sim.cancel(i);
+            }
+            Op::Step(w) => {
+                sim.step(w % nr);
+            }
+            Op::Block(w) => {
+                sim.block(w % nr);
+            }
+            Op::Resume(w) => {
+                sim.resume(w % nr);
+            }
+            Op::Budget(w) if !sim.workers[w % nr].blocked => sim.budget(w % nr),
+            Op::Budget(_) => {}
+            Op::Panic(w) => {
+                sim.panic(w % nr);
+            }
+            Op::FlushItem(i) => {
+                sim.flush_item(i);
+            }
+            Op::Flush(p) => {
+                sim.flush(p);
+            }
+            Op::Disable(i) => sim.disable(i),
+            Op::Enable(i) => sim.enable(i),
+            Op::FailCreation(on) => sim.fail_creation = on,
+            Op::Pass(secs) => sim.pass(Duration::from_secs(secs)),
+        }
+    }
+    sim.drain();
+    for (i, a) in sim.accounts.iter().enumerate() {
+        assert_eq!(a.queued, a.runs + a.cancelled, "item {i} is lost: {a:?}");
+    }
+    assert!(
+        sim.barriers.iter().all(|b| b.1),
+        "a flush_work never returned"
+    );
+    assert!(sim.flushing.iter().all(|f| f.3), "a flush never returned");
+    assert!(sim.flushes.iter().all(crate::Flush::is_idle));
+    // 8: after the idle timeout only the reserve is left.
+    sim.pass(Duration::from_secs(1_000));
+    assert!(
+        sim.pool.nr_idle() <= 2,
+        "8: {} idle workers",
+        sim.pool.nr_idle()
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_bound_pool_keeps_the_invariants(ops in prop::collection::vec(ops(), 1..200)) {
+        run(Kind::Bound, &ops);
+    }
+
+    #[test]
+    fn an_unbound_pool_keeps_the_invariants(ops in prop::collection::vec(ops(), 1..200)) {
+        run(Kind::Unbound, &ops);
+    }
+}

@@ -1,0 +1,416 @@
+//! The pool: one list of active items, its workers, and the count of running ones.
+//!
+//! A bound pool serves one core and one priority; it keeps `nr_running`, the number of workers that
+//! are executing and on the core or runnable, at one as long as there is work (E1, E5, E6). An
+//! unbound pool starts every active item as soon as a worker can be woken (F1). A BH pool has one
+//! pseudo worker, the softirq of its core (K2).
+//!
+//! Invariants (cmwq.md section 7): a bound pool's list is non-empty only while a worker runs, or a
+//! woken worker or a manager is on its way (5); `nr_running` equals the counted workers whenever
+//! the lock is released (6); a worker starts an item only if another is idle or a manager is at
+//! work (7), BH apart.
+
+use links::{Handle, List};
+use machine::{Duration, Instant};
+
+use crate::item::{On, item, item_mut, pwq, pwq_mut, worker, worker_mut};
+use crate::{Item, Phase, Pwq, Store, Worker};
+
+/// What a pool serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The threads of one core, concurrency managed.
+    Bound,
+    /// Threads on any core.
+    Unbound,
+    /// The softirq of one core.
+    Bh,
+}
+
+/// The numbers of a pool (A3); tests use shorter times.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tuning {
+    /// How long a superfluous worker stays idle before it ends (E12).
+    pub idle_timeout: Duration,
+    /// Pause after a worker could not be created (E10).
+    pub create_cooldown: Duration,
+}
+
+impl Tuning {
+    /// Linux's values: 300 s and 1 s.
+    pub const LINUX: Self = Self {
+        idle_timeout: Duration::from_secs(300),
+        create_cooldown: Duration::from_secs(1),
+    };
+}
+
+/// What queueing an item decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the worker must be woken"]
+pub struct Queued {
+    /// Wake this worker (BH: raise the softirq).
+    pub wake: Option<Handle<Worker>>,
+    /// The item got a max_active slot.
+    pub active: bool,
+}
+
+/// What removing a pending item decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the worker must be woken, the flush told"]
+pub struct Removed {
+    /// Wake this worker.
+    pub wake: Option<Handle<Worker>>,
+    /// This pwq finished the colour that a flush waits for.
+    pub flushed: Option<Handle<Pwq>>,
+}
+
+/// A worker pool.
+#[derive(Debug)]
+pub struct Pool {
+    pub(crate) kind: Kind,
+    pub(crate) tuning: Tuning,
+    pub(crate) worklist: List<Item>,
+    pub(crate) nr_running: u32,
+    pub(crate) idle: List<Worker>,
+    pub(crate) nr_idle: u32,
+    pub(crate) nr_workers: u32,
+    /// A worker is creating another one (E9).
+    pub(crate) manager: bool,
+    pub(crate) reaper_armed: bool,
+    pub(crate) pending: u32,
+}
+
+impl Pool {
+    /// A pool without workers.
+    #[must_use]
+    pub const fn new(kind: Kind, tuning: Tuning) -> Self {
+        Self {
+            kind,
+            tuning,
+            worklist: List::new(),
+            nr_running: 0,
+            idle: List::new(),
+            nr_idle: 0,
+            nr_workers: 0,
+            manager: false,
+            reaper_armed: false,
+            pending: 0,
+        }
+    }
+
+    /// What it serves.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+    /// Its numbers.
+    #[must_use]
+    pub const fn tuning(&self) -> Tuning {
+        self.tuning
+    }
+    /// Changes its numbers; timers armed already keep theirs.
+    pub fn set_tuning(&mut self, tuning: Tuning) {
+        self.tuning = tuning;
+    }
+    /// Items and barriers on the list.
+    #[must_use]
+    pub const fn pending(&self) -> u32 {
+        self.pending
+    }
+    /// Workers, idle or not.
+    #[must_use]
+    pub const fn nr_workers(&self) -> u32 {
+        self.nr_workers
+    }
+    /// Idle workers.
+    #[must_use]
+    pub const fn nr_idle(&self) -> u32 {
+        self.nr_idle
+    }
+    /// Workers that concurrency management counts as running.
+    #[must_use]
+    pub const fn nr_running(&self) -> u32 {
+        self.nr_running
+    }
+    /// A worker is creating another one.
+    #[must_use]
+    pub const fn has_manager(&self) -> bool {
+        self.manager
+    }
+
+    /// (1), (2) Queues an item that nobody else owns on `p`'s share of this pool. It goes behind
+    /// all earlier items of that share, also when those wait for a slot (C9).
+    #[inline(always)]
+    pub fn queue<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, h: Handle<Item>) -> Queued {
+        let share = pwq_mut(s, p);
+        let colour = share.work_colour;
+        share.enter(colour);
+        let active = share.inactive.is_empty() && share.nr_active < share.max_active;
+        if active {
+            share.nr_active += 1;
+        }
+        let it = item_mut(s, h);
+        debug_assert!(it.on == On::Nothing, "queueing an item that is queued");
+        it.pwq = Some(p);
+        it.colour = colour;
+        if active {
+            it.on = On::Worklist;
+            self.push(s, h);
+            Queued {
+                wake: self.kick(),
+                active,
+            }
+        } else {
+            it.on = On::Inactive;
+            let share = pwq_mut(s, p);
+            share.nr_inactive += 1;
+            let mut list = core::mem::take(&mut share.inactive);
+            list.push_back(s, h);
+            pwq_mut(s, p).inactive = list;
+            Queued { wake: None, active }
+        }
+    }
+
+    /// (7) Takes a queued item out (cancel). Barriers behind it stay and release their waiters
+    /// (I7); a slot it had goes to the next inactive item, one it had not stays uncounted (J7).
+    pub fn remove<S: Store>(&mut self, s: &mut S, h: Handle<Item>) -> Removed {
+        let it = item_mut(s, h);
+        let (on, colour, linked) = (it.on, it.colour, it.linked);
+        let Some(p) = it.pwq.take() else {
+            return Removed {
+                wake: None,
+                flushed: None,
+            };
+        };
+        it.on = On::Nothing;
+        it.linked = false;
+        match on {
+            On::Nothing => {}
+            On::Worklist => {
+                self.worklist.remove(s, h);
+                self.pending -= 1;
+            }
+            On::Scheduled(w) => {
+                let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
+                list.remove(s, h);
+                worker_mut(s, w).scheduled = list;
+            }
+            On::Inactive => {
+                let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
+                let behind = if linked { list.next(s, h) } else { None };
+                list.remove(s, h);
+                self.release_chain(s, &mut list, behind);
+                let share = pwq_mut(s, p);
+                share.inactive = list;
+                share.nr_inactive -= 1;
+            }
+        }
+        let share = pwq_mut(s, p);
+        share.stats.cancelled += 1;
+        let flushed = share.leave(colour).then_some(p);
+        if on != On::Inactive {
+            pwq_mut(s, p).nr_active -= 1;
+            self.activate(s, p);
+        }
+        Removed {
+            wake: self.kick(),
+            flushed,
+        }
+    }
+
+    /// Puts barrier `b` behind the last queued submission of `target`, or, when that is executing,
+    /// in front of everything else its worker will do (I5, I6). False: nothing to wait for.
+    #[must_use = "false means that the barrier will not be executed"]
+    pub fn insert_barrier<S: Store>(
+        &mut self,
+        s: &mut S,
+        target: Handle<Item>,
+        b: Handle<Item>,
+    ) -> bool {
+        let it = item(s, target);
+        let (on, runner) = (it.on, it.runner);
+        let (p, colour, linked) = match (on, runner) {
+            (On::Nothing, None) => return false,
+            (On::Nothing, Some(w)) => {
+                let w = worker(s, w);
+                (w.current_pwq, w.current_colour, false)
+            }
+            _ => (it.pwq, it.colour, it.linked),
+        };
+        let Some(p) = p else { return false };
+        pwq_mut(s, p).enter(colour);
+        let place = match (on, runner) {
+            (On::Nothing, Some(w)) => On::Scheduled(w),
+            _ => on,
+        };
+        let node = item_mut(s, b);
+        node.pwq = Some(p);
+        node.colour = colour;
+        node.linked = linked;
+        node.on = place;
+        if on != On::Nothing {
+            item_mut(s, target).linked = true;
+        }
+        match place {
+            On::Nothing => {}
+            On::Worklist => {
+                self.worklist.insert_after(s, target, b);
+                self.pending += 1;
+            }
+            On::Inactive => {
+                let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
+                list.insert_after(s, target, b);
+                pwq_mut(s, p).inactive = list;
+            }
+            On::Scheduled(w) => {
+                let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
+                if on == On::Nothing {
+                    list.push_front(s, b);
+                } else {
+                    list.insert_after(s, target, b);
+                }
+                worker_mut(s, w).scheduled = list;
+            }
+        }
+        true
+    }
+
+    /// Hook: `w` is about to give its core up because it waits (E2). The worker to wake.
+    #[must_use = "the worker must be woken"]
+    pub fn block<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Handle<Worker>> {
+        let node = worker_mut(s, w);
+        if self.kind != Kind::Bound || !node.counted() || node.sleeping {
+            return None;
+        }
+        node.sleeping = true;
+        let p = node.current_pwq;
+        self.nr_running -= 1;
+        let wake = self.kick();
+        if let (Some(_), Some(p)) = (wake, p) {
+            pwq_mut(s, p).stats.cm_wakeup += 1;
+        }
+        wake
+    }
+
+    /// Hook: `w` got its core back (E3).
+    pub fn resume<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) {
+        let node = worker_mut(s, w);
+        if core::mem::take(&mut node.sleeping) && node.counted() {
+            self.nr_running += 1;
+        }
+    }
+
+    /// Hook: `w` used its budget within one execution (E14): it leaves concurrency management until
+    /// the item ends. The worker to wake.
+    #[must_use = "the worker must be woken"]
+    pub fn budget<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Handle<Worker>> {
+        let node = worker_mut(s, w);
+        if self.kind != Kind::Bound || !node.counted() || node.sleeping {
+            return None;
+        }
+        let p = node.current_pwq?;
+        node.cpu_intensive = true;
+        self.nr_running -= 1;
+        pwq_mut(s, p).stats.cpu_intensive += 1;
+        self.kick()
+    }
+
+    /// Changes `p`'s limit; raising it activates waiting items (D6). The worker to wake.
+    #[must_use = "the worker must be woken"]
+    pub fn set_max_active<S: Store>(
+        &mut self,
+        s: &mut S,
+        p: Handle<Pwq>,
+        max_active: u32,
+    ) -> Option<Handle<Worker>> {
+        pwq_mut(s, p).max_active = max_active;
+        self.activate(s, p);
+        self.kick()
+    }
+
+    /// There is work and nobody counted works on it (E5).
+    #[inline(always)]
+    pub(crate) const fn need_more_worker(&self) -> bool {
+        !self.worklist.is_empty() && self.nr_running == 0
+    }
+
+    /// The idle worker to wake, if one is needed: the one that went idle last (E7).
+    #[inline(always)]
+    pub(crate) fn kick(&self) -> Option<Handle<Worker>> {
+        if self.need_more_worker() {
+            self.idle.front()
+        } else {
+            None
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn push<S: Store>(&mut self, s: &mut S, h: Handle<Item>) {
+        self.worklist.push_back(s, h);
+        self.pending += 1;
+    }
+
+    /// (3) Moves inactive items of `p` to the list while there are slots.
+    pub(crate) fn activate<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) {
+        while pwq(s, p).nr_active < pwq(s, p).max_active {
+            let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
+            let Some(h) = list.front() else { return };
+            let behind = if item(s, h).linked {
+                list.next(s, h)
+            } else {
+                None
+            };
+            list.remove(s, h);
+            item_mut(s, h).on = On::Worklist;
+            self.push(s, h);
+            self.release_chain(s, &mut list, behind);
+            let share = pwq_mut(s, p);
+            share.inactive = list;
+            share.nr_inactive -= 1;
+            share.nr_active += 1;
+        }
+    }
+
+    /// Moves the barriers from `b` on, up to the end of their chain, from `list` to the worklist.
+    fn release_chain<S: Store>(
+        &mut self,
+        s: &mut S,
+        list: &mut List<Item>,
+        b: Option<Handle<Item>>,
+    ) {
+        let mut next = b;
+        while let Some(h) = next {
+            next = if item(s, h).linked {
+                list.next(s, h)
+            } else {
+                None
+            };
+            list.remove(s, h);
+            item_mut(s, h).on = On::Worklist;
+            self.push(s, h);
+        }
+    }
+
+    /// `w` goes on the idle list; when to reap, if that is to be armed now.
+    pub(crate) fn enter_idle<S: Store>(
+        &mut self,
+        s: &mut S,
+        w: Handle<Worker>,
+        now: Instant,
+    ) -> Option<Instant> {
+        let node = worker_mut(s, w);
+        debug_assert!(
+            node.scheduled.is_empty() && node.current.is_none(),
+            "idle with work"
+        );
+        node.phase = Phase::Idle;
+        node.idle_since = now;
+        self.idle.push_front(s, w);
+        self.nr_idle += 1;
+        debug_assert!(
+            self.nr_idle < self.nr_workers || self.nr_running == 0,
+            "workers count as running while all are idle"
+        );
+        self.arm_reaper(s)
+    }
+}

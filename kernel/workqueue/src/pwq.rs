@@ -1,0 +1,173 @@
+//! The pool-workqueue: what one workqueue has in one pool.
+//!
+//! `max_active` limits how many items of the queue are *active* (on the pool's list or executing)
+//! here; later ones wait on the inactive list, in order (C9). A per-CPU queue has one pwq for each
+//! core, so the limit is per core (D2). An unbound queue has one pwq for the one memory node, so
+//! the limit is system-wide (D3).
+//!
+//! Invariants: `nr_active <= max_active` unless it was lowered; the inactive list is non-empty only
+//! when the limit is reached; `in_flight[c]` counts queued and executing items and barriers of
+//! colour `c`.
+
+use links::List;
+
+use crate::Item;
+
+/// Number of flush colours (A3).
+pub const COLOURS: usize = 16;
+/// `max_active` when nobody asks for a value (D1, main).
+pub const DEFAULT_ACTIVE: u32 = 1024;
+/// The highest `max_active` (D1, main).
+pub const MAX_ACTIVE: u32 = 2048;
+
+/// A flush colour, below [`COLOURS`].
+pub type Colour = u8;
+
+/// The `max_active` that a request for `n` gets (D1): 0 is the default, the rest is clamped.
+#[must_use]
+pub const fn clamp_max_active(n: u32) -> u32 {
+    match n {
+        0 => DEFAULT_ACTIVE,
+        1..=MAX_ACTIVE => n,
+        _ => MAX_ACTIVE,
+    }
+}
+
+/// Counters of one pwq (N4).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct PwqStats {
+    /// Executions begun.
+    pub started: u64,
+    /// Executions ended, panics included.
+    pub completed: u64,
+    /// Executions that panicked.
+    pub panicked: u64,
+    /// Workers woken because an item of this queue blocked.
+    pub cm_wakeup: u64,
+    /// Executions taken out of concurrency management for using the core too long.
+    pub cpu_intensive: u64,
+    /// Pending items that were cancelled.
+    pub cancelled: u64,
+}
+
+/// One workqueue's share of one pool.
+#[derive(Debug)]
+pub struct Pwq {
+    pub(crate) in_flight: [u32; COLOURS],
+    pub(crate) nr_in_flight: u32,
+    pub(crate) nr_active: u32,
+    pub(crate) nr_inactive: u32,
+    pub(crate) max_active: u32,
+    pub(crate) inactive: List<Item>,
+    pub(crate) work_colour: Colour,
+    pub(crate) flush_colour: Option<Colour>,
+    pub(crate) cpu_intensive: bool,
+    pub(crate) refuse: bool,
+    pub(crate) stats: PwqStats,
+}
+
+impl Pwq {
+    /// An empty share. `max_active` is what [`clamp_max_active`] made, or `u32::MAX` for BH (D1).
+    #[must_use]
+    pub const fn new(max_active: u32, cpu_intensive: bool) -> Self {
+        Self {
+            in_flight: [0; COLOURS],
+            nr_in_flight: 0,
+            nr_active: 0,
+            nr_inactive: 0,
+            max_active,
+            inactive: List::new(),
+            work_colour: 0,
+            flush_colour: None,
+            cpu_intensive,
+            refuse: false,
+            stats: PwqStats {
+                started: 0,
+                completed: 0,
+                panicked: 0,
+                cm_wakeup: 0,
+                cpu_intensive: 0,
+                cancelled: 0,
+            },
+        }
+    }
+
+    /// Whether submissions from outside are refused: the queue drains or is destroyed (I9, C10).
+    #[inline(always)]
+    #[must_use]
+    pub const fn refuses(&self) -> bool {
+        self.refuse
+    }
+
+    /// Starts or stops refusing submissions from outside.
+    pub fn set_refuse(&mut self, on: bool) {
+        self.refuse = on;
+    }
+
+    /// Nothing queued, nothing executing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.nr_in_flight == 0
+    }
+
+    /// Items with a max_active slot.
+    #[must_use]
+    pub const fn active(&self) -> u32 {
+        self.nr_active
+    }
+
+    /// Items waiting for a slot.
+    #[must_use]
+    pub const fn inactive(&self) -> u32 {
+        self.nr_inactive
+    }
+
+    /// The limit.
+    #[must_use]
+    pub const fn max_active(&self) -> u32 {
+        self.max_active
+    }
+
+    /// The counters.
+    #[must_use]
+    pub const fn stats(&self) -> PwqStats {
+        self.stats
+    }
+
+    /// One flush pass over this pwq: items queued from now on get `work_colour`; when items of
+    /// colour `wait_for` are in flight, the pwq will report their end. True if it will.
+    #[must_use = "the flush waits for as many pwqs as said true"]
+    pub fn flush(&mut self, wait_for: Option<Colour>, work_colour: Option<Colour>) -> bool {
+        if let Some(c) = work_colour {
+            self.work_colour = c;
+        }
+        match wait_for {
+            Some(c) if self.in_flight[usize::from(c)] > 0 => {
+                self.flush_colour = Some(c);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn enter(&mut self, c: Colour) {
+        self.in_flight[usize::from(c)] += 1;
+        self.nr_in_flight += 1;
+    }
+
+    /// One item or barrier of colour `c` is over; true if that ended a flush pass.
+    #[inline(always)]
+    pub(crate) fn leave(&mut self, c: Colour) -> bool {
+        let n = &mut self.in_flight[usize::from(c)];
+        debug_assert!(*n > 0, "in-flight count of colour {c} underflows");
+        *n -= 1;
+        let last = *n == 0;
+        self.nr_in_flight -= 1;
+        if last && self.flush_colour == Some(c) {
+            self.flush_colour = None;
+            return true;
+        }
+        false
+    }
+}

@@ -1,0 +1,274 @@
+//! The worker's loop: what to do next, and what the end of an execution means.
+
+use links::Handle;
+use machine::Instant;
+
+use crate::item::{On, item, item_mut, pwq_mut, worker, worker_mut};
+use crate::{Item, Kind, Outcome, Phase, Pool, Pwq, Store, Worker};
+
+/// What a worker does next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Step {
+    /// Execute `item` (end its pending state before the lock is released), after waking `wake`.
+    Run {
+        /// The item or barrier.
+        item: Handle<Item>,
+        /// A worker to wake first (F1, E13).
+        wake: Option<Handle<Worker>>,
+    },
+    /// Create a worker without the lock, then report to [`Pool::created`] or
+    /// [`Pool::keep_creating`] (E9, E10).
+    Create,
+    /// Sleep until woken; arm the reaper for `reap_at` if given (E12).
+    Sleep {
+        /// When to call [`Pool::cull`].
+        reap_at: Option<Instant>,
+    },
+    /// Leave: the worker was culled and is no longer part of the pool.
+    Exit,
+}
+
+/// What the end of an execution decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the worker must be woken, the flush told"]
+pub struct Finished {
+    /// Wake this worker.
+    pub wake: Option<Handle<Worker>>,
+    /// This pwq finished the colour that a flush waits for.
+    pub flushed: Option<Handle<Pwq>>,
+}
+
+impl Pool {
+    /// (4) The next step of worker `w`, called by itself after waking up and after each execution.
+    #[inline]
+    pub fn next<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, now: Instant) -> Step {
+        match worker(s, w).phase {
+            Phase::New => return Step::Sleep { reap_at: None },
+            Phase::Dying => return Step::Exit,
+            Phase::Idle => {
+                self.idle.remove(s, w);
+                self.nr_idle -= 1;
+                worker_mut(s, w).phase = Phase::Prep;
+            }
+            Phase::Prep | Phase::Working => {}
+        }
+        // What was linked to the last item, or collided with it, comes first, whatever runs (C6).
+        if let Some(h) = worker(s, w).scheduled.front() {
+            let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
+            list.remove(s, h);
+            worker_mut(s, w).scheduled = list;
+            return self.begin(s, w, h);
+        }
+        if worker(s, w).phase == Phase::Prep {
+            if !self.need_more_worker() {
+                return self.sleep(s, w, now);
+            }
+            if self.nr_idle == 0 && !self.manager && self.kind != Kind::Bh {
+                self.manager = true;
+                return Step::Create;
+            }
+            worker_mut(s, w).phase = Phase::Working;
+            if self.kind == Kind::Bound {
+                self.nr_running += 1;
+            }
+        }
+        // E6: one running worker is enough, and it is this one.
+        while self.nr_running <= 1 {
+            let Some(h) = self.worklist.front() else {
+                break;
+            };
+            match item(s, h).runner {
+                None => return self.start(s, w, h),
+                Some(other) => self.hand_over(s, h, other),
+            }
+        }
+        if self.kind == Kind::Bound {
+            self.nr_running -= 1;
+        }
+        self.sleep(s, w, now)
+    }
+
+    /// (6) The current item of `w` is over; `w` calls [`Pool::next`] afterwards, without releasing
+    /// the lock in between or later.
+    #[inline]
+    pub fn finish<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Finished {
+        let flushed = self.end(s, w, Outcome::Returned);
+        Finished {
+            wake: None,
+            flushed,
+        }
+    }
+
+    /// (6) The current item of `w` panicked and `w` will never run again: its slot is released,
+    /// what was scheduled on it goes back to the front of the list, and it leaves the pool.
+    pub fn abandon<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Finished {
+        let flushed = self.end(s, w, Outcome::Panicked);
+        let node = worker_mut(s, w);
+        if self.kind == Kind::Bound && node.counted() && !node.sleeping {
+            self.nr_running -= 1;
+        }
+        node.sleeping = false;
+        node.phase = Phase::Dying;
+        self.nr_workers -= 1;
+        let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
+        while let Some(h) = list.back() {
+            list.remove(s, h);
+            item_mut(s, h).on = On::Worklist;
+            self.worklist.push_front(s, h);
+            self.pending += 1;
+        }
+        Finished {
+            wake: self.kick(),
+            flushed,
+        }
+    }
+
+    /// A BH pool's pseudo worker ends its turn (K4). True: items are left, raise the softirq again.
+    #[must_use = "the softirq must be raised again"]
+    pub fn pause<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, now: Instant) -> bool {
+        debug_assert!(
+            self.kind == Kind::Bh && worker(s, w).current.is_none(),
+            "pause in a run"
+        );
+        let left = !self.worklist.is_empty();
+        if worker(s, w).phase == Phase::Working {
+            // Barriers of the last item must not wait on an idle worker's own list.
+            let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
+            let more = !list.is_empty();
+            while let Some(h) = list.back() {
+                list.remove(s, h);
+                item_mut(s, h).on = On::Worklist;
+                self.worklist.push_front(s, h);
+                self.pending += 1;
+            }
+            let _never = self.enter_idle(s, w, now);
+            return left || more;
+        }
+        left
+    }
+
+    fn sleep<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, now: Instant) -> Step {
+        Step::Sleep {
+            reap_at: self.enter_idle(s, w, now),
+        }
+    }
+
+    /// Takes the front item of the worklist and what is linked to it.
+    #[inline(always)]
+    fn start<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, h: Handle<Item>) -> Step {
+        if item(s, h).linked {
+            self.take_chain(s, h, w);
+        }
+        self.worklist.remove(s, h);
+        self.pending -= 1;
+        self.begin(s, w, h)
+    }
+
+    /// The barriers linked behind the front item `h` move to `w`'s own list, behind what is there.
+    fn take_chain<S: Store>(&mut self, s: &mut S, h: Handle<Item>, w: Handle<Worker>) {
+        let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
+        let mut more = item(s, h).linked;
+        while more {
+            let Some(b) = self.worklist.next(s, h) else {
+                break;
+            };
+            more = item(s, b).linked;
+            self.worklist.remove(s, b);
+            self.pending -= 1;
+            item_mut(s, b).on = On::Scheduled(w);
+            list.push_back(s, b);
+        }
+        worker_mut(s, w).scheduled = list;
+    }
+
+    /// (5) The front item of the worklist is being executed by `other`, which will execute it
+    /// again (C6).
+    fn hand_over<S: Store>(&mut self, s: &mut S, h: Handle<Item>, other: Handle<Worker>) {
+        let linked = item(s, h).linked;
+        let behind = if linked {
+            self.worklist.next(s, h)
+        } else {
+            None
+        };
+        self.worklist.remove(s, h);
+        self.pending -= 1;
+        item_mut(s, h).on = On::Scheduled(other);
+        let mut list = core::mem::take(&mut worker_mut(s, other).scheduled);
+        list.push_back(s, h);
+        let mut next = behind;
+        while let Some(b) = next {
+            next = if item(s, b).linked {
+                self.worklist.next(s, b)
+            } else {
+                None
+            };
+            self.worklist.remove(s, b);
+            self.pending -= 1;
+            item_mut(s, b).on = On::Scheduled(other);
+            list.push_back(s, b);
+        }
+        worker_mut(s, other).scheduled = list;
+    }
+
+    /// `h` is on no list any more; `w` executes it from now on.
+    #[inline(always)]
+    fn begin<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, h: Handle<Item>) -> Step {
+        let it = item_mut(s, h);
+        it.on = On::Nothing;
+        it.linked = false;
+        let (p, colour, barrier) = (it.pwq.take(), it.colour, it.barrier);
+        if !barrier {
+            it.runner = Some(w);
+        }
+        let mut heavy = false;
+        if let (Some(p), false) = (p, barrier) {
+            let share = pwq_mut(s, p);
+            share.stats.started += 1;
+            heavy = share.cpu_intensive && self.kind == Kind::Bound;
+        }
+        let node = worker_mut(s, w);
+        node.current = Some(h);
+        node.current_pwq = p;
+        node.current_colour = colour;
+        node.current_active = !barrier;
+        if heavy {
+            node.cpu_intensive = true;
+            self.nr_running -= 1;
+        }
+        Step::Run {
+            item: h,
+            wake: self.kick(),
+        }
+    }
+
+    /// Ends `w`'s execution; the pwq whose flush pass that ended.
+    #[inline(always)]
+    fn end<S: Store>(
+        &mut self,
+        s: &mut S,
+        w: Handle<Worker>,
+        outcome: Outcome,
+    ) -> Option<Handle<Pwq>> {
+        let node = worker_mut(s, w);
+        let (h, p) = (node.current.take()?, node.current_pwq.take()?);
+        let (colour, active) = (node.current_colour, node.current_active);
+        if core::mem::take(&mut node.cpu_intensive) {
+            self.nr_running += 1;
+        }
+        let share = pwq_mut(s, p);
+        let flushed = share.leave(colour).then_some(p);
+        if active {
+            share.stats.completed += 1;
+            share.stats.panicked += u64::from(outcome == Outcome::Panicked);
+            share.nr_active -= 1;
+            let waiting = !share.inactive.is_empty();
+            // A barrier's node is gone by now; an item's is kept alive by whoever runs it.
+            item_mut(s, h).runner = None;
+            if waiting {
+                self.activate(s, p);
+            }
+        }
+        flushed
+    }
+}

@@ -1,0 +1,549 @@
+//! A pool with simulated workers: the executive's part, one step at a time, with a slow oracle.
+//!
+//! Workers advance only when a test says so, so every order of steps can be had. After each step
+//! [`Sim::check`] recounts everything from scratch and compares (cmwq.md section 7, 1-8).
+
+use std::collections::VecDeque;
+use std::vec::Vec;
+
+use links::{Arena, Handle, Slab};
+use machine::{Duration, Instant};
+use workword::{Claim, Place, Seize, WorkWord};
+
+use crate::item::On;
+use crate::{Cull, Flush, FlushStart, Flusher, Item, Kind, Phase, Pool, Pwq, Step, Tuning, Worker};
+
+const HERE: Place = Place::new(0);
+
+#[derive(Default)]
+pub(crate) struct Slabs {
+    items: Slab<Item>,
+    workers: Slab<Worker>,
+    pwqs: Slab<Pwq>,
+    pub(crate) flushers: Slab<Flusher>,
+}
+
+macro_rules! arena {
+    ($t:ty, $f:ident) => {
+        impl Arena<$t> for Slabs {
+            fn get(&self, h: Handle<$t>) -> &$t {
+                self.$f.get(h)
+            }
+            fn get_mut(&mut self, h: Handle<$t>) -> &mut $t {
+                self.$f.get_mut(h)
+            }
+        }
+    };
+}
+arena!(Item, items);
+arena!(Worker, workers);
+arena!(Pwq, pwqs);
+arena!(Flusher, flushers);
+
+/// What a simulated worker thread is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Act {
+    Asleep,
+    Awake,
+    Creating,
+    Running(usize),
+    Barrier(usize),
+    Gone,
+}
+
+pub(crate) struct SimWorker {
+    pub(crate) h: Handle<Worker>,
+    pub(crate) act: Act,
+    pub(crate) blocked: bool,
+}
+
+/// The oracle's view of one item.
+#[derive(Default, Debug)]
+pub(crate) struct Account {
+    pub(crate) queued: u32,
+    pub(crate) runs: u32,
+    pub(crate) cancelled: u32,
+    pub(crate) executing: u32,
+    pub(crate) pending: bool,
+    pub(crate) depth: u16,
+}
+
+pub(crate) struct Sim {
+    pub(crate) s: Slabs,
+    pub(crate) pool: Pool,
+    pub(crate) now: Instant,
+    pub(crate) words: Vec<WorkWord>,
+    pub(crate) items: Vec<Handle<Item>>,
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) pwqs: Vec<Handle<Pwq>>,
+    pub(crate) workers: Vec<SimWorker>,
+    pub(crate) barriers: Vec<(Handle<Item>, bool)>,
+    /// Started items, in order: (item, worker index).
+    pub(crate) starts: Vec<(usize, usize)>,
+    /// The oracle's queue of each pwq: items in queueing order that have not started.
+    pub(crate) fifo: Vec<VecDeque<usize>>,
+    pub(crate) flushes: Vec<Flush>,
+    /// Submissions of each item on each pwq, and how many of them are over.
+    pub(crate) on_pwq: Vec<Vec<(u32, u32)>>,
+    /// A flush: its pwq, its node, what it must outlive, whether it returned.
+    pub(crate) flushing: Vec<(usize, Handle<Flusher>, Vec<(usize, u32)>, bool)>,
+    pub(crate) first: Vec<Option<usize>>,
+    pub(crate) reap_at: Option<Instant>,
+    pub(crate) fail_creation: bool,
+}
+
+impl Sim {
+    /// A pool with one idle worker, pwqs with these limits, and so many items.
+    pub(crate) fn new(kind: Kind, limits: &[(u32, bool)], nr_items: usize) -> Self {
+        let mut s = Slabs::default();
+        let pwqs = limits
+            .iter()
+            .map(|&(m, heavy)| s.pwqs.insert(Pwq::new(m, heavy)))
+            .collect();
+        let items = (0..nr_items).map(|_| s.items.insert(Item::new())).collect();
+        let mut sim = Self {
+            s,
+            pool: Pool::new(kind, Tuning::LINUX),
+            now: Instant::ZERO,
+            words: (0..nr_items).map(|_| WorkWord::new()).collect(),
+            items,
+            accounts: (0..nr_items).map(|_| Account::default()).collect(),
+            pwqs,
+            workers: Vec::new(),
+            barriers: Vec::new(),
+            starts: Vec::new(),
+            fifo: limits.iter().map(|_| VecDeque::new()).collect(),
+            flushes: limits.iter().map(|_| Flush::new()).collect(),
+            flushing: Vec::new(),
+            on_pwq: limits.iter().map(|_| std::vec![(0, 0); nr_items]).collect(),
+            first: limits.iter().map(|_| None).collect(),
+            reap_at: None,
+            fail_creation: false,
+        };
+        let h = sim.s.workers.insert(Worker::new());
+        sim.workers.push(SimWorker {
+            h,
+            act: Act::Asleep,
+            blocked: false,
+        });
+        let (wake, reap) = sim.pool.attach(&mut sim.s, h, sim.now);
+        assert_eq!((wake, reap), (None, None));
+        sim
+    }
+
+    fn index(&self, h: Handle<Worker>) -> usize {
+        self.workers
+            .iter()
+            .position(|w| w.h == h)
+            .expect("unknown worker")
+    }
+
+    fn wake(&mut self, w: Option<Handle<Worker>>) {
+        if let Some(w) = w.map(|h| self.index(h))
+            && self.workers[w].act == Act::Asleep
+        {
+            self.workers[w].act = Act::Awake;
+        }
+    }
+
+    /// Queues item `i` on pwq `p`; true if it was not pending and is not disabled (B4).
+    pub(crate) fn queue(&mut self, p: usize, i: usize) -> bool {
+        match self.words[i].claim_at(HERE, false) {
+            Claim::Claimed(_) => {}
+            Claim::Pending(_) => {
+                assert!(self.accounts[i].pending);
+                return false;
+            }
+            other => {
+                assert_eq!(other, Claim::Disabled);
+                assert!(self.accounts[i].depth > 0);
+                return false;
+            }
+        }
+        let a = &mut self.accounts[i];
+        assert!(!a.pending && a.depth == 0);
+        a.pending = true;
+        a.queued += 1;
+        self.fifo[p].push_back(i);
+        self.on_pwq[p][i].0 += 1;
+        let q = self.pool.queue(&mut self.s, self.pwqs[p], self.items[i]);
+        self.wake(q.wake);
+        self.check();
+        true
+    }
+
+    /// Cancels item `i`; true if it was pending (J1).
+    pub(crate) fn cancel(&mut self, i: usize) -> bool {
+        let was = self.accounts[i].pending;
+        if was {
+            self.accounts[i].pending = false;
+            self.accounts[i].cancelled += 1;
+            for (f, on) in self.fifo.iter_mut().zip(&mut self.on_pwq) {
+                on[i].1 += u32::from(f.contains(&i));
+                f.retain(|&x| x != i);
+            }
+        }
+        let pending = match self.words[i].seize() {
+            Seize::Idle(_) => false,
+            Seize::Busy => panic!("no owner between steps"),
+            Seize::Queued(_) => {
+                let r = self.pool.remove(&mut self.s, self.items[i]);
+                self.words[i].unqueue();
+                self.wake(r.wake);
+                self.flushed(r.flushed);
+                true
+            }
+        };
+        assert_eq!(pending, was);
+        self.words[i].release();
+        self.check();
+        pending
+    }
+
+    pub(crate) fn disable(&mut self, i: usize) {
+        self.cancel(i);
+        assert!(matches!(self.words[i].seize(), Seize::Idle(_)));
+        assert!(self.words[i].release_disabled());
+        self.accounts[i].depth += 1;
+    }
+
+    pub(crate) fn enable(&mut self, i: usize) {
+        let before = self.accounts[i].depth;
+        let e = self.words[i].enable();
+        assert_eq!(e == workword::Enable::Enabled, before == 1);
+        assert_eq!(e == workword::Enable::Underflow, before == 0);
+        self.accounts[i].depth = before.saturating_sub(1);
+    }
+
+    /// A waiter for item `i` (flush_work); its barrier's index, or `None` if it was idle (I5).
+    pub(crate) fn flush_item(&mut self, i: usize) -> Option<usize> {
+        let b = self.s.items.insert(Item::barrier());
+        let busy = self.accounts[i].pending || self.accounts[i].executing > 0;
+        let inserted = self.pool.insert_barrier(&mut self.s, self.items[i], b);
+        assert_eq!(inserted, busy);
+        if !inserted {
+            return None;
+        }
+        self.barriers.push((b, false));
+        self.check();
+        Some(self.barriers.len() - 1)
+    }
+
+    /// A waiter for everything queued on pwq `p` so far; its index in `flushing`.
+    pub(crate) fn flush(&mut self, p: usize) -> usize {
+        let must = self.on_pwq[p].iter().map(|on| on.0).enumerate().collect();
+        let f = self.s.flushers.insert(Flusher::new());
+        self.flushing.push((p, f, must, false));
+        let me = self.flushing.len() - 1;
+        let (pwqs, s) = (self.pwqs[p], &mut self.s);
+        let Slabs {
+            pwqs: shares,
+            flushers,
+            ..
+        } = s;
+        let start = self.flushes[p].start(flushers, f, |wait, work| {
+            shares.get_mut(pwqs).flush(wait, work)
+        });
+        match start {
+            FlushStart::Done => self.flush_over(me),
+            FlushStart::First => self.first[p] = Some(me),
+            FlushStart::Wait => {}
+        }
+        me
+    }
+
+    fn flush_over(&mut self, me: usize) {
+        let (p, _, must, done) = &mut self.flushing[me];
+        assert!(!*done, "a flush returned twice");
+        *done = true;
+        for &(i, queued) in must.iter() {
+            assert!(
+                self.on_pwq[*p][i].1 >= queued,
+                "flush returned before item {i}"
+            );
+        }
+    }
+
+    fn flushed(&mut self, p: Option<Handle<Pwq>>) {
+        let Some(h) = p else { return };
+        let p = self.pwqs.iter().position(|&x| x == h).expect("unknown pwq");
+        let me = self.first[p]
+            .take()
+            .expect("a flush ended that nobody began");
+        self.flush_over(me);
+        let mut resolved = Vec::new();
+        let Slabs {
+            pwqs: shares,
+            flushers,
+            ..
+        } = &mut self.s;
+        self.flushes[p].cascade(
+            flushers,
+            |wait, work| shares.get_mut(h).flush(wait, work),
+            |f, c| resolved.push((f, c)),
+        );
+        for (f, c) in resolved {
+            let n = self
+                .flushing
+                .iter()
+                .position(|x| x.1 == f)
+                .expect("unknown flush");
+            match c {
+                crate::Cascade::First => self.first[p] = Some(n),
+                crate::Cascade::Complete => {
+                    if self.first[p] == Some(n) {
+                        self.first[p] = None;
+                    }
+                    self.flush_over(n);
+                }
+            }
+        }
+    }
+
+    /// Worker `w` takes one step of its loop; false if it cannot.
+    pub(crate) fn step(&mut self, w: usize) -> bool {
+        let h = self.workers[w].h;
+        match self.workers[w].act {
+            Act::Asleep | Act::Gone => return false,
+            _ if self.workers[w].blocked => return false,
+            Act::Awake => {}
+            Act::Creating if self.fail_creation => {
+                if !self.pool.keep_creating() {
+                    self.next(w);
+                }
+                self.check();
+                return true;
+            }
+            Act::Creating => {
+                let new = self.s.workers.insert(Worker::new());
+                self.workers.push(SimWorker {
+                    h: new,
+                    act: Act::Asleep,
+                    blocked: false,
+                });
+                let (wake, reap) = self.pool.created(&mut self.s, new, self.now);
+                self.reap_at = reap.or(self.reap_at);
+                self.wake(wake);
+                self.workers[w].act = Act::Awake;
+                self.check();
+                return true;
+            }
+            Act::Running(i) => {
+                self.ended(w, i);
+                let f = self.pool.finish(&mut self.s, h);
+                self.wake(f.wake);
+                self.flushed(f.flushed);
+            }
+            Act::Barrier(b) => {
+                self.barriers[b].1 = true;
+                let f = self.pool.finish(&mut self.s, h);
+                self.wake(f.wake);
+                self.flushed(f.flushed);
+            }
+        }
+        self.next(w);
+        self.check();
+        true
+    }
+
+    fn ended(&mut self, w: usize, i: usize) {
+        self.accounts[i].executing -= 1;
+        let on = self.s.workers.get(self.workers[w].h).current_pwq;
+        let p = self
+            .pwqs
+            .iter()
+            .position(|&h| Some(h) == on)
+            .expect("unknown pwq");
+        self.on_pwq[p][i].1 += 1;
+    }
+
+    fn next(&mut self, w: usize) {
+        let h = self.workers[w].h;
+        self.workers[w].act = match self.pool.next(&mut self.s, h, self.now) {
+            Step::Sleep { reap_at } => {
+                self.reap_at = reap_at.or(self.reap_at);
+                Act::Asleep
+            }
+            Step::Exit => Act::Gone,
+            Step::Create => Act::Creating,
+            Step::Run { item, wake } => {
+                self.wake(wake);
+                assert!(
+                    self.pool.kind == Kind::Bh || self.pool.nr_idle > 0 || self.pool.manager,
+                    "invariant 7: an item starts without a reserve worker"
+                );
+                if let Some(b) = self.barriers.iter().position(|x| x.0 == item) {
+                    Act::Barrier(b)
+                } else {
+                    self.begin(w, item)
+                }
+            }
+        };
+    }
+
+    fn begin(&mut self, w: usize, item: Handle<Item>) -> Act {
+        let i = self
+            .items
+            .iter()
+            .position(|&x| x == item)
+            .expect("unknown item");
+        assert!(self.words[i].take() >= 1);
+        let a = &mut self.accounts[i];
+        a.pending = false;
+        a.runs += 1;
+        a.executing += 1;
+        assert_eq!(a.executing, 1, "invariant 2: item {i} runs twice at once");
+        let collided = self.starts.iter().any(|&(x, y)| x == i && y == w);
+        for f in &self.fifo {
+            // C1, C9: queueing order, but for items that waited for their own earlier run (C6).
+            if let Some(at) = f.iter().position(|&x| x == i) {
+                assert!(
+                    at == 0 || collided || self.overtaken(at, i),
+                    "item {i} overtook"
+                );
+            }
+        }
+        self.fifo.iter_mut().for_each(|f| f.retain(|&x| x != i));
+        self.starts.push((i, w));
+        Act::Running(i)
+    }
+
+    /// Everything in front of position `at` is waiting for its own earlier run.
+    fn overtaken(&self, at: usize, i: usize) -> bool {
+        let Some(f) = self.fifo.iter().find(|f| f.get(at) == Some(&i)) else {
+            return false;
+        };
+        f.iter().take(at).all(|&x| {
+            self.accounts[x].executing > 0
+                || matches!(self.s.items.get(self.items[x]).on, On::Scheduled(_))
+        })
+    }
+
+    /// The item of worker `w` blocks.
+    pub(crate) fn block(&mut self, w: usize) -> bool {
+        if self.workers[w].blocked || !matches!(self.workers[w].act, Act::Running(_)) {
+            return false;
+        }
+        self.workers[w].blocked = true;
+        let wake = self.pool.block(&mut self.s, self.workers[w].h);
+        self.wake(wake);
+        self.check();
+        true
+    }
+
+    pub(crate) fn resume(&mut self, w: usize) -> bool {
+        if !core::mem::take(&mut self.workers[w].blocked) {
+            return false;
+        }
+        self.pool.resume(&mut self.s, self.workers[w].h);
+        self.check();
+        true
+    }
+
+    pub(crate) fn budget(&mut self, w: usize) {
+        let wake = self.pool.budget(&mut self.s, self.workers[w].h);
+        self.wake(wake);
+        self.check();
+    }
+
+    /// The item of worker `w` panics.
+    pub(crate) fn panic(&mut self, w: usize) -> bool {
+        let Act::Running(i) = self.workers[w].act else {
+            return false;
+        };
+        if self.workers[w].blocked {
+            return false;
+        }
+        self.ended(w, i);
+        let f = self.pool.abandon(&mut self.s, self.workers[w].h);
+        self.workers[w].act = Act::Gone;
+        self.wake(f.wake);
+        self.flushed(f.flushed);
+        self.check();
+        true
+    }
+
+    /// Lets `d` pass; the reaper runs when due.
+    pub(crate) fn pass(&mut self, d: Duration) {
+        let until = self.now + d;
+        while let Some(at) = self.reap_at.filter(|&at| at <= until) {
+            self.now = self.now.max(at);
+            self.reap_at = None;
+            loop {
+                match self.pool.cull(&mut self.s, self.now) {
+                    Cull::Enough => break,
+                    Cull::At(at) => {
+                        self.reap_at = Some(at);
+                        break;
+                    }
+                    Cull::End { worker, wake } => {
+                        let w = self.index(worker);
+                        self.workers[w].act = Act::Awake;
+                        self.wake(wake);
+                        self.step(w);
+                        assert_eq!(self.workers[w].act, Act::Gone);
+                    }
+                }
+            }
+        }
+        self.now = until;
+        self.check();
+    }
+
+    /// Lets everybody who can advance do so until nobody can; blocked workers stay blocked.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..10_000 {
+            if !(0..self.workers.len()).fold(false, |any, w| self.step(w) || any) {
+                return;
+            }
+        }
+        panic!("the workers never come to rest");
+    }
+
+    /// Lets blocked workers go on, and everybody finish.
+    pub(crate) fn drain(&mut self) {
+        self.fail_creation = false;
+        for _ in 0..1_000 {
+            self.settle();
+            if !(0..self.workers.len()).fold(false, |any, w| self.resume(w) || any) {
+                return;
+            }
+        }
+        panic!("the workers block for ever");
+    }
+
+    pub(crate) fn executing(&self) -> usize {
+        self.workers
+            .iter()
+            .filter(|w| matches!(w.act, Act::Running(_)))
+            .count()
+    }
+
+    pub(crate) fn alive(&self) -> usize {
+        self.workers.iter().filter(|w| w.act != Act::Gone).count()
+    }
+
+    pub(crate) fn phase(&self, w: usize) -> Phase {
+        self.s.workers.get(self.workers[w].h).phase
+    }
+
+    pub(crate) fn on(&self, h: Handle<Item>) -> On {
+        self.s.items.get(h).on
+    }
+
+    pub(crate) fn worker(&self, h: Handle<Worker>) -> &Worker {
+        self.s.workers.get(h)
+    }
+
+    pub(crate) fn item(&self, h: Handle<Item>) -> &Item {
+        self.s.items.get(h)
+    }
+
+    pub(crate) fn pwq(&self, p: usize) -> &Pwq {
+        self.s.pwqs.get(self.pwqs[p])
+    }
+
+    pub(crate) fn listed(&self) -> usize {
+        self.pool.worklist.iter(&self.s).count()
+    }
+}

@@ -1,0 +1,103 @@
+//! A worker: the thread (or softirq) that executes items of one pool.
+
+use links::{Handle, Linked, List, ListLinks};
+use machine::Instant;
+
+use crate::{Colour, Item, Pwq};
+
+/// Where a worker is in its loop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Not part of a pool yet.
+    New,
+    /// On the idle list.
+    Idle,
+    /// Awake, not counted as running: looks whether there is work, or creates a worker.
+    Prep,
+    /// Executes items.
+    Working,
+    /// Culled: it leaves when it wakes up.
+    Dying,
+}
+
+/// The node of a worker.
+#[derive(Debug)]
+pub struct Worker {
+    pub(crate) links: ListLinks<Self>,
+    pub(crate) phase: Phase,
+    /// This execution is outside concurrency management (E13, E14).
+    pub(crate) cpu_intensive: bool,
+    /// It gave the core up while counted; the resume hook counts it again (E2-E4).
+    pub(crate) sleeping: bool,
+    pub(crate) current: Option<Handle<Item>>,
+    pub(crate) current_pwq: Option<Handle<Pwq>>,
+    pub(crate) current_colour: Colour,
+    /// The current item holds a max_active slot (barriers do not).
+    pub(crate) current_active: bool,
+    pub(crate) scheduled: List<Item>,
+    pub(crate) idle_since: Instant,
+}
+
+impl Worker {
+    /// A worker that is not in a pool yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            links: ListLinks::new(),
+            phase: Phase::New,
+            cpu_intensive: false,
+            sleeping: false,
+            current: None,
+            current_pwq: None,
+            current_colour: 0,
+            current_active: false,
+            scheduled: List::new(),
+            idle_since: Instant::ZERO,
+        }
+    }
+
+    /// Where it is in its loop.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// What it executes.
+    #[must_use]
+    pub const fn current(&self) -> Option<Handle<Item>> {
+        self.current
+    }
+
+    /// The pwq of what it executes.
+    #[must_use]
+    pub const fn current_pwq(&self) -> Option<Handle<Pwq>> {
+        self.current_pwq
+    }
+
+    /// It blocked while counted as running.
+    #[must_use]
+    pub const fn is_sleeping(&self) -> bool {
+        self.sleeping
+    }
+
+    /// Whether concurrency management counts it while it is on the core (E1).
+    #[inline(always)]
+    pub(crate) fn counted(&self) -> bool {
+        self.phase == Phase::Working && !self.cpu_intensive
+    }
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Linked for Worker {
+    fn list_links(&self) -> &ListLinks<Self> {
+        &self.links
+    }
+    fn list_links_mut(&mut self) -> &mut ListLinks<Self> {
+        &mut self.links
+    }
+}

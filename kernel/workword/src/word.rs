@@ -1,0 +1,386 @@
+//! The transitions of the word.
+//!
+//! ```text
+//!            (1) claim           (3) publish            (5) take
+//!   idle ───────────────▶ owned ─────────────▶ queued ─────────────▶ idle (handler runs)
+//!     ▲ │                  ▲ │ ▲                 │ ▲
+//!     │ └─ (6) seize ──────┘ │ └── (7) unqueue ──┘ │
+//!     └──── (8) release ─────┘                     │
+//!       └───────────────── (2) claim_at ───────────┘
+//! ```
+//!
+//! (4) `join` and a failed `claim` leave the state and add one submission. `release_disabled` is
+//! (8) with a disable added. Every arrow is one read-modify-write with acquire and release order,
+//! so all of them form one chain: whoever reads the word later has seen what was stored before.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::state::{
+    BH, COUNT, COUNT_ONE, DEPTH, DEPTH_ONE, IDLE, PENDING, PLACE, POISONED, Place, QUEUED, State,
+    count_of, depth_of, one_more, place_bits, place_of,
+};
+
+/// The atomic operations the word needs; the model checker supplies its own.
+pub trait Word {
+    /// Reads.
+    fn load(&self, order: Ordering) -> u64;
+    /// Replaces `old` by `new`; may fail spuriously.
+    ///
+    /// # Errors
+    ///
+    /// The value found.
+    fn compare_exchange_weak(
+        &self,
+        old: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64>;
+    /// Clears the bits that are zero in `mask`; the previous value.
+    fn fetch_and(&self, mask: u64, order: Ordering) -> u64;
+}
+
+impl Word for AtomicU64 {
+    #[inline(always)]
+    fn load(&self, order: Ordering) -> u64 {
+        self.load(order)
+    }
+    #[inline(always)]
+    fn compare_exchange_weak(
+        &self,
+        old: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        self.compare_exchange_weak(old, new, success, failure)
+    }
+    #[inline(always)]
+    fn fetch_and(&self, mask: u64, order: Ordering) -> u64 {
+        self.fetch_and(mask, order)
+    }
+}
+
+/// Answer to an attempt to own an item for queueing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Claim {
+    /// The caller owns it; it ran last at this place.
+    Claimed(Place),
+    /// It was pending already; this submission joined the pending ones, now so many.
+    Pending(u32),
+    /// It is disabled: the submission is lost (B9).
+    Disabled,
+    /// Its handler panicked: the submission is lost.
+    Poisoned,
+    /// [`WorkWord::claim_at`] only: it ran last at another place; nothing changed.
+    Elsewhere(Place),
+}
+
+/// Answer to an attempt to own an item for cancelling (J7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Seize {
+    /// It was idle and the caller owns it now.
+    Idle(State),
+    /// It is queued: take that pool's lock and look again.
+    Queued(Place),
+    /// Its owner is about to queue or release it (or its timer is armed): try again.
+    Busy,
+}
+
+/// Answer to undoing one disable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Enable {
+    /// The item can be queued again.
+    Enabled,
+    /// So many disables remain.
+    Still(u16),
+    /// It was not disabled; nothing changed.
+    Underflow,
+}
+
+/// The data word of one work item.
+#[derive(Debug)]
+pub struct WorkWord<A = AtomicU64>(A);
+
+impl WorkWord {
+    /// The word of a fresh item.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(IDLE))
+    }
+}
+
+impl Default for WorkWord {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Whether a word refuses submissions.
+const REFUSE: u64 = DEPTH | POISONED;
+
+const fn refusal(word: u64) -> Claim {
+    if word & POISONED != 0 {
+        Claim::Poisoned
+    } else {
+        Claim::Disabled
+    }
+}
+
+impl<A: Word> WorkWord<A> {
+    /// A word over another kind of atomic, made from the value of a fresh item.
+    pub fn with(make: impl FnOnce(u64) -> A) -> Self {
+        Self(make(IDLE))
+    }
+
+    /// The state now; stable only for the owner, and in part for whoever holds the place's lock.
+    #[inline(always)]
+    pub fn state(&self) -> State {
+        State::unpack(self.0.load(Ordering::Acquire))
+    }
+
+    /// Replaces the word by what `f` makes of it, always by a write. `Err` leaves it.
+    #[inline(always)]
+    fn update<E>(&self, f: impl Fn(u64) -> Result<u64, E>) -> Result<u64, E> {
+        let mut old = self.0.load(Ordering::Relaxed);
+        loop {
+            let new = f(old)?;
+            match self
+                .0
+                .compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed)
+            {
+                Ok(_) => return Ok(old),
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// (4) Adds a submission if the item is pending, and says how many there are now. `None`: it
+    /// was not pending and nothing changed. Needs no interrupts masked, unlike [`Self::claim`].
+    #[inline(always)]
+    pub fn join(&self) -> Option<u32> {
+        self.update(|w| {
+            if w & PENDING != 0 {
+                Ok(one_more(w))
+            } else {
+                Err(())
+            }
+        })
+        .ok()
+        .map(|w| count_of(one_more(w)))
+    }
+
+    /// (1) Tries to own the item in order to queue it. Call with interrupts masked.
+    #[inline(always)]
+    pub fn claim(&self) -> Claim {
+        let old = self.update(|w| {
+            Ok::<_, ()>(if w & PENDING != 0 {
+                one_more(w)
+            } else if w & REFUSE != 0 {
+                w
+            } else {
+                w | PENDING | COUNT_ONE
+            })
+        });
+        match old {
+            Ok(w) if w & PENDING != 0 => Claim::Pending(count_of(one_more(w))),
+            Ok(w) if w & REFUSE != 0 => refusal(w),
+            Ok(w) => Claim::Claimed(place_of(w)),
+            Err(()) => Claim::Disabled,
+        }
+    }
+
+    /// (2) Claims and publishes in one step, when the item ran last at `place` or never. Call with
+    /// the lock of `place`; on `Claimed` link the item before releasing it.
+    #[inline(always)]
+    pub fn claim_at(&self, place: Place, bh: bool) -> Claim {
+        let here = place_bits(place);
+        let mark = PENDING | QUEUED | COUNT_ONE | here | if bh { BH } else { 0 };
+        let old = self.update(|w| {
+            if w & PENDING != 0 {
+                Ok(one_more(w))
+            } else if w & REFUSE != 0 {
+                Ok(w)
+            } else if w & PLACE == here || w & PLACE == PLACE {
+                Ok(w & !(PLACE | BH) | mark)
+            } else {
+                Err(place_of(w))
+            }
+        });
+        match old {
+            Ok(w) if w & PENDING != 0 => Claim::Pending(count_of(one_more(w))),
+            Ok(w) if w & REFUSE != 0 => refusal(w),
+            Ok(w) => Claim::Claimed(place_of(w)),
+            Err(last) => Claim::Elsewhere(last),
+        }
+    }
+
+    /// (3) The owner links the item under the lock of `place` and says so.
+    #[inline(always)]
+    pub fn publish(&self, place: Place, bh: bool) {
+        let mark = QUEUED | place_bits(place) | if bh { BH } else { 0 };
+        let old = self.update(|w| Ok::<_, ()>(w & !(PLACE | BH) | mark));
+        debug_assert!(
+            old.is_ok_and(|w| w & (PENDING | QUEUED) == PENDING),
+            "publish: not owned"
+        );
+    }
+
+    /// (5) Ends the pending state directly before the handler runs (B5), under the lock of the
+    /// place; the number of submissions this run serves.
+    #[inline(always)]
+    pub fn take(&self) -> u32 {
+        let old = self
+            .0
+            .fetch_and(!(PENDING | QUEUED | COUNT), Ordering::AcqRel);
+        debug_assert!(
+            old & (PENDING | QUEUED) == PENDING | QUEUED,
+            "take: not queued"
+        );
+        count_of(old)
+    }
+
+    /// (6) Tries to own the item in order to cancel it, whatever its state.
+    pub fn seize(&self) -> Seize {
+        let old = self.update(|w| match w & (PENDING | QUEUED) {
+            0 => Ok(w | PENDING),
+            PENDING => Err(Seize::Busy),
+            _ => Err(Seize::Queued(place_of(w))),
+        });
+        match old {
+            Ok(w) => Seize::Idle(State::unpack(w)),
+            Err(other) => other,
+        }
+    }
+
+    /// (7) The thief, under the lock of the place, has unlinked the item and owns it now.
+    pub fn unqueue(&self) {
+        let old = self.0.fetch_and(!QUEUED, Ordering::AcqRel);
+        debug_assert!(
+            old & (PENDING | QUEUED) == PENDING | QUEUED,
+            "unqueue: not queued"
+        );
+    }
+
+    /// (8) The owner gives the item up, unqueued.
+    pub fn release(&self) {
+        let old = self.0.fetch_and(!(PENDING | COUNT), Ordering::AcqRel);
+        debug_assert!(old & (PENDING | QUEUED) == PENDING, "release: not owned");
+    }
+
+    /// (8) The owner gives the item up and disables it once more. False when the depth is at its
+    /// limit: it is then given up without.
+    #[must_use]
+    pub fn release_disabled(&self) -> bool {
+        let old = self.update(|w| {
+            let w = w & !(PENDING | COUNT);
+            Ok::<_, ()>(if w & DEPTH == DEPTH { w } else { w + DEPTH_ONE })
+        });
+        old.is_ok_and(|w| w & DEPTH != DEPTH)
+    }
+
+    /// Undoes one disable.
+    pub fn enable(&self) -> Enable {
+        let old = self.update(|w| {
+            if w & DEPTH == 0 {
+                Err(())
+            } else {
+                Ok(w - DEPTH_ONE)
+            }
+        });
+        match old.map(depth_of) {
+            Ok(1) => Enable::Enabled,
+            Ok(n) => Enable::Still(n - 1),
+            Err(()) => Enable::Underflow,
+        }
+    }
+
+    /// Marks the item: its handler panicked. Under the lock of the place.
+    pub fn poison(&self) {
+        let _ = self.update(|w| Ok::<_, ()>(w | POISONED));
+    }
+
+    /// Removes the mark.
+    pub fn clear_poison(&self) {
+        let _ = self.0.fetch_and(!POISONED, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P: Place = Place::new(7);
+    const Q: Place = Place::new(9);
+
+    #[test]
+    fn b4_b5_one_claim_then_one_take() {
+        let w = WorkWord::new();
+        assert_eq!(w.claim(), Claim::Claimed(Place::NONE));
+        w.publish(P, false);
+        assert_eq!(w.claim(), Claim::Pending(2));
+        assert_eq!(w.join(), Some(3));
+        assert_eq!(w.take(), 3);
+        assert_eq!(w.join(), None);
+        assert!(!w.state().pending);
+        assert_eq!(w.claim(), Claim::Claimed(P));
+    }
+
+    #[test]
+    fn c5_claim_at_knows_the_last_place() {
+        let w = WorkWord::new();
+        assert_eq!(w.claim_at(P, false), Claim::Claimed(Place::NONE));
+        assert!(w.state().queued && w.state().place == P);
+        assert_eq!(w.take(), 1);
+        assert_eq!(w.claim_at(Q, true), Claim::Elsewhere(P));
+        assert!(!w.state().pending);
+        assert_eq!(w.claim_at(P, true), Claim::Claimed(P));
+        assert!(w.state().bh);
+    }
+
+    #[test]
+    fn b9_depth_counts_and_saturates() {
+        let w = WorkWord::new();
+        for _ in 0..3 {
+            assert!(matches!(w.seize(), Seize::Idle(_)));
+            assert!(w.release_disabled());
+        }
+        assert_eq!(w.claim(), Claim::Disabled);
+        assert_eq!(w.claim_at(P, false), Claim::Disabled);
+        assert_eq!(w.enable(), Enable::Still(2));
+        assert_eq!(w.enable(), Enable::Still(1));
+        assert_eq!(w.claim(), Claim::Disabled);
+        assert_eq!(w.enable(), Enable::Enabled);
+        assert_eq!(w.enable(), Enable::Underflow);
+        for n in 0..=u32::from(u16::MAX) {
+            assert!(matches!(w.seize(), Seize::Idle(_)));
+            assert_eq!(w.release_disabled(), n < u32::from(u16::MAX));
+        }
+        assert_eq!(w.state().depth, u16::MAX);
+    }
+
+    #[test]
+    fn j7_seize_names_the_lock_to_take() {
+        let w = WorkWord::new();
+        assert_eq!(w.claim(), Claim::Claimed(Place::NONE));
+        assert_eq!(w.seize(), Seize::Busy);
+        w.publish(Q, false);
+        assert_eq!(w.seize(), Seize::Queued(Q));
+        w.unqueue();
+        assert_eq!(w.seize(), Seize::Busy);
+        w.release();
+        assert!(matches!(w.seize(), Seize::Idle(s) if s.place == Q && s.submissions == 0));
+    }
+
+    #[test]
+    fn a_poisoned_item_refuses_until_cleared() {
+        let w = WorkWord::new();
+        w.poison();
+        assert_eq!(w.claim(), Claim::Poisoned);
+        w.clear_poison();
+        assert_eq!(w.claim(), Claim::Claimed(Place::NONE));
+    }
+}

@@ -1,0 +1,247 @@
+//! Models of the work item's data word (cmwq.md B3, B5, B6, B7).
+//!
+//! B7 broke on real hardware once: a producer stores an event, finds the item pending already and
+//! leaves; the worker clears the pending bit and reads the old event state. The shipped word must
+//! never do that, and four plausible shortcuts must be seen doing it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU64, AtomicUsize, fence};
+use loom::thread;
+use workword::{Claim, Place, Seize, Word, WorkWord};
+
+const POOL: Place = Place::new(1);
+const PENDING_QUEUED: u64 = 0b11;
+
+/// loom's atomic under the shipped word.
+#[derive(Debug)]
+struct Loom(AtomicU64);
+
+impl Word for Loom {
+    fn load(&self, order: Ordering) -> u64 {
+        self.0.load(order)
+    }
+    fn compare_exchange_weak(
+        &self,
+        old: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        // The strong form: spurious failures only repeat a loop the model need not unroll.
+        self.0.compare_exchange(old, new, success, failure)
+    }
+    fn fetch_and(&self, mask: u64, order: Ordering) -> u64 {
+        self.0.fetch_and(mask, order)
+    }
+}
+
+fn word() -> Arc<WorkWord<Loom>> {
+    Arc::new(WorkWord::with(|v| Loom(AtomicU64::new(v))))
+}
+
+#[test]
+fn b3_pending_has_exactly_one_owner() {
+    loom::model(|| {
+        let w = word();
+        let owners = Arc::new(AtomicUsize::new(0));
+        let (w2, o2) = (w.clone(), owners.clone());
+        let queuer = thread::spawn(move || {
+            let claimed = matches!(w2.claim(), Claim::Claimed(_));
+            if claimed {
+                assert_eq!(o2.fetch_add(1, Ordering::Relaxed), 0, "two owners");
+                o2.fetch_sub(1, Ordering::Relaxed);
+                w2.release();
+            }
+            claimed
+        });
+        let seized = matches!(w.seize(), Seize::Idle(_));
+        if seized {
+            assert_eq!(owners.fetch_add(1, Ordering::Relaxed), 0, "two owners");
+            owners.fetch_sub(1, Ordering::Relaxed);
+            w.release();
+        }
+        assert!(
+            queuer.join().unwrap() || seized,
+            "nobody owned an idle item"
+        );
+        assert!(!w.state().pending);
+    });
+}
+
+#[test]
+fn b3_disable_and_claim_exclude_each_other() {
+    loom::model(|| {
+        let w = word();
+        let w2 = w.clone();
+        let disabler = thread::spawn(move || {
+            if matches!(w2.seize(), Seize::Idle(_)) {
+                assert!(w2.release_disabled());
+                return true;
+            }
+            false
+        });
+        let claim = w.claim();
+        if let Claim::Claimed(_) = claim {
+            w.release();
+        }
+        let disabled = disabler.join().unwrap();
+        assert_eq!(w.state().depth, u16::from(disabled), "a disable got lost");
+        assert!(!w.state().pending, "the word stayed owned");
+        assert!(disabled || matches!(claim, Claim::Claimed(_)));
+    });
+}
+
+#[test]
+fn b6_stores_before_a_claim_are_seen_by_its_run() {
+    loom::model(|| {
+        let w = word();
+        let event = Arc::new(AtomicUsize::new(0));
+        let (w2, e2) = (w.clone(), event.clone());
+        let producer = thread::spawn(move || {
+            e2.store(1, Ordering::Relaxed);
+            if let Claim::Claimed(_) = w2.claim() {
+                w2.publish(POOL, false);
+            }
+        });
+        if w.state().queued {
+            assert_eq!(w.take(), 1);
+            assert_eq!(event.load(Ordering::Relaxed), 1, "the run missed its event");
+        }
+        producer.join().unwrap();
+    });
+}
+
+/// One B7 round: a producer against the run of an item that is pending already. `submit` answers
+/// true when it found the item pending; `take` ends the pending state.
+fn b7_round<W: Send + Sync + 'static>(
+    start: impl Fn() -> W + Sync + Send + Copy + 'static,
+    submit: impl Fn(&W) -> bool + Sync + Send + Copy + 'static,
+    take: impl Fn(&W) + Sync + Send + Copy + 'static,
+) {
+    loom::model(move || {
+        let w = Arc::new(start());
+        let event = Arc::new(AtomicUsize::new(0));
+        let (w2, e2) = (w.clone(), event.clone());
+        let producer = thread::spawn(move || {
+            e2.store(1, Ordering::Relaxed);
+            submit(&w2)
+        });
+        take(&w);
+        let seen = event.load(Ordering::Relaxed) == 1;
+        let joined = producer.join().unwrap();
+        assert!(
+            !joined || seen,
+            "an event was announced to a pending run that missed it"
+        );
+    });
+}
+
+fn must_fail(what: &str, model: impl FnOnce()) {
+    let result = catch_unwind(AssertUnwindSafe(model));
+    assert!(
+        result.is_err(),
+        "the model checker accepted the wrong variant \"{what}\""
+    );
+}
+
+fn shipped() -> WorkWord<Loom> {
+    let w = WorkWord::with(|v| Loom(AtomicU64::new(v)));
+    assert!(matches!(w.claim_at(POOL, false), Claim::Claimed(_)));
+    w
+}
+
+#[test]
+fn b7_a_failed_join_hands_its_stores_to_the_pending_run() {
+    b7_round(shipped, |w| w.join().is_some(), |w| assert!(w.take() >= 1));
+}
+
+#[test]
+fn b7_a_failed_claim_hands_its_stores_to_the_pending_run() {
+    b7_round(
+        shipped,
+        |w| matches!(w.claim(), Claim::Pending(_)),
+        |w| assert!(w.take() >= 1),
+    );
+}
+
+#[test]
+fn b7_holds_while_the_owner_publishes() {
+    b7_round(
+        || WorkWord::with(|v| Loom(AtomicU64::new(v))),
+        |w| match w.claim() {
+            Claim::Pending(_) => true,
+            // Then the other side lost the race and this one is the owner: nothing to check.
+            _ => false,
+        },
+        |w| {
+            if let Claim::Claimed(_) = w.claim() {
+                w.publish(POOL, false);
+                assert!(w.take() >= 1);
+            }
+        },
+    );
+}
+
+fn plain() -> AtomicU64 {
+    AtomicU64::new(PENDING_QUEUED)
+}
+
+fn set(w: &AtomicU64) -> bool {
+    w.fetch_or(1, Ordering::AcqRel) & 1 != 0
+}
+
+fn clear(w: &AtomicU64) {
+    w.fetch_and(!PENDING_QUEUED, Ordering::AcqRel);
+}
+
+#[test]
+fn b7_the_bare_protocol_passes() {
+    b7_round(plain, set, clear);
+}
+
+#[test]
+fn b7_wrong_skipping_the_write_when_the_bit_looks_set() {
+    must_fail("skip if set", || {
+        b7_round(
+            plain,
+            |w| w.load(Ordering::Acquire) & 1 != 0 || set(w),
+            clear,
+        );
+    });
+}
+
+#[test]
+fn b7_wrong_clearing_with_a_plain_store() {
+    must_fail("store to clear", || {
+        b7_round(plain, set, |w| w.store(0, Ordering::Release));
+    });
+}
+
+#[test]
+fn b7_wrong_clearing_with_a_store_and_a_fence() {
+    must_fail("store and fence to clear", || {
+        b7_round(plain, set, |w| {
+            w.store(0, Ordering::Release);
+            fence(Ordering::SeqCst);
+        });
+    });
+}
+
+#[test]
+fn b7_wrong_publishing_with_a_plain_store() {
+    must_fail("store to publish", || {
+        b7_round(
+            || AtomicU64::new(0),
+            set,
+            |w| {
+                if !set(w) {
+                    w.store(PENDING_QUEUED, Ordering::Release);
+                    clear(w);
+                }
+            },
+        );
+    });
+}

@@ -80,8 +80,9 @@ pub fn arguments(options: &Options, ports: &Ports, kernel: &Path) -> Vec<OsStrin
     if options.gdb {
         add("-gdb", "tcp:127.0.0.1:1234".to_owned());
     }
-    if !options.append.is_empty() {
-        add("-append", options.append.clone());
+    let append = bootargs(options);
+    if !append.is_empty() {
+        add("-append", append);
     }
     line.push("-no-reboot".into());
     if options.gdb {
@@ -90,6 +91,17 @@ pub fn arguments(options: &Options, ports: &Ports, kernel: &Path) -> Vec<OsStrin
     line.push("-kernel".into());
     line.push(kernel.as_os_str().to_owned());
     line
+}
+
+/// The guest's boot arguments. Semihosting would be an undefined instruction on hardware, so the
+/// guest uses it for its exit code only when told that it is there.
+fn bootargs(options: &Options) -> String {
+    if options.accel != Accel::Tcg || options.append.contains("exit=") {
+        return options.append.clone();
+    }
+    format!("{} exit=semihosting", options.append)
+        .trim()
+        .to_owned()
 }
 
 fn netdev(net: &Net, ports: &Ports) -> Option<String> {
@@ -191,7 +203,7 @@ mod tests {
             ..Options::default()
         };
         assert!(
-            line(&options).contains(r"-append 'a=1 b='\''2'\'''"),
+            line(&options).contains(r"-append 'a=1 b='\''2'\'' exit=semihosting'"),
             "{}",
             line(&options)
         );

@@ -1,0 +1,7 @@
+//! The tests, one file per subject. Numbers give the order; a test trusts what lower ones checked.
+
+mod boot;
+mod memory;
+mod sleeping;
+mod switching;
+mod time;

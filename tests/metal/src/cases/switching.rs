@@ -1,0 +1,203 @@
+//! 20: preemption, shares, placement.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use kernel::cpu::{CpuMask, online};
+use kernel::thread::{self, Builder, Nice, ThreadCx};
+use machine::{CpuId, Duration, now};
+
+use crate::ktest;
+use crate::registry::Needs;
+
+ktest!("20_preempt_spinning_thread", preempt_spinning_thread);
+ktest!(
+    "21_park_takes_an_earlier_unpark",
+    park_takes_an_earlier_unpark
+);
+ktest!(
+    "22_two_equal_threads_share_one_core",
+    two_equal_threads_share_one_core,
+    Needs::new().icount()
+);
+ktest!(
+    "23_shares_follow_nice",
+    shares_follow_nice,
+    Needs::new().icount()
+);
+ktest!(
+    "24_no_core_idles_beside_a_queue",
+    no_core_idles_beside_a_queue,
+    Needs::new().cpus(2)
+);
+ktest!(
+    "25_floating_point_survives_preemption",
+    floating_point_survives_preemption
+);
+ktest!("26_threads_come_and_go", threads_come_and_go);
+
+const CORE_0: CpuMask = CpuMask::single(CpuId::BOOT);
+
+fn preempt_spinning_thread(cx: &ThreadCx<'_>) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let spinners: Vec<_> = online()
+        .iter()
+        .map(|id| {
+            let stop = Arc::clone(&stop);
+            let body = move |_: &ThreadCx<'_>| {
+                // Never yields: only a timer interrupt takes the core away from it.
+                while !stop.load(Ordering::Relaxed) {
+                    machine::relax();
+                }
+            };
+            Builder::new("spinner")
+                .affinity(CpuMask::single(id))
+                .spawn(body)
+                .expect("a thread")
+        })
+        .collect();
+    for _ in 0..5 {
+        thread::sleep(cx, Duration::from_millis(2));
+        thread::yield_now(cx);
+    }
+    stop.store(true, Ordering::Relaxed);
+    spinners.iter().for_each(|s| s.join(cx));
+}
+
+fn park_takes_an_earlier_unpark(cx: &ThreadCx<'_>) {
+    thread::current().unpark();
+    thread::park(cx);
+    let sleeper = Builder::new("sleeper")
+        .spawn(thread::park)
+        .expect("a thread");
+    thread::sleep(cx, Duration::from_millis(5));
+    assert!(!sleeper.has_exited(), "it parked");
+    sleeper.unpark();
+    sleeper.join(cx);
+}
+
+/// CPU time threads of these nice levels get on core 0 within `ms`.
+fn shares(cx: &ThreadCx<'_>, nice: &[i8], ms: u64) -> Vec<u64> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let threads: Vec<_> = nice
+        .iter()
+        .map(|&nice| {
+            let stop = Arc::clone(&stop);
+            let body = move |_: &ThreadCx<'_>| {
+                while !stop.load(Ordering::Relaxed) {
+                    machine::relax();
+                }
+            };
+            let builder = Builder::new("burner").nice(Nice::new(nice).expect("a nice level"));
+            builder.affinity(CORE_0).spawn(body).expect("a thread")
+        })
+        .collect();
+    thread::sleep(cx, Duration::from_millis(ms));
+    let times = threads.iter().map(|t| t.cpu_time_ns()).collect();
+    stop.store(true, Ordering::Relaxed);
+    threads.iter().for_each(|t| t.join(cx));
+    times
+}
+
+/// The largest difference a slice can make, plus what the measuring thread takes.
+const SLICE_NS: u64 = 4_000_000;
+
+fn two_equal_threads_share_one_core(cx: &ThreadCx<'_>) {
+    let times = shares(cx, &[0, 0], 200);
+    assert!(times[0].abs_diff(times[1]) <= SLICE_NS, "{times:?}");
+}
+
+fn shares_follow_nice(cx: &ThreadCx<'_>) {
+    // Linux's weights of nice -5, 0, 5.
+    let weights = [3121_u64, 1024, 335];
+    let times = shares(cx, &[-5, 0, 5], 400);
+    let (time, weight) = (times.iter().sum::<u64>(), weights.iter().sum::<u64>());
+    for (got, w) in times.iter().zip(weights) {
+        let fair = time * w / weight;
+        assert!(
+            got.abs_diff(fair) <= SLICE_NS,
+            "{times:?}: {got} instead of {fair}"
+        );
+    }
+}
+
+fn no_core_idles_beside_a_queue(cx: &ThreadCx<'_>) {
+    // All start on core 0, may run anywhere, and each wants half a second of a core.
+    let cores = online().count();
+    let stop = Arc::new(AtomicBool::new(false));
+    let threads: Vec<_> = (0..cores)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            let body = move |_: &ThreadCx<'_>| {
+                while !stop.load(Ordering::Relaxed) {
+                    machine::relax();
+                }
+            };
+            let t = Builder::new("mover")
+                .affinity(CORE_0)
+                .spawn(body)
+                .expect("a thread");
+            t.set_affinity(CpuMask::ALL);
+            t
+        })
+        .collect();
+    let deadline = now() + Duration::from_millis(5_000);
+    let spread = || -> usize {
+        threads
+            .iter()
+            .fold(CpuMask::NONE, |mask, t| mask.with(t.cpu()))
+            .count()
+    };
+    while spread() < cores && now() < deadline {
+        thread::sleep(cx, Duration::from_millis(5));
+    }
+    let reached = spread();
+    stop.store(true, Ordering::Relaxed);
+    threads.iter().for_each(|t| t.join(cx));
+    assert_eq!(reached, cores, "busy threads share cores while others idle");
+}
+
+fn floating_point_survives_preemption(cx: &ThreadCx<'_>) {
+    // Two threads on one core keep different sums in vector registers across preemptions.
+    let run = |seed: f64| {
+        let body = move |_: &ThreadCx<'_>| {
+            let end = now() + Duration::from_millis(30);
+            while now() < end {
+                let mut lanes = [seed, seed + 1.0, seed + 2.0, seed + 3.0];
+                for _ in 0..2_000 {
+                    lanes = lanes.map(|x| core::hint::black_box(x) + 1.0);
+                }
+                let wanted = [0.0, 1.0, 2.0, 3.0].map(|x| seed + x + 2_000.0);
+                assert!(lanes == wanted, "{lanes:?} instead of {wanted:?}");
+            }
+        };
+        Builder::new("adder")
+            .affinity(CORE_0)
+            .spawn(body)
+            .expect("a thread")
+    };
+    let adders = [run(0.0), run(1e6)];
+    adders.iter().for_each(|a| a.join(cx));
+}
+
+fn threads_come_and_go(cx: &ThreadCx<'_>) {
+    static DONE: AtomicU64 = AtomicU64::new(0);
+    let body = |_: &ThreadCx<'_>| {
+        DONE.fetch_add(1, Ordering::Relaxed);
+    };
+    let round = || {
+        let all: Vec<_> = (0..50)
+            .map(|_| Builder::new("short").spawn(body).expect("a thread"))
+            .collect();
+        all.iter().for_each(|t| t.join(cx));
+    };
+    round();
+    let before = kernel::mem::stats().used_bytes();
+    (0..10).for_each(|_| round());
+    // The last threads' stacks are freed by whoever runs next on their core.
+    thread::sleep(cx, Duration::from_millis(20));
+    let grown = kernel::mem::stats().used_bytes().saturating_sub(before);
+    assert_eq!(DONE.load(Ordering::Relaxed), 550);
+    assert!(grown < 256 * 1024, "500 threads left {grown} bytes behind");
+}

@@ -1,1 +1,0 @@
-//! metal-tests

@@ -1,0 +1,52 @@
+//! Runs the selected tests and tells the host about it.
+//!
+//! One line each: `TEST name START`, `PASS name`; at the end `TESTS DONE`, then power-off. Every
+//! test has a fresh thread, so what one leaves on its stack cannot help the next one. A failing
+//! test ends the machine by its panic; there is no FAIL line to lose.
+
+use kernel::thread::{Builder, ThreadCx};
+
+use crate::registry::{self, Descriptor};
+
+/// First thread of the image.
+pub(crate) fn run(cx: &ThreadCx<'_>) {
+    let tests = registry::all();
+    match argument("tests") {
+        Some(list) => {
+            for word in list.split(',') {
+                let (first, last) = word.split_once('-').unwrap_or((word, word));
+                let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse::<usize>()) else {
+                    panic!("boot argument tests= is a list like 0-3,7, not {list}");
+                };
+                for test in tests.iter().take(last + 1).skip(first) {
+                    run_one(cx, test);
+                }
+            }
+        }
+        None => tests
+            .iter()
+            .filter(|t| !t.dies())
+            .for_each(|t| run_one(cx, t)),
+    }
+    kernel::println!("TESTS DONE");
+    machine::shutdown(0)
+}
+
+fn run_one(cx: &ThreadCx<'_>, test: &'static Descriptor) {
+    kernel::println!("TEST {} START", test.name());
+    let body = test.body();
+    let thread = Builder::new(test.name())
+        .spawn(body)
+        .expect("memory for the test's thread");
+    thread.join(cx);
+    kernel::println!("PASS {}", test.name());
+}
+
+/// Value of a boot argument.
+fn argument(key: &str) -> Option<&'static str> {
+    let words = kernel::kernel().info().bootargs.split_ascii_whitespace();
+    words
+        .filter_map(|word| word.split_once('='))
+        .find(|(k, _)| *k == key)
+        .map(|(_, value)| value)
+}

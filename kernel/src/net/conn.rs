@@ -1,0 +1,308 @@
+//! A connection as applications see it.
+//!
+//! [`Conn`] is the application's handle; dropping it closes the connection. The other references (the
+//! interface's slot table, its list of spares) see a [`Connection`]. Reading and writing take the
+//! connection's lock only; [`Conn::flush`] takes the stack's lock and sends. So an application that
+//! reads a request and writes its reply in two pieces pays for one poll of the stack.
+//!
+//! Blocking: a reader announces itself in `sleepers`, then looks at the event count; whoever has news
+//! counts first and looks at `sleepers` afterwards, with a full fence between the two on both sides.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::net::Ipv4Addr;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use machine::{Duration, Instant};
+use netsvc::{Endpoint, IoError, SlotId};
+use sync::{BhOff, Rank, SpinGuard, SpinLock};
+
+use super::interface;
+use super::listener::Session;
+use crate::thread::ThreadCx;
+use crate::wait::WaitQueue;
+
+/// What a connection's lock protects.
+pub(super) struct Locked {
+    pub(super) endpoint: Endpoint,
+    /// The stack's number for it, while the stack knows it.
+    pub(super) slot: Option<SlotId>,
+}
+
+/// One connection.
+pub(super) struct Connection {
+    locked: SpinLock<Locked, BhOff>,
+    /// Counts news.
+    news: AtomicU32,
+    /// Threads that wait for news.
+    sleepers: AtomicU32,
+    wait: WaitQueue,
+    session: SpinLock<Option<Arc<dyn Session>>, BhOff>,
+}
+
+impl Connection {
+    pub(super) const fn new(endpoint: Endpoint) -> Self {
+        Self {
+            locked: SpinLock::new(
+                Rank::Connection,
+                "connection",
+                Locked {
+                    endpoint,
+                    slot: None,
+                },
+            ),
+            news: AtomicU32::new(0),
+            sleepers: AtomicU32::new(0),
+            wait: WaitQueue::new(),
+            session: SpinLock::new(Rank::Leaf, "session", None),
+        }
+    }
+
+    /// Forgets the last user.
+    pub(super) fn recycle(&mut self) {
+        *self.news.get_mut() = 0;
+        *self.session.get_mut() = None;
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> SpinGuard<'_, Locked, BhOff> {
+        self.locked.lock()
+    }
+
+    pub(super) fn local_port(&self) -> u16 {
+        self.lock().endpoint.flow().map_or(0, |f| f.local_port)
+    }
+
+    pub(super) fn set_session(&self, session: Arc<dyn Session>) {
+        let old = self.session.lock().replace(session);
+        drop(old);
+    }
+
+    /// Lets go of the session: it usually holds the application's handle, which holds us.
+    pub(super) fn forget_session(&self) {
+        let old = self.session.lock().take();
+        drop(old);
+    }
+
+    /// Tells whoever waits, and the session. Without locks.
+    pub(super) fn notify(&self) {
+        self.news.fetch_add(1, Ordering::Relaxed);
+        machine::fence_full();
+        if self.sleepers.load(Ordering::Relaxed) != 0 {
+            self.wait.wake_all();
+        }
+        let session = self.session.lock().clone();
+        if let Some(session) = session {
+            session.ready();
+        }
+    }
+
+    /// Sleeps until there is news after the count `seen`.
+    fn sleep(&self, cx: &ThreadCx<'_>, seen: u32, until: Instant) -> Result<(), IoError> {
+        self.sleepers.fetch_add(1, Ordering::Relaxed);
+        machine::fence_full();
+        let news = || self.news.load(Ordering::Acquire) != seen;
+        let result = if until == Instant::FOREVER {
+            self.wait.wait_until(cx, news);
+            Ok(())
+        } else {
+            let left = until.since(machine::now());
+            self.wait
+                .wait_timeout(cx, left, news)
+                .map_err(|_| IoError::TimedOut)
+        };
+        self.sleepers.fetch_sub(1, Ordering::Relaxed);
+        result
+    }
+}
+
+/// An application's handle to one TCP connection. Dropping it closes the connection: what was
+/// written still goes out.
+pub struct Conn {
+    connection: Arc<Connection>,
+    /// Dropping this handle closes.
+    owner: bool,
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn")
+            .field("peer", &self.peer())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        if self.owner {
+            self.close();
+        }
+    }
+}
+
+impl Conn {
+    pub(super) const fn owned(connection: Arc<Connection>) -> Self {
+        Self {
+            connection,
+            owner: true,
+        }
+    }
+
+    pub(super) const fn borrowed(connection: Arc<Connection>) -> Self {
+        Self {
+            connection,
+            owner: false,
+        }
+    }
+
+    /// The peer's address and port, while the connection lives.
+    #[must_use]
+    pub fn peer(&self) -> Option<(Ipv4Addr, u16)> {
+        let flow = self.connection.lock().endpoint.flow()?;
+        Some((Ipv4Addr::from_bits(flow.remote), flow.remote_port))
+    }
+
+    /// Reads what is there, without waiting. `Ok(0)` means that the peer has finished sending.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError::WouldBlock`] when nothing is there, [`IoError::Closed`] when nothing will come.
+    pub fn recv_now(&self, buffer: &mut [u8]) -> Result<usize, IoError> {
+        self.connection.lock().endpoint.recv(buffer)
+    }
+
+    /// Writes as much as fits, without waiting; [`Self::flush`] sends it. After a short count the
+    /// session hears when there is room again.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError::WouldBlock`] when nothing fits, [`IoError::Closed`] when sending has ended.
+    pub fn send_now(&self, bytes: &[u8]) -> Result<usize, IoError> {
+        self.connection.lock().endpoint.send(bytes)
+    }
+
+    /// Moves what arrived into the sending buffer, without waiting and without an own copy.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv_now`].
+    pub fn echo_now(&self) -> Result<usize, IoError> {
+        self.connection.lock().endpoint.echo()
+    }
+
+    /// Sends what was written, and tells the peer about room that reading made.
+    pub fn flush(&self) {
+        if let Some(i) = interface() {
+            i.flush(&self.connection);
+        }
+    }
+
+    /// Bytes written that the peer has not acknowledged.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.connection.lock().endpoint.unacknowledged()
+    }
+
+    /// Asks to be told at `at` ([`Session::ready`], or the end of a blocking call); `FOREVER` takes
+    /// the wish back. Takes effect with the next [`Self::flush`].
+    pub fn set_deadline(&self, at: Instant) {
+        self.connection.lock().endpoint.set_deadline(at);
+    }
+
+    /// Ends the sending direction; what was written still goes out.
+    pub fn shutdown(&self) {
+        self.connection.lock().endpoint.shutdown();
+        self.flush();
+    }
+
+    /// Leaves the connection: what was written still goes out, what arrives is discarded, and the
+    /// stack ends it by itself in bounded time.
+    pub fn close(&self) {
+        let mut locked = self.connection.lock();
+        if locked.slot.is_none() || locked.endpoint.is_orphan() {
+            return;
+        }
+        locked.endpoint.close(machine::now());
+        drop(locked);
+        self.flush();
+    }
+
+    /// Ends the connection at once, with a reset to the peer.
+    pub fn abort(&self) {
+        self.connection.lock().endpoint.abort();
+        self.flush();
+    }
+
+    /// True when the stack has forgotten the connection.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.connection.lock().slot.is_none()
+    }
+
+    /// Reads at least one byte, sleeping until there is one. `Ok(0)` means that the peer has finished
+    /// sending.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError::Closed`], or [`IoError::TimedOut`] after `timeout`.
+    pub fn recv(
+        &self,
+        cx: &ThreadCx<'_>,
+        buffer: &mut [u8],
+        timeout: Option<Duration>,
+    ) -> Result<usize, IoError> {
+        self.blocking(cx, timeout, || self.recv_now(buffer))
+    }
+
+    /// Writes and sends all of `bytes`, sleeping while there is no room.
+    ///
+    /// # Errors
+    ///
+    /// [`IoError::Closed`], or [`IoError::TimedOut`] after `timeout` without any progress.
+    pub fn send_all(
+        &self,
+        cx: &ThreadCx<'_>,
+        bytes: &[u8],
+        timeout: Option<Duration>,
+    ) -> Result<(), IoError> {
+        let mut left = bytes;
+        while !left.is_empty() {
+            let n = self.blocking(cx, timeout, || self.send_now(left))?;
+            left = left.get(n..).unwrap_or_default();
+        }
+        self.flush();
+        Ok(())
+    }
+
+    /// Echoes, sleeping until something was moved; `Ok(0)` at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recv`].
+    pub fn echo(&self, cx: &ThreadCx<'_>, timeout: Option<Duration>) -> Result<usize, IoError> {
+        let n = self.blocking(cx, timeout, || self.echo_now())?;
+        self.flush();
+        Ok(n)
+    }
+
+    /// Repeats `attempt` until it does not ask to wait.
+    fn blocking(
+        &self,
+        cx: &ThreadCx<'_>,
+        timeout: Option<Duration>,
+        mut attempt: impl FnMut() -> Result<usize, IoError>,
+    ) -> Result<usize, IoError> {
+        let until = timeout.map_or(Instant::FOREVER, |t| machine::now() + t);
+        let mut flushed = false;
+        loop {
+            let seen = self.connection.news.load(Ordering::Acquire);
+            match attempt() {
+                Err(IoError::WouldBlock) if self.is_closed() => return Err(IoError::Closed),
+                Err(IoError::WouldBlock) if flushed => self.connection.sleep(cx, seen, until)?,
+                Err(IoError::WouldBlock) => self.flush(),
+                done => return done,
+            }
+            flushed = true;
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! The interface: a device, a stack, and the BH work item that moves frames between them.
+//!
+//! Interrupt to reply: the handler acknowledges the device, suppresses further interrupts and queues
+//! the poll item on the system's BH queue; the item takes up to [`BUDGET`] frames, then either
+//! queues itself again or enables interrupts and looks once more, because a frame that
+//! came before the enabling causes no interrupt (virtio 1.2 2.7.10).
+//!
+//! Invariant: interrupts of the device are suppressed from the handler until the item has found the
+//! device empty. The timer is armed no later than the stack's next deadline; both are read and
+//! written under the stack's lock.
+#![expect(unsafe_code, reason = "arms the interface's own timer")]
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use machine::{Instant, NetDevice, NetTx, TxFull};
+use netsvc::{Config, Endpoint, Events, Route, SlotId, Stack};
+use sync::{BhOff, IrqOff, Rank, SpinLock};
+
+use super::conn::{Connection, Locked};
+use super::listener::Ports;
+use super::stats::NetStats;
+use super::{Conn, NetConfig, RECEIVE_BUFFER, SEND_BUFFER};
+use crate::mem::{try_arc, try_vec_with_capacity};
+use crate::timer::Timer;
+
+/// Frames taken in one run of the poll item.
+const BUDGET: usize = 64;
+/// Largest Ethernet frame taken.
+const MAX_FRAME: usize = 1514;
+/// Closed connections kept for the next ones.
+const KEEP: usize = 128;
+
+/// The network interface.
+pub struct Interface {
+    mac: [u8; 6],
+    device: SpinLock<Box<dyn NetDevice>, IrqOff>,
+    stack: SpinLock<Shared, BhOff>,
+    /// Who accepts on which port; read without the stack's lock.
+    pub(super) ports: Ports,
+    timer: Timer,
+    poll: Timer,
+    interrupts: AtomicU64,
+    polls: AtomicU64,
+    full_polls: AtomicU64,
+}
+
+/// What the stack's lock protects.
+struct Shared {
+    stack: Stack,
+    /// Connections by slot.
+    slots: Vec<Option<Arc<Connection>>>,
+    /// Closed connections, oldest first.
+    spare: VecDeque<Arc<Connection>>,
+    /// When the timer fires; `FOREVER` when it is not armed.
+    timer_at: Instant,
+}
+
+impl fmt::Debug for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interface")
+            .field("mac", &self.mac)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sends frames under the device's lock.
+struct Sender<'a>(&'a SpinLock<Box<dyn NetDevice>, IrqOff>);
+
+impl NetTx for Sender<'_> {
+    fn transmit(&mut self, len: usize, fill: machine::Frame<'_>) -> Result<(), TxFull> {
+        self.0.lock().transmit(len, fill)
+    }
+}
+
+/// Device interrupt: hard-interrupt context.
+pub(super) fn interrupt(_arg: usize) {
+    if let Some(interface) = super::interface() {
+        let mut device = interface.device.lock();
+        if device.acknowledge() {
+            device.set_interrupts(false);
+            drop(device);
+            interface.interrupts.fetch_add(1, Ordering::Relaxed);
+            interface.queue_poll();
+        }
+    }
+}
+
+fn timer_due(_timer: &Timer) {
+    if let Some(interface) = super::interface() {
+        interface.run_timers();
+    }
+}
+
+fn poll_item(_timer: &Timer) {
+    if let Some(interface) = super::interface() {
+        interface.poll_device();
+    }
+}
+
+impl Interface {
+    /// An interface for `device`, or `None` when memory is out.
+    pub(super) fn new(device: Box<dyn NetDevice>, config: &NetConfig) -> Option<Self> {
+        let mac = device.mac();
+        let key = [machine::entropy(), machine::entropy()];
+        let mut stack = Config::new(mac, machine::entropy(), key);
+        stack.address = config.address;
+        stack.connections = config.connections;
+        stack.handshakes = (config.connections / 2).max(1);
+        let mut slots = try_vec_with_capacity(config.connections).ok()?;
+        slots.resize_with(config.connections, || None);
+        let mut spare = VecDeque::new();
+        spare.try_reserve_exact(KEEP).ok()?;
+        let shared = Shared {
+            stack: Stack::new(&stack, machine::now())?,
+            slots,
+            spare,
+            timer_at: Instant::FOREVER,
+        };
+        Some(Self {
+            mac,
+            device: SpinLock::new(Rank::Device, "network device", device),
+            stack: SpinLock::new(Rank::NetStack, "network stack", shared),
+            ports: Ports::new(),
+            timer: Timer::new(timer_due),
+            poll: Timer::new(poll_item),
+            interrupts: AtomicU64::new(0),
+            polls: AtomicU64::new(0),
+            full_polls: AtomicU64::new(0),
+        })
+    }
+
+    /// Starts receiving and asking for an address.
+    pub(super) fn start(&self) {
+        self.run_timers();
+        self.queue_poll();
+    }
+
+    fn queue_poll(&self) {
+        // SAFETY: as for `timer`.
+        unsafe { self.poll.arm(Instant::ZERO) };
+    }
+
+    /// Body of the poll item.
+    fn poll_device(&self) {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+        let mut frame = [0; MAX_FRAME];
+        for _ in 0..BUDGET {
+            let mut len = 0;
+            let taken = self.device.lock().receive(&mut |bytes, _| {
+                if let Some(to) = frame.get_mut(..bytes.len()) {
+                    to.copy_from_slice(bytes);
+                    len = bytes.len();
+                }
+            });
+            if !taken {
+                let mut device = self.device.lock();
+                device.flush();
+                if device.set_interrupts(true) {
+                    device.set_interrupts(false);
+                    drop(device);
+                    self.queue_poll();
+                }
+                return;
+            }
+            self.receive(&frame[..len]);
+        }
+        self.full_polls.fetch_add(1, Ordering::Relaxed);
+        self.device.lock().flush();
+        self.queue_poll();
+    }
+
+    /// Gives one frame to the stack and tells the session concerned.
+    fn receive(&self, frame: &[u8]) {
+        let now = machine::now();
+        let mut tx = Sender(&self.device);
+        let mut shared = self.stack.lock();
+        let done = match shared.stack.receive(now, frame, &mut tx) {
+            Route::Done => None,
+            Route::Flow(slot, segment) => {
+                let connection = shared.slots.get(slot.index()).and_then(Clone::clone);
+                connection.map(|c| {
+                    let mut locked = c.lock();
+                    let events = shared.stack.deliver(
+                        now,
+                        slot,
+                        &segment,
+                        frame,
+                        &mut locked.endpoint,
+                        &mut tx,
+                    );
+                    shared.settle(&mut locked, slot, events);
+                    drop(locked);
+                    (c, events)
+                })
+            }
+            Route::Open(segment) => {
+                match shared.connection() {
+                    Some(c) => {
+                        let mut locked = c.lock();
+                        let slot =
+                            shared
+                                .stack
+                                .open(now, &segment, frame, &mut locked.endpoint, &mut tx);
+                        locked.slot = slot;
+                        drop(locked);
+                        match slot {
+                            Some(slot) => shared.slots[slot.index()] = Some(c),
+                            None => shared.keep(c),
+                        }
+                    }
+                    None => shared.stack.refuse(now, frame, &mut tx),
+                }
+                None
+            }
+        };
+        self.arm(&mut shared);
+        drop(shared);
+        if let Some((connection, events)) = done {
+            self.tell(connection, events);
+        }
+    }
+
+    /// Runs the stack's timers and the connections that are due.
+    fn run_timers(&self) {
+        loop {
+            let now = machine::now();
+            let mut tx = Sender(&self.device);
+            let mut shared = self.stack.lock();
+            shared.timer_at = Instant::FOREVER;
+            shared.stack.tick(now, &mut tx);
+            let Some(slot) = shared.stack.pop_due(now) else {
+                self.arm(&mut shared);
+                break;
+            };
+            let connection = shared.slots.get(slot.index()).and_then(Clone::clone);
+            let told = connection.map(|c| {
+                let mut locked = c.lock();
+                let events = shared.stack.poll(now, slot, &mut locked.endpoint, &mut tx);
+                shared.settle(&mut locked, slot, events);
+                drop(locked);
+                (c, events)
+            });
+            drop(shared);
+            if let Some((connection, events)) = told {
+                self.tell(connection, events);
+            }
+        }
+        self.device.lock().flush();
+    }
+
+    /// Sends what an application made due on a connection. Thread or BH context, without locks.
+    pub(super) fn flush(&self, connection: &Arc<Connection>) {
+        let now = machine::now();
+        let mut tx = Sender(&self.device);
+        let mut shared = self.stack.lock();
+        let mut locked = connection.lock();
+        let Some(slot) = locked.slot else { return };
+        let events = shared.stack.poll(now, slot, &mut locked.endpoint, &mut tx);
+        shared.settle(&mut locked, slot, events);
+        drop(locked);
+        self.arm(&mut shared);
+        drop(shared);
+        self.device.lock().flush();
+        if events.any() {
+            connection.notify();
+        }
+        if events.closed {
+            connection.forget_session();
+        }
+    }
+
+    /// Passes events on; called without locks.
+    fn tell(&self, connection: Arc<Connection>, events: Events) {
+        if events.established && !events.closed {
+            self.ports.accept(&connection);
+        }
+        if events.any() {
+            connection.notify();
+        }
+        if events.closed {
+            connection.forget_session();
+        }
+    }
+
+    fn arm(&self, shared: &mut Shared) {
+        let at = shared.stack.next_timer();
+        if at < shared.timer_at {
+            shared.timer_at = at;
+            // SAFETY: the interface is never moved or freed once attached.
+            unsafe { self.timer.arm(at) };
+        }
+    }
+
+    pub(super) fn open_port(&self, port: u16) -> bool {
+        self.stack.lock().stack.listen(port)
+    }
+
+    pub(super) fn close_port(&self, port: u16) {
+        self.stack.lock().stack.unlisten(port);
+    }
+
+    /// Calls `f` with every connection to `port`; for stopping a service, not for a hot path.
+    pub(super) fn for_each_on(&self, port: u16, mut f: impl FnMut(Conn)) {
+        let n = self.stack.lock().slots.len();
+        for i in 0..n {
+            let connection = self.stack.lock().slots[i].clone();
+            if let Some(c) = connection.filter(|c| c.local_port() == port) {
+                f(Conn::borrowed(c));
+            }
+        }
+    }
+
+    /// Frees the connections kept for reuse.
+    pub(super) fn trim(&self) {
+        loop {
+            // One at a time: freeing under the stack's lock would keep packets waiting.
+            let Some(c) = self.stack.lock().spare.pop_front() else {
+                return;
+            };
+            drop(c);
+        }
+    }
+
+    /// A snapshot of the counters.
+    #[must_use]
+    pub fn stats(&self) -> NetStats {
+        let shared = self.stack.lock();
+        NetStats {
+            mac: self.mac,
+            address: shared.stack.address(),
+            connections: shared.stack.connections(),
+            connection_limit: shared.stack.connection_limit(),
+            handshakes: shared.stack.handshakes(),
+            time_waits: shared.stack.time_waits(),
+            interrupts: self.interrupts.load(Ordering::Relaxed),
+            polls: self.polls.load(Ordering::Relaxed),
+            full_polls: self.full_polls.load(Ordering::Relaxed),
+            stack: *shared.stack.stats(),
+        }
+    }
+}
+
+impl Shared {
+    /// A connection nobody else knows: a used one if there is one, else a new one.
+    fn connection(&mut self) -> Option<Arc<Connection>> {
+        if let Some(mut c) = self.spare.pop_front() {
+            if let Some(own) = Arc::get_mut(&mut c) {
+                own.recycle();
+                return Some(c);
+            }
+            // Its application has not let go yet.
+            self.keep(c);
+        }
+        let endpoint = Endpoint::new(RECEIVE_BUFFER, SEND_BUFFER)?;
+        try_arc(Connection::new(endpoint)).ok()
+    }
+
+    fn keep(&mut self, c: Arc<Connection>) {
+        if self.spare.len() < KEEP {
+            self.spare.push_back(c);
+        }
+    }
+
+    /// Takes a connection that is over out of its slot.
+    fn settle(&mut self, locked: &mut Locked, slot: SlotId, events: Events) {
+        if events.closed {
+            locked.slot = None;
+            if let Some(c) = self.slots.get_mut(slot.index()).and_then(Option::take) {
+                self.keep(c);
+            }
+        }
+    }
+}

@@ -140,10 +140,11 @@ fn ticks_alone_exceed_the_bound() {
     );
 }
 
-/// Runs a thread that sleeps `sleep` ns each time it has run for `run` ns against one that never
-/// sleeps, and returns its share of the time in percent.
-fn sleeper_share(run: u64, sleep: u64) -> (f64, usize) {
-    let mut sim = Sim::new(8, Timer::Exact, &[(0, 0), (0, 0)]);
+/// Runs a thread with this slice (us) that sleeps `nap` ns each time it has run for `run` ns against
+/// one that never sleeps. Returns its share in percent and how often it was dequeued with delay.
+/// With `forget` the runqueue forgets its lag, as if it ended and a new thread came instead.
+fn sleeper_share(slice: u64, run: u64, nap: u64, forget: bool) -> (f64, usize) {
+    let mut sim = Sim::new(8, Timer::Exact, &[(0, 0), (0, slice)]);
     let mut delayed = 0;
     let mut goal = run;
     while sim.now < 20 * SECOND {
@@ -155,9 +156,13 @@ fn sleeper_share(run: u64, sleep: u64) -> (f64, usize) {
             let step = sim.now + left.min(MS / 100);
             sim.run_until(step);
         } else {
-            delayed += usize::from(sim.block() == Dequeued::Delayed);
+            if forget {
+                sim.forget();
+            } else {
+                delayed += usize::from(sim.block() == Dequeued::Delayed);
+            }
             goal += run;
-            let until = sim.now + sleep;
+            let until = sim.now + nap;
             sim.run_until(until);
             let _ = sim.wake(1);
         }
@@ -169,26 +174,34 @@ fn sleeper_share(run: u64, sleep: u64) -> (f64, usize) {
 #[test]
 fn sleepers_do_not_exceed_their_share() {
     let mut delayed = 0;
-    for k in [2, 3, 5, 10, 20] {
-        let (share, n) = sleeper_share((k - 1) * MS, MS);
-        assert!(share < 50.05, "sleeping 1 of every {k} ms earned {share} %");
+    let mut attack = |slice, run, nap| {
+        let (share, n) = sleeper_share(slice, run, nap, false);
+        assert!(
+            share < 50.05,
+            "slice {slice} us, run {run} ns, nap {nap} ns earned {share} %"
+        );
         delayed += n;
+    };
+    for k in [2, 3, 5, 10, 20] {
+        attack(0, (k - 1) * MS, MS);
     }
-    // The attack: run nearly a slice, then nap just long enough to be placed anew.
+    // Run nearly a slice, then nap just long enough to be placed anew.
     for (run, nap) in [
         (2_700_000, 1_000),
         (2_700_000, 100_000),
         (1_400_000, 1_000),
         (100_000, 1),
     ] {
-        let (share, n) = sleeper_share(run, nap);
-        assert!(
-            share < 50.05,
-            "running {run} ns, napping {nap} ns earned {share} %"
-        );
-        delayed += n;
+        attack(0, run, nap);
+    }
+    // With a short slice, so that each wake-up preempts.
+    for (run, nap) in [(900_000, 1_000), (500_000, 10_000), (100_000, 1_000)] {
+        attack(1_000, run, nap);
     }
     assert!(delayed > 1000, "the attack never met the delayed dequeue");
+    // The same attack wins where lag is forgotten, so the test above tests something.
+    let (share, _) = sleeper_share(1_000, 900_000, 1_000, true);
+    assert!(share > 90.0, "a scheduler without lag gave {share} %");
 }
 
 /// V8: the slice sets how long a thread waits, not how much it gets.

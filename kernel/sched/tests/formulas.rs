@@ -9,7 +9,7 @@ type Queue = RunQueue<Slab<Entity>>;
 /// Slices are 2.8 ms.
 fn queue(nices: &[i8]) -> (Queue, Vec<Handle<Entity>>) {
     let mut slab = Slab::new();
-    let new = |&n: &i8| slab.insert(Entity::new(Nice::new(n).unwrap(), None));
+    let new = |&n: &i8| slab.insert(Entity::new(Nice::new(n).expect("a nice value"), None));
     let all = nices.iter().map(new).collect();
     (RunQueue::new(slab, 8), all)
 }
@@ -282,7 +282,7 @@ fn reweight_keeps_average_and_lag() {
     let (mut rq, all) = queue(&[0, 0]);
     start(&mut rq, &all);
     let _ = rq.update(us(1000));
-    let _ = rq.set_nice(all[1], Nice::new(-10).unwrap(), us(1000));
+    let _ = rq.set_nice(all[1], Nice::new(-10).expect("a nice value"), us(1000));
     assert_eq!(
         rq.entity(all[1]).vruntime(),
         500_000 - 500_000 * 1024 / 9548

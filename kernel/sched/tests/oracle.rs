@@ -76,7 +76,7 @@ impl Pair {
         let mut models = Vec::new();
         let mut handles = Vec::new();
         for &(nice, slice) in entities {
-            let nice = Nice::new(nice).unwrap();
+            let nice = Nice::new(nice).expect("a nice value");
             let slice = (slice > 0).then(|| Duration::from_micros(slice));
             handles.push(slab.insert(Entity::new(nice, slice)));
             let slice = slice.map_or(2_800_000, Duration::as_nanos);
@@ -137,7 +137,7 @@ impl Pair {
                 self.oracle.yield_current(now);
                 self.rq.yield_current(at);
             }
-            Op::SetNice(i, nice) => self.set_nice(i % n, Nice::new(nice).unwrap()),
+            Op::SetNice(i, nice) => self.set_nice(i % n, Nice::new(nice).expect("a nice value")),
             Op::RunSlice => {
                 let _ = self.oracle.update(now);
                 let _ = self.rq.update(at);

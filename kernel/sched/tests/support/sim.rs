@@ -1,6 +1,6 @@
 //! One core, its threads and a clock: drives a runqueue as the executive does.
 
-use links::{Handle, Slab};
+use links::{Arena, Handle, Slab};
 use machine::{Duration, Instant};
 use sched::{Decision, Dequeue, Dequeued, Enqueue, Entity, Nice, RunQueue};
 
@@ -18,6 +18,8 @@ pub(crate) struct Sim {
     pub(crate) all: Vec<Handle<Entity>>,
     pub(crate) now: u64,
     timer: Timer,
+    /// CPU time of threads that were replaced by `forget`.
+    forgotten: Vec<u64>,
     /// Largest lag in either direction of each thread, ns.
     pub(crate) worst_lag: Vec<i64>,
     /// When each thread that waits began to.
@@ -33,7 +35,7 @@ impl Sim {
             .iter()
             .map(|&(nice, slice)| {
                 let slice = (slice > 0).then(|| Duration::from_micros(slice));
-                slab.insert(Entity::new(Nice::new(nice).unwrap(), slice))
+                slab.insert(Entity::new(Nice::new(nice).expect("a nice value"), slice))
             })
             .collect();
         let n = all.len();
@@ -42,6 +44,7 @@ impl Sim {
             all,
             now: 0,
             timer,
+            forgotten: vec![0; n],
             worst_lag: vec![0; n],
             waiting_since: vec![Some(0); n],
             waits: vec![Vec::new(); n],
@@ -62,7 +65,10 @@ impl Sim {
     }
 
     fn index(&self, h: Handle<Entity>) -> usize {
-        self.all.iter().position(|&o| o == h).unwrap()
+        self.all
+            .iter()
+            .position(|&o| o == h)
+            .expect("a thread of this core")
     }
 
     fn pick(&mut self) {
@@ -116,6 +122,18 @@ impl Sim {
         gone
     }
 
+    /// The current thread leaves for good; the next wake-up of it is placed without its lag.
+    pub(crate) fn forget(&mut self) {
+        let h = self.rq.current().expect("somebody runs");
+        let gone = self.rq.dequeue(h, Dequeue::Exit, self.at());
+        assert_eq!(gone, Dequeued::Gone);
+        let i = self.index(h);
+        self.forgotten[i] += self.rq.entity(h).sum_exec().as_nanos();
+        let slice = self.rq.entity(h).slice();
+        *self.rq.arena_mut().get_mut(h) = Entity::new(Nice::ZERO, Some(slice));
+        self.pick();
+    }
+
     pub(crate) fn wake(&mut self, i: usize) -> Decision {
         self.waiting_since[i] = Some(self.now);
         let decision = self.rq.enqueue(self.all[i], Enqueue::Wakeup, self.at());
@@ -136,9 +154,11 @@ impl Sim {
     }
 
     pub(crate) fn exec(&self) -> Vec<u64> {
+        let exec = |&h: &Handle<Entity>| self.rq.entity(h).sum_exec().as_nanos();
         self.all
             .iter()
-            .map(|&h| self.rq.entity(h).sum_exec().as_nanos())
+            .zip(&self.forgotten)
+            .map(|(h, forgotten)| exec(h) + forgotten)
             .collect()
     }
 

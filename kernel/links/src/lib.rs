@@ -12,7 +12,9 @@ extern crate alloc;
 mod arena;
 mod list;
 mod tree;
+mod tree_node;
 
 pub use arena::{Arena, Direct, Handle, Slab};
 pub use list::{FOREIGN_SCAN, Iter, Linked, List, ListLinks};
-pub use tree::{Tree, TreeLinks, TreeNode};
+pub use tree::Tree;
+pub use tree_node::{TreeLinks, TreeNode};

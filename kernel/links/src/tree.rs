@@ -22,84 +22,14 @@
 use core::fmt;
 use core::marker::PhantomData;
 
+use crate::tree_node::{TreeLinks, TreeNode};
 use crate::{Arena, Handle};
-
-/// What a node carries to be in a [`Tree`]: `S` is its summary, `K` tells several link fields of
-/// one object apart.
-pub struct TreeLinks<T, S = (), K = ()> {
-    parent: Option<Handle<T>>,
-    left: Option<Handle<T>>,
-    right: Option<Handle<T>>,
-    /// Height of the subtree below and including this node, 0 when in no tree.
-    height: u8,
-    summary: S,
-    kind: PhantomData<fn() -> K>,
-}
-
-/// An object that can be in a [`Tree<Self, K>`].
-pub trait TreeNode<K = ()>: Sized {
-    /// What a node knows about its subtree; `()` when nothing.
-    type Summary: Copy + PartialEq;
-
-    /// The links for trees of kind `K`.
-    fn tree_links(&self) -> &TreeLinks<Self, Self::Summary, K>;
-    /// The links for trees of kind `K`, to change.
-    fn tree_links_mut(&mut self) -> &mut TreeLinks<Self, Self::Summary, K>;
-    /// Whether this node must come before `other` (a strict order, constant while linked).
-    fn before(&self, other: &Self) -> bool;
-    /// The summary of this node and its subtrees.
-    fn summarize(&self, left: Option<Self::Summary>, right: Option<Self::Summary>)
-    -> Self::Summary;
-}
 
 /// A tree of `T`s linked through their links of kind `K`.
 pub struct Tree<T, K = ()> {
     root: Option<Handle<T>>,
     first: Option<Handle<T>>,
     kind: PhantomData<fn() -> K>,
-}
-
-impl<T, S, K> TreeLinks<T, S, K> {
-    /// Links of a node that is in no tree.
-    #[must_use]
-    pub const fn new(summary: S) -> Self {
-        Self {
-            parent: None,
-            left: None,
-            right: None,
-            height: 0,
-            summary,
-            kind: PhantomData,
-        }
-    }
-
-    /// Whether the node is in a tree.
-    #[inline(always)]
-    #[must_use]
-    pub const fn is_linked(&self) -> bool {
-        self.height != 0
-    }
-
-    /// The summary of the node's subtree, meaningful while linked.
-    #[inline(always)]
-    #[must_use]
-    pub const fn summary(&self) -> &S {
-        &self.summary
-    }
-
-    /// The left child: everything that comes before this node in its subtree.
-    #[inline(always)]
-    #[must_use]
-    pub const fn left(&self) -> Option<Handle<T>> {
-        self.left
-    }
-
-    /// The right child.
-    #[inline(always)]
-    #[must_use]
-    pub const fn right(&self) -> Option<Handle<T>> {
-        self.right
-    }
 }
 
 impl<T: TreeNode<K>, K> Tree<T, K> {
@@ -501,16 +431,6 @@ fn pull_up<T: TreeNode<K>, A: Arena<T>, K>(arena: &mut A, h: Handle<T>) -> bool 
 impl<T: TreeNode<K>, K> Default for Tree<T, K> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl<T, S: fmt::Debug, K> fmt::Debug for TreeLinks<T, S, K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "^{:?} <{:?} >{:?} height={} {:?}",
-            self.parent, self.left, self.right, self.height, self.summary
-        )
     }
 }
 

@@ -14,10 +14,14 @@
 
 mod average;
 pub mod balance;
+mod decision;
 mod entity;
+mod inspect;
+mod pick;
 mod run_queue;
 mod weight;
 
+pub use decision::{Decision, Dequeue, Dequeued, Enqueue};
 pub use entity::{Entity, MAX_SLICE, MIN_SLICE, Summary};
-pub use run_queue::{Decision, Dequeue, Dequeued, Enqueue, PULL_SCAN, RunQueue, base_slice};
+pub use run_queue::{PULL_SCAN, RunQueue, base_slice};
 pub use weight::{NICE_0_WEIGHT, Nice};

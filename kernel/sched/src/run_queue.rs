@@ -29,66 +29,24 @@ use links::{Arena, Handle, Tree};
 use machine::{Duration, Instant};
 
 use crate::average::{Average, Total, mul_div};
+use crate::decision::{Decision, Dequeue, Dequeued, Enqueue};
 use crate::entity::{Entity, is_before};
 use crate::weight::Nice;
 
 /// How many entities [`RunQueue::pull_candidate`] looks at.
 pub const PULL_SCAN: usize = 32;
-
-/// Why an entity enters the runqueue.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Enqueue {
-    /// It has never run.
-    New,
-    /// It was blocked.
-    Wakeup,
-    /// It comes from another runqueue, which it left with [`Dequeue::Migrate`].
-    Migrate,
-}
-
-/// Why an entity leaves the runqueue.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Dequeue {
-    /// It blocks.
-    Sleep,
-    /// It goes to another runqueue.
-    Migrate,
-    /// It ends.
-    Exit,
-}
-
-/// Whether a dequeued entity has really left.
-#[must_use = "a delayed entity must be woken on this runqueue"]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Dequeued {
-    /// It is off the runqueue.
-    Gone,
-    /// It owes time and stays queued, not runnable, until it is woken here or picked.
-    Delayed,
-}
-
-/// What the executive must do after an operation.
-#[must_use = "dropping a decision loses a reschedule"]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Decision {
-    /// Nothing: what runs keeps running.
-    Keep,
-    /// Call [`RunQueue::pick_next`] on this runqueue's core soon.
-    Resched,
-}
-
 /// Everything runnable on one core.
 #[derive(Debug)]
 pub struct RunQueue<A: Arena<Entity>> {
-    arena: A,
-    tree: Tree<Entity>,
-    average: Average,
-    current: Option<Handle<Entity>>,
+    pub(crate) arena: A,
+    pub(crate) tree: Tree<Entity>,
+    pub(crate) average: Average,
+    pub(crate) current: Option<Handle<Entity>>,
     /// When the current entity was last charged.
-    exec_start: Instant,
-    base_slice_ns: u32,
-    nr_queued: u32,
-    nr_delayed: u32,
+    pub(crate) exec_start: Instant,
+    pub(crate) base_slice_ns: u32,
+    pub(crate) nr_queued: u32,
+    pub(crate) nr_delayed: u32,
 }
 
 /// The slice of threads that ask for none: longer with more cores, as there are more places for an
@@ -344,80 +302,17 @@ impl<A: Arena<Entity>> RunQueue<A> {
     pub const fn arena_mut(&mut self) -> &mut A {
         &mut self.arena
     }
-
-    /// The weighted average of virtual runtimes as of the last charge.
-    #[must_use]
-    pub fn avg_vruntime(&self) -> u64 {
-        self.total().average()
-    }
-
-    /// What a queued entity should have received minus what it did, in ns of CPU time, as of the
-    /// last charge.
-    #[must_use]
-    pub fn lag_ns(&self, h: Handle<Entity>) -> i64 {
-        let se = self.arena.get(h);
-        let vlag = self.avg_vruntime().wrapping_sub(se.vruntime) as i64;
-        mul_div(
-            vlag,
-            u64::from(se.weight()),
-            u64::from(crate::weight::NICE_0_WEIGHT),
-        )
-    }
-
-    /// Checks every invariant in O(n): for tests and models.
-    ///
-    /// # Panics
-    ///
-    /// If an invariant is broken.
-    pub fn assert_valid(&self) {
-        let in_tree = self.tree.assert_valid(&self.arena);
-        let current = usize::from(self.current.is_some());
-        assert_eq!(
-            in_tree + current,
-            self.nr_queued(),
-            "wrong number of entities"
-        );
-        let mut delayed = 0;
-        let mut recount = self.average.restart();
-        let mut at = self.tree.first();
-        while let Some(h) = at {
-            let se = self.arena.get(h);
-            assert!(se.queued, "an entity in the tree is not marked as queued");
-            delayed += u32::from(se.delayed);
-            recount.add(se);
-            at = self.tree.next(&self.arena, h);
-        }
-        assert_eq!(delayed, self.nr_delayed, "wrong number of delayed entities");
-        assert!(self.average.is_same(&recount), "the kept sum has drifted");
-        if let Some(current) = self.current {
-            let se = self.arena.get(current);
-            assert!(
-                se.queued && !se.delayed,
-                "the current entity is not runnable"
-            );
-            assert!(
-                !self.tree.contains(&self.arena, current),
-                "the current entity is in the tree"
-            );
-        }
-    }
-
-    /// The slice of threads that ask for none.
-    #[must_use]
-    pub const fn base_slice(&self) -> Duration {
-        Duration::from_nanos(self.base_slice_ns as u64)
-    }
 }
 
 impl<A: Arena<Entity>> RunQueue<A> {
     #[inline(always)]
-    fn total(&self) -> Total {
+    pub(crate) fn total(&self) -> Total {
         self.average.with(self.current.map(|h| self.arena.get(h)))
     }
 
     /// Accounts for the time since the last charge; a used-up request is followed by the next.
     #[inline]
-    fn charge_current(&mut self, now: Instant) {
+    pub(crate) fn charge_current(&mut self, now: Instant) {
         let Some(current) = self.current else { return };
         let ns = now.since(self.exec_start).as_nanos();
         if ns == 0 {
@@ -495,108 +390,5 @@ impl<A: Arena<Entity>> RunQueue<A> {
             se.delayed = false;
             self.nr_delayed -= 1;
         }
-    }
-
-    /// Starts the protection of what has been picked.
-    #[inline]
-    fn protect(&mut self, h: Handle<Entity>) {
-        let min_slice_ns = self
-            .tree
-            .summary(&self.arena)
-            .map_or(u32::MAX, |all| all.min_slice_ns);
-        let se = self.arena.get_mut(h);
-        se.protected_until = se.deadline;
-        if min_slice_ns < se.slice_ns {
-            let until = se
-                .vruntime
-                .wrapping_add(se.to_virtual(u64::from(min_slice_ns)));
-            if is_before(until, se.deadline) {
-                se.protected_until = until;
-            }
-        }
-    }
-
-    /// Continues with what runs: as if picked anew when its protection is over.
-    #[inline]
-    fn protect_again(&mut self, current: Handle<Entity>) {
-        let se = self.arena.get(current);
-        if !is_before(se.vruntime, se.protected_until) {
-            self.protect(current);
-        }
-    }
-
-    /// Whether `h`, just enqueued, or somebody else should replace what runs.
-    #[inline]
-    fn check_preempt(&mut self, h: Handle<Entity>) -> Decision {
-        let Some(current) = self.current else {
-            return Decision::Resched;
-        };
-        let (curr, se) = (self.arena.get(current), self.arena.get(h));
-        if se.slice_ns < curr.slice_ns {
-            let total = self.total();
-            if total.is_eligible(se.vruntime)
-                && (is_before(se.deadline, curr.deadline) || !total.is_eligible(curr.vruntime))
-            {
-                let curr = self.arena.get_mut(current);
-                curr.protected_until = curr.vruntime;
-            }
-        }
-        if self.pick_eevdf() == Some(current) {
-            Decision::Keep
-        } else {
-            Decision::Resched
-        }
-    }
-
-    /// The entity to run: the current one while protected and eligible, else the earliest deadline
-    /// among the eligible ones.
-    #[inline]
-    fn pick_eevdf(&self) -> Option<Handle<Entity>> {
-        let Some(first) = self.tree.first() else {
-            return self.current;
-        };
-        let total = self.total();
-        let mut current = None;
-        if let Some(h) = self.current {
-            let se = self.arena.get(h);
-            if total.is_eligible(se.vruntime) {
-                if is_before(se.vruntime, se.protected_until) {
-                    return self.current;
-                }
-                current = Some((h, se.deadline));
-            }
-        }
-        let best = if total.is_eligible(self.arena.get(first).vruntime) {
-            Some(first)
-        } else {
-            self.search(&total)
-        };
-        match (best, current) {
-            (Some(b), Some((h, deadline))) if is_before(deadline, self.arena.get(b).deadline) => {
-                Some(h)
-            }
-            (None, Some((h, _))) => Some(h),
-            (best, _) => best,
-        }
-    }
-
-    /// The leftmost eligible entity of the tree: subtrees without an eligible one are skipped by
-    /// their least virtual runtime.
-    fn search(&self, total: &Total) -> Option<Handle<Entity>> {
-        let mut at = self.tree.root();
-        while let Some(h) = at {
-            let se = self.arena.get(h);
-            if let Some(left) = se.left()
-                && total.is_eligible(self.arena.get(left).min_vruntime())
-            {
-                at = Some(left);
-                continue;
-            }
-            if total.is_eligible(se.vruntime) {
-                return at;
-            }
-            at = se.right();
-        }
-        None
     }
 }

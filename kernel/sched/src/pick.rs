@@ -1,0 +1,119 @@
+//! Choice of the entity to run: protection, preemption by a woken one, and the search.
+//!
+//! Among the eligible entities the earliest deadline runs. The tree is ordered by deadline, so its
+//! first entity is the answer whenever it is eligible, which is the common case. Otherwise the
+//! search goes left wherever the least virtual runtime below says that somebody is eligible there:
+//! O(log n). Keeping the tree in order of virtual runtime instead would make eligibility easy and
+//! the deadline a scan.
+
+use links::{Arena, Handle};
+
+use crate::average::Total;
+use crate::decision::Decision;
+use crate::entity::{Entity, is_before};
+use crate::run_queue::RunQueue;
+
+impl<A: Arena<Entity>> RunQueue<A> {
+    /// Starts the protection of what has been picked.
+    #[inline]
+    pub(crate) fn protect(&mut self, h: Handle<Entity>) {
+        let min_slice_ns = self
+            .tree
+            .summary(&self.arena)
+            .map_or(u32::MAX, |all| all.min_slice_ns);
+        let se = self.arena.get_mut(h);
+        se.protected_until = se.deadline;
+        if min_slice_ns < se.slice_ns {
+            let until = se
+                .vruntime
+                .wrapping_add(se.to_virtual(u64::from(min_slice_ns)));
+            if is_before(until, se.deadline) {
+                se.protected_until = until;
+            }
+        }
+    }
+
+    /// Continues with what runs: as if picked anew when its protection is over.
+    #[inline]
+    pub(crate) fn protect_again(&mut self, current: Handle<Entity>) {
+        let se = self.arena.get(current);
+        if !is_before(se.vruntime, se.protected_until) {
+            self.protect(current);
+        }
+    }
+
+    /// Whether `h`, just enqueued, or somebody else should replace what runs.
+    #[inline]
+    pub(crate) fn check_preempt(&mut self, h: Handle<Entity>) -> Decision {
+        let Some(current) = self.current else {
+            return Decision::Resched;
+        };
+        let (curr, se) = (self.arena.get(current), self.arena.get(h));
+        if se.slice_ns < curr.slice_ns {
+            let total = self.total();
+            if total.is_eligible(se.vruntime)
+                && (is_before(se.deadline, curr.deadline) || !total.is_eligible(curr.vruntime))
+            {
+                let curr = self.arena.get_mut(current);
+                curr.protected_until = curr.vruntime;
+            }
+        }
+        if self.pick_eevdf() == Some(current) {
+            Decision::Keep
+        } else {
+            Decision::Resched
+        }
+    }
+
+    /// The entity to run: the current one while protected and eligible, else the earliest deadline
+    /// among the eligible ones.
+    #[inline]
+    pub(crate) fn pick_eevdf(&self) -> Option<Handle<Entity>> {
+        let Some(first) = self.tree.first() else {
+            return self.current;
+        };
+        let total = self.total();
+        let mut current = None;
+        if let Some(h) = self.current {
+            let se = self.arena.get(h);
+            if total.is_eligible(se.vruntime) {
+                if is_before(se.vruntime, se.protected_until) {
+                    return self.current;
+                }
+                current = Some((h, se.deadline));
+            }
+        }
+        let best = if total.is_eligible(self.arena.get(first).vruntime) {
+            Some(first)
+        } else {
+            self.search(&total)
+        };
+        match (best, current) {
+            (Some(b), Some((h, deadline))) if is_before(deadline, self.arena.get(b).deadline) => {
+                Some(h)
+            }
+            (None, Some((h, _))) => Some(h),
+            (best, _) => best,
+        }
+    }
+
+    /// The leftmost eligible entity of the tree: subtrees without an eligible one are skipped by
+    /// their least virtual runtime.
+    fn search(&self, total: &Total) -> Option<Handle<Entity>> {
+        let mut at = self.tree.root();
+        while let Some(h) = at {
+            let se = self.arena.get(h);
+            if let Some(left) = se.left()
+                && total.is_eligible(self.arena.get(left).min_vruntime())
+            {
+                at = Some(left);
+                continue;
+            }
+            if total.is_eligible(se.vruntime) {
+                return at;
+            }
+            at = se.right();
+        }
+        None
+    }
+}

@@ -303,7 +303,8 @@ pub(crate) fn wake(t: &Thread) -> bool {
     if t.state() != State::Sleeping {
         return false;
     }
-    let irq = sync::IrqGuard::new();
+    // Dropped last: with the runqueue lock still held, unmasking would let a due reschedule in.
+    let _irq = sync::IrqGuard::new();
     let (owner, mut rq) = lock_rq_of(t);
     if t.state() != State::Sleeping {
         return false;
@@ -328,7 +329,6 @@ pub(crate) fn wake(t: &Thread) -> bool {
         }
     }
     // Otherwise it has not given up its core yet: `reschedule` finds it running.
-    drop(irq);
     true
 }
 

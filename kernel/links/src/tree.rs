@@ -179,11 +179,12 @@ impl<T: TreeNode<K>, K> Tree<T, K> {
             self.contains(arena, h),
             "removal of a node that is not in this tree"
         );
-        if self.first == Some(h) {
-            self.first = self.next(arena, h);
-        }
         let links = arena.get_mut(h).tree_links_mut();
         let (parent, left, right, height) = (links.parent, links.left, links.right, links.height);
+        if self.first == Some(h) {
+            // Without a left child, balance allows a single node on the right.
+            self.first = right.or(parent);
+        }
         links.height = 0;
         links.parent = None;
         links.left = None;

@@ -41,6 +41,6 @@ pub enum Dequeued {
 pub enum Decision {
     /// Nothing: what runs keeps running.
     Keep,
-    /// Call [`RunQueue::pick_next`] on this runqueue's core soon.
+    /// Call [`RunQueue::pick_next`](crate::RunQueue::pick_next) on this runqueue's core soon.
     Resched,
 }

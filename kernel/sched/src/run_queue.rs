@@ -139,6 +139,10 @@ impl<A: Arena<Entity>> RunQueue<A> {
     /// nothing is runnable.
     pub fn pick_next(&mut self, now: Instant) -> Option<Handle<Entity>> {
         self.charge_current(now);
+        if self.tree.is_empty() {
+            // Alone or nobody: nothing to protect against.
+            return self.current;
+        }
         loop {
             let best = self.pick_eevdf()?;
             if self.current == Some(best) {

@@ -223,6 +223,9 @@ impl Oracle {
 
     pub(crate) fn pick_next(&mut self, now: u64) -> Option<usize> {
         self.charge(now);
+        if self.others() == 0 {
+            return self.current;
+        }
         loop {
             let best = self.pick()?;
             if self.all[best].delayed {

@@ -372,10 +372,15 @@ fn kick(c: &'static CpuLocal, local: bool) {
 pub(crate) fn slice_timer(now: Instant) {
     let c = this_cpu();
     let mut rq = c.rq.lock();
-    if rq.queue.update(now) == Decision::Resched {
+    let end = if rq.queue.update(now) == Decision::Resched {
         c.header.need_resched.store(true, Ordering::Relaxed);
-    }
-    c.clock.set_slice_end(rq.queue.slice_end(now));
+        // The slice is over until `reschedule` starts the next: a timer programmed to a time in
+        // the past would interrupt for ever.
+        None
+    } else {
+        rq.queue.slice_end(now)
+    };
+    c.clock.set_slice_end(end);
 }
 
 pub(crate) fn set_nice(t: &Thread, nice: Nice) {

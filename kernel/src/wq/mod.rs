@@ -1,34 +1,247 @@
-//! Workqueues.
-use crate::thread::{Thread, ThreadCx};
+//! Workqueues: run this later, in a thread or in BH context, without a thread of your own.
+//!
+//! A [`Work`] item owns a value and a handler. A [`Workqueue`] takes items; the pools of the system
+//! execute them, one running worker per core and priority, another as soon as that one blocks
+//! (cmwq.md, rows A to K). The decisions are made in the `workqueue` crate, ownership of items in
+//! `workword`; this module takes the locks, switches the threads and gives it types.
+//!
+//! # The life of a work item
+//!
+//! ```text
+//!          (1) Queue::submit                       (4) worker::execute, bh::run
+//!   idle ────────────────────▶ on a pool's list ──────────────────────────────▶ running
+//!    ▲ │ ▲                            ▲   │                                       │
+//!    │ │ └──────(5) ops::steal ───────┼───┤ (cancel, disable, mod_delayed)        │
+//!    │ │                              │   ▼                                       │
+//!    │ ├─(1) no max_active slot─▶ inactive ─(3) finish or remove frees a slot──▶ list
+//!    │ └─(2) queue_delayed─▶ timer armed ──(2') delayed::fire──▶ as (1)           │
+//!    └───────────────────────────(6) execute: finish, then the count is dropped───┘
+//! ```
+//!
+//! (1) with interrupts off: one atomic claim under the pool's lock, one list insertion, perhaps a
+//! wake-up. (4) ends the pending state before the handler is called, so the handler may queue its
+//! own item again (B5); it runs again after this run, never beside it, on whichever pool (C5).
+//! (6) closes the books under the pool's lock and drops the submission's `Arc` count outside it.
+//! A panicking handler goes [`worker_panicked`] instead of (6).
+//!
+//! # Locks
+//!
+//! flush lock of a queue (`Rank::Workqueue`) → one pool (`Rank::Pool`) → wait queue, timer base,
+//! runqueue, mailbox. Never two pools at once. Handlers and destructors run without any lock.
 
-/// A worker.
+pub(crate) mod bh;
+mod delayed;
+mod flush;
+mod handles;
+pub(crate) mod hooks;
+mod item;
+mod ops;
+mod pool;
+mod queue;
+mod registry;
+mod typed;
+mod worker;
+
+use machine::{Duration, MAX_CPUS};
+use workqueue::{Kind as PoolKind, Tuning};
+use workword::Place;
+
+pub use self::delayed::{DelayedWork, SubmitDelayed};
+pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
+pub use self::ops::{TooDeep, WaitError};
+pub use self::queue::Submitted;
+pub use self::registry::{PoolInfo, QueueInfo, WorkerCounts, for_each_pool, for_each_queue};
+pub use self::typed::{Bh, Builder, CreateError, Kind, Limited, PerCpu, Unbound, Workqueue};
+pub use self::worker::Worker;
+pub(crate) use self::worker::worker_panicked;
+
+use self::pool::Pool;
+use self::queue::Class;
+use self::registry::{Registry, SystemQueues};
+use crate::cpu::online;
+use crate::thread::{Name, Thread, ThreadCx};
+use crate::{kernel, thread};
+
+/// A queue's name.
+pub type QueueName = Name;
+
+/// Pools of one core in the pool table.
+const PER_CORE: usize = 4;
+/// Place of the first unbound pool.
+const FIRST_UNBOUND: usize = MAX_CPUS * PER_CORE;
+
+/// The pools of one core (A1).
 #[derive(Debug)]
-pub struct Worker {}
-/// System-wide state.
-#[derive(Debug)]
-pub struct System {}
-impl System {
-    pub(crate) const fn new() -> Self {
-        Self {}
-    }
+pub struct CpuPools {
+    /// Normal threads, highpri threads, normal BH, highpri BH.
+    pools: [Pool; PER_CORE],
 }
-/// Per-core pools.
-#[derive(Debug)]
-pub struct CpuPools {}
+
 impl CpuPools {
     pub(crate) const fn new() -> Self {
-        Self {}
+        Self {
+            pools: [
+                Pool::new(PoolKind::Bound, false),
+                Pool::new(PoolKind::Bound, true),
+                Pool::new(PoolKind::Bh, false),
+                Pool::new(PoolKind::Bh, true),
+            ],
+        }
+    }
+
+    fn bh(&self, highpri: bool) -> &Pool {
+        &self.pools[2 + usize::from(highpri)]
     }
 }
-pub(crate) fn init(_cx: &ThreadCx<'_>) {}
-pub(crate) fn worker_panicked(_t: &Thread) {}
-pub(crate) fn current_item(_t: &Thread) -> Option<&'static str> {
-    None
+
+/// What workqueues have beside the cores: the unbound pools and the list of queues.
+#[derive(Debug)]
+pub struct System {
+    unbound: [Pool; 2],
+    registry: Registry,
 }
-pub(crate) mod bh {
-    pub(crate) fn run(_cx: &crate::softirq::BhCx<'_>, _hi: bool) {}
+
+impl System {
+    pub(crate) const fn new() -> Self {
+        Self {
+            unbound: [
+                Pool::new(PoolKind::Unbound, false),
+                Pool::new(PoolKind::Unbound, true),
+            ],
+            registry: Registry::new(),
+        }
+    }
 }
-pub(crate) mod hooks {
-    pub(crate) fn worker_sleeping(_t: &crate::thread::Thread) {}
-    pub(crate) fn worker_running(_t: &crate::thread::Thread) {}
+
+/// The pool at `place`.
+#[inline]
+fn pool_at(place: Place) -> &'static Pool {
+    let n = place.index();
+    if n < FIRST_UNBOUND {
+        &kernel().cpus()[n / PER_CORE].wq.pools[n % PER_CORE]
+    } else {
+        &kernel().wq.unbound[n - FIRST_UNBOUND]
+    }
+}
+
+/// The pool that a queue of this class uses on core `n`.
+fn pool_for(class: Class, highpri: bool, n: usize) -> &'static Pool {
+    let high = usize::from(highpri);
+    match class {
+        Class::PerCpu => &kernel().cpus()[n].wq.pools[high],
+        Class::Bh => &kernel().cpus()[n].wq.pools[2 + high],
+        Class::Unbound => &kernel().wq.unbound[high],
+    }
+}
+
+fn each_pool(mut f: impl FnMut(&'static Pool)) {
+    kernel()
+        .cpus()
+        .iter()
+        .flat_map(|c| &c.wq.pools)
+        .for_each(&mut f);
+    kernel().wq.unbound.iter().for_each(f);
+}
+
+/// Makes the workers and the system queues; called once at boot, when threads run and all cores
+/// are up.
+///
+/// # Panics
+///
+/// Without memory for the first workers: nothing could run.
+pub(crate) fn init(_cx: &ThreadCx<'_>) {
+    for (n, c) in kernel().cpus().iter().enumerate() {
+        for (k, pool) in c.wq.pools.iter().enumerate() {
+            pool.install(Place::new((n * PER_CORE + k) as u16), Some(c.id()));
+        }
+    }
+    for (n, pool) in kernel().wq.unbound.iter().enumerate() {
+        pool.install(Place::new((FIRST_UNBOUND + n) as u16), None);
+    }
+    each_pool(|pool| {
+        let wanted = pool.cpu().is_none_or(|c| online().contains(c));
+        if pool.kind != PoolKind::Bh && wanted {
+            worker::create_first(pool).expect("memory for the first workers");
+        }
+    });
+    let queues = "memory for the system queues";
+    kernel().wq.registry.system.call_once(|| SystemQueues {
+        percpu: Workqueue::builder("events").build().expect(queues),
+        highpri: Workqueue::builder("events_highpri")
+            .highpri()
+            .build()
+            .expect(queues),
+        unbound: Workqueue::builder("events_unbound").build().expect(queues),
+        bh: Workqueue::builder("events_bh").build().expect(queues),
+        bh_highpri: Workqueue::builder("events_bh_highpri")
+            .highpri()
+            .build()
+            .expect(queues),
+    });
+}
+
+fn system() -> &'static SystemQueues {
+    kernel()
+        .wq
+        .registry
+        .system
+        .get()
+        .expect("workqueues exist from the first thread on")
+}
+
+/// The default queue: items run on the core that queues them.
+#[must_use]
+pub fn percpu() -> &'static Workqueue<PerCpu> {
+    &system().percpu
+}
+
+/// As [`percpu`], on the workers of nice -20.
+#[must_use]
+pub fn highpri() -> &'static Workqueue<PerCpu> {
+    &system().highpri
+}
+
+/// For items that run long or on any core.
+#[must_use]
+pub fn unbound() -> &'static Workqueue<Unbound> {
+    &system().unbound
+}
+
+/// BH items of normal priority.
+#[must_use]
+pub fn bh() -> &'static Workqueue<Bh> {
+    &system().bh
+}
+
+/// BH items of high priority: before timers and normal BH items.
+#[must_use]
+pub fn bh_highpri() -> &'static Workqueue<Bh> {
+    &system().bh_highpri
+}
+
+/// Sets how long a superfluous worker stays idle, in every pool (E12); for workers that go idle
+/// from now on.
+pub fn set_idle_timeout(timeout: Duration) {
+    each_pool(|pool| {
+        let mut g = pool.lock();
+        let tuning = Tuning {
+            idle_timeout: timeout,
+            ..g.policy.tuning()
+        };
+        g.policy.set_tuning(tuning);
+    });
+}
+
+/// The running thread is a worker that executes an item.
+#[must_use]
+pub fn in_work_item() -> bool {
+    worker::current_worker().is_some_and(Worker::is_busy)
+}
+
+/// The type of the item that `t` executes; only for the running thread.
+pub(crate) fn current_item(t: &Thread) -> Option<&'static str> {
+    if !core::ptr::eq(t, thread::current()) {
+        return None;
+    }
+    worker::of_thread(t).and_then(Worker::item_name)
 }

@@ -41,8 +41,14 @@ pub struct Finished {
 
 impl Pool {
     /// (4) The next step of worker `w`, called by itself after waking up and after each execution.
+    /// `now` is asked only when it goes idle.
     #[inline]
-    pub fn next<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, now: Instant) -> Step {
+    pub fn next<S: Store>(
+        &mut self,
+        s: &mut S,
+        w: Handle<Worker>,
+        now: impl FnOnce() -> Instant,
+    ) -> Step {
         match worker(s, w).phase {
             Phase::New => return Step::Sleep { reap_at: None },
             Phase::Dying => return Step::Exit,
@@ -62,7 +68,7 @@ impl Pool {
         }
         if worker(s, w).phase == Phase::Prep {
             if !self.need_more_worker() {
-                return self.sleep(s, w, now);
+                return self.sleep(s, w, now());
             }
             if self.nr_idle == 0 && !self.manager && self.kind != Kind::Bh {
                 self.manager = true;
@@ -86,7 +92,7 @@ impl Pool {
         if self.kind == Kind::Bound {
             self.nr_running -= 1;
         }
-        self.sleep(s, w, now)
+        self.sleep(s, w, now())
     }
 
     /// (6) The current item of `w` is over; `w` calls [`Pool::next`] afterwards, without releasing

@@ -359,7 +359,7 @@ impl Sim {
 
     fn next(&mut self, w: usize) {
         let h = self.workers[w].h;
-        self.workers[w].act = match self.pool.next(&mut self.s, h, self.now) {
+        self.workers[w].act = match self.pool.next(&mut self.s, h, || self.now) {
             Step::Sleep { reap_at } => {
                 self.reap_at = reap_at.or(self.reap_at);
                 Act::Asleep

@@ -1,0 +1,68 @@
+//! BH workqueues: items executed by the softirq of their core (K1-K4, S11).
+//!
+//! Each core has two BH pools, highpri in the HI vector and normal in TASKLET, each with a pseudo
+//! worker. One softirq entry executes at most 10 items or 2 ms of them and raises the vector again
+//! for the rest, so that timers, other vectors and, by way of ksoftirqd, threads get their turn.
+#![expect(unsafe_code, reason = "items are run type-erased")]
+
+use links::Arena;
+use machine::Duration;
+use workqueue::{Item, Step};
+
+use super::item::{Barrier, Header, Hold};
+use super::pool::Inner;
+use crate::cpu::this_cpu;
+use crate::softirq::{BhCx, raise};
+
+/// Most items in one softirq entry (A3, K4).
+const BATCH: u32 = 10;
+/// Longest one entry goes on starting items (A3, K4).
+const BUDGET: Duration = Duration::from_millis(2);
+
+/// Executes BH items of this core's highpri (`hi`) or normal BH pool; called by the softirq loop.
+pub(crate) fn run(cx: &BhCx<'_>, hi: bool) {
+    let pool = this_cpu().wq.bh(hi);
+    let me = pool.bh_worker();
+    let end = machine::now() + BUDGET;
+    let mut started = 0;
+    let mut done = Hold::NONE;
+    let mut g = pool.lock();
+    loop {
+        let Inner { policy, store } = &mut *g;
+        if started == BATCH || (started > 0 && machine::now() >= end) {
+            let more = policy.pause(store, me, machine::now());
+            drop(g);
+            if more {
+                raise(pool.vector());
+            }
+            break;
+        }
+        // No thread waits here: anything but an item means that there is none.
+        let Step::Run { item, .. } = policy.next(store, me, machine::now) else {
+            drop(g);
+            break;
+        };
+        if Arena::<Item>::get(store, item).is_barrier() {
+            // SAFETY: it was queued and runs once.
+            unsafe { Barrier::complete(item) };
+            let f = policy.finish(store, me);
+            pool.flushed(f.flushed);
+            continue;
+        }
+        // SAFETY: the item's submission keeps it alive until `hold` is dropped.
+        let h = unsafe { Header::of(item) };
+        let submissions = h.word.take();
+        let hold = h.take_hold();
+        drop(g);
+        drop(done);
+        // SAFETY: items on BH pools take a `BhCx`; `hold` is the count.
+        unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, hold.is_some()) };
+        started += 1;
+        g = pool.lock();
+        let Inner { policy, store } = &mut *g;
+        let f = policy.finish(store, me);
+        pool.flushed(f.flushed);
+        done = hold;
+    }
+    drop(done);
+}

@@ -1,0 +1,283 @@
+//! Delayed work: an item and the timer that queues it (J8-J10).
+//!
+//! While the timer is armed the item is pending and the timer owns it. Whoever disarms the timer
+//! inherits the item: cancel, modify, or the timer's own callback, which queues it.
+#![expect(
+    unsafe_code,
+    reason = "the timer is inside what its submission keeps alive"
+)]
+
+use alloc::sync::Arc;
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::mem::offset_of;
+use core::ops::Deref;
+
+use machine::{CpuId, Duration};
+use sync::IrqGuard;
+use workword::Claim;
+
+use super::item::{Context, Handler, Header, Inside, Vtable, Work, sealed, vtable_of};
+use super::ops::{self, WaitError};
+use super::queue::{Queue, Submitted, Target};
+use super::typed::{Kind, Workqueue};
+use crate::thread::ThreadCx;
+use crate::timer::Timer;
+
+/// Where the item goes when the timer fires.
+struct Destination {
+    queue: Arc<Queue>,
+    target: Target,
+}
+
+/// A work item that is queued after a delay.
+#[repr(C)]
+pub struct DelayedWork<T, C: Context = super::Threaded> {
+    work: Work<T, C>,
+    timer: Timer,
+    /// Touched by the owner of `PENDING` only.
+    to: UnsafeCell<Option<Destination>>,
+}
+
+// SAFETY: `to` belongs to whoever owns the item; the rest is `Sync` by itself.
+unsafe impl<T: Send + Sync, C: Context> Sync for DelayedWork<T, C> {}
+// SAFETY: nothing in it is tied to a thread.
+unsafe impl<T: Send + Sync, C: Context> Send for DelayedWork<T, C> {}
+
+// SAFETY: `repr(C)`, the item first, the table made for this type.
+unsafe impl<T: Send + Sync + 'static, C: Context> Inside<Work<T, C>> for DelayedWork<T, C> {
+    const VTABLE: Vtable = vtable_of::<T, C, Self>();
+}
+
+impl<T, C: Context> fmt::Debug for DelayedWork<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DelayedWork")
+            .field("work", &self.work)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T, C: Context> Deref for DelayedWork<T, C> {
+    type Target = Work<T, C>;
+    fn deref(&self) -> &Work<T, C> {
+        &self.work
+    }
+}
+
+// SAFETY: the borrowed `Arc` keeps the item alive, and then the added count.
+unsafe impl<T, C: Context> sealed::Submit for &Arc<DelayedWork<T, C>> {
+    #[expect(private_interfaces, reason = "sealed: nobody outside can name it")]
+    fn header(&self) -> &Header {
+        self.work.header()
+    }
+    fn retain(&self) -> bool {
+        core::mem::forget(Arc::clone(self));
+        true
+    }
+}
+
+// SAFETY: the item lives for ever.
+unsafe impl<T, C: Context> sealed::Submit for &'static DelayedWork<T, C> {
+    #[expect(private_interfaces, reason = "sealed: nobody outside can name it")]
+    fn header(&self) -> &Header {
+        self.work.header()
+    }
+    fn retain(&self) -> bool {
+        false
+    }
+}
+
+/// A way to hand a delayed item to a queue: `&Arc<DelayedWork>` or `&'static DelayedWork`.
+pub trait SubmitDelayed<T, C: Context>: sealed::Submit {
+    /// The item.
+    #[doc(hidden)]
+    fn delayed(&self) -> &DelayedWork<T, C>;
+}
+
+impl<T: Send + Sync + 'static, C: Context> SubmitDelayed<T, C> for &Arc<DelayedWork<T, C>> {
+    fn delayed(&self) -> &DelayedWork<T, C> {
+        self
+    }
+}
+
+impl<T: Send + Sync + 'static, C: Context> SubmitDelayed<T, C> for &'static DelayedWork<T, C> {
+    fn delayed(&self) -> &DelayedWork<T, C> {
+        self
+    }
+}
+
+impl<T: Send + Sync + 'static, C: Context> DelayedWork<T, C> {
+    /// An idle item.
+    #[must_use]
+    pub const fn new(data: T, handler: Handler<T, C>) -> Self {
+        Self {
+            work: Work::inside::<Self>(data, handler),
+            timer: Timer::new(fire::<T, C>),
+            to: UnsafeCell::new(None),
+        }
+    }
+
+    /// Takes the item off the timer or list, if it is pending (J10). Any context.
+    pub fn cancel(&self) -> bool {
+        ops::cancel(self.work.header(), Some(&self.timer))
+    }
+
+    /// As [`Work::cancel_sync`], timer included.
+    ///
+    /// # Errors
+    ///
+    /// As [`Work::cancel_sync`].
+    pub fn cancel_sync(&self, cx: &ThreadCx<'_>) -> Result<bool, WaitError> {
+        ops::cancel_sync(cx, self.work.header(), Some(&self.timer))
+    }
+
+    /// As [`Work::disable`], timer included.
+    ///
+    /// # Errors
+    ///
+    /// As [`Work::disable`].
+    pub fn disable(&self) -> Result<bool, ops::TooDeep> {
+        ops::disable(self.work.header(), Some(&self.timer))
+    }
+
+    /// The owner of the item says where it goes.
+    fn set_destination(&self, to: Destination) -> Option<Destination> {
+        // SAFETY: the caller owns `PENDING`.
+        unsafe { (*self.to.get()).replace(to) }
+    }
+
+    /// The owner queues the item: now, or when the timer fires. On refusal it is given up.
+    fn start(&self, queue: &Arc<Queue>, target: Target, delay: Duration) -> Submitted {
+        let h = self.work.header();
+        if delay == Duration::ZERO {
+            return give_up_unless_queued(h, queue.submit_owned(target, h));
+        }
+        let old = self.set_destination(Destination {
+            queue: Arc::clone(queue),
+            target,
+        });
+        let at = machine::now() + delay;
+        // SAFETY: the submission's count (or 'static) keeps the timer alive until it has fired or
+        // was cancelled.
+        unsafe { self.timer.arm(at) };
+        drop(old);
+        Submitted::Queued
+    }
+}
+
+/// A refused item is idle again; its count goes.
+fn give_up_unless_queued(h: &Header, result: Submitted) -> Submitted {
+    if result != Submitted::Queued {
+        let hold = h.take_hold();
+        h.word.release();
+        drop(hold);
+    }
+    result
+}
+
+/// Timer callback: the timer owned the item, now this does (J8). The item goes to the core that
+/// was asked for, or to the one the timer fired on.
+fn fire<T: Send + Sync + 'static, C: Context>(timer: &Timer) {
+    let p = core::ptr::from_ref(timer).cast::<u8>();
+    let p = p
+        .wrapping_sub(offset_of!(DelayedWork<T, C>, timer))
+        .cast::<DelayedWork<T, C>>();
+    // SAFETY: only `DelayedWork<T, C>` makes timers with this callback, and the submission keeps
+    // it alive until the item is queued or given up below.
+    let me = unsafe { &*p };
+    let irq = IrqGuard::new();
+    // SAFETY: this owns `PENDING`.
+    let to = unsafe { (*me.to.get()).take() };
+    if let Some(to) = to {
+        // Refused: the queue drains or is gone, and the submission is lost (I10).
+        let _ = give_up_unless_queued(
+            me.work.header(),
+            to.queue.submit_owned(to.target, me.work.header()),
+        );
+        drop(irq);
+        drop(to.queue);
+    }
+}
+
+impl<K: Kind> Workqueue<K> {
+    /// Queues an item after `delay`; 0 is at once, without a timer (J8).
+    pub fn queue_delayed<T>(
+        &self,
+        item: impl SubmitDelayed<T, K::Context>,
+        delay: Duration,
+    ) -> Submitted
+    where
+        T: Send + Sync + 'static,
+    {
+        self.delay(Target::Here, item, delay)
+    }
+
+    /// As [`Self::queue_delayed`], on core `cpu`.
+    pub fn queue_delayed_on<T>(
+        &self,
+        cpu: CpuId,
+        item: impl SubmitDelayed<T, K::Context>,
+        delay: Duration,
+    ) -> Submitted
+    where
+        T: Send + Sync + 'static,
+    {
+        self.delay(Target::On(cpu), item, delay)
+    }
+
+    fn delay<T: Send + Sync + 'static>(
+        &self,
+        target: Target,
+        item: impl SubmitDelayed<T, K::Context>,
+        delay: Duration,
+    ) -> Submitted {
+        let h = item.header();
+        if delay == Duration::ZERO {
+            return self.queue.submit(target, h, || item.retain());
+        }
+        if let Some(n) = h.word.join() {
+            return Submitted::AlreadyPending(n);
+        }
+        let _irq = IrqGuard::new();
+        match h.word.claim() {
+            Claim::Claimed(_) => {
+                h.set_owned(item.retain());
+                item.delayed().start(&self.queue, target, delay)
+            }
+            Claim::Pending(n) => Submitted::AlreadyPending(n),
+            Claim::Disabled => Submitted::Disabled,
+            Claim::Poisoned => Submitted::Poisoned,
+            Claim::Elsewhere(_) => Submitted::Elsewhere,
+        }
+    }
+
+    /// Makes the item run `delay` from now, whether it is idle, waiting for its timer, or queued
+    /// already (J9): `AlreadyPending` in the latter cases. Any context.
+    pub fn mod_delayed<T: Send + Sync + 'static>(
+        &self,
+        item: impl SubmitDelayed<T, K::Context>,
+        delay: Duration,
+    ) -> Submitted {
+        let (h, d) = (item.header(), item.delayed());
+        let (was, hold, irq) = ops::steal(h, Some(&d.timer));
+        let s = h.word.state();
+        let result = if s.depth > 0 || s.poisoned {
+            h.word.release();
+            if s.poisoned {
+                Submitted::Poisoned
+            } else {
+                Submitted::Disabled
+            }
+        } else {
+            h.set_owned(item.retain());
+            d.start(&self.queue, Target::Here, delay)
+        };
+        drop(irq);
+        drop(hold);
+        if was && result == Submitted::Queued {
+            Submitted::AlreadyPending(1)
+        } else {
+            result
+        }
+    }
+}

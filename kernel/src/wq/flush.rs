@@ -1,0 +1,188 @@
+//! Waiting for a whole queue: flush, drain, destroy (I1, I2, I9, I10).
+//!
+//! The colours are [`workqueue::Flush`]'s business. Lock order: the queue's flush lock, then one
+//! pool's lock at a time. The last pwq to finish a colour completes the first flusher under its
+//! pool's lock; that thread then takes the flush lock and releases all others it can.
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use links::{Arena, Direct, Handle};
+use sync::{Rank, SpinLock};
+use workqueue::{Cascade, Colour, Flush, FlushStart, Flusher, Pwq};
+
+use super::handles::{flush_of, flushers};
+use super::ops::WaitError;
+use super::queue::Queue;
+use super::worker::current_worker;
+use crate::completion::Completion;
+use crate::thread::ThreadCx;
+
+/// What a queue's flush lock protects.
+#[derive(Debug)]
+pub(super) struct FlushState {
+    policy: Flush,
+    arena: Direct<Flusher>,
+    /// Drains under way, and one for ever once the queue is destroyed.
+    draining: u32,
+}
+
+impl FlushState {
+    pub(super) const fn lock() -> SpinLock<Self> {
+        let state = Self {
+            policy: Flush::new(),
+            arena: flushers(),
+            draining: 0,
+        };
+        SpinLock::new(Rank::Workqueue, "workqueue flush", state)
+    }
+}
+
+/// One waiting flush; lives on the waiting thread's stack.
+#[derive(Debug)]
+pub(super) struct FlushNode {
+    pub(super) node: UnsafeCell<Flusher>,
+    done: Completion,
+    /// It armed the pwqs, so it must release the others when it is resumed.
+    is_first: AtomicBool,
+}
+
+#[expect(unsafe_code, reason = "the node belongs to the flush lock")]
+// SAFETY: `node` is reached through the arena, under the flush lock.
+unsafe impl Sync for FlushNode {}
+
+impl FlushNode {
+    const fn new() -> Self {
+        Self {
+            node: UnsafeCell::new(Flusher::new()),
+            done: Completion::new(),
+            is_first: AtomicBool::new(false),
+        }
+    }
+
+    fn handle(&self) -> Handle<Flusher> {
+        core::ptr::from_ref(self).expose_provenance();
+        Handle::of(self.node.get())
+    }
+}
+
+impl Queue {
+    /// Waits until everything queued before the call is over (I1).
+    pub(super) fn flush(&self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
+        if current_worker().is_some_and(|w| w.works_for(self)) {
+            return Err(WaitError::SelfWait);
+        }
+        let me = FlushNode::new();
+        let mut g = self.flush.lock();
+        let FlushState { policy, arena, .. } = &mut *g;
+        let start = policy.start(arena, me.handle(), |wait_for, colour| {
+            if wait_for.is_some() {
+                self.set_first(&me);
+            }
+            self.pass(wait_for, colour)
+        });
+        drop(g);
+        if start == FlushStart::Done {
+            return Ok(());
+        }
+        me.done.wait(cx);
+        if me.is_first.load(Ordering::Relaxed) {
+            self.cascade();
+        }
+        Ok(())
+    }
+
+    fn set_first(&self, f: &FlushNode) {
+        f.is_first.store(true, Ordering::Relaxed);
+        self.first
+            .store(core::ptr::from_ref(f).cast_mut(), Ordering::Release);
+    }
+
+    /// The first flusher's colour is over: lets everybody go whose colour is over too.
+    fn cascade(&self) {
+        let mut g = self.flush.lock();
+        let FlushState { policy, arena, .. } = &mut *g;
+        policy.cascade(
+            arena,
+            |wait_for, colour| self.pass(wait_for, colour),
+            |f, fate| {
+                let f = flush_of(f);
+                match fate {
+                    Cascade::First => self.set_first(f),
+                    Cascade::Complete => {
+                        f.is_first.store(false, Ordering::Relaxed);
+                        // It may be gone when this returns.
+                        f.done.complete();
+                    }
+                }
+            },
+        );
+    }
+
+    /// Visits every pwq: opens `colour` for new items, and arms those with items of `wait_for` in
+    /// flight. True if some are still to finish.
+    fn pass(&self, wait_for: Option<Colour>, colour: Option<Colour>) -> bool {
+        // One too many, so that a pwq which finishes during the pass does not end the flush.
+        if wait_for.is_some() {
+            self.to_flush.store(1, Ordering::Relaxed);
+        }
+        for share in &self.shares {
+            let mut g = share.pool.lock();
+            let pwq: &mut Pwq = g.store.get_mut(share.handle());
+            if pwq.flush(wait_for, colour) {
+                self.to_flush.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        wait_for.is_some() && self.to_flush.fetch_sub(1, Ordering::AcqRel) != 1
+    }
+
+    /// A pwq finished the flushed colour; under its pool's lock.
+    #[expect(unsafe_code, reason = "the first flusher waits on its own stack")]
+    pub(super) fn flush_step(&self) {
+        if self.to_flush.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let first = self.first.load(Ordering::Acquire);
+            // SAFETY: the first flusher waits until this completes it.
+            unsafe { &*first }.done.complete();
+        }
+    }
+
+    fn set_refuse(&self, on: bool) {
+        for share in &self.shares {
+            let mut g = share.pool.lock();
+            let pwq: &mut Pwq = g.store.get_mut(share.handle());
+            pwq.set_refuse(on);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.shares.iter().all(|share| {
+            let g = share.pool.lock();
+            let pwq: &Pwq = g.store.get(share.handle());
+            pwq.is_empty()
+        })
+    }
+
+    /// Refuses submissions from outside and waits until the queue is empty; items may go on
+    /// queueing each other meanwhile (I9). With `destroy` it refuses for ever.
+    pub(super) fn drain(&self, cx: &ThreadCx<'_>, destroy: bool) -> Result<(), WaitError> {
+        if current_worker().is_some_and(|w| w.works_for(self)) {
+            return Err(WaitError::SelfWait);
+        }
+        self.flush.lock().draining += 1;
+        self.set_refuse(true);
+        loop {
+            self.flush(cx)?;
+            if self.is_empty() {
+                break;
+            }
+        }
+        if !destroy {
+            let mut g = self.flush.lock();
+            g.draining -= 1;
+            if g.draining == 0 {
+                self.set_refuse(false);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! From the handles that the policy keeps to the executive's objects.
+//!
+//! Every node is embedded in a larger structure; a handle is the node's address. All conversions
+//! of `wq` but the item's own are here.
+#![expect(unsafe_code, reason = "container_of, and the arenas of a pool")]
+
+use core::mem::offset_of;
+
+use links::{Arena, Direct, Handle};
+use workqueue::{Flusher, Item, Pwq, Worker as WorkerNode};
+
+use super::flush::FlushNode;
+use super::pool::Pool;
+use super::queue::Share;
+use super::worker::Worker;
+use crate::timer::Timer;
+
+/// The nodes that one pool's lock protects.
+#[derive(Debug)]
+pub(super) struct Store {
+    items: Direct<Item>,
+    workers: Direct<WorkerNode>,
+    pwqs: Direct<Pwq>,
+}
+
+impl Store {
+    pub(super) const fn new() -> Self {
+        // SAFETY: an item is queued on at most one pool and kept alive by its submission; its node
+        // is reached only under the lock of that pool.
+        let items = unsafe { Direct::new() };
+        // SAFETY: a worker belongs to one pool and leaves it before it is freed.
+        let workers = unsafe { Direct::new() };
+        // SAFETY: a pwq belongs to one pool; its queue lives until it has drained.
+        let pwqs = unsafe { Direct::new() };
+        Self {
+            items,
+            workers,
+            pwqs,
+        }
+    }
+}
+
+macro_rules! arena {
+    ($t:ty, $f:ident) => {
+        impl Arena<$t> for Store {
+            #[inline(always)]
+            fn get(&self, h: Handle<$t>) -> &$t {
+                self.$f.get(h)
+            }
+            #[inline(always)]
+            fn get_mut(&mut self, h: Handle<$t>) -> &mut $t {
+                self.$f.get_mut(h)
+            }
+        }
+    };
+}
+arena!(Item, items);
+arena!(WorkerNode, workers);
+arena!(Pwq, pwqs);
+
+/// The arena of one queue's waiting flushes.
+pub(super) const fn flushers() -> Direct<Flusher> {
+    // SAFETY: a flush node is reached only under its queue's lock, between the start of the flush
+    // and its resolution, during which its thread waits.
+    unsafe { Direct::new() }
+}
+
+/// The worker whose node this is. It lives while it belongs to its pool.
+#[inline(always)]
+pub(super) fn worker_of<'a>(h: Handle<WorkerNode>) -> &'a Worker {
+    let p = core::ptr::with_exposed_provenance::<Worker>(h.raw() - offset_of!(Worker, node));
+    // SAFETY: pools hand out handles of their own workers, under their lock.
+    unsafe { &*p }
+}
+
+/// The share whose pwq this is. It lives as long as its queue.
+#[inline(always)]
+pub(super) fn share_of<'a>(h: Handle<Pwq>) -> &'a Share {
+    let p = core::ptr::with_exposed_provenance::<Share>(h.raw() - offset_of!(Share, pwq));
+    // SAFETY: pools hand out handles of pwqs with items in flight, whose queue is alive.
+    unsafe { &*p }
+}
+
+/// The flush whose node this is. It lives until it is resolved.
+pub(super) fn flush_of<'a>(h: Handle<Flusher>) -> &'a FlushNode {
+    let p = core::ptr::with_exposed_provenance::<FlushNode>(h.raw() - offset_of!(FlushNode, node));
+    // SAFETY: the flush policy hands out handles of waiting flushes.
+    unsafe { &*p }
+}
+
+/// The pool whose idle reaper this is.
+pub(super) fn pool_of_reaper(timer: &Timer) -> &'static Pool {
+    let p = core::ptr::from_ref(timer)
+        .cast::<u8>()
+        .wrapping_sub(offset_of!(Pool, reaper));
+    // SAFETY: only pools have this callback, and pools are 'static.
+    unsafe { &*p.cast::<Pool>() }
+}
+
+/// Arms a pool's reaper.
+pub(super) fn arm_reaper(pool: &'static Pool, at: machine::Instant) {
+    // SAFETY: the pool, and with it the timer, is 'static.
+    unsafe { pool.reaper.arm(at) }
+}

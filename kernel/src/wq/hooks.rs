@@ -1,0 +1,49 @@
+//! What the scheduler tells workers' pools (the contract of cmwq.md section 8).
+//!
+//! Called only for threads with a worker, and dispatched on the worker's kind, so that another
+//! scheme can add its own. None of them holds a runqueue lock when it takes the pool's.
+
+use super::pool::Inner;
+use super::worker::{WorkerKind, of_thread};
+use crate::thread::Thread;
+
+/// `t`, the running thread, is about to give its core up because it waits (E2). Not called for
+/// preemption.
+#[inline]
+pub(crate) fn worker_sleeping(t: &Thread) {
+    let Some(w) = of_thread(t) else { return };
+    // Between items a worker is not counted, so there is nothing to tell.
+    if w.kind != WorkerKind::Bound || !w.is_busy() {
+        return;
+    }
+    w.slept.set(true);
+    let mut g = w.pool.lock();
+    let Inner { policy, store } = &mut *g;
+    let wake = policy.block(store, w.handle());
+    w.pool.wake(wake);
+}
+
+/// `t`, the running thread, got its core back after [`worker_sleeping`] (E3).
+#[inline]
+pub(crate) fn worker_running(t: &Thread) {
+    let Some(w) = of_thread(t) else { return };
+    if w.slept.replace(false) {
+        let mut g = w.pool.lock();
+        let Inner { policy, store } = &mut *g;
+        policy.resume(store, w.handle());
+    }
+}
+
+/// `t`, the running thread, used its budget of CPU time within one item (E14): the item no longer
+/// holds back the others of its core.
+#[expect(dead_code, reason = "the scheduler has no budget timer yet")]
+pub(crate) fn worker_budget(t: &Thread) {
+    let Some(w) = of_thread(t) else { return };
+    if w.kind != WorkerKind::Bound || !w.is_busy() {
+        return;
+    }
+    let mut g = w.pool.lock();
+    let Inner { policy, store } = &mut *g;
+    let wake = policy.budget(store, w.handle());
+    w.pool.wake(wake);
+}

@@ -1,0 +1,252 @@
+//! Cancelling, disabling and waiting for one item (I5, J1-J7).
+//!
+//! Cancelling must own the item first. It may be idle (claim it), on a list (take the lock of the
+//! pool that the word names, look again, unlink it), or in the hands of somebody who has masked
+//! interrupts and is about to queue it (try again). A delayed item's armed timer is disarmed.
+
+use links::Arena;
+use machine::PreemptWord;
+use sync::IrqGuard;
+use workqueue::Item;
+use workword::{Enable, Seize};
+
+use super::item::{Barrier, Context, Header, Hold, Softirq, Work};
+use super::pool::Inner;
+use super::pool_at;
+use super::worker::current_worker;
+use crate::softirq::BhCx;
+use crate::thread::ThreadCx;
+use crate::timer::Timer;
+
+/// Why waiting for an item or a queue failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitError {
+    /// The item's handler panicked; it is not running any more.
+    Poisoned,
+    /// The caller is the very item, or an item of the very queue: it would wait for itself.
+    SelfWait,
+}
+
+impl core::fmt::Display for WaitError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Poisoned => "the work item's handler panicked",
+            Self::SelfWait => "a work item cannot wait for itself",
+        })
+    }
+}
+
+impl core::error::Error for WaitError {}
+
+/// The item is disabled 65,535 times already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooDeep;
+
+/// Owns item `h`, taking it off its list or timer if it was pending (J7). Returns whether it was,
+/// the count its submission held, and the section in which it stays owned.
+pub(super) fn steal(h: &Header, timer: Option<&Timer>) -> (bool, Hold, IrqGuard) {
+    loop {
+        let irq = IrqGuard::new();
+        match h.word.seize() {
+            Seize::Idle(_) => return (false, Hold::NONE, irq),
+            Seize::Queued(place) => {
+                let pool = pool_at(place);
+                let mut g = pool.lock();
+                let s = h.word.state();
+                if s.queued && s.place == place {
+                    let Inner { policy, store } = &mut *g;
+                    let r = policy.remove(store, h.handle());
+                    h.word.unqueue();
+                    pool.wake(r.wake);
+                    pool.flushed(r.flushed);
+                    drop(g);
+                    return (true, h.take_hold(), irq);
+                }
+            }
+            Seize::Busy => {
+                if timer.is_some_and(Timer::cancel) {
+                    return (true, h.take_hold(), irq);
+                }
+            }
+        }
+        drop(irq);
+        machine::relax();
+    }
+}
+
+/// J1: takes the item out if it is pending.
+pub(super) fn cancel(h: &Header, timer: Option<&Timer>) -> bool {
+    let (was, hold, irq) = steal(h, timer);
+    h.word.release();
+    drop(irq);
+    drop(hold);
+    was
+}
+
+/// J4: cancels, and refuses submissions until [`enable`].
+pub(super) fn disable(h: &Header, timer: Option<&Timer>) -> Result<bool, TooDeep> {
+    let (was, hold, irq) = steal(h, timer);
+    let ok = h.word.release_disabled();
+    drop(irq);
+    drop(hold);
+    if ok { Ok(was) } else { Err(TooDeep) }
+}
+
+/// Whether the running thread is executing `h` now.
+fn is_own_run(h: &Header) -> bool {
+    let (place, Some(me)) = (h.word.state().place, current_worker()) else {
+        return false;
+    };
+    if !place.is_some() || !me.is_busy() {
+        return false;
+    }
+    let g = pool_at(place).lock();
+    let node: &Item = g.store.get(h.handle());
+    node.runner() == Some(me.handle())
+}
+
+/// Waits until the last submission so far is over (I5). True if there was something to wait for.
+pub(super) fn flush(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
+    if is_own_run(h) {
+        return Err(WaitError::SelfWait);
+    }
+    let barrier = Barrier::new();
+    let waited = insert_barrier(h, &barrier);
+    if waited {
+        barrier.done.wait(cx);
+    }
+    if h.word.state().poisoned {
+        Err(WaitError::Poisoned)
+    } else {
+        Ok(waited)
+    }
+}
+
+fn insert_barrier(h: &Header, barrier: &Barrier) -> bool {
+    loop {
+        let place = h.word.state().place;
+        if !place.is_some() {
+            return false;
+        }
+        let mut g = pool_at(place).lock();
+        // Published elsewhere meanwhile: that pool's lock is the one to hold.
+        if h.word.state().place == place {
+            let Inner { policy, store } = &mut *g;
+            return policy.insert_barrier(store, h.handle(), barrier.handle());
+        }
+    }
+}
+
+/// J2: disables, waits for a running instance, and enables again.
+pub(super) fn cancel_sync(
+    cx: &ThreadCx<'_>,
+    h: &Header,
+    timer: Option<&Timer>,
+) -> Result<bool, WaitError> {
+    if is_own_run(h) {
+        return Err(WaitError::SelfWait);
+    }
+    let disabled = disable(h, timer);
+    let waited = flush(cx, h);
+    if disabled.is_ok() {
+        let _ = h.word.enable();
+    }
+    waited?;
+    Ok(disabled.unwrap_or(false))
+}
+
+/// Whether a run of `h` is going on, and whether on this core.
+fn running(h: &Header) -> Option<bool> {
+    let place = h.word.state().place;
+    if !place.is_some() {
+        return None;
+    }
+    let pool = pool_at(place);
+    let g = pool.lock();
+    let node: &Item = g.store.get(h.handle());
+    node.runner()
+        .map(|_| pool.cpu() == Some(crate::cpu::this_cpu().id()))
+}
+
+impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
+    /// Takes the item out if it is pending (J1). True if it was; it may still be running. Any
+    /// context.
+    pub fn cancel(&self) -> bool {
+        cancel(self.header(), None)
+    }
+
+    /// Cancels, and waits until no run is going on. Submissions meanwhile are refused, also the
+    /// handler's own (J2). True if it was pending.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::Poisoned`] when its handler has panicked, [`WaitError::SelfWait`] from its own
+    /// handler.
+    pub fn cancel_sync(&self, cx: &ThreadCx<'_>) -> Result<bool, WaitError> {
+        cancel_sync(cx, self.header(), None)
+    }
+
+    /// Cancels, and refuses submissions until [`Self::enable`] was called as often (B9). True if it
+    /// was pending; a run may be going on (J5). Any context.
+    ///
+    /// # Errors
+    ///
+    /// [`TooDeep`] when the count is full; the item is then cancelled only.
+    pub fn disable(&self) -> Result<bool, TooDeep> {
+        disable(self.header(), None)
+    }
+
+    /// As [`Self::disable`], and waits until no run is going on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::cancel_sync`]; with `Poisoned` the item is disabled all the same.
+    pub fn disable_sync(&self, cx: &ThreadCx<'_>) -> Result<bool, WaitError> {
+        if is_own_run(self.header()) {
+            return Err(WaitError::SelfWait);
+        }
+        let was = self.disable().unwrap_or(false);
+        flush(cx, self.header())?;
+        Ok(was)
+    }
+
+    /// Undoes one [`Self::disable`]. True when submissions are accepted again. Any context.
+    pub fn enable(&self) -> bool {
+        self.header().word.enable() == Enable::Enabled
+    }
+
+    /// Waits until the last submission before this call is over (I5). True if it had to wait;
+    /// false: the item was idle.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::cancel_sync`].
+    pub fn flush(&self, cx: &ThreadCx<'_>) -> Result<bool, WaitError> {
+        flush(cx, self.header())
+    }
+}
+
+impl<T: Send + Sync + 'static> Work<T, Softirq> {
+    /// [`Work::cancel_sync`] for BH context: waits for a run on another core by spinning (J3, K6).
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::SelfWait`] when the item runs on this core, which is then its own handler.
+    pub fn cancel_sync_bh(&self, _cx: &BhCx<'_>) -> Result<bool, WaitError> {
+        debug_assert!(
+            sync::preempt_word() & PreemptWord::HARDIRQ_MASK == 0,
+            "cancel_sync_bh in an interrupt handler (J3)"
+        );
+        if running(self.header()) == Some(true) {
+            return Err(WaitError::SelfWait);
+        }
+        let was = self.disable();
+        while running(self.header()).is_some() {
+            machine::relax();
+        }
+        if was.is_ok() {
+            let _ = self.header().word.enable();
+        }
+        Ok(was.unwrap_or(false))
+    }
+}

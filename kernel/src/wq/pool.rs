@@ -1,0 +1,178 @@
+//! The executive's half of a worker pool: the lock, the wake-ups, the place in the pool table.
+//!
+//! What happens is decided by [`workqueue::Pool`]; every function here is called with the pool's
+//! lock held, or takes it, and carries out what was decided: wakes a worker (pool lock, then
+//! runqueue lock), raises the BH softirq, or tells a flush that one pwq is done.
+
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use links::Handle;
+use machine::CpuId;
+use sched::Nice;
+use sync::{Rank, SpinGuard, SpinLock};
+use workqueue::{Cull, Kind, Pool as Policy, Tuning, Worker as WorkerNode};
+use workword::Place;
+
+use super::handles::{Store, arm_reaper, pool_of_reaper, share_of, worker_of};
+use crate::schedule;
+use crate::softirq::{self, Vector};
+use crate::timer::Timer;
+
+/// What the pool's lock protects.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) policy: Policy,
+    pub(super) store: Store,
+}
+
+/// A worker pool.
+#[repr(C, align(64))]
+pub(crate) struct Pool {
+    /// `[L]`
+    inner: SpinLock<Inner>,
+    /// `[I]` index in the pool table.
+    place: AtomicU32,
+    /// `[I]` its core, or `u32::MAX` for an unbound pool.
+    cpu: AtomicU32,
+    pub(super) kind: Kind,
+    pub(super) highpri: bool,
+    /// Ends workers that idle for long (E12).
+    pub(super) reaper: Timer,
+    /// `[A]` for worker names.
+    pub(super) next_worker: AtomicU32,
+    /// `[L]` the pseudo worker of a BH pool.
+    bh: UnsafeCell<WorkerNode>,
+}
+
+#[expect(unsafe_code, reason = "the pseudo worker is inside the pool")]
+// SAFETY: `bh` is reached through the store, under the pool's lock.
+unsafe impl Sync for Pool {}
+#[expect(unsafe_code, reason = "as above")]
+// SAFETY: as above; nothing in it is tied to a thread.
+unsafe impl Send for Pool {}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.place())
+    }
+}
+
+impl Pool {
+    pub(super) const fn new(kind: Kind, highpri: bool) -> Self {
+        let policy = Policy::new(kind, Tuning::LINUX);
+        Self {
+            inner: SpinLock::new(
+                Rank::Pool,
+                "pool",
+                Inner {
+                    policy,
+                    store: Store::new(),
+                },
+            ),
+            place: AtomicU32::new(u32::MAX),
+            cpu: AtomicU32::new(u32::MAX),
+            kind,
+            highpri,
+            reaper: Timer::new(reap),
+            next_worker: AtomicU32::new(0),
+            bh: UnsafeCell::new(WorkerNode::new()),
+        }
+    }
+
+    /// Gives the pool its place and core, before its first use.
+    pub(super) fn install(&self, place: Place, cpu: Option<CpuId>) {
+        self.place.store(place.index() as u32, Ordering::Relaxed);
+        self.cpu.store(
+            cpu.map_or(u32::MAX, |c| c.index() as u32),
+            Ordering::Relaxed,
+        );
+        if self.kind == Kind::Bh {
+            let mut g = self.lock();
+            let Inner { policy, store } = &mut *g;
+            let _nothing_queued = policy.attach(store, self.bh_worker(), machine::now());
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn lock(&self) -> SpinGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Its number in the pool table.
+    #[inline(always)]
+    pub(super) fn place(&self) -> Place {
+        Place::new(self.place.load(Ordering::Relaxed) as u16)
+    }
+
+    /// Its core; `None` for an unbound pool.
+    pub(super) fn cpu(&self) -> Option<CpuId> {
+        let n = self.cpu.load(Ordering::Relaxed);
+        (n != u32::MAX).then(|| CpuId::new(n as usize))
+    }
+
+    /// Nice level of its workers (A1).
+    pub(super) const fn nice(&self) -> Nice {
+        if self.highpri { Nice::MIN } else { Nice::ZERO }
+    }
+
+    pub(super) fn bh_worker(&self) -> Handle<WorkerNode> {
+        Handle::of(self.bh.get())
+    }
+
+    pub(super) const fn vector(&self) -> Vector {
+        if self.highpri {
+            Vector::Hi
+        } else {
+            Vector::Tasklet
+        }
+    }
+
+    /// Carries out a wake-up decision; under the pool's lock, so that the worker is still there.
+    #[inline(always)]
+    pub(super) fn wake(&self, w: Option<Handle<WorkerNode>>) {
+        if let Some(w) = w {
+            self.wake_now(w);
+        }
+    }
+
+    fn wake_now(&self, w: Handle<WorkerNode>) {
+        if self.kind == Kind::Bh {
+            if let Some(cpu) = self.cpu() {
+                softirq::raise_on(cpu, self.vector());
+            }
+        } else if let Some(thread) = worker_of(w).thread() {
+            schedule::wake(thread);
+        }
+    }
+
+    /// Carries out "this pwq finished the flushed colour"; under the pool's lock, which keeps the
+    /// flushing thread from returning and the queue from going away.
+    #[inline(always)]
+    pub(super) fn flushed(&self, p: Option<Handle<workqueue::Pwq>>) {
+        if let Some(p) = p {
+            share_of(p).queue().flush_step();
+        }
+    }
+}
+
+/// Timer callback: ends workers that have been idle for long (E11, E12).
+fn reap(timer: &Timer) {
+    let pool = pool_of_reaper(timer);
+    let mut g = pool.lock();
+    loop {
+        let Inner { policy, store } = &mut *g;
+        match policy.cull(store, machine::now()) {
+            Cull::End { worker, wake } => {
+                pool.wake(Some(worker));
+                pool.wake(wake);
+            }
+            Cull::At(at) => {
+                arm_reaper(pool, at);
+                return;
+            }
+            Cull::Enough => return,
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The public face of a workqueue: kinds as types, builders, submission.
+//!
+//! What Linux checks at run time is a type here (K1, F2): a queue is per-CPU, unbound or BH, its
+//! items' handlers are given the context they run in, and options that make no sense for a kind do
+//! not exist.
+
+use alloc::sync::Arc;
+use core::fmt;
+use core::marker::PhantomData;
+
+use machine::CpuId;
+use workqueue::clamp_max_active;
+
+use super::QueueName;
+use super::item::{Context, Softirq, Submit, Threaded};
+use super::ops::WaitError;
+use super::queue::{Attributes, Class, Queue, Submitted, Target};
+use super::registry;
+use crate::thread::{ThreadCx, cut};
+
+/// A kind of workqueue: [`PerCpu`], [`Unbound`] or [`Bh`].
+pub trait Kind: private::Kind {
+    /// Where its items run.
+    type Context: Context;
+}
+
+mod private {
+    pub trait Kind {
+        #[doc(hidden)]
+        #[expect(private_interfaces, reason = "sealed: nobody outside can name it")]
+        const CLASS: super::Class;
+    }
+}
+
+/// Items run on the core they were queued on, one at a time unless they block (E rows).
+#[derive(Debug)]
+pub enum PerCpu {}
+/// Items run on any core, as many at a time as `max_active` allows (F1).
+#[derive(Debug)]
+pub enum Unbound {}
+/// Items run in the softirq of the core they were queued on (K2).
+#[derive(Debug)]
+pub enum Bh {}
+
+macro_rules! kind {
+    ($k:ident, $c:ty) => {
+        impl private::Kind for $k {
+            #[expect(private_interfaces, reason = "sealed: nobody outside can name it")]
+            const CLASS: Class = Class::$k;
+        }
+        impl Kind for $k {
+            type Context = $c;
+        }
+    };
+}
+kind!(PerCpu, Threaded);
+kind!(Unbound, Threaded);
+kind!(Bh, Softirq);
+
+/// There is no memory for another queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CreateError;
+
+impl fmt::Display for CreateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no memory for a workqueue")
+    }
+}
+
+impl core::error::Error for CreateError {}
+
+/// Describes a workqueue to be made.
+#[derive(Debug)]
+pub struct Builder<K> {
+    attributes: Attributes,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K: Kind> Builder<K> {
+    /// Uses the pools of nice -20, or the HI softirq (F3, K1).
+    #[must_use]
+    pub fn highpri(mut self) -> Self {
+        self.attributes.highpri = true;
+        self
+    }
+
+    /// Makes the queue.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`] without memory.
+    pub fn build(self) -> Result<Workqueue<K>, CreateError> {
+        let queue = Queue::make(self.attributes).ok_or(CreateError)?;
+        registry::add(&queue).ok_or(CreateError)?;
+        Ok(Workqueue {
+            queue,
+            kind: PhantomData,
+        })
+    }
+}
+
+/// Kinds of queue whose number of active items can be limited (K1: BH queues' cannot).
+pub trait Limited: Kind {}
+impl Limited for PerCpu {}
+impl Limited for Unbound {}
+
+impl<K: Limited> Builder<K> {
+    /// At most `n` items active at a time: per core, or in the whole system for an unbound queue
+    /// (D2, D3). 0 is the default of 1024; more than 2048 is 2048 (D1).
+    #[must_use]
+    pub fn max_active(mut self, n: u32) -> Self {
+        self.attributes.max_active = clamp_max_active(n);
+        self
+    }
+}
+
+impl Builder<PerCpu> {
+    /// Its running items do not hold back other items of their core (E13, F7).
+    #[must_use]
+    pub fn cpu_intensive(mut self) -> Self {
+        self.attributes.cpu_intensive = true;
+        self
+    }
+}
+
+/// A handle to a workqueue. The queue lives on when all handles are gone, until
+/// [`Self::destroy`].
+pub struct Workqueue<K> {
+    pub(super) queue: Arc<Queue>,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Clone for Workqueue<K> {
+    fn clone(&self) -> Self {
+        Self {
+            queue: Arc::clone(&self.queue),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<K> fmt::Debug for Workqueue<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.queue, f)
+    }
+}
+
+impl<K: Kind> Workqueue<K> {
+    /// Starts the description of a queue; the name is cut at 32 bytes.
+    #[must_use]
+    pub fn builder(name: &str) -> Builder<K> {
+        let class = <K as private::Kind>::CLASS;
+        let attributes = Attributes {
+            name: QueueName::from(cut(name)),
+            class,
+            highpri: false,
+            cpu_intensive: false,
+            max_active: if class == Class::Bh {
+                u32::MAX
+            } else {
+                clamp_max_active(0)
+            },
+        };
+        Builder {
+            attributes,
+            kind: PhantomData,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.queue.attributes.name
+    }
+
+    /// The limit it got (D1); `u32::MAX` for a BH queue.
+    pub fn max_active(&self) -> u32 {
+        self.queue.attributes.max_active
+    }
+
+    /// Queues an item: on this core (C1), or on the pool of an unbound queue. Any context. Never
+    /// allocates.
+    #[inline]
+    pub fn queue(&self, item: impl Submit<K::Context>) -> Submitted {
+        self.queue
+            .submit(Target::Here, item.header(), || item.retain())
+    }
+
+    /// Queues an item on core `cpu` (C3, K3). Any context.
+    ///
+    /// # Panics
+    ///
+    /// If the machine has no such core.
+    #[inline]
+    pub fn queue_on(&self, cpu: CpuId, item: impl Submit<K::Context>) -> Submitted {
+        self.queue
+            .submit(Target::On(cpu), item.header(), || item.retain())
+    }
+
+    /// Waits until everything queued before this call is over; later items do not delay it (I1).
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::SelfWait`] from an item of this very queue (I4).
+    pub fn flush(&self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
+        self.queue.flush(cx)
+    }
+
+    /// Refuses submissions, except by the queue's own items, until the queue is empty (I9).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::flush`].
+    pub fn drain(&self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
+        self.queue.drain(cx, false)
+    }
+
+    /// Drains the queue and ends it; other handles then find it draining for ever (I10). Delayed
+    /// items whose timer is armed are refused when it fires.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::flush`]; the queue then goes on.
+    pub fn destroy(self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
+        self.queue.drain(cx, true)?;
+        registry::remove(&self.queue);
+        Ok(())
+    }
+}

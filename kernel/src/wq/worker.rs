@@ -1,0 +1,316 @@
+//! Worker threads: the loop that carries out [`workqueue::Step`]s.
+//!
+//! One worker is one thread, bound to the pool's core or free. It holds the pool's lock all the
+//! time but while an item runs, while it creates another worker and while it sleeps. A worker is
+//! freed by its own thread after it left the pool.
+#![expect(
+    unsafe_code,
+    reason = "a worker's thread owns its box; items are run type-erased"
+)]
+
+use alloc::boxed::Box;
+use core::cell::{Cell, UnsafeCell};
+use core::fmt;
+use core::sync::atomic::Ordering;
+
+use links::Handle;
+use spin::Once;
+use sync::SpinGuard;
+use workqueue::{Item, Step, Worker as WorkerNode};
+
+use super::handles::{arm_reaper, share_of};
+use super::item::{Barrier, Header, Hold, Vtable};
+use super::pool::{Inner, Pool};
+use super::queue::Queue;
+use crate::cpu::{CpuMask, online};
+use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
+use crate::{mem, schedule};
+
+/// Which scheme a worker belongs to; the scheduler's hooks dispatch on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum WorkerKind {
+    /// A concurrency-managed pool of one core.
+    Bound,
+    /// An unbound pool: its workers may block without notice.
+    Unbound,
+}
+
+/// A worker thread of a pool. `[L]` under the pool's lock, `[I]` set before use, `[P]` touched by
+/// its own thread only.
+pub struct Worker {
+    /// `[L]`
+    pub(super) node: UnsafeCell<WorkerNode>,
+    /// `[I]`
+    pub(super) pool: &'static Pool,
+    /// `[I]`
+    pub(super) kind: WorkerKind,
+    /// `[I]`
+    thread: Once<ThreadRef>,
+    /// `[P]` the type of the item it executes.
+    current: Cell<Option<&'static Vtable>>,
+    /// `[P]` the queue of the item it executes; compared, never followed.
+    queue: Cell<*const Queue>,
+    /// `[P]` the sleep hook told the pool that it blocks.
+    pub(super) slept: Cell<bool>,
+}
+
+// SAFETY: see the letters at the fields.
+unsafe impl Sync for Worker {}
+// SAFETY: nothing in it is tied to the creating thread.
+unsafe impl Send for Worker {}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("pool", &self.pool)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    #[inline(always)]
+    pub(super) fn handle(&self) -> Handle<WorkerNode> {
+        core::ptr::from_ref(self).expose_provenance();
+        Handle::of(self.node.get())
+    }
+
+    pub(super) fn thread(&self) -> Option<&ThreadRef> {
+        self.thread.get()
+    }
+
+    /// Whether it executes an item; own thread only.
+    #[inline(always)]
+    pub(super) fn is_busy(&self) -> bool {
+        self.current.get().is_some()
+    }
+
+    /// The type of the item it executes; own thread only.
+    pub(super) fn item_name(&self) -> Option<&'static str> {
+        self.current.get().map(|v| (v.name)())
+    }
+
+    /// Whether it executes an item of `q`; own thread only.
+    pub(super) fn works_for(&self, q: &Queue) -> bool {
+        self.is_busy() && core::ptr::eq(self.queue.get(), q)
+    }
+}
+
+/// The worker that is running here, if this is a worker's thread and no interrupt or softirq.
+pub(super) fn current_worker() -> Option<&'static Worker> {
+    if sync::in_hardirq() || sync::serving_softirq() {
+        return None;
+    }
+    of_thread(thread::current())
+}
+
+/// The worker of thread `t`, which is the running one.
+#[inline(always)]
+pub(super) fn of_thread(t: &Thread) -> Option<&'static Worker> {
+    let w = t.worker.load(Ordering::Relaxed);
+    // SAFETY: the thread clears the pointer before it frees its worker.
+    unsafe { w.as_ref() }
+}
+
+/// Makes a worker and its thread; it joins the pool when the caller attaches it (E9).
+pub(super) fn create(pool: &'static Pool) -> Result<&'static Worker, SpawnError> {
+    let id = pool.next_worker.fetch_add(1, Ordering::Relaxed);
+    let (name, mask, kind) = match pool.cpu() {
+        Some(c) => {
+            let mark = if pool.highpri { "H" } else { "" };
+            let name = heapless::format!(32; "kworker/{c}:{id}{mark}");
+            (name, CpuMask::single(c), WorkerKind::Bound)
+        }
+        None => {
+            let n = pool.place().index() - super::FIRST_UNBOUND;
+            let name = heapless::format!(32; "kworker/u{n}:{id}");
+            (name, online(), WorkerKind::Unbound)
+        }
+    };
+    let worker = mem::try_box(Worker {
+        node: UnsafeCell::new(WorkerNode::new()),
+        pool,
+        kind,
+        thread: Once::new(),
+        current: Cell::new(None),
+        queue: Cell::new(core::ptr::null()),
+        slept: Cell::new(false),
+    })
+    .map_err(|_| SpawnError::NoMemory)?;
+    let raw = Box::into_raw(worker);
+    // SAFETY: freed by its thread after that left the pool, or below if there is no thread.
+    let w: &'static Worker = unsafe { &*raw };
+    let spawned = Builder::new(&name.unwrap_or_default())
+        .nice(pool.nice())
+        .affinity(mask)
+        .spawn_worker(raw, move |cx| main(cx, w));
+    match spawned {
+        Ok(thread) => {
+            w.thread.call_once(|| thread);
+            Ok(w)
+        }
+        Err(e) => {
+            // SAFETY: no thread was made, so nobody else knows the worker.
+            drop(unsafe { Box::from_raw(raw) });
+            Err(e)
+        }
+    }
+}
+
+/// Makes a pool's first worker (A2).
+pub(super) fn create_first(pool: &'static Pool) -> Result<(), SpawnError> {
+    let w = create(pool)?;
+    let mut g = pool.lock();
+    let Inner { policy, store } = &mut *g;
+    let (wake, _) = policy.attach(store, w.handle(), machine::now());
+    pool.wake(wake);
+    Ok(())
+}
+
+/// Body of a worker's thread.
+fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
+    let pool = w.pool;
+    let mut done = Hold::NONE;
+    let mut g = pool.lock();
+    loop {
+        let Inner { policy, store } = &mut *g;
+        match policy.next(store, w.handle(), machine::now) {
+            Step::Run { item, wake } => {
+                pool.wake(wake);
+                g = execute(cx, w, item, g, &mut done);
+            }
+            Step::Create => {
+                drop(g);
+                done = Hold::NONE;
+                g = manage(cx, pool);
+            }
+            Step::Sleep { reap_at } => {
+                if let Some(at) = reap_at {
+                    arm_reaper(pool, at);
+                }
+                if done.is_some() {
+                    // A destructor may sleep itself, which ends the promise to the wakers; so it
+                    // runs first, and then the list is looked at again.
+                    drop(g);
+                    done = Hold::NONE;
+                } else {
+                    // Under the lock: whoever decides to wake this worker sees it asleep.
+                    schedule::prepare_to_sleep();
+                    drop(g);
+                    schedule::schedule_blocked(cx);
+                }
+                g = pool.lock();
+            }
+            Step::Exit => break,
+        }
+    }
+    drop(g);
+    drop(done);
+    retire(w);
+}
+
+/// (4) to (6) of the item's life: runs one item or barrier.
+#[inline(always)]
+fn execute<'p>(
+    cx: &ThreadCx<'_>,
+    w: &'static Worker,
+    item: Handle<Item>,
+    mut g: SpinGuard<'p, Inner>,
+    done: &mut Hold,
+) -> SpinGuard<'p, Inner> {
+    let pool = w.pool;
+    let Inner { policy, store } = &mut *g;
+    if links::Arena::<Item>::get(store, item).is_barrier() {
+        // SAFETY: it was queued and runs once.
+        unsafe { Barrier::complete(item) };
+        let f = policy.finish(store, w.handle());
+        pool.flushed(f.flushed);
+        return g;
+    }
+    // SAFETY: the item's submission keeps it alive until `hold` is dropped.
+    let h: &'p Header = unsafe { Header::of(item) };
+    let node: &WorkerNode = links::Arena::get(store, w.handle());
+    let queue = node
+        .current_pwq()
+        .map_or(core::ptr::null(), |p| share_of(p).queue_ptr());
+    let submissions = h.word.take();
+    let hold = h.take_hold();
+    let owned = hold.is_some();
+    drop(g);
+    // The item before this one: outside the lock, and before this one is "current".
+    *done = Hold::NONE;
+    w.queue.set(queue);
+    w.current.set(Some(h.vtable));
+    let before = sync::preempt_word();
+    // SAFETY: items on thread pools take a `ThreadCx`; `hold` is the count.
+    unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, owned) };
+    // E20: the next item would start in the section this one left open.
+    assert!(
+        sync::preempt_word() == before && !machine::irqs_masked(),
+        "work item {} returned in atomic context",
+        (h.vtable.name)()
+    );
+    w.current.set(None);
+    let mut g = pool.lock();
+    let Inner { policy, store } = &mut *g;
+    let f = policy.finish(store, w.handle());
+    pool.wake(f.wake);
+    pool.flushed(f.flushed);
+    *done = hold;
+    g
+}
+
+/// The manager: makes one more worker, or keeps trying while one is needed (E9, E10). Returns with
+/// the lock that the last look was taken under.
+fn manage<'p>(cx: &ThreadCx<'_>, pool: &'static Pool) -> SpinGuard<'p, Inner> {
+    loop {
+        let made = create(pool);
+        let mut g = pool.lock();
+        let Inner { policy, store } = &mut *g;
+        match made {
+            Ok(w) => {
+                let (wake, reap_at) = policy.created(store, w.handle(), machine::now());
+                pool.wake(wake);
+                if let Some(at) = reap_at {
+                    arm_reaper(pool, at);
+                }
+                return g;
+            }
+            Err(_) if !policy.keep_creating() => return g,
+            Err(_) => {
+                let pause = policy.tuning().create_cooldown;
+                drop(g);
+                thread::sleep(cx, pause);
+            }
+        }
+    }
+}
+
+/// Frees a worker that left its pool; by its own thread.
+fn retire(w: &'static Worker) {
+    let t = thread::current();
+    let raw = t.worker.swap(core::ptr::null_mut(), Ordering::Relaxed);
+    debug_assert!(core::ptr::eq(raw, w), "a thread retires another's worker");
+    // SAFETY: made by `create`; the pool has forgotten it, and so has the thread.
+    drop(unsafe { Box::from_raw(raw) });
+}
+
+/// The running work item panicked and its thread `t`, the running one, is about to end: the pool
+/// forgets the worker, the item is poisoned and its slot released. The item's count is leaked,
+/// because its destructor may trip over the state that made the handler panic.
+pub(crate) fn worker_panicked(t: &Thread) {
+    let Some(w) = of_thread(t) else { return };
+    let pool = w.pool;
+    let mut g = pool.lock();
+    let Inner { policy, store } = &mut *g;
+    let node: &WorkerNode = links::Arena::get(store, w.handle());
+    if let Some(item) = node.current() {
+        // SAFETY: the run's count keeps it alive; barriers do not panic.
+        unsafe { Header::of(item) }.word.poison();
+    }
+    let f = policy.abandon(store, w.handle());
+    pool.wake(f.wake);
+    pool.flushed(f.flushed);
+    drop(g);
+    w.current.set(None);
+    retire(w);
+}

@@ -5,14 +5,20 @@
 #![expect(unsafe_code, reason = "claims virtio slots; pages of the heap for DMA")]
 
 use alloc::alloc::{Layout, alloc, dealloc};
+use alloc::boxed::Box;
 
-use arch_aarch64::entropy;
+use arch_aarch64::{entropy, gic};
 use drivers::dma::{self, DmaPages};
-use drivers::transport::probe;
+use drivers::mmio::Registers;
+use drivers::transport::{Deferred, probe};
+use drivers::virtio_net::VirtioNet;
 use drivers::virtio_rng;
+use kernel::net::{self, NetConfig};
+use machine::CpuId;
+use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::transport::{DeviceType, Transport};
 
-use crate::device_tree::Machine;
+use crate::device_tree::{Machine, Slot};
 
 const PAGE: usize = 4096;
 
@@ -36,8 +42,31 @@ pub(crate) fn connect(machine: &Machine) {
                 let n = virtio_rng::read(transport, &mut seed);
                 entropy::add(&seed[..n]);
             }
+            DeviceType::Network => connect_net(transport, slot),
             other => kernel::log!("virtio slot {:#x}: no driver for {other:?}", slot.base),
         }
+    }
+}
+
+/// Gives a network device to the executive and enables its interrupt.
+fn connect_net(transport: MmioTransport<'static>, slot: &Slot) {
+    // SAFETY: the same slot; the transport in this driver and its doorbell share it.
+    let registers = unsafe { Registers::new(slot.base, slot.bytes) };
+    let device = match VirtioNet::new(Deferred::new(transport, registers)) {
+        Ok(device) => device,
+        Err(e) => return kernel::log!("virtio slot {:#x}: network device: {e:?}", slot.base),
+    };
+    match net::attach(Box::new(device), slot.int, &NetConfig::default()) {
+        Ok(()) => {
+            if let Err(e) = gic::enable_spi(slot.int, CpuId::BOOT) {
+                kernel::log!(
+                    "virtio slot {:#x}: interrupt {}: {e:?}",
+                    slot.base,
+                    slot.int.0
+                );
+            }
+        }
+        Err(e) => kernel::log!("virtio slot {:#x}: network device: {e}", slot.base),
     }
 }
 

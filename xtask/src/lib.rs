@@ -23,6 +23,7 @@ pub mod machine;
 pub mod options;
 pub mod packages;
 pub mod ready;
+pub mod sources;
 pub mod symbols;
 pub mod tell;
 pub mod toolchain;

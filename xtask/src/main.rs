@@ -28,6 +28,35 @@ enum Verb {
         #[command(flatten)]
         options: Options,
     },
+    /// Install what run and test need
+    Setup {
+        /// Only check
+        #[arg(long)]
+        no_install: bool,
+        /// Without asking
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Formatting, clippy for host and metal, layers, file sizes, unsafe table, documentation
+    Lint,
+    /// Check and draw the layers
+    Layers,
+    /// Rewrite docs/unsafe.md; fails when it changed
+    UnsafeAudit {
+        /// Write nothing
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run all tests and summarise them
+    Test {
+        /// Only tests whose name contains this
+        #[arg(long, value_name = "FILTER")]
+        only: Option<String>,
+    },
+    /// Everything the build machine runs
+    Ci,
+    /// Build the image and print its sizes
+    Size,
 }
 
 fn main() -> ExitCode {
@@ -45,5 +74,12 @@ fn dispatch(cli: Cli) -> Outcome<u8> {
     match cli.verb.unwrap_or(Verb::Run(cli.run)) {
         Verb::Run(options) => verb::run::run(&options),
         Verb::Qemu { elf, options } => verb::qemu::run(&elf, &options),
+        Verb::Setup { no_install, yes } => verb::setup::run(no_install, yes),
+        Verb::Lint => verb::lint::run(),
+        Verb::Layers => verb::layers::run(),
+        Verb::UnsafeAudit { check } => verb::unsafe_audit::run(check),
+        Verb::Test { only } => verb::test::run(only.as_deref()),
+        Verb::Ci => verb::ci::run(),
+        Verb::Size => verb::size::run(),
     }
 }

@@ -1,4 +1,11 @@
 //! One file per command of the tool.
 
+pub mod ci;
+pub mod layers;
+pub mod lint;
 pub mod qemu;
 pub mod run;
+pub mod setup;
+pub mod size;
+pub mod test;
+pub mod unsafe_audit;

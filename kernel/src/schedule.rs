@@ -372,15 +372,14 @@ fn kick(c: &'static CpuLocal, local: bool) {
 pub(crate) fn slice_timer(now: Instant) {
     let c = this_cpu();
     let mut rq = c.rq.lock();
-    let end = if rq.queue.update(now) == Decision::Resched {
+    if rq.queue.update(now) == Decision::Resched {
+        // The end stays in the past until `reschedule` has picked: programming it again would
+        // raise the same interrupt for ever.
         c.header.need_resched.store(true, Ordering::Relaxed);
-        // The slice is over until `reschedule` starts the next: a timer programmed to a time in
-        // the past would interrupt for ever.
-        None
+        c.clock.set_slice_end(None);
     } else {
-        rq.queue.slice_end(now)
-    };
-    c.clock.set_slice_end(end);
+        c.clock.set_slice_end(rq.queue.slice_end(now));
+    }
 }
 
 pub(crate) fn set_nice(t: &Thread, nice: Nice) {

@@ -155,6 +155,24 @@ impl Conn {
         }
     }
 
+    /// Another handle to the same connection, which closes nothing when it is dropped.
+    #[must_use]
+    pub fn observer(&self) -> Self {
+        Self::borrowed(Arc::clone(&self.connection))
+    }
+
+    /// The count of news: it moves when something happened.
+    #[must_use]
+    pub fn news(&self) -> u32 {
+        self.connection.news.load(Ordering::Acquire)
+    }
+
+    /// Sleeps until the count of news has left `seen`.
+    pub fn wait_news(&self, cx: &ThreadCx<'_>, seen: u32) {
+        // Without a limit it cannot time out.
+        let _ = self.connection.sleep(cx, seen, Instant::FOREVER);
+    }
+
     /// The peer's address and port, while the connection lives.
     #[must_use]
     pub fn peer(&self) -> Option<(Ipv4Addr, u16)> {

@@ -26,7 +26,9 @@ use super::listener::Ports;
 use super::stats::NetStats;
 use super::{Conn, NetConfig, RECEIVE_BUFFER, SEND_BUFFER};
 use crate::mem::{try_arc, try_vec_with_capacity};
+use crate::softirq::BhCx;
 use crate::timer::Timer;
+use crate::wq::{self, Run, Softirq, Work};
 
 /// Frames taken in one run of the poll item.
 const BUDGET: usize = 64;
@@ -43,7 +45,7 @@ pub struct Interface {
     /// Who accepts on which port; read without the stack's lock.
     pub(super) ports: Ports,
     timer: Timer,
-    poll: Timer,
+    poll: Work<(), Softirq>,
     interrupts: AtomicU64,
     polls: AtomicU64,
     full_polls: AtomicU64,
@@ -96,7 +98,7 @@ fn timer_due(_timer: &Timer) {
     }
 }
 
-fn poll_item(_timer: &Timer) {
+fn poll_item(_cx: &BhCx<'_>, _run: &Run<'_, (), Softirq>) {
     if let Some(interface) = super::interface() {
         interface.poll_device();
     }
@@ -127,7 +129,7 @@ impl Interface {
             stack: SpinLock::new(Rank::NetStack, "network stack", shared),
             ports: Ports::new(),
             timer: Timer::new(timer_due),
-            poll: Timer::new(poll_item),
+            poll: Work::<(), Softirq>::new((), poll_item),
             interrupts: AtomicU64::new(0),
             polls: AtomicU64::new(0),
             full_polls: AtomicU64::new(0),
@@ -135,18 +137,18 @@ impl Interface {
     }
 
     /// Starts receiving and asking for an address.
-    pub(super) fn start(&self) {
+    pub(super) fn start(&'static self) {
         self.run_timers();
         self.queue_poll();
     }
 
-    fn queue_poll(&self) {
-        // SAFETY: as for `timer`.
-        unsafe { self.poll.arm(Instant::ZERO) };
+    fn queue_poll(&'static self) {
+        // Pending already is fine: the coming run polls the device.
+        let _ = wq::bh().queue(&self.poll);
     }
 
     /// Body of the poll item.
-    fn poll_device(&self) {
+    fn poll_device(&'static self) {
         self.polls.fetch_add(1, Ordering::Relaxed);
         let mut frame = [0; MAX_FRAME];
         for _ in 0..BUDGET {

@@ -8,9 +8,12 @@
 //! is tested by position, and the first violation in stream order wins. The search for a head's end
 //! looks at each byte once, however slowly a client sends.
 
+use alloc::vec::Vec;
+
 use super::body::Body;
 use super::request::{HEAD_LIMIT, Head, LINE_LIMIT, is_token_byte};
 use super::response::Status;
+use crate::buffer::try_zeroed;
 
 /// Room behind a head of full size, for its body to pass through.
 const SPARE: usize = 1024;
@@ -62,7 +65,7 @@ const START: State = State::Head {
 /// Parses the requests of one connection.
 #[derive(Debug)]
 pub struct Machine {
-    buffer: [u8; BUFFER],
+    buffer: Vec<u8>,
     /// Where the current request starts.
     start: usize,
     /// Where the bytes end.
@@ -70,22 +73,16 @@ pub struct Machine {
     state: State,
 }
 
-impl Default for Machine {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Machine {
-    /// A machine before the first byte of a connection.
+    /// A machine before the first byte of a connection, or `None` when memory is out.
     #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            buffer: [0; BUFFER],
+    pub fn new() -> Option<Self> {
+        Some(Self {
+            buffer: try_zeroed(BUFFER)?,
             start: 0,
             end: 0,
             state: START,
-        }
+        })
     }
 
     /// Forgets everything, for the next connection.

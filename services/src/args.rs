@@ -1,0 +1,165 @@
+//! Boot arguments: `key=value` separated by blanks.
+//!
+//! A key nobody knows and a value nobody understands are reported through the caller's `warn` and
+//! otherwise ignored: a machine that does not boot because of a typing error is worse than one that
+//! says so.
+
+use core::fmt;
+
+use netsvc::AddressConfig;
+
+use crate::server::{Mode, QueueKind};
+
+/// What the boot arguments say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BootArgs<'a> {
+    /// `ip=`
+    pub address: AddressConfig,
+    /// `http.mode=`
+    pub mode: Mode,
+    /// `http.wq=`
+    pub queue: QueueKind,
+    /// `panic=halt`
+    pub halt_on_panic: bool,
+    /// `trace=`, for the tracer to understand.
+    pub trace: Option<&'a str>,
+    /// `watchdog=` in seconds.
+    pub watchdog_secs: Option<u32>,
+    /// `control=on`
+    pub control: bool,
+    /// `monitor.tcp=on`
+    pub monitor_tcp: bool,
+    /// `wq.backend=`, for the workqueues to understand.
+    pub wq_backend: Option<&'a str>,
+}
+
+/// An argument that was ignored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Warning<'a> {
+    /// The key is not known.
+    UnknownKey(&'a str),
+    /// The value is not one of the key's.
+    BadValue(&'a str, &'a str, &'static str),
+}
+
+impl fmt::Display for Warning<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownKey(key) => write!(f, "boot argument \"{key}\" is not known"),
+            Self::BadValue(key, value, expected) => {
+                write!(f, "boot argument {key}={value}: expected {expected}")
+            }
+        }
+    }
+}
+
+fn on_off(value: &str) -> Option<bool> {
+    match value {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
+}
+
+impl<'a> BootArgs<'a> {
+    /// Reads a line of arguments; the last of several values of one key counts.
+    pub fn parse(line: &'a str, mut warn: impl FnMut(Warning<'a>)) -> Self {
+        let mut args = Self::default();
+        for word in line.split_ascii_whitespace() {
+            let (key, value) = word.split_once('=').unwrap_or((word, ""));
+            if let Err(w) = args.set(key, value) {
+                warn(w);
+            }
+        }
+        args
+    }
+
+    fn set(&mut self, key: &'a str, value: &'a str) -> Result<(), Warning<'a>> {
+        let bad = |expected| Warning::BadValue(key, value, expected);
+        match key {
+            "ip" => {
+                self.address = value.parse().map_err(|_| bad("ADDR/LEN,GATEWAY"))?;
+            }
+            "http.mode" => {
+                self.mode = match value {
+                    "event" => Mode::Event,
+                    "blocking" => Mode::Blocking,
+                    "thread" => Mode::Thread,
+                    _ => return Err(bad("event, blocking or thread")),
+                };
+            }
+            "http.wq" => {
+                self.queue = match value {
+                    "bound" => QueueKind::Bound,
+                    "unbound" => QueueKind::Unbound,
+                    _ => return Err(bad("bound or unbound")),
+                };
+            }
+            "panic" => {
+                self.halt_on_panic = match value {
+                    "isolate" => false,
+                    "halt" => true,
+                    _ => return Err(bad("isolate or halt")),
+                };
+            }
+            "wq.backend" if matches!(value, "cmwq" | "st" | "mt") => self.wq_backend = Some(value),
+            "wq.backend" => return Err(bad("cmwq, st or mt")),
+            "trace" if !value.is_empty() => self.trace = Some(value),
+            "trace" => return Err(bad("categories, all or off")),
+            "watchdog" => {
+                self.watchdog_secs = Some(value.parse().map_err(|_| bad("seconds"))?);
+            }
+            "control" => self.control = on_off(value).ok_or(bad("on or off"))?,
+            "monitor.tcp" => self.monitor_tcp = on_off(value).ok_or(bad("on or off"))?,
+            _ => return Err(Warning::UnknownKey(key)),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    fn parse(line: &str) -> (BootArgs<'_>, Vec<std::string::String>) {
+        let mut warnings = Vec::new();
+        let args = BootArgs::parse(line, |w| warnings.push(w.to_string()));
+        (args, warnings)
+    }
+
+    #[test]
+    fn reads_every_documented_key() {
+        let (args, warnings) = parse(
+            " ip=10.0.2.15/24,10.0.2.2 http.mode=blocking http.wq=unbound panic=halt wq.backend=mt \
+             trace=all watchdog=5 control=on monitor.tcp=off",
+        );
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(
+            (args.mode, args.queue),
+            (Mode::Blocking, QueueKind::Unbound)
+        );
+        assert!(args.halt_on_panic && args.control && !args.monitor_tcp);
+        assert_eq!((args.watchdog_secs, args.trace), (Some(5), Some("all")));
+        assert!(matches!(
+            args.address,
+            AddressConfig::Static { prefix: 24, .. }
+        ));
+    }
+
+    #[test]
+    fn warns_about_the_rest_and_keeps_the_defaults() {
+        let (args, warnings) = parse("quiet http.mode=turbo ip=nonsense");
+        assert_eq!(args, BootArgs::default());
+        assert_eq!(
+            warnings,
+            [
+                "boot argument \"quiet\" is not known",
+                "boot argument http.mode=turbo: expected event, blocking or thread",
+                "boot argument ip=nonsense: expected ADDR/LEN,GATEWAY",
+            ]
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! Handlers that misbehave on purpose, to show what the worker pools make of it.
+
+use kernel::thread::{self, ThreadCx};
+use machine::Duration;
+
+/// Longest demonstration.
+const LIMIT_MS: u64 = 10_000;
+
+/// The time `ms=N` asks for; `None` when it is missing or too long.
+pub(super) fn time(query: &str) -> Option<Duration> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("ms="))?;
+    let ms: u64 = value.parse().ok()?;
+    (ms <= LIMIT_MS).then(|| Duration::from_millis(ms))
+}
+
+/// Sleeps inside the work item: its pool starts another worker meanwhile.
+pub(super) fn sleep(cx: &ThreadCx<'_>, time: Duration) {
+    thread::sleep(cx, time);
+}
+
+/// Keeps the core busy: a pool without another worker for it makes the others wait.
+pub(super) fn burn(time: Duration) {
+    let end = machine::now() + time;
+    let mut x = 1_u64;
+    while machine::now() < end {
+        // A few hundred instructions of work that the compiler cannot drop.
+        for _ in 0..100 {
+            x = core::hint::black_box(x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sane_times_are_taken() {
+        assert_eq!(time("ms=200"), Some(Duration::from_millis(200)));
+        assert_eq!(time("x=1&ms=0"), Some(Duration::ZERO));
+        for bad in ["", "ms=", "ms=-1", "ms=10001", "ms=1x", "MS=1"] {
+            assert_eq!(time(bad), None, "{bad}");
+        }
+    }
+}

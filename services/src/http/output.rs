@@ -1,0 +1,169 @@
+//! A reply on its way out: a head, a body, and how much of them the connection took.
+//!
+//! A short reply is put together in one array and handed over in one call; a long body stays where
+//! it is and follows its head.
+
+use alloc::vec::Vec;
+
+use kernel::net::{Conn, IoError};
+use netsvc::http::{Reply, Status};
+
+use super::json::Json;
+
+const INLINE: usize = 512;
+/// Bytes of a JSON buffer that a connection keeps for the next reply.
+const KEEP: usize = 8 * 1024;
+
+/// A reply's body.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Body {
+    /// Media type and text.
+    Static(&'static str, &'static str),
+}
+
+/// Which bytes follow the inline ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Rest {
+    Nothing,
+    Static(&'static str),
+    Json,
+}
+
+/// One connection's pending output.
+#[derive(Debug)]
+pub(super) struct Output {
+    inline: [u8; INLINE],
+    len: usize,
+    sent: usize,
+    rest: Rest,
+    rest_sent: usize,
+    json: Vec<u8>,
+    head_only: bool,
+}
+
+impl Output {
+    pub(super) const fn new() -> Self {
+        Self {
+            inline: [0; INLINE],
+            len: 0,
+            sent: 0,
+            rest: Rest::Nothing,
+            rest_sent: 0,
+            json: Vec::new(),
+            head_only: false,
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.done();
+        self.head_only = false;
+    }
+
+    fn done(&mut self) {
+        self.len = 0;
+        self.sent = 0;
+        self.rest = Rest::Nothing;
+        self.rest_sent = 0;
+        if self.json.capacity() > KEEP {
+            self.json = Vec::new();
+        }
+    }
+
+    /// The next reply answers a HEAD request: no body.
+    pub(super) fn set_head_only(&mut self, yes: bool) {
+        self.head_only = yes;
+    }
+
+    /// An interim reply.
+    pub(super) fn interim(&mut self, bytes: &[u8]) {
+        if let Some(to) = self.inline.get_mut(..bytes.len()) {
+            to.copy_from_slice(bytes);
+            self.len = bytes.len();
+        }
+    }
+
+    /// A reply with a fixed body.
+    pub(super) fn reply(&mut self, status: Status, connection: &str, body: Body) {
+        let Body::Static(content_type, text) = body;
+        self.write(status, content_type, "", connection, text);
+    }
+
+    /// 405.
+    pub(super) fn not_allowed(&mut self, allow: &str, connection: &str) {
+        let status = Status::MethodNotAllowed;
+        self.write(status, "text/plain", allow, connection, status.line());
+    }
+
+    fn write(
+        &mut self,
+        status: Status,
+        content_type: &str,
+        allow: &str,
+        connection: &str,
+        body: &'static str,
+    ) {
+        let length = body.len();
+        let reply = Reply {
+            status,
+            content_type,
+            length,
+            allow,
+            connection,
+        };
+        // The array is twice the longest head.
+        let n = reply.write_head(&mut self.inline).unwrap_or(0);
+        self.len = n;
+        if self.head_only {
+            return;
+        }
+        match self.inline.get_mut(n..n + length) {
+            Some(to) => {
+                to.copy_from_slice(body.as_bytes());
+                self.len += length;
+            }
+            None => self.rest = Rest::Static(body),
+        }
+    }
+
+    /// A reply whose body `f` writes; 503 when memory runs out.
+    pub(super) fn json(&mut self, connection: &str, f: fn(&mut Json<'_>)) {
+        let mut json = Json::new(&mut self.json);
+        f(&mut json);
+        if !json.is_whole() {
+            self.json = Vec::new();
+            let status = Status::Unavailable;
+            return self.write(status, "text/plain", "", connection, status.line());
+        }
+        let reply = Reply {
+            status: Status::Ok,
+            content_type: "application/json",
+            length: self.json.len(),
+            allow: "",
+            connection,
+        };
+        self.len = reply.write_head(&mut self.inline).unwrap_or(0);
+        if !self.head_only {
+            self.rest = Rest::Json;
+        }
+    }
+
+    /// Hands over as much as the connection takes; `Ok` when nothing is left.
+    pub(super) fn drain(&mut self, conn: &Conn) -> Result<(), IoError> {
+        if self.len == 0 {
+            return Ok(());
+        }
+        while self.sent < self.len {
+            self.sent += conn.send_now(&self.inline[self.sent..self.len])?;
+        }
+        let rest = match self.rest {
+            Rest::Nothing => &[][..],
+            Rest::Static(text) => text.as_bytes(),
+            Rest::Json => &self.json[..],
+        };
+        while self.rest_sent < rest.len() {
+            self.rest_sent += conn.send_now(&rest[self.rest_sent..])?;
+        }
+        self.done();
+        Ok(())
+    }
+}

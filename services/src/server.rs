@@ -1,0 +1,229 @@
+//! A TCP server: starting, stopping, and the choice of how its connections are run.
+//!
+//! | Mode | A connection is | It waits by |
+//! | --- | --- | --- |
+//! | event | a work item queued when something happens | not being queued |
+//! | blocking | a work item that runs as long as the connection | sleeping in its worker |
+//! | thread | a kernel thread | sleeping |
+//!
+//! What is served is a [`Protocol`]: a state machine that runs until it has nothing to do. It does
+//! not know the mode. The seats that connections sit in are in `hall.rs`.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use kernel::mem::try_arc;
+use kernel::net::{self, Conn, ListenError, Listener};
+use kernel::thread::{self, ThreadCx};
+use kernel::wq::{PerCpu, Submit, Submitted, Threaded, Unbound, WaitError, Workqueue};
+use machine::Duration;
+
+use crate::hall::{Door, Hall};
+
+/// How connections are run (`http.mode=`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mode {
+    /// One work item per connection, queued when there is something to do.
+    #[default]
+    Event,
+    /// One work item per connection, sleeping while there is nothing to do.
+    Blocking,
+    /// One kernel thread per connection.
+    Thread,
+}
+
+/// Which kind of workqueue (`http.wq=`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum QueueKind {
+    /// Items run on the core that queued them, which is the one that took the interrupt.
+    #[default]
+    Bound,
+    /// Items run anywhere.
+    Unbound,
+}
+
+/// What a protocol wants after a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Next {
+    /// To run when something happened.
+    Wait,
+    /// To run again soon: its budget is used up.
+    Again,
+    /// To leave the connection.
+    Close,
+}
+
+/// One connection's state machine.
+pub trait Protocol: Sized + Send + 'static {
+    /// A machine, or `None` when memory is out.
+    fn new() -> Option<Self>;
+
+    /// Gets ready for a new connection.
+    fn reset(&mut self);
+
+    /// Works until there is nothing to do. May sleep in `cx`, at the cost of this connection only.
+    fn run(&mut self, cx: &ThreadCx<'_>, conn: &Conn) -> Next;
+}
+
+/// What a server is started with.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerConfig {
+    /// Name of the server's queue and threads.
+    pub name: &'static str,
+    /// TCP port.
+    pub port: u16,
+    /// Mode.
+    pub mode: Mode,
+    /// Kind of queue.
+    pub queue: QueueKind,
+}
+
+/// Why a server did not start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StartError {
+    /// The port could not be opened.
+    Listen(ListenError),
+    /// Memory is out.
+    OutOfMemory,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(e) => e.fmt(f),
+            Self::OutOfMemory => f.write_str("out of memory"),
+        }
+    }
+}
+
+/// Most items running or sleeping at once; in blocking mode, most connections served at once per
+/// core. The largest limit a queue can have.
+const MAX_ACTIVE: u32 = 2048;
+
+/// A server's own workqueue.
+#[derive(Clone, Debug)]
+pub(crate) enum Queue {
+    Bound(Workqueue<PerCpu>),
+    Unbound(Workqueue<Unbound>),
+}
+
+impl Queue {
+    fn new(config: &ServerConfig) -> Option<Self> {
+        let name = config.name;
+        Some(match config.queue {
+            QueueKind::Bound => Self::Bound(
+                Workqueue::builder(name)
+                    .max_active(MAX_ACTIVE)
+                    .build()
+                    .ok()?,
+            ),
+            QueueKind::Unbound => Self::Unbound(
+                Workqueue::builder(name)
+                    .max_active(MAX_ACTIVE)
+                    .build()
+                    .ok()?,
+            ),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn submit(&self, item: impl Submit<Threaded>) -> Submitted {
+        match self {
+            Self::Bound(q) => q.queue(item),
+            Self::Unbound(q) => q.queue(item),
+        }
+    }
+
+    fn destroy(self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
+        match self {
+            Self::Bound(q) => q.destroy(cx),
+            Self::Unbound(q) => q.destroy(cx),
+        }
+    }
+}
+
+/// How long connections may take to end politely when a server stops.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often a stopping server looks.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// A running server. Dropping it without [`Self::stop`] leaves its connections running and its
+/// port closed.
+pub struct Server<P: Protocol> {
+    hall: Arc<Hall<P>>,
+    queue: Queue,
+    listener: Listener,
+}
+
+impl<P: Protocol> fmt::Debug for Server<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<P: Protocol> Server<P> {
+    /// Starts serving.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`]; nothing was started.
+    pub fn start(cx: &ThreadCx<'_>, config: ServerConfig) -> Result<Self, StartError> {
+        let queue = Queue::new(&config).ok_or(StartError::OutOfMemory)?;
+        let made = try_arc(Hall::new(config, queue.clone()))
+            .and_then(|hall| try_arc(Door(Arc::clone(&hall))).map(|door| (hall, door)));
+        let error = match made {
+            Ok((hall, door)) => match net::listen(config.port, door) {
+                Ok(listener) => {
+                    return Ok(Self {
+                        hall,
+                        queue,
+                        listener,
+                    });
+                }
+                Err(e) => StartError::Listen(e),
+            },
+            Err(_) => StartError::OutOfMemory,
+        };
+        // Nothing was ever queued, and this is not one of its items.
+        let _ = queue.destroy(cx);
+        Err(error)
+    }
+
+    /// Connections served at this moment.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.hall.live()
+    }
+
+    /// Stops: accepts no more, ends the connections (politely, after a second by force), waits for
+    /// every item and thread, and gives the memory back. Takes as long as the slowest handler.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::SelfWait`] from one of the server's own items; the server has stopped accepting.
+    pub fn stop(self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
+        self.listener.stop_accepting();
+        self.listener.close_connections(false);
+        let force = machine::now() + GRACE;
+        while self.hall.live() > 0 || self.listener.connections() > 0 {
+            if machine::now() >= force {
+                self.listener.close_connections(true);
+            }
+            // Handlers may sleep for seconds; nobody else waits for this.
+            thread::sleep(cx, LOOK);
+        }
+        let Self {
+            hall,
+            queue,
+            listener,
+        } = self;
+        hall.clear();
+        drop(hall);
+        queue.destroy(cx)?;
+        listener.trim();
+        Ok(())
+    }
+}

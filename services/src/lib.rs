@@ -2,7 +2,7 @@
 //!
 //! | Room | What happens there |
 //! | --- | --- |
-//! | [`args`] | boot arguments |
+//! | [`args`], [`boot`] | boot arguments; starting everything |
 //! | [`server`] | connections to work items or threads: three modes, starting and stopping |
 //! | [`echo`] | TCP echo (RFC 862); UDP echo is answered by the stack itself |
 //! | [`http`] | HTTP/1.1: pages, JSON, demonstrations |
@@ -14,10 +14,12 @@
 extern crate alloc;
 
 pub mod args;
+pub mod boot;
 pub mod echo;
 mod hall;
 pub mod http;
 pub mod server;
 
 pub use args::BootArgs;
+pub use boot::{Services, boot_args, start};
 pub use server::{Mode, QueueKind, Server, ServerConfig, StartError};

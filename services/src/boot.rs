@@ -1,0 +1,89 @@
+//! Everything a board starts once its kernel runs.
+
+use core::fmt;
+
+use kernel::thread::ThreadCx;
+use kernel::{PanicPolicy, kernel};
+use netsvc::AddressConfig;
+
+use crate::args::BootArgs;
+use crate::echo::{self, Echo};
+use crate::http::{self, Http};
+use crate::server::{Mode, QueueKind, Server, ServerConfig, StartError};
+
+/// The services of a machine.
+#[derive(Debug)]
+pub struct Services {
+    /// TCP echo.
+    pub echo: Server<Echo>,
+    /// HTTP.
+    pub http: Server<Http>,
+}
+
+/// Reads the boot arguments, with a warning on the console for each that is not understood.
+#[must_use]
+pub fn boot_args() -> BootArgs<'static> {
+    BootArgs::parse(kernel().info().bootargs, |warning| {
+        kernel::log!("warning: {warning}")
+    })
+}
+
+/// The `ip=` boot argument, for a board that attaches its network device before anything else; says
+/// nothing about the other arguments.
+#[must_use]
+pub fn address() -> AddressConfig {
+    BootArgs::parse(kernel().info().bootargs, |_| {}).address
+}
+
+/// Applies the boot arguments and starts the services.
+///
+/// # Errors
+///
+/// What the first service that did not start said.
+pub fn start(cx: &ThreadCx<'_>, args: &BootArgs<'_>) -> Result<Services, StartError> {
+    if args.halt_on_panic {
+        kernel().set_panic_policy(PanicPolicy::Halt);
+    }
+    let (mode, queue) = (args.mode, args.queue);
+    let http = ServerConfig {
+        name: "http",
+        port: http::PORT,
+        mode,
+        queue,
+    };
+    let echo = ServerConfig {
+        name: "echo",
+        port: echo::PORT,
+        mode,
+        queue,
+    };
+    let http = Server::start(cx, http)?;
+    let echo = match Server::start(cx, echo) {
+        Ok(echo) => echo,
+        Err(e) => {
+            // Not called from one of its items.
+            let _ = http.stop(cx);
+            return Err(e);
+        }
+    };
+    Ok(Services { echo, http })
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Event => "event",
+            Self::Blocking => "blocking",
+            Self::Thread => "thread",
+        })
+    }
+}
+
+impl fmt::Display for QueueKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bound => "bound",
+            Self::Unbound => "unbound",
+        })
+    }
+}

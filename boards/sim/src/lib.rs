@@ -31,6 +31,7 @@ mod engine;
 mod flow;
 mod options;
 mod rng;
+mod sweep;
 mod trace;
 mod world;
 
@@ -38,4 +39,5 @@ pub use boot::{Machine, Scenario, run};
 pub use engine::PanicHandler;
 pub use options::{Failure, Options, Outcome, Strategy};
 pub use rng::Rng;
+pub use sweep::{Sweep, sweep, try_sweep};
 pub use trace::{Event, Trace, What};

@@ -29,7 +29,7 @@ impl Rng {
     /// A number below `n` (`n` not zero); the bias of the multiplication is below 2^-32.
     #[inline]
     pub fn below(&self, n: u32) -> u32 {
-        ((self.next() >> 32) * u64::from(n) >> 32) as u32
+        (((self.next() >> 32) * u64::from(n)) >> 32) as u32
     }
 
     /// True once in `n` times.

@@ -1,0 +1,145 @@
+//! The metal's allocator under the simulator: per-core magazines, interrupts, threads that migrate,
+//! blocks freed on another core than they came from.
+#![expect(
+    unsafe_code,
+    reason = "calls an allocator and writes into what it gives"
+)]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::Arc;
+use std::sync::Mutex as HostMutex;
+
+use kernel::mem::{KernelHeap, stats};
+use kernel::thread::{ThreadCx, yield_now};
+use sim::{Scenario, sweep};
+use sim_tests::{crowd, join};
+
+/// A block with the number of its last owner in every byte.
+struct Block {
+    p: *mut u8,
+    layout: Layout,
+    tag: u8,
+}
+
+// SAFETY: the block belongs to whoever holds this.
+unsafe impl Send for Block {}
+
+impl Block {
+    fn new(size: usize, tag: u8) -> Self {
+        let layout = Layout::from_size_align(size, 8).expect("a small layout");
+        // SAFETY: the size is not zero.
+        let p = unsafe { KernelHeap.alloc(layout) };
+        assert!(!p.is_null(), "64 MiB exhausted");
+        // SAFETY: the block is `size` bytes long.
+        unsafe { p.write_bytes(tag, size) };
+        Self { p, layout, tag }
+    }
+
+    fn free(self) {
+        // SAFETY: written in full by `new`.
+        let bytes = unsafe { core::slice::from_raw_parts(self.p, self.layout.size()) };
+        assert!(
+            bytes.iter().all(|&b| b == self.tag),
+            "somebody else wrote into the block"
+        );
+        // SAFETY: allocated in `new`, freed once.
+        unsafe { KernelHeap.dealloc(self.p, self.layout) };
+    }
+}
+
+fn hammer(cx: &ThreadCx<'_>) {
+    let before = stats();
+    // Blocks change hands here; a host mutex, held for no seam call.
+    let exchange: Arc<HostMutex<Vec<Block>>> = Arc::default();
+    let shared = Arc::clone(&exchange);
+    let threads = crowd(6, move |cx, i| {
+        let mut mine = Vec::new();
+        for round in 0..120 {
+            let size = [24, 64, 100, 1500, 8000, 9000, 40_000][(i * 5 + round * 3) % 7];
+            mine.push(Block::new(size, (i * 31 + round) as u8));
+            if round % 3 == 0 {
+                shared.lock().expect("no panic").extend(mine.pop());
+            } else if round % 3 == 1 {
+                let taken = shared.lock().expect("no panic").pop();
+                taken.into_iter().for_each(Block::free);
+            }
+            if round % 20 == 19 {
+                mine.drain(..).for_each(Block::free);
+                yield_now(cx);
+            }
+        }
+    });
+    join(cx, &threads);
+    exchange
+        .lock()
+        .expect("no panic")
+        .drain(..)
+        .for_each(Block::free);
+    assert_eq!(
+        stats().heap_live_bytes,
+        before.heap_live_bytes,
+        "bytes in use after freeing all"
+    );
+}
+
+#[test]
+fn magazines_never_give_a_block_to_two() {
+    sweep(
+        Scenario {
+            name: "heap hammer",
+            cpus: 0,
+            init: hammer,
+        },
+        &[1, 2, 4],
+        0..40,
+    );
+}
+
+/// Producers on some cores, consumers on others, at a steady level: after the first rounds the
+/// shared heap sees no request.
+fn steady(cx: &ThreadCx<'_>) {
+    let round = |cx: &ThreadCx<'_>| {
+        let queue: Arc<HostMutex<Vec<Block>>> = Arc::default();
+        let shared = Arc::clone(&queue);
+        let threads = crowd(4, move |_, i| {
+            for n in 0..100 {
+                if i % 2 == 0 {
+                    let block = Block::new(1536, n as u8);
+                    shared.lock().expect("no panic").push(block);
+                } else {
+                    let block = shared.lock().expect("no panic").pop();
+                    block.into_iter().for_each(Block::free);
+                }
+            }
+        });
+        join(cx, &threads);
+        queue
+            .lock()
+            .expect("no panic")
+            .drain(..)
+            .for_each(Block::free);
+    };
+    (0..3).for_each(|_| round(cx));
+    let warm = stats().shared;
+    (0..3).for_each(|_| round(cx));
+    let after = stats().shared;
+    // The depot holds what one round can need at most: 200 blocks of 1536 bytes.
+    assert!(
+        after.allocs - warm.allocs <= 60,
+        "{} blocks from the shared heap in a steady state",
+        after.allocs - warm.allocs
+    );
+}
+
+#[test]
+fn a_steady_state_rarely_reaches_the_shared_heap() {
+    sweep(
+        Scenario {
+            name: "steady heap",
+            cpus: 0,
+            init: steady,
+        },
+        &[2, 4],
+        0..10,
+    );
+}

@@ -233,6 +233,11 @@ pub(super) const fn vtable_of<T: Send + Sync + 'static, C: Context, Outer>() -> 
     }
 }
 
+/// [`Vtable::run`] of items of this type.
+///
+/// # Safety
+///
+/// As [`Header::run`]; `h` is the header of a `Work<T, C>`.
 unsafe fn run<T: Send + Sync + 'static, C: Context>(
     h: *const Header,
     cx: *const (),
@@ -252,11 +257,21 @@ unsafe fn run<T: Send + Sync + 'static, C: Context>(
     (work.handler)(cx, &run);
 }
 
+/// Takes one more count.
+///
+/// # Safety
+///
+/// `h` is at the start of an `Outer` inside an `Arc` that somebody holds a count on.
 unsafe fn retain<Outer>(h: *const Header) {
     // SAFETY: the header is the first field of an `Outer` inside an `Arc` with a live count.
     unsafe { Arc::increment_strong_count(h.cast::<Outer>()) }
 }
 
+/// Gives one count up.
+///
+/// # Safety
+///
+/// As [`retain`]; the count is the caller's.
 unsafe fn release<Outer>(h: *const Header) {
     // SAFETY: as in `retain`; the caller gives up a count it owns.
     unsafe { Arc::decrement_strong_count(h.cast::<Outer>()) }

@@ -139,13 +139,13 @@ impl State {
         } else {
             self.submissions
         };
-        (self.pending as u64) * PENDING
-            | (self.queued as u64) * QUEUED
-            | (self.bh as u64) * BH
-            | (self.poisoned as u64) * POISONED
+        ((self.pending as u64) * PENDING)
+            | ((self.queued as u64) * QUEUED)
+            | ((self.bh as u64) * BH)
+            | ((self.poisoned as u64) * POISONED)
             | place_bits(self.place)
-            | (self.depth as u64) << DEPTH_SHIFT
-            | (count as u64) << COUNT_SHIFT
+            | ((self.depth as u64) << DEPTH_SHIFT)
+            | ((count as u64) << COUNT_SHIFT)
     }
 }
 
@@ -184,7 +184,7 @@ mod tests {
         fn b1_b2_fields_do_not_overlap(a in states(), b in states()) {
             // Mixing fields of two states must equal mixing their masks.
             let mixed = State { depth: b.depth, place: b.place, ..a };
-            let word = a.pack() & !(DEPTH | PLACE) | b.pack() & (DEPTH | PLACE);
+            let word = (a.pack() & !(DEPTH | PLACE)) | (b.pack() & (DEPTH | PLACE));
             prop_assert_eq!(mixed.pack(), word);
         }
     }

@@ -131,7 +131,7 @@ fn b7_round<W: Send + Sync + 'static>(
         });
         take(&w);
         let seen = event.load(Ordering::Relaxed) == 1;
-        let joined = producer.join().unwrap();
+        let joined = producer.join().expect("the producer ends");
         assert!(
             !joined || seen,
             "an event was announced to a pending run that missed it"

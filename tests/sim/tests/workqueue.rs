@@ -36,12 +36,23 @@ fn b4_c3_an_item_runs_where_it_is_queued() {
             let ran = Arc::new(Work::new(AtomicUsize::new(99), |_, run| {
                 run.store(here().index(), Ordering::Relaxed);
             }));
-            assert_eq!(wq::percpu().queue_on(CpuId::new(n), &ran), Submitted::Queued);
+            assert_eq!(
+                wq::percpu().queue_on(CpuId::new(n), &ran),
+                Submitted::Queued
+            );
             assert!(ran.flush(cx).is_ok());
             assert_eq!(ran.load(Ordering::Relaxed), n);
         }
     }
-    sweep(Scenario { name: "runs where queued", cpus: 1, init: body }, &CORES, SEEDS);
+    sweep(
+        Scenario {
+            name: "runs where queued",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
 }
 
 struct Hammered {
@@ -60,12 +71,17 @@ fn c5_b4_all_cores_hammer_one_item() {
                 submissions: AtomicU32::new(0),
             },
             |cx: &ThreadCx<'_>, run: &wq::Run<'_, Hammered>| {
-                assert_eq!(run.inside.fetch_add(1, Ordering::Relaxed), 0, "runs twice at once");
+                assert_eq!(
+                    run.inside.fetch_add(1, Ordering::Relaxed),
+                    0,
+                    "runs twice at once"
+                );
                 yield_now(cx);
                 sleep(cx, us(3));
                 run.inside.fetch_sub(1, Ordering::Relaxed);
                 run.runs.fetch_add(1, Ordering::Relaxed);
-                run.submissions.fetch_add(run.submissions(), Ordering::Relaxed);
+                run.submissions
+                    .fetch_add(run.submissions(), Ordering::Relaxed);
             },
         ));
         let queued = Arc::new(AtomicU32::new(0));
@@ -88,10 +104,24 @@ fn c5_b4_all_cores_hammer_one_item() {
         };
         join(cx, &threads);
         assert!(item.flush(cx).is_ok());
-        assert_eq!(item.runs.load(Ordering::Relaxed), queued.load(Ordering::Relaxed));
-        assert_eq!(item.submissions.load(Ordering::Relaxed), tries.load(Ordering::Relaxed));
+        assert_eq!(
+            item.runs.load(Ordering::Relaxed),
+            queued.load(Ordering::Relaxed)
+        );
+        assert_eq!(
+            item.submissions.load(Ordering::Relaxed),
+            tries.load(Ordering::Relaxed)
+        );
     }
-    sweep(Scenario { name: "hammered", cpus: 1, init: body }, &CORES, SEEDS);
+    sweep(
+        Scenario {
+            name: "hammered",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
 }
 
 #[test]
@@ -108,11 +138,17 @@ fn b5_b8_an_item_queues_itself_and_is_freed_in_its_own_handler() {
     fn body(cx: &ThreadCx<'_>) {
         let gone = Arc::new(AtomicBool::new(false));
         let item = Arc::new(Work::new(
-            Countdown { left: AtomicU32::new(5), gone: gone.clone() },
+            Countdown {
+                left: AtomicU32::new(5),
+                gone: gone.clone(),
+            },
             |_, run| {
                 if run.left.fetch_sub(1, Ordering::Relaxed) > 1 {
                     assert_eq!(wq::percpu().queue(run), Submitted::Queued);
-                    assert!(matches!(wq::percpu().queue(run), Submitted::AlreadyPending(2)));
+                    assert!(matches!(
+                        wq::percpu().queue(run),
+                        Submitted::AlreadyPending(2)
+                    ));
                 }
             },
         ));
@@ -126,7 +162,15 @@ fn b5_b8_an_item_queues_itself_and_is_freed_in_its_own_handler() {
         }
         panic!("the item was never freed");
     }
-    sweep(Scenario { name: "self-requeue", cpus: 1, init: body }, &CORES, SEEDS);
+    sweep(
+        Scenario {
+            name: "self-requeue",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
 }
 
 #[test]
@@ -151,7 +195,10 @@ fn e2_e9_a_sleeping_item_does_not_hold_back_the_next() {
         }
         let began = now();
         while started.load(Ordering::Relaxed) < SLEEPERS {
-            assert!(now().since(began) < Duration::from_millis(50), "an item waits for a sleeper");
+            assert!(
+                now().since(began) < Duration::from_millis(50),
+                "an item waits for a sleeper"
+            );
             sleep(cx, us(20));
         }
         // The last one has started; give it time to block.
@@ -170,7 +217,15 @@ fn e2_e9_a_sleeping_item_does_not_hold_back_the_next() {
             assert!(item.flush(cx).is_ok());
         }
     }
-    sweep(Scenario { name: "sleepers", cpus: 1, init: body }, &CORES, SEEDS);
+    sweep(
+        Scenario {
+            name: "sleepers",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
 }
 
 /// E8: three items on one core, in virtual time. w0: burn 5, sleep 10, burn 5; w1, w2: burn 5,
@@ -182,20 +237,22 @@ fn golden(cx: &ThreadCx<'_>, max_active: u32) -> u64 {
             machine::relax();
         }
     }
-    let wq = Workqueue::<PerCpu>::builder("golden").max_active(max_active).build().unwrap();
+    let wq = Workqueue::<PerCpu>::builder("golden")
+        .max_active(max_active)
+        .build()
+        .unwrap();
     let items: Vec<_> = (0..3usize)
         .map(|i| {
-            Arc::new(Work::new(i, |cx: &ThreadCx<'_>, run: &wq::Run<'_, usize>| {
-                kernel::println!("w{} starts {:?}", **run, now());
-                burn(5);
-                kernel::println!("w{} burnt {:?}", **run, now());
-                sleep(cx, Duration::from_millis(10));
-                kernel::println!("w{} wakes {:?}", **run, now());
-                if **run == 0 {
+            Arc::new(Work::new(
+                i,
+                |cx: &ThreadCx<'_>, run: &wq::Run<'_, usize>| {
                     burn(5);
-                }
-                kernel::println!("w{} done {:?}", **run, now());
-            }))
+                    sleep(cx, Duration::from_millis(10));
+                    if **run == 0 {
+                        burn(5);
+                    }
+                },
+            ))
         })
         .collect();
     let began = now();
@@ -216,15 +273,26 @@ fn e8_the_golden_scenario_takes_50_35_or_25_ms() {
         assert_eq!(golden(cx, 3), 25);
     }
     for seed in 0..3 {
-        let _ = run(&Scenario { name: "golden", cpus: 1, init: body }, seed, Options::default())
-            .expect_ok();
+        let _ = run(
+            &Scenario {
+                name: "golden",
+                cpus: 1,
+                init: body,
+            },
+            seed,
+            Options::default(),
+        )
+        .expect_ok();
     }
 }
 
 #[test]
 fn d2_max_active_limits_each_core() {
     fn body(cx: &ThreadCx<'_>) {
-        let wq = Workqueue::<PerCpu>::builder("two").max_active(2).build().unwrap();
+        let wq = Workqueue::<PerCpu>::builder("two")
+            .max_active(2)
+            .build()
+            .unwrap();
         let gate = Arc::new(Completion::new());
         let started = Arc::new(AtomicUsize::new(0));
         let make = || {
@@ -247,13 +315,24 @@ fn d2_max_active_limits_each_core() {
         assert_eq!(started.load(Ordering::Relaxed), 5);
         wq.destroy(cx).unwrap();
     }
-    sweep(Scenario { name: "max_active", cpus: 1, init: body }, &CORES, 0..20);
+    sweep(
+        Scenario {
+            name: "max_active",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        0..20,
+    );
 }
 
 #[test]
 fn f1_d3_unbound_items_start_at_once_up_to_the_limit() {
     fn body(cx: &ThreadCx<'_>) {
-        let wq = Workqueue::<Unbound>::builder("free").max_active(3).build().unwrap();
+        let wq = Workqueue::<Unbound>::builder("free")
+            .max_active(3)
+            .build()
+            .unwrap();
         let gate = Arc::new(Completion::new());
         let started = Arc::new(AtomicUsize::new(0));
         let items: Vec<_> = (0..6)
@@ -277,7 +356,15 @@ fn f1_d3_unbound_items_start_at_once_up_to_the_limit() {
         assert_eq!(started.load(Ordering::Relaxed), 6);
         wq.destroy(cx).unwrap();
     }
-    sweep(Scenario { name: "unbound", cpus: 1, init: body }, &CORES, 0..20);
+    sweep(
+        Scenario {
+            name: "unbound",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        0..20,
+    );
 }
 
 #[test]
@@ -287,8 +374,9 @@ fn i1_flush_waits_for_everything_earlier_under_producers() {
         let stop = Arc::new(AtomicBool::new(false));
         let (wq2, stop2) = (wq.clone(), stop.clone());
         let producers = crowd(3, move |cx, _| {
-            let mine: Vec<_> =
-                (0..3).map(|_| Arc::new(Work::new((), |cx, _| sleep(cx, us(5))))).collect();
+            let mine: Vec<_> = (0..3)
+                .map(|_| Arc::new(Work::new((), |cx, _| sleep(cx, us(5)))))
+                .collect();
             while !stop2.load(Ordering::Relaxed) {
                 for item in &mine {
                     assert!(wq2.queue(item).is_pending());
@@ -303,7 +391,10 @@ fn i1_flush_waits_for_everything_earlier_under_producers() {
                 sleep(cx, us(7));
                 run.store(true, Ordering::Relaxed);
             }));
-            assert_eq!(wq3.queue_on(CpuId::new(i % cpus()), &done), Submitted::Queued);
+            assert_eq!(
+                wq3.queue_on(CpuId::new(i % cpus()), &done),
+                Submitted::Queued
+            );
             wq3.flush(cx).unwrap();
             assert!(done.load(Ordering::Relaxed), "flush returned too early");
         });
@@ -312,7 +403,15 @@ fn i1_flush_waits_for_everything_earlier_under_producers() {
         join(cx, &producers);
         wq.destroy(cx).unwrap();
     }
-    sweep(Scenario { name: "flush", cpus: 1, init: body }, &[1, 2, 4], 0..30);
+    sweep(
+        Scenario {
+            name: "flush",
+            cpus: 1,
+            init: body,
+        },
+        &[1, 2, 4],
+        0..30,
+    );
 }
 
 #[test]
@@ -335,7 +434,15 @@ fn j2_cancel_sync_ends_a_self_requeueing_item() {
         assert_eq!(wq::percpu().queue(&item), Submitted::Disabled);
         assert!(item.enable());
     }
-    sweep(Scenario { name: "cancel_sync", cpus: 1, init: body }, &CORES, SEEDS);
+    sweep(
+        Scenario {
+            name: "cancel_sync",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
 }
 
 #[test]
@@ -376,17 +483,31 @@ fn b4_j1_queue_and_cancel_storm_accounts_for_every_submission() {
         let over = item.load(Ordering::Relaxed) + cancelled.load(Ordering::Relaxed);
         assert_eq!(queued.load(Ordering::Relaxed), over);
     }
-    sweep(Scenario { name: "storm", cpus: 1, init: body }, &CORES, SEEDS);
+    sweep(
+        Scenario {
+            name: "storm",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
 }
 
 #[test]
 fn i7_a_flush_waiter_of_a_cancelled_item_returns() {
     fn body(cx: &ThreadCx<'_>) {
-        let wq = Workqueue::<PerCpu>::builder("one").max_active(1).build().unwrap();
+        let wq = Workqueue::<PerCpu>::builder("one")
+            .max_active(1)
+            .build()
+            .unwrap();
         let gate = Arc::new(Completion::new());
-        let blocker =
-            Arc::new(Work::new(gate.clone(), |cx: &ThreadCx<'_>, run| run.wait(cx)));
-        let item = Arc::new(Work::new((), |_: &ThreadCx<'_>, _| panic!("it was cancelled")));
+        let blocker = Arc::new(Work::new(gate.clone(), |cx: &ThreadCx<'_>, run| {
+            run.wait(cx)
+        }));
+        let item = Arc::new(Work::new((), |_: &ThreadCx<'_>, _| {
+            panic!("it was cancelled")
+        }));
         assert_eq!(wq.queue_on(CpuId::BOOT, &blocker), Submitted::Queued);
         assert_eq!(wq.queue_on(CpuId::BOOT, &item), Submitted::Queued);
         let waiters = {
@@ -401,21 +522,38 @@ fn i7_a_flush_waiter_of_a_cancelled_item_returns() {
         gate.complete_all();
         wq.destroy(cx).unwrap();
     }
-    sweep(Scenario { name: "flush and cancel", cpus: 1, init: body }, &CORES, SEEDS);
+    sweep(
+        Scenario {
+            name: "flush and cancel",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
 }
 
 #[test]
 fn j8_j9_delayed_work_is_exact_and_can_be_moved() {
     fn body(cx: &ThreadCx<'_>) {
-        let item = Arc::new(DelayedWork::new(AtomicU64::new(0), |_: &ThreadCx<'_>, run| {
-            run.store(now().as_nanos(), Ordering::Relaxed);
-        }));
+        let item = Arc::new(DelayedWork::new(
+            AtomicU64::new(0),
+            |_: &ThreadCx<'_>, run| {
+                run.store(now().as_nanos(), Ordering::Relaxed);
+            },
+        ));
         let wq = wq::percpu();
         let began = now();
         assert_eq!(wq.queue_delayed(&item, us(300)), Submitted::Queued);
-        assert!(matches!(wq.queue_delayed(&item, us(1)), Submitted::AlreadyPending(2)));
+        assert!(matches!(
+            wq.queue_delayed(&item, us(1)),
+            Submitted::AlreadyPending(2)
+        ));
         sleep(cx, us(100));
-        assert!(matches!(wq.mod_delayed(&item, us(400)), Submitted::AlreadyPending(_)));
+        assert!(matches!(
+            wq.mod_delayed(&item, us(400)),
+            Submitted::AlreadyPending(_)
+        ));
         sleep(cx, us(250));
         assert_eq!(item.load(Ordering::Relaxed), 0, "it ran at its old time");
         sleep(cx, us(400));
@@ -429,15 +567,26 @@ fn j8_j9_delayed_work_is_exact_and_can_be_moved() {
         assert_eq!(wq.queue_delayed(&item, Duration::ZERO), Submitted::Queued);
         assert_eq!(item.flush(cx).map(|_| ()), Ok(()));
     }
-    sweep(Scenario { name: "delayed", cpus: 1, init: body }, &CORES, SEEDS);
+    sweep(
+        Scenario {
+            name: "delayed",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
 }
 
 #[test]
 fn j9_a_storm_of_modifications_runs_once_after_the_last() {
     fn body(cx: &ThreadCx<'_>) {
-        let item = Arc::new(DelayedWork::new(AtomicU32::new(0), |_: &ThreadCx<'_>, run| {
-            run.fetch_add(1, Ordering::Relaxed);
-        }));
+        let item = Arc::new(DelayedWork::new(
+            AtomicU32::new(0),
+            |_: &ThreadCx<'_>, run| {
+                run.fetch_add(1, Ordering::Relaxed);
+            },
+        ));
         let threads = {
             let item = item.clone();
             crowd(cpus() + 1, move |cx, _| {
@@ -451,7 +600,15 @@ fn j9_a_storm_of_modifications_runs_once_after_the_last() {
         sleep(cx, Duration::from_millis(2));
         assert_eq!(item.load(Ordering::Relaxed), 1);
     }
-    sweep(Scenario { name: "mod_delayed", cpus: 1, init: body }, &CORES, SEEDS);
+    sweep(
+        Scenario {
+            name: "mod_delayed",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
 }
 
 #[test]
@@ -475,14 +632,25 @@ fn k2_k4_bh_items_run_in_order_on_their_core() {
             })
             .collect();
         for (i, item) in items.iter().enumerate() {
-            assert_eq!(wq::bh().queue_on(CpuId::new(i % cpus()), item), Submitted::Queued);
+            assert_eq!(
+                wq::bh().queue_on(CpuId::new(i % cpus()), item),
+                Submitted::Queued
+            );
         }
         wq::bh().flush(cx).unwrap();
         for n in 0..cpus() {
             assert_eq!(next[n].load(Ordering::Relaxed), 35);
         }
     }
-    sweep(Scenario { name: "bh", cpus: 1, init: body }, &CORES, SEEDS);
+    sweep(
+        Scenario {
+            name: "bh",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
 }
 
 #[test]
@@ -493,7 +661,11 @@ fn k6_bh_items_are_not_reentrant_and_can_be_cancelled() {
             (AtomicUsize::new(0), AtomicU32::new(0)),
             |_: &kernel::softirq::BhCx<'_>,
              run: &wq::Run<'_, (AtomicUsize, AtomicU32), wq::Softirq>| {
-                assert_eq!(run.0.fetch_add(1, Ordering::Relaxed), 0, "runs twice at once");
+                assert_eq!(
+                    run.0.fetch_add(1, Ordering::Relaxed),
+                    0,
+                    "runs twice at once"
+                );
                 for _ in 0..20 {
                     machine::relax();
                 }
@@ -520,10 +692,21 @@ fn k6_bh_items_are_not_reentrant_and_can_be_cancelled() {
         };
         join(cx, &threads);
         item.flush(cx).unwrap();
-        assert_eq!(item.1.load(Ordering::Relaxed), queued.load(Ordering::Relaxed));
+        assert_eq!(
+            item.1.load(Ordering::Relaxed),
+            queued.load(Ordering::Relaxed)
+        );
         wq.destroy(cx).unwrap();
     }
-    sweep(Scenario { name: "bh hammered", cpus: 1, init: body }, &CORES, SEEDS);
+    sweep(
+        Scenario {
+            name: "bh hammered",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
 }
 
 #[test]
@@ -535,24 +718,44 @@ fn i9_i10_drain_lets_chains_finish_and_refuses_strangers() {
             |cx: &ThreadCx<'_>, run: &wq::Run<'_, (Workqueue<PerCpu>, AtomicU32)>| {
                 sleep(cx, us(2));
                 if run.1.fetch_sub(1, Ordering::Relaxed) > 1 {
-                    assert_eq!(run.0.queue(run), Submitted::Queued, "a chained item is refused");
+                    assert_eq!(
+                        run.0.queue(run),
+                        Submitted::Queued,
+                        "a chained item is refused"
+                    );
                 }
             },
         ));
         assert_eq!(wq.queue(&chain), Submitted::Queued);
-        let late = Arc::new(DelayedWork::new((), |_: &ThreadCx<'_>, _| panic!("after the end")));
-        assert_eq!(wq.queue_delayed(&late, Duration::from_millis(5)), Submitted::Queued);
+        let late = Arc::new(DelayedWork::new((), |_: &ThreadCx<'_>, _| {
+            panic!("after the end")
+        }));
+        assert_eq!(
+            wq.queue_delayed(&late, Duration::from_millis(5)),
+            Submitted::Queued
+        );
         let other = wq.clone();
         wq.destroy(cx).unwrap();
         assert_eq!(chain.1.load(Ordering::Relaxed), 0);
         let stranger = Arc::new(Work::new((), |_: &ThreadCx<'_>, _| panic!("after the end")));
         assert_eq!(other.queue(&stranger), Submitted::Draining);
         assert!(!stranger.is_pending());
-        assert_eq!(wq::percpu().queue_on(CpuId::BOOT, &Arc::new(Work::new((), |_, _| {}))), Submitted::Queued);
+        assert_eq!(
+            wq::percpu().queue_on(CpuId::BOOT, &Arc::new(Work::new((), |_, _| {}))),
+            Submitted::Queued
+        );
         sleep(cx, Duration::from_millis(10));
         assert!(!late.is_pending());
     }
-    sweep(Scenario { name: "drain", cpus: 1, init: body }, &CORES, SEEDS);
+    sweep(
+        Scenario {
+            name: "drain",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
 }
 
 #[test]
@@ -561,7 +764,11 @@ fn e12_idle_workers_end_after_the_timeout() {
         wq::set_idle_timeout(Duration::from_millis(5));
         let gate = Arc::new(Completion::new());
         let items: Vec<_> = (0..16)
-            .map(|_| Arc::new(Work::new(gate.clone(), |cx: &ThreadCx<'_>, run| run.wait(cx))))
+            .map(|_| {
+                Arc::new(Work::new(gate.clone(), |cx: &ThreadCx<'_>, run| {
+                    run.wait(cx)
+                }))
+            })
             .collect();
         for item in &items {
             assert_eq!(wq::percpu().queue_on(CpuId::BOOT, item), Submitted::Queued);
@@ -580,21 +787,40 @@ fn e12_idle_workers_end_after_the_timeout() {
         sleep(cx, Duration::from_millis(20));
         assert_eq!(count(), 2);
     }
-    sweep(Scenario { name: "reaping", cpus: 1, init: body }, &[1, 2], 0..10);
+    sweep(
+        Scenario {
+            name: "reaping",
+            cpus: 1,
+            init: body,
+        },
+        &[1, 2],
+        0..10,
+    );
 }
 
 #[test]
 fn an_item_cannot_wait_for_itself() {
     fn body(cx: &ThreadCx<'_>) {
-        let item = Arc::new(Work::new(AtomicBool::new(false), |cx: &ThreadCx<'_>, run| {
-            assert_eq!(run.work().cancel_sync(cx), Err(WaitError::SelfWait));
-            assert_eq!(run.work().flush(cx), Err(WaitError::SelfWait));
-            assert_eq!(wq::percpu().flush(cx), Err(WaitError::SelfWait));
-            run.store(true, Ordering::Relaxed);
-        }));
+        let item = Arc::new(Work::new(
+            AtomicBool::new(false),
+            |cx: &ThreadCx<'_>, run| {
+                assert_eq!(run.work().cancel_sync(cx), Err(WaitError::SelfWait));
+                assert_eq!(run.work().flush(cx), Err(WaitError::SelfWait));
+                assert_eq!(wq::percpu().flush(cx), Err(WaitError::SelfWait));
+                run.store(true, Ordering::Relaxed);
+            },
+        ));
         assert_eq!(wq::percpu().queue(&item), Submitted::Queued);
         item.flush(cx).unwrap();
         assert!(item.load(Ordering::Relaxed));
     }
-    sweep(Scenario { name: "self wait", cpus: 1, init: body }, &CORES, 0..20);
+    sweep(
+        Scenario {
+            name: "self wait",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        0..20,
+    );
 }

@@ -8,8 +8,14 @@
 //! for `cargo test` and nextest. [`catalogue`] finds the tests without a boot, [`plan`] decides
 //! which machine runs which, [`boot`] runs them and tells one test's output from the next, and
 //! [`board`] hands each entry its result.
+//!
+//! For `net`, [`service`] keeps one guest per mode alive while entries need it; [`http`] is a client
+//! that checks what it reads, [`frames`] a peer that speaks Ethernet.
 
 pub mod board;
 pub mod boot;
 pub mod catalogue;
+pub mod frames;
+pub mod http;
 pub mod plan;
+pub mod service;

@@ -1,3 +1,0 @@
-//! Black-box tests of the service from outside the guest.
-
-fn main() {}

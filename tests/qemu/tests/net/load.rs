@@ -1,0 +1,175 @@
+//! Many clients, rude clients, and what they leave behind.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use qemu_tests::http::{Client, get, said};
+use qemu_tests::service::Address;
+
+use crate::Body;
+use crate::Where::{self, Everywhere, Once};
+use crate::echo::noise;
+use crate::protocol::check;
+
+pub(crate) const TESTS: &[(&str, Where, Body)] = &[
+    ("load_512_connections", Everywhere, many_connections),
+    ("load_beyond_the_limit", Once, beyond_the_limit),
+    (
+        "load_sleepers_do_not_delay_others",
+        Everywhere,
+        sleepers_do_not_delay_others,
+    ),
+    ("load_garbage", Everywhere, garbage),
+    ("load_disconnects", Everywhere, disconnects),
+    ("load_churn_of_10000", Once, churn),
+];
+
+/// Connections the service promises to hold.
+const PROMISED: usize = 512;
+
+fn connect_all(at: Address, count: usize) -> Result<Vec<Client>, String> {
+    (0..count)
+        .map(|n| Client::connect(at.http).map_err(|e| format!("client {n}: {e}")))
+        .collect()
+}
+
+fn many_connections(at: Address) -> Result<(), String> {
+    // Beside the tests that run at the same time.
+    let mut clients = connect_all(at, PROMISED - 64)?;
+    for round in 0..2 {
+        for (n, client) in clients.iter_mut().enumerate() {
+            let answer = client.ask(get("/hello")).and_then(|a| a.expect(200));
+            answer.map_err(|e| format!("client {n}, round {round}: {e}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn beyond_the_limit(at: Address) -> Result<(), String> {
+    let mut first = Client::connect(at.http)?;
+    first.ask(get("/hello"))?.expect(200)?;
+    // Refused, 503 or silence are all allowed for the ones beyond; harm to others is not.
+    let crowd: Vec<_> = (0..700)
+        .filter_map(|_| TcpStream::connect(at.http).ok())
+        .collect();
+    first.ask(get("/hello"))?.expect(200)?;
+    drop(crowd);
+    first.ask(get("/hello"))?.expect(200)?;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let fresh = Client::connect(at.http).and_then(|mut c| c.ask(get("/hello"))?.expect(200));
+        match fresh {
+            Ok(_) => return Ok(()),
+            Err(why) if Instant::now() > deadline => {
+                return Err(format!(
+                    "no new connection is served after the crowd left: {why}"
+                ));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+        }
+    }
+}
+
+fn sleepers_do_not_delay_others(at: Address) -> Result<(), String> {
+    let mut sleepers = connect_all(at, 50)?;
+    let mut client = Client::connect(at.http)?;
+    client.ask(get("/hello"))?.expect(200)?;
+    let begin = Instant::now();
+    for sleeper in &mut sleepers {
+        sleeper.send(get("/demo/sleep?ms=400"))?;
+    }
+    let mut worst = Duration::ZERO;
+    for _ in 0..10 {
+        let asked = Instant::now();
+        client.ask(get("/hello"))?.expect(200)?;
+        worst = worst.max(asked.elapsed());
+    }
+    for sleeper in &mut sleepers {
+        sleeper.answer()?.expect(200)?;
+    }
+    let all = begin.elapsed();
+    check(all >= Duration::from_millis(400), "the sleepers slept")?;
+    // One after the other would take 20 s.
+    check(
+        all < Duration::from_secs(6),
+        &format!("50 sleepers of 400 ms took {all:?}"),
+    )?;
+    check(
+        worst < Duration::from_millis(350),
+        &format!("a request took {worst:?} meanwhile"),
+    )
+}
+
+fn garbage(at: Address) -> Result<(), String> {
+    for seed in 1..=40 {
+        let mut stream = TcpStream::connect(at.http).map_err(said("connect"))?;
+        let mut bytes = noise(seed * 7_919, 3_000);
+        if seed % 2 == 0 {
+            let start = b"GET /hello HTTP/1.1\r\n";
+            bytes[..start.len()].copy_from_slice(start);
+        }
+        // The service may close while we write.
+        let _ = stream.write_all(&bytes);
+    }
+    Client::connect(at.http)?
+        .ask(get("/hello"))?
+        .expect(200)
+        .map(drop)
+}
+
+fn disconnects(at: Address) -> Result<(), String> {
+    for n in 0..60 {
+        let mut stream = TcpStream::connect(at.http).map_err(said("connect"))?;
+        let request = get("/api/v1/system").repeat(5);
+        let _ = stream.write_all(&request.as_bytes()[..n * 3]);
+        // Dropped with an answer under way.
+    }
+    Client::connect(at.http)?
+        .ask(get("/hello"))?
+        .expect(200)
+        .map(drop)
+}
+
+fn used_bytes(at: Address) -> Result<u64, String> {
+    let answer = Client::connect(at.http)?
+        .ask(get("/api/v1/system"))?
+        .expect(200)?;
+    let system: serde_json::Value =
+        serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
+    system["mem_used_bytes"]
+        .as_u64()
+        .ok_or_else(|| "no mem_used_bytes".to_owned())
+}
+
+fn churn(at: Address) -> Result<(), String> {
+    let rounds = |clients: usize, each: usize| -> Result<(), String> {
+        std::thread::scope(|scope| {
+            let one = || -> Result<(), String> {
+                for _ in 0..each {
+                    Client::connect(at.http)?.ask(get("/hello"))?.expect(200)?;
+                }
+                Ok(())
+            };
+            let all: Vec<_> = (0..clients).map(|_| scope.spawn(one)).collect();
+            all.into_iter()
+                .try_for_each(|t| t.join().map_err(|_| "a client panicked".to_owned())?)
+        })
+    };
+    // The first round fills caches and pools that stay.
+    rounds(8, 50)?;
+    let before = used_bytes(at)?;
+    rounds(8, 1_250)?;
+    let allowed = 512 << 10;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let grown = used_bytes(at)?.saturating_sub(before);
+        if grown < allowed {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("10,000 connections left {grown} bytes behind"));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}

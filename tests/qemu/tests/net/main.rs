@@ -1,0 +1,67 @@
+//! Black-box tests of the service, from outside the guest: `net::event::hello`.
+//!
+//! One guest per configuration, shared by its tests, which therefore run side by side as clients
+//! of one service do. Only the standard library's sockets are used.
+
+mod echo;
+mod load;
+mod protocol;
+mod raw;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use qemu_tests::service::{Address, Service};
+
+/// A test of the service.
+type Body = fn(Address) -> Result<(), String>;
+
+/// What runs where: tests for every configuration, and tests whose subject does not depend on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Where {
+    Everywhere,
+    Once,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let services = [
+        Service::new("event", ""),
+        Service::new("blocking", "http.mode=blocking"),
+        Service::new("thread", "http.mode=thread"),
+        Service::new("unbound", "http.wq=unbound"),
+    ];
+    let tests: Vec<(&str, Where, Body)> = [protocol::TESTS, echo::TESTS, load::TESTS].concat();
+    let mut trials = Vec::new();
+    for (i, service) in services.iter().enumerate() {
+        for &(name, whereabouts, body) in &tests {
+            if whereabouts == Where::Once && i > 0 {
+                continue;
+            }
+            let name = format!("net::{}::{name}", service.name());
+            if is_selected(&arguments, &name) {
+                service.announce();
+            }
+            let service = Arc::clone(service);
+            trials.push(Trial::test(name, move || {
+                service.test(body).map_err(Failed::from)
+            }));
+        }
+    }
+    for &(name, body) in raw::TESTS {
+        trials.push(Trial::test(format!("net::raw::{name}"), move || {
+            body().map_err(Failed::from)
+        }));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The standard harness's filter rules: a guest ends after the last selected test.
+fn is_selected(arguments: &Arguments, name: &str) -> bool {
+    let matches = |filter: &str| match arguments.exact {
+        true => name == filter,
+        false => name.contains(filter),
+    };
+    arguments.filter.as_deref().is_none_or(matches) && !arguments.skip.iter().any(|s| matches(s))
+}

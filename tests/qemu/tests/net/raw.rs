@@ -1,0 +1,224 @@
+//! Frames on the wire: what a client's own network stack would never send.
+
+use std::time::{Duration, Instant};
+
+use qemu_tests::frames::{self, ICMP, Peer, TCP, UDP};
+use qemu_tests::service;
+use xtask::guest::{self, Guest, Terminal};
+use xtask::options::{Net, Options};
+
+use crate::protocol::check;
+
+/// A test with a guest of its own.
+type Raw = fn() -> Result<(), String>;
+
+pub(crate) const TESTS: &[(&str, Raw)] = &[
+    ("arp_and_ping", arp_and_ping),
+    ("wrong_checksums_are_dropped", wrong_checksums_are_dropped),
+    ("malformed_frames_do_no_harm", malformed_frames_do_no_harm),
+    ("fragments_do_no_harm", fragments_do_no_harm),
+    ("closed_port_resets", closed_port_resets),
+    (
+        "sequence_numbers_are_unpredictable",
+        sequence_numbers_are_unpredictable,
+    ),
+];
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a frame that must not come is waited for.
+const SILENCE: Duration = Duration::from_millis(700);
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+/// Boots a guest with a wire to us, and runs `body`.
+fn on_the_wire(body: impl FnOnce(&mut Peer) -> Result<(), String>) -> Result<(), String> {
+    let image = service::image()?;
+    let ports = guest::free_port(true).zip(guest::free_port(true));
+    let (own, qemu) = ports.ok_or("no free UDP ports")?;
+    let mut peer = Peer::new(own, qemu)?;
+    let options = Options {
+        smp: 2,
+        net: Net::Dgram {
+            local: qemu,
+            peer: own,
+        },
+        append: format!("ip={}/24,{}", frames::GUEST_IP, frames::OUR_IP),
+        yes: true,
+        ..Options::default()
+    };
+    let mut guest = Guest::start(&options, &image, Terminal::Captured).map_err(|f| f.message)?;
+    let result = match peer.resolve(Duration::from_secs(40)) {
+        Some(_) => body(&mut peer),
+        None => Err("the guest answers no ARP request".to_owned()),
+    };
+    let ended = guest.ended().is_some();
+    match result {
+        Ok(()) if !ended => Ok(()),
+        Ok(()) => Err(format!("the guest ended\n{}", guest.console().tail(40))),
+        Err(why) => Err(format!(
+            "{why}\nthe console's end:\n{}",
+            guest.console().tail(40)
+        )),
+    }
+}
+
+fn alive(peer: &Peer) -> Result<(), String> {
+    let alive = (0..3).any(|n| peer.ping(9_000 + n, b"still there?", PATIENCE / 3));
+    check(alive, "the guest still answers ping")
+}
+
+fn arp_and_ping() -> Result<(), String> {
+    on_the_wire(|peer| {
+        for (n, length) in [0, 1, 56, 1_400].into_iter().enumerate() {
+            let payload = crate::echo::noise(n as u64 + 1, length);
+            let sequence = u16::try_from(n).unwrap_or(0);
+            let answered = peer.ping(sequence, &payload, PATIENCE);
+            check(answered, &format!("a ping of {length} bytes"))?;
+        }
+        Ok(())
+    })
+}
+
+/// Sends a UDP datagram to the echo port; `true` when it came back.
+fn udp_echoes(peer: &Peer, frame: &[u8], patience: Duration) -> bool {
+    let sent = peer.send(frame).is_ok();
+    let back = |frame: &[u8]| {
+        frames::payload_of(frame, UDP)?
+            .ends_with(b"over udp")
+            .then_some(())
+    };
+    sent && peer.wait(patience, back).is_some()
+}
+
+fn wrong_checksums_are_dropped() -> Result<(), String> {
+    on_the_wire(|peer| {
+        let good = peer.ipv4(UDP, &frames::udp(5_000, 7, b"over udp"));
+        check(
+            udp_echoes(peer, &good, PATIENCE),
+            "a right datagram is echoed",
+        )?;
+        for (what, at) in [("IPv4", 14 + 10), ("UDP", 14 + 20 + 6)] {
+            let mut bad = good.clone();
+            bad[at] ^= 0x55;
+            check(
+                !udp_echoes(peer, &bad, SILENCE),
+                &format!("a wrong {what} checksum is dropped"),
+            )?;
+        }
+        let mut request = frames::echo_request(77, b"bad sum");
+        request[2] ^= 0x55;
+        peer.send(&peer.ipv4(ICMP, &request))?;
+        let answered = peer.wait(SILENCE, |f| frames::payload_of(f, ICMP).map(drop));
+        check(answered.is_none(), "a wrong ICMP checksum is dropped")?;
+        alive(peer)
+    })
+}
+
+fn malformed_frames_do_no_harm() -> Result<(), String> {
+    on_the_wire(|peer| {
+        let good = [
+            peer.ipv4(UDP, &frames::udp(5_001, 7, b"over udp")),
+            peer.ipv4(TCP, &frames::tcp(5_002, 80, 1, 0, SYN)),
+            peer.ipv4(ICMP, &frames::echo_request(1, b"x")),
+        ];
+        for frame in &good {
+            // Cut anywhere.
+            for length in 0..frame.len() {
+                peer.send(&frame[..length])?;
+            }
+            // Any one byte wrong, in many ways.
+            for at in 12..frame.len() {
+                for flip in [0x01, 0x10, 0x80, 0xff] {
+                    let mut bad = frame.clone();
+                    bad[at] ^= flip;
+                    peer.send(&bad)?;
+                }
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        for seed in 1..200 {
+            let mut noise = good[0][..14].to_vec();
+            noise.extend(crate::echo::noise(seed, 40));
+            peer.send(&noise)?;
+        }
+        alive(peer)
+    })
+}
+
+fn fragments_do_no_harm() -> Result<(), String> {
+    on_the_wire(|peer| {
+        let datagram = frames::udp(5_003, 7, &[b'f'; 1_200]);
+        const MORE: u16 = 0x2000;
+        // In order, out of order, doubled, overlapping, never complete, beyond 64 KiB.
+        let fragment = |id, at: usize, length: usize, more| {
+            let end = (at + length).min(datagram.len());
+            let offset = u16::try_from(at / 8).unwrap_or(0);
+            peer.ipv4_with(UDP, &datagram[at..end], id, offset | more)
+        };
+        for frame in [
+            fragment(1, 0, 600, MORE),
+            fragment(1, 600, 608, 0),
+            fragment(2, 600, 608, 0),
+            fragment(2, 0, 600, MORE),
+            fragment(3, 0, 600, MORE),
+            fragment(3, 0, 600, MORE),
+            fragment(4, 0, 600, MORE),
+            fragment(4, 304, 600, MORE),
+            peer.ipv4_with(UDP, &datagram, 5, 0x1fff),
+        ] {
+            peer.send(&frame)?;
+        }
+        for id in 100..400 {
+            peer.send(&fragment(id, 0, 600, MORE))?;
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        alive(peer)
+    })
+}
+
+/// Sends a SYN; the answer's flags and sequence number.
+fn syn(peer: &Peer, from: u16, to: u16) -> Result<(u8, u32), String> {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        peer.send(&peer.ipv4(TCP, &frames::tcp(from, to, 1_000, 0, SYN)))?;
+        let answer = peer.wait(Duration::from_secs(1), |frame| {
+            let segment = frames::payload_of(frame, TCP)?;
+            let ours = segment.get(2..4)? == from.to_be_bytes();
+            let sequence = u32::from_be_bytes(segment.get(4..8)?.try_into().ok()?);
+            ours.then_some((*segment.get(13)?, sequence))
+        });
+        if let Some(answer) = answer {
+            return Ok(answer);
+        }
+    }
+    Err(format!("no answer to a SYN for port {to}"))
+}
+
+fn closed_port_resets() -> Result<(), String> {
+    on_the_wire(|peer| {
+        let (flags, _) = syn(peer, 6_000, 4_444)?;
+        check(flags & RST != 0, "a closed port answers with a reset")?;
+        let (flags, _) = syn(peer, 6_001, 80)?;
+        check(
+            flags & (SYN | ACK) == SYN | ACK,
+            "an open port answers with SYN and ACK",
+        )
+    })
+}
+
+fn sequence_numbers_are_unpredictable() -> Result<(), String> {
+    on_the_wire(|peer| {
+        let mut seen = Vec::new();
+        for n in 0..8 {
+            seen.push(syn(peer, 6_100 + n, 80)?.1);
+        }
+        let mut steps: Vec<u32> = seen.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        check(
+            steps.len() >= 6,
+            &format!("initial sequence numbers follow a rule: {seen:?}"),
+        )
+    })
+}

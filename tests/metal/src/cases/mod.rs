@@ -7,3 +7,11 @@ mod misuse;
 mod sleeping;
 mod switching;
 mod time;
+
+/// Keeps the core busy for about a thousand instructions. Not [`machine::relax`]: under `-icount`
+/// each `yield` leaves QEMU's translated code, which makes a burning thread crawl.
+fn compute() {
+    for i in 0..500_u32 {
+        core::hint::black_box(i);
+    }
+}

@@ -193,6 +193,15 @@ impl Sender {
 }
 
 impl NetTx for Sender {
+    fn has_room(&mut self) -> bool {
+        let Some(index) = self.buffer() else {
+            return false;
+        };
+        self.free[self.free_len] = index;
+        self.free_len += 1;
+        true
+    }
+
     fn transmit(&mut self, len: usize, fill: Frame<'_>) -> Result<(), TxFull> {
         assert!(len <= MAX_FRAME, "virtio-net: frame of {len} bytes");
         let index = self.buffer().ok_or(TxFull)?;
@@ -213,6 +222,10 @@ impl NetTx for Sender {
 }
 
 impl NetTx for VirtioNet {
+    fn has_room(&mut self) -> bool {
+        self.sender.has_room()
+    }
+
     fn transmit(&mut self, len: usize, fill: Frame<'_>) -> Result<(), TxFull> {
         self.sender.transmit(len, fill)
     }

@@ -9,6 +9,12 @@ pub type Frame<'a> = &'a mut dyn FnMut(&mut [u8]);
 
 /// The sending half of a network device.
 pub trait NetTx {
+    /// True when the next [`Self::transmit`] will find room. A stack asks before it commits itself
+    /// to a segment, which would otherwise be lost until its retransmission.
+    fn has_room(&mut self) -> bool {
+        true
+    }
+
     /// Sends one frame of `len` bytes (Ethernet header included, checksum sequence excluded).
     /// `fill` writes it in place. The device may be told later: see [`NetDevice::flush`].
     ///

@@ -1,8 +1,9 @@
 //! A smoltcp device that holds one received frame and sends through a [`NetTx`].
 //!
-//! smoltcp pulls frames out of its device; here a frame is pushed, already routed. A frame the real
-//! device has no room for is written to a scratch buffer and lost, as if by the wire; from then on
-//! the poll is told that there is no room, so that one full ring costs one segment, not a window.
+//! smoltcp pulls frames out of its device; here a frame is pushed, already routed. A connection's
+//! segment is made only when the device has room ([`NetTx::has_room`]); otherwise it stays due. A
+//! reply without a connection (ARP, ping, reset) that finds no room is written to a scratch buffer
+//! and lost, as if by the wire.
 
 use machine::NetTx;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -105,7 +106,7 @@ impl<'a> Device for OneFrame<'a> {
     }
 
     fn transmit(&mut self, _now: Instant) -> Option<Tx<'_, 'a>> {
-        (self.out.lost == 0).then_some(Tx(&mut self.out))
+        (self.out.lost == 0 && self.out.tx.has_room()).then_some(Tx(&mut self.out))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

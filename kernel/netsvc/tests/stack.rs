@@ -215,14 +215,14 @@ fn arp(operation: ArpOperation) -> Vec<u8> {
 fn acquainted(connections: usize, handshakes: usize) -> Server {
     let mut server = Server::new(connections, handshakes);
     server.receive(Instant::ZERO, &arp(ArpOperation::Request));
-    assert_eq!(server.sent.0.len(), 1, "no ARP reply");
-    server.sent.0.clear();
+    assert_eq!(server.sent.frames.len(), 1, "no ARP reply");
+    server.sent.frames.clear();
     server
 }
 
 /// The only segment the server sent: control, sequence and acknowledgment number.
 fn sent_segment(server: &mut Server) -> (TcpControl, u32, Option<u32>) {
-    let frames = std::mem::take(&mut server.sent.0);
+    let frames = std::mem::take(&mut server.sent.frames);
     assert_eq!(frames.len(), 1, "{frames:?}");
     let ip = Ipv4Packet::new_checked(&frames[0][14..]).unwrap();
     let tcp = TcpPacket::new_checked(ip.payload()).unwrap();
@@ -253,9 +253,9 @@ fn arp_and_ping_are_answered() {
         );
     });
     server.receive(Instant::ZERO, &ping);
-    assert_eq!(server.sent.0.len(), 1);
-    assert_eq!(server.sent.0[0][34], 0, "not an echo reply");
-    assert_eq!(&server.sent.0[0][42..], b"abcdefgh");
+    assert_eq!(server.sent.frames.len(), 1);
+    assert_eq!(server.sent.frames[0][34], 0, "not an echo reply");
+    assert_eq!(&server.sent.frames[0][42..], b"abcdefgh");
 }
 
 fn datagram(port: u16) -> Vec<u8> {
@@ -283,7 +283,7 @@ fn datagram(port: u16) -> Vec<u8> {
 fn udp_echo_replies_to_the_sender_and_never_to_an_echo_port() {
     let mut server = Server::new(1, 1);
     server.receive(Instant::ZERO, &datagram(4000));
-    let reply = server.sent.0.pop().unwrap();
+    let reply = server.sent.frames.pop().unwrap();
     let ip = Ipv4Packet::new_checked(&reply[14..]).unwrap();
     let udp = UdpPacket::new_checked(ip.payload()).unwrap();
     assert_eq!(
@@ -298,7 +298,7 @@ fn udp_echo_replies_to_the_sender_and_never_to_an_echo_port() {
     );
     server.receive(Instant::ZERO, &datagram(7));
     assert!(
-        server.sent.0.is_empty(),
+        server.sent.frames.is_empty(),
         "two echo servers would never stop"
     );
 }
@@ -313,14 +313,18 @@ fn damaged_and_fragmented_frames_are_dropped() {
             let mut bad = bytes.clone();
             bad[i] ^= 0x10;
             server.receive(Instant::ZERO, &bad);
-            assert!(server.sent.0.is_empty(), "byte {i}: {:?}", server.sent.0);
+            assert!(
+                server.sent.frames.is_empty(),
+                "byte {i}: {:?}",
+                server.sent.frames
+            );
         }
     }
     let mut fragment = good.clone();
     fragment[20] |= 0x20;
     Ipv4Packet::new_unchecked(&mut fragment[14..]).fill_checksum();
     server.receive(Instant::ZERO, &fragment);
-    assert!(server.sent.0.is_empty());
+    assert!(server.sent.frames.is_empty());
     assert_empty(&server);
     server.receive(Instant::ZERO, &good);
     assert_eq!(sent_segment(&mut server).0, TcpControl::Syn);
@@ -338,7 +342,7 @@ fn strays_are_reset() {
         Instant::ZERO,
         &segment(CLIENT, 9000, TcpControl::Rst, 5, None),
     );
-    assert!(server.sent.0.is_empty(), "a reset was answered");
+    assert!(server.sent.frames.is_empty(), "a reset was answered");
 }
 
 #[test]
@@ -359,7 +363,7 @@ fn a_flood_of_handshakes_is_bounded_and_passes() {
             ),
         );
         assert!(server.stack.handshakes() <= 16);
-        server.sent.0.clear();
+        server.sent.frames.clear();
     }
     assert_eq!(server.stack.stats().tcp_syn_dropped, 10_000 - 16);
     assert!(server.made <= 16);
@@ -371,7 +375,7 @@ fn a_flood_of_handshakes_is_bounded_and_passes() {
     }
     assert_eq!(server.stack.stats().tcp_syn_expired, 16);
     assert_empty(&server);
-    server.sent.0.clear();
+    server.sent.frames.clear();
     server.receive(now, &segment(CLIENT, 9000, TcpControl::Syn, 1, None));
     assert_eq!(sent_segment(&mut server).0, TcpControl::Syn);
 }
@@ -473,10 +477,28 @@ fn an_unknown_neighbour_costs_one_round_trip() {
         Instant::ZERO,
         &segment(CLIENT, 9000, TcpControl::Syn, 1, None),
     );
-    let question = server.sent.0.pop().unwrap();
+    let question = server.sent.frames.pop().unwrap();
     assert_eq!(question[12..14], [8, 6], "no ARP request");
     server.receive(Instant::from_nanos(1_000_000), &arp(ArpOperation::Reply));
     assert_eq!(sent_segment(&mut server).0, TcpControl::Syn);
+}
+
+#[test]
+fn a_full_device_delays_segments_and_loses_none() {
+    let mut server = acquainted(4, 4);
+    server.sent.full = true;
+    server.receive(
+        Instant::ZERO,
+        &segment(CLIENT, 9000, TcpControl::Syn, 1, None),
+    );
+    assert!(server.sent.frames.is_empty());
+    server.sent.full = false;
+    // Not the second a lost segment would take.
+    let soon = server.stack.next_timer();
+    assert!(soon < Instant::ZERO + Duration::from_millis(10), "{soon:?}");
+    server.due(soon);
+    assert_eq!(sent_segment(&mut server).0, TcpControl::Syn);
+    assert_eq!(server.stack.stats().tx_dropped, 0);
 }
 
 proptest! {
@@ -531,7 +553,7 @@ proptest! {
             let ack = (control != TcpControl::Syn).then_some(isn + ack);
             now += Duration::from_millis(20);
             server.receive(now, &segment(CLIENT, 9000 + port, control, 100 + seq, ack));
-            for f in std::mem::take(&mut server.sent.0) {
+            for f in std::mem::take(&mut server.sent.frames) {
                 if f[12..14] == [8, 0] && f[47] & 2 != 0 {
                     isn = u32::from_be_bytes([f[38], f[39], f[40], f[41]]);
                 }

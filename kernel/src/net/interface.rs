@@ -32,6 +32,8 @@ use crate::wq::{self, Run, Softirq, Work};
 
 /// Frames taken in one run of the poll item.
 const BUDGET: usize = 64;
+/// Frames after which a long run tells the device what there is to send.
+const KICK: usize = 16;
 /// Largest Ethernet frame taken.
 const MAX_FRAME: usize = 1514;
 /// Closed connections kept for the next ones.
@@ -74,6 +76,10 @@ impl fmt::Debug for Interface {
 struct Sender<'a>(&'a SpinLock<Box<dyn NetDevice>, IrqOff>);
 
 impl NetTx for Sender<'_> {
+    fn has_room(&mut self) -> bool {
+        self.0.lock().has_room()
+    }
+
     fn transmit(&mut self, len: usize, fill: machine::Frame<'_>) -> Result<(), TxFull> {
         self.0.lock().transmit(len, fill)
     }
@@ -151,7 +157,7 @@ impl Interface {
     fn poll_device(&'static self) {
         self.polls.fetch_add(1, Ordering::Relaxed);
         let mut frame = [0; MAX_FRAME];
-        for _ in 0..BUDGET {
+        for n in 1..=BUDGET {
             let mut len = 0;
             let taken = self.device.lock().receive(&mut |bytes, _| {
                 if let Some(to) = frame.get_mut(..bytes.len()) {
@@ -170,6 +176,10 @@ impl Interface {
                 return;
             }
             self.receive(&frame[..len]);
+            if n % KICK == 0 {
+                // The device sends while we receive, and its ring does not fill up.
+                self.device.lock().flush();
+            }
         }
         self.full_polls.fetch_add(1, Ordering::Relaxed);
         self.device.lock().flush();

@@ -82,13 +82,24 @@ impl Wire {
 
 /// Collects what the server sends.
 #[derive(Default)]
-pub(crate) struct Sent(pub(crate) Vec<Vec<u8>>);
+pub(crate) struct Sent {
+    pub(crate) frames: Vec<Vec<u8>>,
+    /// The device has no room.
+    pub(crate) full: bool,
+}
 
 impl NetTx for Sent {
+    fn has_room(&mut self) -> bool {
+        !self.full
+    }
+
     fn transmit(&mut self, len: usize, fill: machine::Frame<'_>) -> Result<(), TxFull> {
+        if self.full {
+            return Err(TxFull);
+        }
         let mut frame = vec![0; len];
         fill(&mut frame);
-        self.0.push(frame);
+        self.frames.push(frame);
         Ok(())
     }
 }
@@ -328,7 +339,7 @@ impl World {
                     .put(self.now, self.faults, &mut self.random, frame);
                 quiet = false;
             }
-            for frame in std::mem::take(&mut self.server.sent.0) {
+            for frame in std::mem::take(&mut self.server.sent.frames) {
                 self.to_client
                     .put(self.now, self.faults, &mut self.random, frame);
                 quiet = false;

@@ -48,9 +48,11 @@ impl fmt::Display for ListenError {
     }
 }
 
+type PortList = Vec<(u16, Arc<dyn Acceptor>), MAX_PORTS>;
+
 /// Acceptors by port.
 pub(super) struct Ports {
-    list: SpinLock<Vec<(u16, Arc<dyn Acceptor>), MAX_PORTS>, BhOff>,
+    list: SpinLock<PortList, BhOff>,
 }
 
 impl Ports {

@@ -1,0 +1,180 @@
+//! The part of the stack that concerns one connection: opening it, running it, forgetting it.
+//!
+//! A run ([`Stack::run`]) is: give the arrived segment to the socket, see what that changed, send what
+//! is due, and note when the connection is due again. It touches this connection's set only.
+
+use machine::{Instant, NetTx};
+use smoltcp::iface::PollResult;
+use smoltcp::socket::tcp::State;
+
+use super::{SlotId, Stack, TIME_WAIT};
+use crate::endpoint::{Endpoint, Events};
+use crate::frame::Segment;
+use crate::phy::OneFrame;
+use crate::{smol, unsmol};
+
+impl Stack {
+    /// Opens the connection a SYN asks for. `None` when the SYN was not sound after all; the
+    /// endpoint is free again then.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        s: &Segment,
+        frame: &[u8],
+        endpoint: &mut Endpoint,
+        tx: &mut dyn NetTx,
+    ) -> Option<SlotId> {
+        let id = *self.free.last()?;
+        if !endpoint.listen(s.flow, now) || !self.flows.insert(s.flow, id) {
+            return None;
+        }
+        self.free.pop();
+        self.slots[id as usize].handshake = true;
+        self.handshakes += 1;
+        self.stats.tcp_opened += 1;
+        let slot = SlotId(id);
+        let events = self.deliver(now, slot, s, frame, endpoint, tx);
+        (!events.closed).then_some(slot)
+    }
+
+    /// Answers a SYN with a reset because there is no memory for its connection.
+    pub fn refuse(&mut self, now: Instant, frame: &[u8], tx: &mut dyn NetTx) {
+        self.stats.tcp_no_memory += 1;
+        self.nobody(now, frame, tx);
+    }
+
+    /// Gives a routed segment to its connection and sends what that makes due.
+    pub fn deliver(
+        &mut self,
+        now: Instant,
+        slot: SlotId,
+        segment: &Segment,
+        frame: &[u8],
+        endpoint: &mut Endpoint,
+        tx: &mut dyn NetTx,
+    ) -> Events {
+        self.run(now, slot, Some((segment, frame)), endpoint, tx)
+    }
+
+    /// Sends what a connection's application or timers made due.
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        slot: SlotId,
+        endpoint: &mut Endpoint,
+        tx: &mut dyn NetTx,
+    ) -> Events {
+        self.run(now, slot, None, endpoint, tx)
+    }
+
+    fn run(
+        &mut self,
+        now: Instant,
+        slot: SlotId,
+        arrived: Option<(&Segment, &[u8])>,
+        endpoint: &mut Endpoint,
+        tx: &mut dyn NetTx,
+    ) -> Events {
+        let before = endpoint.snapshot();
+        let at = smol(now);
+        let mut packets = 0;
+        if let Some((_, frame)) = arrived {
+            let mut device = OneFrame::new(Some(frame), tx, &mut self.scratch);
+            self.interface
+                .poll_ingress_single(at, &mut device, &mut endpoint.sockets);
+            packets += device.out().packets;
+            device.out().add_to(&mut self.stats);
+            endpoint.heard = now;
+        }
+        if endpoint.orphan {
+            endpoint.discard();
+        }
+        let mut state = endpoint.state();
+        let index = slot.index();
+        if self.slots[index].handshake && !matches!(state, State::Listen | State::SynReceived) {
+            self.end_handshake_of(index);
+            self.stats.tcp_established += u64::from(state != State::Closed);
+            if !endpoint.orphan {
+                endpoint.limit = Instant::FOREVER;
+            }
+        }
+        if let (State::TimeWait, Some((segment, frame))) = (state, arrived) {
+            self.enter_time_wait(now, segment, frame, tx);
+        } else if self.slots[index].handshake && now >= endpoint.limit {
+            // No reset: nobody proved to be there.
+            self.stats.tcp_syn_expired += 1;
+            endpoint.abort();
+            state = State::Closed;
+        } else {
+            if self.overdue(now, endpoint) {
+                self.stats.tcp_timed_out += 1;
+                endpoint.abort();
+            }
+            let mut device = OneFrame::new(None, tx, &mut self.scratch);
+            while self
+                .interface
+                .poll_egress(at, &mut device, &mut endpoint.sockets)
+                == PollResult::SocketStateChanged
+            {}
+            packets += device.out().packets;
+            device.out().add_to(&mut self.stats);
+            state = endpoint.state();
+        }
+        let mut events = endpoint.take_events(&before, now);
+        if matches!(state, State::Closed | State::TimeWait | State::Listen) {
+            self.forget(slot, endpoint, state);
+            events.closed = true;
+            return events;
+        }
+        let due = self.interface.poll_at(at, &endpoint.sockets);
+        let second = smoltcp::time::Duration::from_secs(1);
+        if packets == 0 && due == Some(at + second) && !self.slots[index].waits_for_neighbour {
+            // Nothing went out and the set is silenced for a second: the neighbour is unknown.
+            self.slots[index].waits_for_neighbour = true;
+            self.waiting.push(slot.0);
+        }
+        let due = due.map_or(Instant::FOREVER, |t| unsmol(t).max(now));
+        self.wheel.set(index, due.min(endpoint.own_deadline()));
+        events
+    }
+
+    fn overdue(&self, now: Instant, endpoint: &Endpoint) -> bool {
+        now >= endpoint.limit
+            || ((endpoint.unacknowledged() > 0 || endpoint.is_closing())
+                && now >= endpoint.heard + crate::endpoint::GIVE_UP)
+    }
+
+    fn end_handshake_of(&mut self, index: usize) {
+        if core::mem::replace(&mut self.slots[index].handshake, false) {
+            self.handshakes -= 1;
+        }
+    }
+
+    fn enter_time_wait(&mut self, now: Instant, s: &Segment, frame: &[u8], tx: &mut dyn NetTx) {
+        self.stats.time_wait_entered += 1;
+        let (index, evicted) = self.time_wait.insert(s, now);
+        if let Some(flow) = evicted
+            && self.flows.get(&flow) != Some(index)
+        {
+            self.flows.remove(&flow);
+        }
+        self.flows.insert(s.flow, index | TIME_WAIT);
+        self.acknowledge(frame, &s.flow, s.ack.unwrap_or(0), s.end(), tx);
+    }
+
+    /// Drops a connection from every table.
+    fn forget(&mut self, slot: SlotId, endpoint: &mut Endpoint, state: State) {
+        let index = slot.index();
+        self.end_handshake_of(index);
+        if let Some(flow) = endpoint.flow.take()
+            && state != State::TimeWait
+        {
+            self.flows.remove(&flow);
+        }
+        self.wheel.set(index, Instant::FOREVER);
+        // It may stay in the list of those that wait for a neighbour: finding it there would cost a
+        // walk, and being polled once for nothing costs the next user of the slot little.
+        self.free.push(slot.0);
+        self.stats.tcp_closed += 1;
+    }
+}

@@ -168,7 +168,7 @@ impl Options {
 
 /// Accepts `N`, `NM`, `NG` and the like; QEMU's own message for a wrong size names neither.
 fn memory(text: &str) -> Result<String, String> {
-    let digits = text.trim_end_matches(|c: char| matches!(c, 'K' | 'M' | 'G' | 'k' | 'm' | 'g'));
+    let digits = text.trim_end_matches(['K', 'M', 'G', 'k', 'm', 'g']);
     let suffix = text.len() - digits.len();
     let size: u64 = digits
         .parse()

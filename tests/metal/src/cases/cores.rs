@@ -15,7 +15,7 @@ ktest!("50_call_on_every_core", call_on_every_core);
 ktest!(
     "51_idle_cores_do_not_tick",
     idle_cores_do_not_tick,
-    Needs::new().icount()
+    Needs::new().icount().cpus(2)
 );
 ktest!("52_yield_alternates", yield_alternates);
 ktest!("53_wakeup_preempts_by_ipi", wakeup_preempts_by_ipi);

@@ -1,8 +1,8 @@
 //! The HTTP service.
 //!
 //! [`Http`] is one connection: it feeds the request machine of [`netsvc::http`] and writes replies.
-//! Where a request goes is decided by one table ([`ROUTES`]); [`api`] writes the JSON, [`demo`] holds
-//! the handlers that misbehave on purpose.
+//! Where a request goes is decided by one table (`ROUTES`); `api.rs` writes the JSON, `demo.rs`
+//! holds the handlers that misbehave on purpose.
 
 mod api;
 mod demo;

@@ -1,4 +1,4 @@
-//! The world that runs on this host thread, and the panic hook that finds it.
+//! The world that runs on this host thread, and the panic hook that finds it (see [`crate::raise`]).
 #![expect(unsafe_code, reason = "a world installed for the length of a call")]
 
 use core::cell::Cell;
@@ -28,7 +28,7 @@ pub(crate) fn sim() -> Option<&'static Sim> {
     (!sim.is_null()).then(|| unsafe { &*sim })
 }
 
-/// Hands panics in a world to it; all others go where they went before.
+/// Lets a world note panics of its own; all others are reported as before.
 fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -39,7 +39,15 @@ fn install_hook() {
             };
             let (file, line) = info.location().map_or(("?", 0), |l| (l.file(), l.line()));
             let message = info.payload_as_str().unwrap_or("(no message)");
-            sim.panicked(message, file, line)
+            // These end the process without asking the unwinder.
+            if message.starts_with("unsafe precondition") || message.starts_with("panic in a ") {
+                let thread = std::thread::current();
+                eprintln!(
+                    "{}: {message}, at {file}:{line}",
+                    thread.name().unwrap_or("a world")
+                );
+            }
+            sim.note_panic(message, file, line);
         }));
     });
 }

@@ -18,11 +18,11 @@
 //!
 //! # Panics
 //!
-//! The kernel does not unwind. The process-wide panic hook hands a panic in a world to
-//! [`Sim::panicked`], still on the panicking flow's stack, which never returns: it reports to the
-//! kernel, as the metal's panic handler does. The host's runtime, however, believes from then on
-//! that its thread is inside a panic and would abort at the next one. So the rest of the world
-//! continues on a fresh host thread, while the old one waits for it.
+//! The kernel does not unwind. A panic in a world reaches [`Sim::panicked`] (by way of
+//! [`crate::raise`]), still on the panicking flow's stack, which reports to the kernel as the
+//! metal's panic handler does and never returns. The host's runtime, however, believes from then on
+//! that its thread is panicking. So the rest of the world continues on a fresh host thread, while
+//! the old one waits for it.
 #![expect(
     unsafe_code,
     reason = "headers by address; a world may change its host thread"
@@ -76,6 +76,7 @@ pub(crate) struct Sim {
     /// The running flow panicked and needs a fresh host thread.
     moved: Cell<bool>,
     in_flow: Cell<bool>,
+    panic_note: RefCell<(String, String, u32)>,
     /// Body of the kernel's first thread.
     pub(crate) init: Cell<Option<fn(&ThreadCx<'_>)>>,
     panic_handler: Option<PanicHandler>,
@@ -130,6 +131,7 @@ impl Sim {
             result: Cell::new(None),
             moved: Cell::new(false),
             in_flow: Cell::new(false),
+            panic_note: RefCell::default(),
             init: Cell::new(None),
             panic_handler,
             early_thread,
@@ -442,8 +444,14 @@ impl Sim {
         }
     }
 
-    /// The running flow panicked; called by the panic hook on its stack.
-    pub(crate) fn panicked(&self, message: &str, file: &str, line: u32) -> ! {
+    /// Keeps what the panic hook was told.
+    pub(crate) fn note_panic(&self, message: &str, file: &str, line: u32) {
+        *self.panic_note.borrow_mut() = (message.to_owned(), file.to_owned(), line);
+    }
+
+    /// The running flow panicked; called on its stack instead of unwinding it.
+    pub(crate) fn panicked(&self) -> ! {
+        let (message, file, line) = self.panic_note.take();
         self.record(What::Panic, u64::from(line));
         if !self.unfinished() {
             self.end(Ok(()));
@@ -452,7 +460,7 @@ impl Sim {
         self.flows.suspend(self.core().flow.get());
         match self.panic_handler {
             // Before the core has data of its own the kernel cannot report.
-            Some(handler) if !self.is_early() => handler(message, file, line),
+            Some(handler) if !self.is_early() => handler(&message, &file, line),
             _ => self.end(Err(Failure::Panic(format!("{message}, at {file}:{line}")))),
         }
     }

@@ -30,6 +30,7 @@ mod current;
 mod engine;
 mod flow;
 mod options;
+mod raise;
 mod rng;
 mod sweep;
 mod trace;

@@ -27,16 +27,15 @@ const MAX_FRAMES: usize = 32;
 
 /// The board's panic handler calls this.
 pub fn on_panic(info: &PanicInfo<'_>) -> ! {
-    let location = info.location().map_or(("?", 0), |l| (l.file(), l.line()));
-    let message = info.message();
+    let (file, line) = info.location().map_or(("?", 0), |l| (l.file(), l.line()));
+    panicked(format_args!("{}", info.message()), file, line)
+}
+
+/// As [`on_panic`], for a board whose language runtime has taken the panic apart already.
+pub fn panicked(message: fmt::Arguments<'_>, file: &str, line: u32) -> ! {
     match why_fatal() {
-        None => kill_worker(format_args!("{message}"), location),
-        Some(why) => fatal(
-            why,
-            format_args!("{message}, at {}:{}", location.0, location.1),
-            None,
-            0,
-        ),
+        None => kill_worker(message, (file, line)),
+        Some(why) => fatal(why, format_args!("{message}, at {file}:{line}"), None, 0),
     }
 }
 

@@ -86,7 +86,19 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
             unsafe { kernel.boot(info) }
         });
     };
-    host(scenario.name, scenario.cpus, seed, options, None, boot)
+    host(
+        scenario.name,
+        scenario.cpus,
+        seed,
+        options,
+        Some(kernel_panic),
+        boot,
+    )
+}
+
+/// A panic in a world with a kernel: the kernel reports it, and decides what dies.
+fn kernel_panic(message: &str, file: &str, line: u32) -> ! {
+    kernel::panic::panicked(format_args!("{message}"), file, line)
 }
 
 /// Body of the kernel's first thread: the scenario, then an orderly end.

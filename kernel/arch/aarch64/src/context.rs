@@ -41,6 +41,10 @@ pub(crate) unsafe fn rt_switch(prev: *mut Context, next: Context) {
 }
 
 /// Saves into `*prev` (x0), continues `next` (x1).
+///
+/// # Safety
+///
+/// As `machine::switch`.
 #[unsafe(naked)]
 unsafe extern "C" fn switch(prev: *mut usize, next: usize) {
     naked_asm!(
@@ -75,6 +79,10 @@ unsafe extern "C" fn switch(prev: *mut usize, next: usize) {
 }
 
 /// First instructions of a new flow: `entry` in x19, its argument in x20, no caller.
+///
+/// # Safety
+///
+/// Reached by a switch to a frame that [`rt_context_init`] wrote, never called.
 #[unsafe(naked)]
 unsafe extern "C" fn trampoline() {
     naked_asm!("mov x0, x20", "mov x29, xzr", "mov x30, xzr", "br x19")

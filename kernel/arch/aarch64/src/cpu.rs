@@ -54,6 +54,10 @@ pub(crate) fn rt_start_cpu(header: &'static CpuHeader) -> Result<(), StartError>
 }
 
 /// First Rust code of a secondary core, on its interrupt stack, interrupts masked.
+///
+/// # Safety
+///
+/// Called once per core by `secondary_entry`, with the header `start_cpu` was given in `TPIDR_EL1`.
 pub(crate) unsafe extern "C" fn secondary_rust(header: &'static CpuHeader) -> ! {
     mmu::forbid_writable_code();
     clock::init_core();

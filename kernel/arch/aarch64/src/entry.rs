@@ -72,6 +72,10 @@ pub unsafe extern "C" fn _head() {
 }
 
 /// Start of the boot core.
+///
+/// # Safety
+///
+/// Entered through the boot header only, with translation off.
 #[unsafe(naked)]
 unsafe extern "C" fn entry() {
     naked_asm!(
@@ -156,6 +160,10 @@ unsafe extern "C" fn entry() {
 
 /// Start of every other core: `x0` is the address of its [`CpuHeader`], handed through PSCI.
 /// Reads no memory before translation and caches are on.
+///
+/// # Safety
+///
+/// Entered by the firmware only, with translation off and the header's address in `x0`.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn secondary_entry() {
     naked_asm!(
@@ -193,6 +201,10 @@ pub(crate) unsafe extern "C" fn secondary_entry() {
 }
 
 /// Leaves EL2 for EL1 when entered there; returns to its caller at EL1.
+///
+/// # Safety
+///
+/// Called by the entry code with translation off and everything masked. Changes `x0` to `x2`.
 #[unsafe(naked)]
 unsafe extern "C" fn to_el1() {
     naked_asm!(
@@ -242,6 +254,10 @@ unsafe extern "C" fn to_el1() {
 }
 
 /// Turns on translation (root and ASID in `x0`) and caches.
+///
+/// # Safety
+///
+/// `x0` names a table that maps the running code at its own address. Changes `x1`.
 #[unsafe(naked)]
 unsafe extern "C" fn mmu_on() {
     naked_asm!(
@@ -265,6 +281,10 @@ unsafe extern "C" fn mmu_on() {
 }
 
 /// First Rust code of the boot core, on the boot stack, interrupts masked.
+///
+/// # Safety
+///
+/// Called once, by `entry`.
 unsafe extern "C" fn first_rust(dtb: usize) -> ! {
     rt_main(dtb)
 }

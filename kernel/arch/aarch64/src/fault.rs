@@ -36,6 +36,11 @@ pub(crate) fn interrupt_taken(cpu: usize) {
 }
 
 /// Called by the fault entries with the saved registers, on a stack with room.
+///
+/// # Safety
+///
+/// `TPIDR_EL1` and `SP_EL0` are zero or the addresses of live headers, and `frame` is the one the
+/// fault entry has just written.
 pub(crate) unsafe extern "C" fn report(frame: &mut FaultFrame, source: u64) -> ! {
     let (cpu, thread) = (cpu_header(), thread_header());
     let no_stack = source & NO_STACK != 0;

@@ -21,7 +21,7 @@ impl Scale {
     pub const fn new(hz: u64) -> Self {
         let hz = if hz == 0 { 1 } else { hz as u128 };
         let per_tick = (1_000_000_000u128 << 32) / hz;
-        let per_nano = ((hz << 64) + 999_999_999) / 1_000_000_000;
+        let per_nano = (hz << 64).div_ceil(1_000_000_000);
         Self {
             nanos_per_tick: if per_tick > u64::MAX as u128 {
                 u64::MAX

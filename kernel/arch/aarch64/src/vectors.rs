@@ -96,6 +96,10 @@ pub enum Source {
 pub(crate) const NO_STACK: u64 = 1 << 8;
 
 /// The vector table (`VBAR_EL1`).
+///
+/// # Safety
+///
+/// Data for the core, not a function to call.
 #[unsafe(naked)]
 #[unsafe(link_section = ".vectors")]
 pub(crate) unsafe extern "C" fn vector_table() {
@@ -122,6 +126,10 @@ pub(crate) unsafe extern "C" fn vector_table() {
 }
 
 /// Interrupt from EL1. See the module documentation.
+///
+/// # Safety
+///
+/// Entered by the core only, through the vector table.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn irq_entry() {
     naked_asm!(
@@ -246,6 +254,10 @@ pub(crate) unsafe extern "C" fn irq_entry() {
 macro_rules! fault_entry {
     ($name:ident, $source:expr) => {
         /// Fault entry; never returns to the faulting code.
+        ///
+        /// # Safety
+        ///
+        /// Entered by the core only, through the vector table.
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             naked_asm!(

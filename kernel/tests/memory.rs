@@ -20,7 +20,7 @@ struct Arena {
 
 impl Arena {
     fn new(pages: usize) -> Self {
-        let layout = Layout::from_size_align(pages * PAGE, MAX_ALIGN).unwrap();
+        let layout = Layout::from_size_align(pages * PAGE, MAX_ALIGN).expect("a layout");
         // SAFETY: the size is not zero.
         let base = unsafe { alloc(layout) };
         assert!(!base.is_null());

@@ -98,7 +98,6 @@ impl Outcome {
     /// # Panics
     ///
     /// With scenario, seed, last events and console if it did not.
-    #[must_use]
     #[track_caller]
     pub fn expect_ok(self) -> Self {
         assert!(self.result.is_ok(), "{self}");

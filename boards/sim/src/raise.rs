@@ -20,7 +20,6 @@ type Raise = unsafe extern "C-unwind" fn(*mut c_void) -> c_int;
 /// # Safety
 ///
 /// As the ABI says: `exception` is an initialised exception object.
-// SAFETY: the name is taken on purpose; the signature is the ABI's.
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn _Unwind_RaiseException(exception: *mut c_void) -> c_int {
     if let Some(sim) = current::sim().filter(|sim| sim.in_flow()) {

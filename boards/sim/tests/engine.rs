@@ -110,7 +110,7 @@ fn locked_add() {
 
 fn start_secondary(id: usize) {
     let header = Box::leak(Box::new(CpuHeader::new(CpuId::new(id), &HOOKS)));
-    machine::start_cpu(header).unwrap();
+    machine::start_cpu(header).expect("a core");
 }
 
 fn run(cpus: usize, main: fn(usize, usize), seed: u64) -> Outcome {
@@ -183,7 +183,8 @@ fn race_main(_: usize, _: usize) {
     };
     set_up(0);
     for id in 1..3 {
-        machine::start_cpu(Box::leak(Box::new(CpuHeader::new(CpuId::new(id), &TORN)))).unwrap();
+        let header = Box::leak(Box::new(CpuHeader::new(CpuId::new(id), &TORN)));
+        machine::start_cpu(header).expect("a core");
     }
     while counts().up.load(Ordering::Acquire) < 2 {
         machine::relax();

@@ -33,7 +33,7 @@ use sched::{Decision, Dequeue, Enqueue, Entity, Nice, RunQueue};
 use sync::SpinGuard;
 
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
-use crate::thread::{State, Thread, ThreadCx, ThreadRef, current};
+use crate::thread::{self, Name, State, Thread, ThreadCx, ThreadRef, current};
 use crate::{kernel, wq};
 
 mod balance;
@@ -410,6 +410,17 @@ impl CpuLocal {
     /// Runnable threads on this core, the running one included; a hint.
     pub fn load(&self) -> usize {
         self.nr_runnable.load(Ordering::Relaxed) as usize
+    }
+
+    /// Name of the thread that runs on this core; stale at once.
+    pub fn current_name(&self) -> Name {
+        let rq = self.rq.lock();
+        let t = self.current.load(Ordering::Relaxed);
+        // SAFETY: a core's running thread changes, and the one before is freed, only after this
+        // lock was taken for the switch, so while it is held the pointer is good.
+        let name = unsafe { t.as_ref() }.map_or_else(Name::new, |t| thread::cut(t.name()));
+        drop(rq);
+        name
     }
 
     /// Context switches of this core so far.

@@ -22,7 +22,7 @@ pub struct Services {
 
 /// Reads the boot arguments, with a warning on the console for each that is not understood.
 #[must_use]
-pub fn boot_args() -> BootArgs<'static> {
+pub fn boot_args() -> BootArgs {
     BootArgs::parse(kernel().info().bootargs, |warning| {
         kernel::log!("warning: {warning}")
     })
@@ -40,7 +40,7 @@ pub fn address() -> AddressConfig {
 /// # Errors
 ///
 /// What the first service that did not start said.
-pub fn start(cx: &ThreadCx<'_>, args: &BootArgs<'_>) -> Result<Services, StartError> {
+pub fn start(cx: &ThreadCx<'_>, args: &BootArgs) -> Result<Services, StartError> {
     if args.halt_on_panic {
         kernel().set_panic_policy(PanicPolicy::Halt);
     }

@@ -56,7 +56,11 @@ fn connect_net(transport: MmioTransport<'static>, slot: &Slot) {
         Ok(device) => device,
         Err(e) => return kernel::log!("virtio slot {:#x}: network device: {e:?}", slot.base),
     };
-    match net::attach(Box::new(device), slot.int, &NetConfig::default()) {
+    let config = NetConfig {
+        address: services::boot::address(),
+        ..NetConfig::default()
+    };
+    match net::attach(Box::new(device), slot.int, &config) {
         Ok(()) => {
             if let Err(e) = gic::enable_spi(slot.int, CpuId::BOOT) {
                 kernel::log!(

@@ -26,6 +26,7 @@ use drivers::pl011::{self, Pl011};
 use kernel::mem::KernelHeap;
 use kernel::thread::ThreadCx;
 use kernel::{BootInfo, Kernel};
+use machine::Instant;
 use spin::Once;
 
 use device_tree::Machine;
@@ -39,6 +40,7 @@ static UART: Once<Pl011> = Once::new();
 static MACHINE: Once<Machine> = Once::new();
 static MEMORY: Once<memory::Plan> = Once::new();
 static INIT: Once<fn(&ThreadCx<'_>)> = Once::new();
+static ENTERED: Once<Instant> = Once::new();
 
 /// Default bytes of a thread's stack.
 const STACK_BYTES: usize = 32 * 1024;
@@ -57,6 +59,7 @@ pub fn start(dtb: usize, init: fn(&ThreadCx<'_>)) -> ! {
     attach_console(machine.uart.unwrap_or_else(image::early_uart));
     image::find_symbols();
     clock::init();
+    ENTERED.call_once(machine::now);
     match machine.conduit {
         Some(conduit) => psci::init(conduit),
         None => unsupported("no PSCI firmware interface (run without secure=on)"),
@@ -100,6 +103,11 @@ pub fn start(dtb: usize, init: fn(&ThreadCx<'_>)) -> ! {
 fn boot(info: BootInfo) -> ! {
     // SAFETY: the plan's free ranges exclude image, device tree, reservations and tables; once.
     unsafe { KERNEL.boot(info) }
+}
+
+/// When the image could first read the clock, some thousand instructions after its entry.
+pub fn entered() -> Instant {
+    ENTERED.get().copied().unwrap_or(Instant::ZERO)
 }
 
 /// Body of the first thread: devices, then the image's own function.

@@ -13,8 +13,6 @@ use super::json::Json;
 pub(super) fn system(j: &mut Json<'_>) {
     let info = kernel().info();
     let memory = mem::stats();
-    // Where this ran a moment ago.
-    let here = thread::current().cpu().index();
     j.object("", |j| {
         j.string("version", env!("CARGO_PKG_VERSION"));
         j.string("board", info.board);
@@ -28,10 +26,11 @@ pub(super) fn system(j: &mut Json<'_>) {
                 j.object("", |j| {
                     j.number("id", i as u64);
                     j.number("mpidr", *mpidr);
-                    let up = online.contains(machine::CpuId::new(i));
+                    let id = machine::CpuId::new(i);
+                    let up = online.contains(id);
                     j.string("state", if up { "online" } else { "offline" });
-                    if i == here {
-                        j.string("current", thread::current().name());
+                    if up {
+                        j.string("current", &cpu::cpu(id).current_name());
                     } else {
                         j.null("current");
                     }

@@ -20,7 +20,7 @@ mod memory;
 use core::fmt::Write;
 use core::panic::PanicInfo;
 
-use arch_aarch64::{clock, console, cpu, entropy, gic, image, mmu, power, psci};
+use arch_aarch64::{clock, console, cpu, entropy, fault, gic, image, mmu, power, psci};
 use drivers::mmio::Registers;
 use drivers::pl011::{self, Pl011};
 use kernel::mem::KernelHeap;
@@ -81,6 +81,7 @@ pub fn start(dtb: usize, init: fn(&ThreadCx<'_>)) -> ! {
     };
     let plan = MEMORY.call_once(|| plan);
     mmu::init(&machine.ram, &machine.devices, plan.tables);
+    fault::enable_serror();
     cpu::set_mpidrs(&machine.mpidrs);
     if gic::init(controller, machine.mpidrs.len()).is_err() {
         unsupported("redistributor layout of the GICv3");

@@ -14,7 +14,7 @@ use aarch64_cpu::registers::{MPIDR_EL1, Readable};
 use machine::{CpuHeader, CpuId, MAX_CPUS, StartError};
 use smccc::psci::Error;
 
-use crate::{clock, entry, gic, mmu, psci};
+use crate::{clock, entry, fault, gic, mmu, psci};
 
 /// Affinity fields of `MPIDR_EL1`.
 const AFFINITY: u64 = 0xff_00ff_ffff;
@@ -60,6 +60,7 @@ pub(crate) fn rt_start_cpu(header: &'static CpuHeader) -> Result<(), StartError>
 /// Called once per core by `secondary_entry`, with the header `start_cpu` was given in `TPIDR_EL1`.
 pub(crate) unsafe extern "C" fn secondary_rust(header: &'static CpuHeader) -> ! {
     mmu::forbid_writable_code();
+    fault::enable_serror();
     clock::init_core();
     gic::init_core();
     (header.hooks.secondary)(header.id)

@@ -5,10 +5,15 @@
 //! reported with the bare facts and ends the machine instead of recursing.
 //!
 //! "Inside" means: same core, same thread, and no interrupt taken on that core since. A thread the
-//! executive killed after a fault leaves the mark behind, and the next interrupt clears it.
+//! executive killed after a fault leaves the mark behind, and the next interrupt clears it. The
+//! second report trusts neither the executive nor the thread's header, the third says nothing at
+//! all: each uses less than the one that failed.
 //!
 //! Context: any, interrupts masked.
-#![expect(unsafe_code, reason = "reads registers that may be unset this early")]
+#![expect(
+    unsafe_code,
+    reason = "reads registers that may be unset this early; unmasks SError"
+)]
 
 use core::arch::asm;
 use core::fmt::{self, Write};
@@ -19,9 +24,12 @@ use machine::{CpuHeader, Fault, MAX_CPUS, ThreadHeader};
 use crate::vectors::{FaultFrame, NO_STACK, Source, irq_entry};
 use crate::{console, esr, power};
 
-/// Per core: address of the thread whose fault is being reported plus one, 0 for none.
+/// Per core: address of the thread whose fault is being reported, and in the low bits how many
+/// reports have begun; 0 for none.
 static REPORTING: [AtomicUsize; MAX_CPUS] = [const { AtomicUsize::new(0) }; MAX_CPUS];
 
+/// The low bits of a mark; thread headers are aligned to 8.
+const DEPTH: usize = 7;
 /// Exit code of a machine that died of a fault nobody took.
 const FAILED: u8 = 101;
 /// How far below its lowest address an access still counts as running over a stack.
@@ -45,8 +53,11 @@ pub(crate) unsafe extern "C" fn report(frame: &mut FaultFrame, source: u64) -> !
     let (cpu, thread) = (cpu_header(), thread_header());
     let no_stack = source & NO_STACK != 0;
     let index = cpu.map_or(0, |c| c.id.index());
-    let mark = thread.map_or(0, |t| core::ptr::from_ref(t).addr()) + 1;
-    let nested = REPORTING[index].swap(mark, Ordering::Relaxed) == mark;
+    let depth = begin_report(index, thread);
+    if depth > 2 {
+        power::off(FAILED);
+    }
+    let nested = depth == 2;
 
     let mut what = Line::new();
     // A fault while the interrupt entry pushed its frame belongs to the interrupted code.
@@ -74,7 +85,8 @@ pub(crate) unsafe extern "C" fn report(frame: &mut FaultFrame, source: u64) -> !
     };
     let address =
         (source & 0xff == sync && esr::has_address(frame.esr)).then_some(frame.far as usize);
-    let below_stack = address.zip(thread).is_some_and(|(at, t)| {
+    let trusted = thread.filter(|_| !nested);
+    let below_stack = address.zip(trusted).is_some_and(|(at, t)| {
         let low = t.stack_low.get();
         esr::is_kernel_data_abort(frame.esr) && (low.saturating_sub(GUARD)..low).contains(&at)
     });
@@ -96,6 +108,28 @@ pub(crate) unsafe extern "C" fn report(frame: &mut FaultFrame, source: u64) -> !
         Some(c) if !nested => (c.hooks.fault)(&fault),
         _ => last_words(&fault, nested),
     }
+}
+
+/// Marks core `index` as reporting a fault of `thread`; how many such reports have begun.
+fn begin_report(index: usize, thread: Option<&ThreadHeader>) -> usize {
+    let mark = thread.map_or(0, |t| core::ptr::from_ref(t).addr()) & !DEPTH;
+    let seen = REPORTING[index].load(Ordering::Relaxed);
+    let begun = if seen & !DEPTH == mark {
+        seen & DEPTH
+    } else {
+        0
+    };
+    let depth = (begun + 1).min(DEPTH);
+    REPORTING[index].store(mark | depth, Ordering::Relaxed);
+    depth
+}
+
+/// Lets this core report asynchronous aborts from now on, pending ones first.
+///
+/// Once per core, with a console to report on.
+pub fn enable_serror() {
+    // SAFETY: an asynchronous abort ends the machine with a report; nothing depends on its mask.
+    unsafe { asm!("msr daifclr, #4", options(nostack, preserves_flags)) };
 }
 
 /// The report of last resort: no executive, or the executive's report faulted.

@@ -36,6 +36,11 @@ pub(crate) fn rt_idle() {
 pub(crate) fn rt_shutdown(code: u8) -> ! {
     machine::irq_disable();
     let _ = writeln!(console::Writer, "ROUNDTABLE EXIT {code}");
+    off(code)
+}
+
+/// Ends the machine without a word.
+pub(crate) fn off(code: u8) -> ! {
     if code != 0 && SEMIHOSTING.load(Ordering::Relaxed) {
         let block = [ADP_STOPPED_APPLICATION_EXIT, u64::from(code)];
         // SAFETY: the debugger interface reads two words and ends the machine.

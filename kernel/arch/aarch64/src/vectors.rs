@@ -18,7 +18,9 @@
 //! interrupted address while the interrupt entry pushes its frame, so an overflow found there is
 //! reported at the interrupted function.
 //!
-//! Everything else (FIQ, SError, any exception from EL0 or with `SP_EL0`) is a fault.
+//! Everything else (FIQ, SError, any exception from EL0 or with `SP_EL0`) is a fault. The interrupt
+//! entry unmasks SError as soon as the return state is saved: a switch does not carry the mask bit,
+//! so leaving it set would leak it into whichever thread runs next.
 //! References: Arm ARM D1.3 (exception entry), AAPCS64 6.1.
 #![expect(unsafe_code, reason = "exception entry code")]
 
@@ -172,6 +174,8 @@ pub(crate) unsafe extern "C" fn irq_entry() {
         "stp q28, q29, [x29, #448]",
         "stp q30, q31, [x29, #480]",
         "add x29, sp, #{fp}",
+        // The return state is saved, so an asynchronous abort may be reported again.
+        "msr daifclr, #4",
         // Which stack?
         "mrs x0, tpidr_el1",
         "ldr x3, [x0, #{hooks}]",

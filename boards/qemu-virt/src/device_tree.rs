@@ -112,7 +112,21 @@ impl Machine {
         });
     }
 
+    /// True when the tree, which is read for ever, lies in memory it names itself.
+    pub(crate) fn tree_is_in_memory(&self) -> bool {
+        // The tree is what was reserved first.
+        self.reserved.first().is_some_and(|tree| {
+            self.ram
+                .iter()
+                .any(|r| r.start <= tree.start && tree.end <= r.end)
+        })
+    }
+
     fn read_node(&mut self, node: FdtNode<'static>) {
+        // A secure UART, for one, is there but not for this world.
+        if !matches!(text(node, "status"), None | Some("okay" | "ok")) {
+            return;
+        }
         match node.name_without_address() {
             "chosen" => return self.read_chosen(node),
             "cpus" => return self.read_cpus(node),

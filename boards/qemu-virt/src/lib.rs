@@ -60,12 +60,12 @@ pub fn start(dtb: usize, init: fn(&ThreadCx<'_>)) -> ! {
     image::find_symbols();
     clock::init();
     ENTERED.call_once(machine::now);
+    if argument(machine.bootargs, "exit") == Some("semihosting") {
+        power::allow_semihosting();
+    }
     match machine.conduit {
         Some(conduit) => psci::init(conduit),
         None => unsupported("no PSCI firmware interface (run without secure=on)"),
-    }
-    if argument(machine.bootargs, "exit") == Some("semihosting") {
-        power::allow_semihosting();
     }
     if machine.mpidrs.is_empty() {
         unsupported("the device tree names no core");
@@ -75,6 +75,9 @@ pub fn start(dtb: usize, init: fn(&ThreadCx<'_>)) -> ! {
     };
     for seed in &machine.seeds {
         entropy::add(seed);
+    }
+    if !machine.tree_is_in_memory() {
+        unsupported("the device tree lies outside the memory it describes");
     }
     let Some(plan) = memory::Plan::new(machine) else {
         unsupported("no memory, or it lies beyond 512 GiB");

@@ -11,7 +11,8 @@
 //! translation of one can conflict with the other. Other cores install the final map at once.
 //!
 //! EL3 and a wrong load address are reported on the UART whose address the linker script gives
-//! (`__early_uart`, PL011 data register) and stop the core: neither has a way to continue.
+//! (`__early_uart`, PL011 data register) with the exit line the host tool looks for, and stop the
+//! core: neither has a way to continue, nor firmware to power off with.
 #![expect(
     unsafe_code,
     reason = "first instructions, before any invariant of the language holds"
@@ -130,7 +131,7 @@ unsafe extern "C" fn entry() {
         // Not at the link address.
         "8: adr x20, 18f",
         "b 10f",
-        "18: .asciz \"roundtable: loaded at the wrong address; load at RAM base + 2 MiB\\r\\n\"",
+        "18: .asciz \"roundtable: loaded at the wrong address; load at RAM base + 2 MiB\\r\\nROUNDTABLE EXIT 3\\r\\n\"",
         ".balign 4",
         // EL3: every core comes here at once, so only the first one speaks.
         "9: mrs x1, mpidr_el1",
@@ -138,7 +139,7 @@ unsafe extern "C" fn entry() {
         "b.ne 12f",
         "adr x20, 19f",
         "b 10f",
-        "19: .asciz \"roundtable: entered at EL3; this machine must enter at EL1 or EL2 (secure=off)\\r\\n\"",
+        "19: .asciz \"roundtable: entered at EL3; this machine must enter at EL1 or EL2 (secure=off)\\r\\nROUNDTABLE EXIT 3\\r\\n\"",
         ".balign 4",
         "10: ldr x21, =__early_uart",
         "11: ldrb w1, [x20], #1",

@@ -79,10 +79,6 @@ pub struct SpinLock<T: ?Sized, M: Mode = IrqOff> {
 pub struct SpinGuard<'a, T: ?Sized, M: Mode = IrqOff> {
     // Dropped in this order: the lock is released before the section ends.
     inner: ManuallyDrop<SpinMutexGuard<'a, T, Relax>>,
-    #[cfg_attr(
-        not(debug_assertions),
-        expect(dead_code, reason = "read by the rank check")
-    )]
     lock: *const (),
     _section: M::Guard,
 }

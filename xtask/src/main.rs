@@ -57,6 +57,8 @@ enum Verb {
     Ci,
     /// Build the image and print its sizes
     Size,
+    /// Check that the hot calls of the machine seam are instructions in the image
+    Seam,
 }
 
 fn main() -> ExitCode {
@@ -81,5 +83,6 @@ fn dispatch(cli: Cli) -> Outcome<u8> {
         Verb::Test { only } => verb::test::run(only.as_deref()),
         Verb::Ci => verb::ci::run(),
         Verb::Size => verb::size::run(),
+        Verb::Seam => verb::seam::run(),
     }
 }

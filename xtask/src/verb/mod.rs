@@ -5,6 +5,7 @@ pub mod layers;
 pub mod lint;
 pub mod qemu;
 pub mod run;
+pub mod seam;
 pub mod setup;
 pub mod size;
 pub mod test;

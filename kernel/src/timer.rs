@@ -87,6 +87,8 @@ impl CoreClock {
 pub struct Timer {
     node: UnsafeCell<TimerNode>,
     callback: fn(&Timer),
+    /// The callback runs with interrupts masked, from the moment the timer leaves its base.
+    masked: bool,
     /// Core whose base holds the node while armed; where it was last armed afterwards.
     base: AtomicU32,
 }
@@ -112,7 +114,18 @@ impl Timer {
         Self {
             node: UnsafeCell::new(TimerNode::new()),
             callback,
+            masked: false,
             base: AtomicU32::new(NONE),
+        }
+    }
+
+    /// As [`Self::new`], with interrupts masked while `callback` runs and since the timer was taken
+    /// off its base: on this core nobody finds it neither armed nor over. For short callbacks.
+    #[must_use]
+    pub(crate) const fn masked(callback: fn(&Self)) -> Self {
+        Self {
+            masked: true,
+            ..Self::new(callback)
         }
     }
 
@@ -217,6 +230,7 @@ pub(crate) fn interrupt() {
 pub(crate) fn run_due() {
     let c = this_cpu();
     loop {
+        let irq = sync::IrqGuard::new();
         let mut base = c.timers.lock();
         let Some(h) = base.queue.pop_expired(machine::now()) else {
             c.clock
@@ -230,10 +244,14 @@ pub(crate) fn run_due() {
         // SAFETY: an armed timer is alive, and the base lock is still held; `repr(C)` puts the node
         // first, so its handle is the timer's address.
         let callback = unsafe { (*timer).callback };
+        // SAFETY: as above.
+        let masked = unsafe { (*timer).masked };
         drop(base);
+        let irq = masked.then_some(irq);
         // SAFETY: `arm`'s contract keeps the timer alive until its callback has started;
         // `cancel_sync` waits for `running`.
         callback(unsafe { &*timer });
+        drop(irq);
         c.clock.running.store(0, Ordering::Release);
     }
 }

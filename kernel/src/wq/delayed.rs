@@ -46,7 +46,7 @@ unsafe impl<T: Send + Sync, C: Context> Send for DelayedWork<T, C> {}
 
 // SAFETY: `repr(C)`, the item first, the table made for this type.
 unsafe impl<T: Send + Sync + 'static, C: Context> Inside<Work<T, C>> for DelayedWork<T, C> {
-    const VTABLE: Vtable = vtable_of::<T, C, Self>();
+    const VTABLE: Vtable = vtable_of::<T, C, Self>(offset_of!(Self, timer));
 }
 
 impl<T, C: Context> fmt::Debug for DelayedWork<T, C> {
@@ -112,32 +112,36 @@ impl<T: Send + Sync + 'static, C: Context> DelayedWork<T, C> {
     pub const fn new(data: T, handler: Handler<T, C>) -> Self {
         Self {
             work: Work::inside::<Self>(data, handler),
-            timer: Timer::new(fire::<T, C>),
+            timer: Timer::masked(fire::<T, C>),
             to: UnsafeCell::new(None),
         }
     }
 
-    /// Takes the item off the timer or list, if it is pending (J10). Any context.
-    pub fn cancel(&self) -> bool {
-        ops::cancel(self.work.header(), Some(&self.timer))
-    }
-
-    /// As [`Work::cancel_sync`], timer included.
+    /// As [`Work::flush`], but an item whose timer is armed is queued now (I8). True also if it was
+    /// over before there was anything to wait for.
     ///
     /// # Errors
     ///
     /// As [`Work::cancel_sync`].
-    pub fn cancel_sync(&self, cx: &ThreadCx<'_>) -> Result<bool, WaitError> {
-        ops::cancel_sync(cx, self.work.header(), Some(&self.timer))
+    pub fn flush(&self, cx: &ThreadCx<'_>) -> Result<bool, WaitError> {
+        let irq = IrqGuard::new();
+        let early = self.timer.cancel();
+        if early {
+            self.forward();
+        }
+        drop(irq);
+        Ok(ops::flush(cx, self.work.header())? || early)
     }
 
-    /// As [`Work::disable`], timer included.
-    ///
-    /// # Errors
-    ///
-    /// As [`Work::disable`].
-    pub fn disable(&self) -> Result<bool, ops::TooDeep> {
-        ops::disable(self.work.header(), Some(&self.timer))
+    /// The owner, after the timer, queues the item where it was meant to go. Interrupts are masked;
+    /// the item may be gone when this returns, unless the caller keeps it.
+    fn forward(&self) {
+        // SAFETY: the caller owns `PENDING`.
+        if let Some(to) = unsafe { (*self.to.get()).take() } {
+            let h = self.work.header();
+            // Refused: the queue drains or is gone, and the submission is lost (I10).
+            let _ = give_up_unless_queued(h, to.queue.submit_owned(to.target, h));
+        }
     }
 
     /// The owner of the item says where it goes.
@@ -176,7 +180,8 @@ fn give_up_unless_queued(h: &Header, result: Submitted) -> Submitted {
 }
 
 /// Timer callback: the timer owned the item, now this does (J8). The item goes to the core that
-/// was asked for, or to the one the timer fired on.
+/// was asked for, or to the one the timer fired on. Interrupts are masked since the timer was taken off
+/// its base (B3): a handler that cancels the item would wait for its owner, which it interrupted.
 fn fire<T: Send + Sync + 'static, C: Context>(timer: &Timer) {
     let p = core::ptr::from_ref(timer).cast::<u8>();
     let p = p
@@ -185,18 +190,7 @@ fn fire<T: Send + Sync + 'static, C: Context>(timer: &Timer) {
     // SAFETY: only `DelayedWork<T, C>` makes timers with this callback, and the submission keeps
     // it alive until the item is queued or given up below.
     let me = unsafe { &*p };
-    let irq = IrqGuard::new();
-    // SAFETY: this owns `PENDING`.
-    let to = unsafe { (*me.to.get()).take() };
-    if let Some(to) = to {
-        // Refused: the queue drains or is gone, and the submission is lost (I10).
-        let _ = give_up_unless_queued(
-            me.work.header(),
-            to.queue.submit_owned(to.target, me.work.header()),
-        );
-        drop(irq);
-        drop(to.queue);
-    }
+    me.forward();
 }
 
 impl<K: Kind> Workqueue<K> {
@@ -259,7 +253,7 @@ impl<K: Kind> Workqueue<K> {
         delay: Duration,
     ) -> Submitted {
         let (h, d) = (item.header(), item.delayed());
-        let (was, hold, irq) = ops::steal(h, Some(&d.timer));
+        let (was, hold, irq) = ops::steal(h);
         let s = h.word.state();
         let result = if s.depth > 0 || s.poisoned {
             h.word.release();

@@ -33,17 +33,3 @@ pub(crate) fn worker_running(t: &Thread) {
         policy.resume(store, w.handle());
     }
 }
-
-/// `t`, the running thread, used its budget of CPU time within one item (E14): the item no longer
-/// holds back the others of its core.
-#[expect(dead_code, reason = "the scheduler has no budget timer yet")]
-pub(crate) fn worker_budget(t: &Thread) {
-    let Some(w) = of_thread(t) else { return };
-    if w.kind != WorkerKind::Bound || !w.is_busy() {
-        return;
-    }
-    let mut g = w.pool.lock();
-    let Inner { policy, store } = &mut *g;
-    let wake = policy.budget(store, w.handle());
-    w.pool.wake(wake);
-}

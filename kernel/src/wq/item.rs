@@ -36,6 +36,7 @@ use workword::WorkWord;
 use crate::completion::Completion;
 use crate::softirq::BhCx;
 use crate::thread::ThreadCx;
+use crate::timer::Timer;
 
 /// Where handlers of an item run: [`Threaded`] or [`Softirq`].
 pub trait Context: Sized + 'static + private::Sealed {
@@ -79,6 +80,8 @@ pub(super) struct Vtable {
     retain: unsafe fn(*const Header),
     release: unsafe fn(*const Header),
     pub(super) name: fn() -> &'static str,
+    /// Where the timer is, from the header on; `None` for items without delay.
+    timer: Option<usize>,
 }
 
 /// What every item starts with.
@@ -136,6 +139,17 @@ impl Header {
         Hold(self.owned.get().then_some(core::ptr::from_ref(self)))
     }
 
+    /// Disarms the item's timer. True if it was armed: the caller owns the item then, so interrupts
+    /// are masked.
+    pub(super) fn cancel_timer(&self) -> bool {
+        let Some(offset) = self.vtable.timer else {
+            return false;
+        };
+        let p = core::ptr::from_ref(self).cast::<u8>().wrapping_add(offset);
+        // SAFETY: `Inside` promises that the timer is there, in the structure this header begins.
+        unsafe { &*p.cast::<Timer>() }.cancel()
+    }
+
     /// Calls the handler.
     ///
     /// # Safety
@@ -190,6 +204,7 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
         retain: retain::<Self>,
         release: release::<Self>,
         name: core::any::type_name::<T>,
+        timer: None,
     };
 
     /// An idle item.
@@ -217,19 +232,21 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
 ///
 /// # Safety
 ///
-/// `repr(C)`, first field `W`, and [`vtable_of`] made the table.
+/// `repr(C)`, first field `W`, and [`vtable_of`] made the table with the offset of a [`Timer`] field.
 pub(super) unsafe trait Inside<W> {
     /// The table of items inside this type.
     const VTABLE: Vtable;
 }
 
 /// The table of an item that is the first field of `Outer`.
-pub(super) const fn vtable_of<T: Send + Sync + 'static, C: Context, Outer>() -> Vtable {
+/// `timer` is the offset of its [`Timer`].
+pub(super) const fn vtable_of<T: Send + Sync + 'static, C: Context, Outer>(timer: usize) -> Vtable {
     Vtable {
         run: run::<T, C>,
         retain: retain::<Outer>,
         release: release::<Outer>,
         name: core::any::type_name::<T>,
+        timer: Some(timer),
     }
 }
 

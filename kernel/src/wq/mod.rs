@@ -55,7 +55,8 @@ pub use self::typed::{Bh, Builder, CreateError, Kind, Limited, PerCpu, Unbound, 
 pub use self::worker::Worker;
 pub(crate) use self::worker::worker_panicked;
 
-use self::pool::Pool;
+use self::handles::arm_reaper;
+use self::pool::{Inner, Pool};
 use self::queue::Class;
 use self::registry::{Registry, SystemQueues};
 use crate::cpu::online;
@@ -219,8 +220,7 @@ pub fn bh_highpri() -> &'static Workqueue<Bh> {
     &system().bh_highpri
 }
 
-/// Sets how long a superfluous worker stays idle, in every pool (E12); for workers that go idle
-/// from now on.
+/// Sets how long a superfluous worker stays idle, in every pool (E12).
 pub fn set_idle_timeout(timeout: Duration) {
     each_pool(|pool| {
         let mut g = pool.lock();
@@ -228,7 +228,10 @@ pub fn set_idle_timeout(timeout: Duration) {
             idle_timeout: timeout,
             ..g.policy.tuning()
         };
-        g.policy.set_tuning(tuning);
+        let Inner { policy, store } = &mut *g;
+        if let Some(at) = policy.set_tuning(store, tuning) {
+            arm_reaper(pool, at);
+        }
     });
 }
 

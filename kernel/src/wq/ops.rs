@@ -16,7 +16,6 @@ use super::pool_at;
 use super::worker::current_worker;
 use crate::softirq::BhCx;
 use crate::thread::ThreadCx;
-use crate::timer::Timer;
 
 /// Why waiting for an item or a queue failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +43,7 @@ pub struct TooDeep;
 
 /// Owns item `h`, taking it off its list or timer if it was pending (J7). Returns whether it was,
 /// the count its submission held, and the section in which it stays owned.
-pub(super) fn steal(h: &Header, timer: Option<&Timer>) -> (bool, Hold, IrqGuard) {
+pub(super) fn steal(h: &Header) -> (bool, Hold, IrqGuard) {
     loop {
         let irq = IrqGuard::new();
         match h.word.seize() {
@@ -64,7 +63,7 @@ pub(super) fn steal(h: &Header, timer: Option<&Timer>) -> (bool, Hold, IrqGuard)
                 }
             }
             Seize::Busy => {
-                if timer.is_some_and(Timer::cancel) {
+                if h.cancel_timer() {
                     return (true, h.take_hold(), irq);
                 }
             }
@@ -75,8 +74,8 @@ pub(super) fn steal(h: &Header, timer: Option<&Timer>) -> (bool, Hold, IrqGuard)
 }
 
 /// J1: takes the item out if it is pending.
-pub(super) fn cancel(h: &Header, timer: Option<&Timer>) -> bool {
-    let (was, hold, irq) = steal(h, timer);
+fn cancel(h: &Header) -> bool {
+    let (was, hold, irq) = steal(h);
     h.word.release();
     drop(irq);
     drop(hold);
@@ -84,8 +83,8 @@ pub(super) fn cancel(h: &Header, timer: Option<&Timer>) -> bool {
 }
 
 /// J4: cancels, and refuses submissions until [`enable`].
-pub(super) fn disable(h: &Header, timer: Option<&Timer>) -> Result<bool, TooDeep> {
-    let (was, hold, irq) = steal(h, timer);
+fn disable(h: &Header) -> Result<bool, TooDeep> {
+    let (was, hold, irq) = steal(h);
     let ok = h.word.release_disabled();
     drop(irq);
     drop(hold);
@@ -138,15 +137,11 @@ fn insert_barrier(h: &Header, barrier: &Barrier) -> bool {
 }
 
 /// J2: disables, waits for a running instance, and enables again.
-pub(super) fn cancel_sync(
-    cx: &ThreadCx<'_>,
-    h: &Header,
-    timer: Option<&Timer>,
-) -> Result<bool, WaitError> {
+fn cancel_sync(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
     if is_own_run(h) {
         return Err(WaitError::SelfWait);
     }
-    let disabled = disable(h, timer);
+    let disabled = disable(h);
     let waited = flush(cx, h);
     if disabled.is_ok() {
         let _ = h.word.enable();
@@ -169,10 +164,10 @@ fn running(h: &Header) -> Option<bool> {
 }
 
 impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
-    /// Takes the item out if it is pending (J1). True if it was; it may still be running. Any
+    /// Takes the item out if it is pending, off its list or off its timer (J1, J10). True if it was; it may still be running. Any
     /// context.
     pub fn cancel(&self) -> bool {
-        cancel(self.header(), None)
+        cancel(self.header())
     }
 
     /// Cancels, and waits until no run is going on. Submissions meanwhile are refused, also the
@@ -183,7 +178,7 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
     /// [`WaitError::Poisoned`] when its handler has panicked, [`WaitError::SelfWait`] from its own
     /// handler.
     pub fn cancel_sync(&self, cx: &ThreadCx<'_>) -> Result<bool, WaitError> {
-        cancel_sync(cx, self.header(), None)
+        cancel_sync(cx, self.header())
     }
 
     /// Cancels, and refuses submissions until [`Self::enable`] was called as often (B9). True if it
@@ -193,7 +188,7 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
     ///
     /// [`TooDeep`] when the count is full; the item is then cancelled only.
     pub fn disable(&self) -> Result<bool, TooDeep> {
-        disable(self.header(), None)
+        disable(self.header())
     }
 
     /// As [`Self::disable`], and waits until no run is going on.

@@ -108,9 +108,13 @@ impl Pool {
     pub const fn tuning(&self) -> Tuning {
         self.tuning
     }
-    /// Changes its numbers; timers armed already keep theirs.
-    pub fn set_tuning(&mut self, tuning: Tuning) {
+    /// Changes its numbers. When to reap with them, if there are too many workers: arm the reaper
+    /// for that, also when it is armed for another time.
+    #[must_use = "the reaper must be armed"]
+    pub fn set_tuning<S: Store>(&mut self, s: &S, tuning: Tuning) -> Option<Instant> {
         self.tuning = tuning;
+        self.reaper_armed = false;
+        self.arm_reaper(s)
     }
     /// Items and barriers on the list.
     #[must_use]

@@ -7,6 +7,13 @@ mod misuse;
 mod sleeping;
 mod switching;
 mod time;
+mod work;
+mod work_bh;
+mod work_examples;
+mod work_kit;
+mod work_panic;
+mod work_pools;
+mod work_waiting;
 
 /// Keeps the core busy for about a thousand instructions. Not [`machine::relax`]: under `-icount`
 /// each `yield` leaves QEMU's translated code, which makes a burning thread crawl.

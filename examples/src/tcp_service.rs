@@ -1,0 +1,50 @@
+//! A TCP service: it answers each line-sized message in capitals, one work item per connection.
+//!
+//! The stack calls [`Acceptor::accept`] in BH context. The item it queues there runs in a worker and
+//! may sleep in `recv`; while it does, its core's pool runs the next one. So this reads like "one
+//! thread per client", and a client that says nothing costs no core. Dropping the [`Conn`] closes.
+
+use alloc::sync::Arc;
+
+use kernel::net::{Acceptor, Conn, ListenError, Session, listen};
+use kernel::thread::ThreadCx;
+use kernel::wq::{self, Run, Work};
+
+/// The service's port.
+pub const PORT: u16 = 1024;
+
+/// The service; it keeps nothing.
+struct Shout;
+
+/// A connection whose item waits by itself, so news of it need no answer.
+struct Client;
+
+impl Session for Client {
+    fn ready(&self) {}
+}
+
+impl Acceptor for Shout {
+    fn accept(&self, conn: Conn) -> Option<Arc<dyn Session>> {
+        let item = kernel::mem::try_arc(<Work<Conn>>::new(conn, serve)).ok()?;
+        let session: Arc<dyn Session> = kernel::mem::try_arc(Client).ok()?;
+        wq::unbound().queue(&item).is_pending().then_some(session)
+    }
+}
+
+fn serve(cx: &ThreadCx<'_>, run: &Run<'_, Conn>) {
+    let mut buffer = [0; 256];
+    while let Ok(n @ 1..) = run.recv(cx, &mut buffer, None) {
+        buffer[..n].make_ascii_uppercase();
+        if run.send_all(cx, &buffer[..n], None).is_err() {
+            break;
+        }
+    }
+}
+
+/// Opens the port and closes it; a machine without a network says so.
+pub fn main(_: &ThreadCx<'_>) {
+    match listen(PORT, Arc::new(Shout)) {
+        Ok(listener) => listener.stop_accepting(),
+        Err(why) => assert_eq!(why, ListenError::NoInterface),
+    }
+}

@@ -60,13 +60,16 @@ pub fn get(target: &str) -> String {
 impl Client {
     /// Connects.
     pub fn connect(address: SocketAddr) -> Result<Self, String> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(said("connect"))?;
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .map_err(said("set a timeout"))?;
-        stream
-            .set_write_timeout(Some(PATIENCE))
-            .map_err(said("set a timeout"))?;
+        Self::connect_within(address, PATIENCE)
+    }
+
+    /// Connects; neither that nor any later step may take longer than `patience`.
+    pub fn connect_within(address: SocketAddr, patience: Duration) -> Result<Self, String> {
+        let stream = TcpStream::connect_timeout(&address, patience).map_err(said("connect"))?;
+        let timeouts = stream
+            .set_read_timeout(Some(patience))
+            .and_then(|()| stream.set_write_timeout(Some(patience)));
+        timeouts.map_err(said("set a timeout"))?;
         stream.set_nodelay(true).map_err(said("set nodelay"))?;
         Ok(Self {
             stream,

@@ -5,7 +5,7 @@
 //! and lets the next one boot a new guest: one crash must not fail everything after it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use xtask::guest::{Guest, Terminal};
@@ -24,6 +24,8 @@ pub struct Service {
     name: &'static str,
     append: &'static str,
     state: Mutex<State>,
+    /// Held for writing by a test that wants the service for itself.
+    floor: RwLock<()>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +51,7 @@ impl Service {
             name,
             append,
             state: Mutex::default(),
+            floor: RwLock::new(()),
         })
     }
 
@@ -62,8 +65,22 @@ impl Service {
         self.lock().users += 1;
     }
 
+    /// As [`Self::test`], while no other test uses the guest.
+    pub fn test_alone(
+        &self,
+        body: impl FnOnce(Address) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let _alone = self.floor.write().unwrap_or_else(PoisonError::into_inner);
+        self.run(body)
+    }
+
     /// Runs one test against the guest; adds the console's end to its failure.
     pub fn test(&self, body: impl FnOnce(Address) -> Result<(), String>) -> Result<(), String> {
+        let _shared = self.floor.read().unwrap_or_else(PoisonError::into_inner);
+        self.run(body)
+    }
+
+    fn run(&self, body: impl FnOnce(Address) -> Result<(), String>) -> Result<(), String> {
         let result = self.address().and_then(body);
         let mut state = self.lock();
         state.users = state.users.saturating_sub(1);

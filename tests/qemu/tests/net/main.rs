@@ -17,11 +17,17 @@ use qemu_tests::service::{Address, Service};
 /// A test of the service.
 type Body = fn(Address) -> Result<(), String>;
 
-/// What runs where: tests for every configuration, and tests whose subject does not depend on it.
+/// What runs where.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Where {
+    /// In every configuration.
     Everywhere,
+    /// In every configuration, while no other test uses the service.
+    EverywhereAlone,
+    /// In one: the subject does not depend on it.
     Once,
+    /// In one, while no other test uses the service.
+    OnceAlone,
 }
 
 fn main() -> ExitCode {
@@ -36,7 +42,8 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for (i, service) in services.iter().enumerate() {
         for &(name, whereabouts, body) in &tests {
-            if whereabouts == Where::Once && i > 0 {
+            let once = matches!(whereabouts, Where::Once | Where::OnceAlone);
+            if once && i > 0 {
                 continue;
             }
             let name = format!("net::{}::{name}", service.name());

@@ -194,7 +194,7 @@ fn bodies_are_discarded(at: Address) -> Result<(), String> {
         .ask(format!("{head}Content-Length: 5000\r\n\r\n{body}"))?
         .expect(200)?;
     let chunked = "Transfer-Encoding: chunked\r\n\r\n";
-    let chunks = "4\r\nGET \r\n10;a=b\r\n/x HTTP/1.1\r\n\r\n\r\n0\r\nTrailer: 1\r\n\r\n";
+    let chunks = "4\r\nGET \r\nf;a=b\r\n/x HTTP/1.1\r\n\r\n\r\n0\r\nTrailer: 1\r\n\r\n";
     client
         .ask(format!("{head}{chunked}{chunks}"))?
         .expect(200)?;

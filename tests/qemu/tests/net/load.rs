@@ -28,6 +28,9 @@ pub(crate) const TESTS: &[(&str, Where, Body)] = &[
 /// Connections the service promises to hold.
 const PROMISED: usize = 512;
 
+/// Between two connections nobody waits on, for QEMU to take the first one.
+const PACE: Duration = Duration::from_millis(4);
+
 /// Opens connections one after the other, each answered before the next is opened: QEMU's user
 /// network queues a single connection, and one more costs its client a second's wait.
 fn connect_all(at: Address, count: usize) -> Result<Vec<Client>, String> {
@@ -119,6 +122,7 @@ fn garbage(at: Address) -> Result<(), String> {
         }
         // The service may close while we write.
         let _ = stream.write_all(&bytes);
+        std::thread::sleep(PACE);
     }
     Client::connect(at.http)?
         .ask(get("/hello"))?
@@ -131,6 +135,7 @@ fn disconnects(at: Address) -> Result<(), String> {
         let mut stream = TcpStream::connect(at.http).map_err(said("connect"))?;
         let request = get("/api/v1/system").repeat(5);
         let _ = stream.write_all(&request.as_bytes()[..n * 3]);
+        std::thread::sleep(PACE);
         // Dropped with an answer under way.
     }
     Client::connect(at.http)?

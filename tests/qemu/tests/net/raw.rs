@@ -123,8 +123,8 @@ fn malformed_frames_do_no_harm() -> Result<(), String> {
             peer.ipv4(ICMP, &frames::echo_request(1, b"x")),
         ];
         for frame in &good {
-            // Cut anywhere.
-            for length in 0..frame.len() {
+            // Cut anywhere; QEMU takes an empty datagram for the end of the wire.
+            for length in 1..frame.len() {
                 peer.send(&frame[..length])?;
             }
             // Any one byte wrong, in many ways.

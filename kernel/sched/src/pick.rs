@@ -59,6 +59,9 @@ impl<A: Arena<Entity>> RunQueue<A> {
             }
         }
         if self.pick_eevdf() == Some(current) {
+            // It ran alone for longer than its protection: it goes on to the end of its request,
+            // or the slice timer would undo the decision at once.
+            self.protect_again(current);
             Decision::Keep
         } else {
             Decision::Resched

@@ -326,7 +326,16 @@ impl<A: Arena<Entity>> RunQueue<A> {
         let se = self.arena.get_mut(current);
         se.charge(ns);
         if !is_before(se.vruntime, se.deadline) {
-            se.deadline = se.vruntime.wrapping_add(se.vslice());
+            let vslice = se.vslice();
+            let past = se.vruntime.wrapping_sub(se.deadline);
+            se.deadline = if self.tree.is_empty() {
+                // Alone, no slice timer runs: the requests that it would have ended, in one step.
+                // A fresh one instead would make the entity look as if it had just begun.
+                let whole = past / vslice + 1;
+                se.deadline.wrapping_add(whole.wrapping_mul(vslice))
+            } else {
+                se.vruntime.wrapping_add(vslice)
+            };
         }
     }
 

@@ -109,13 +109,19 @@ impl Oracle {
         let ns = now - self.start;
         let Some(i) = self.current else { return };
         self.start = now;
+        let alone = self.others() == 0;
         let m = &mut self.all[i];
         let scaled = i128::from(ns) * inverse(m.nice) + m.fraction;
         m.v += scaled >> 22;
         m.fraction = scaled & ((1 << 22) - 1);
         m.sum_exec += ns;
         if m.v >= m.d {
-            m.d = m.v + m.virt(m.slice);
+            let slice = m.virt(m.slice);
+            m.d = if alone {
+                m.d + ((m.v - m.d) / slice + 1) * slice
+            } else {
+                m.v + slice
+            };
         }
     }
 
@@ -185,6 +191,9 @@ impl Oracle {
             self.all[c].protected = self.all[c].v;
         }
         if self.pick() == self.current {
+            if self.all[c].v >= self.all[c].protected {
+                self.protect(c);
+            }
             Decision::Keep
         } else {
             Decision::Resched
@@ -241,18 +250,19 @@ impl Oracle {
                 self.start = now;
             }
             if switch || self.all[best].v >= self.all[best].protected {
-                let shortest = self
-                    .queued()
-                    .map(|(_, m)| m.slice)
-                    .min()
-                    .unwrap_or(i128::MAX);
-                let m = &mut self.all[best];
-                m.protected = m.d;
-                if shortest < m.slice {
-                    m.protected = m.d.min(m.v + m.virt(shortest));
-                }
+                self.protect(best);
             }
             return self.current;
+        }
+    }
+
+    fn protect(&mut self, i: usize) {
+        let slices = self.queued().map(|(_, m)| m.slice);
+        let shortest = slices.min().unwrap_or(i128::MAX);
+        let m = &mut self.all[i];
+        m.protected = m.d;
+        if shortest < m.slice {
+            m.protected = m.d.min(m.v + m.virt(shortest));
         }
     }
 

@@ -28,6 +28,7 @@ ktest!(
 struct Victim {
     value: Mutex<u32>,
     panics: AtomicBool,
+    locked: AtomicBool,
 }
 
 /// The worker is replaced, its slot released, its mutex poisoned, its item poisoned, its flusher
@@ -39,9 +40,11 @@ fn panicking_work_is_isolated(cx: &ThreadCx<'_>) {
         Victim {
             value: Mutex::new(1),
             panics: AtomicBool::new(true),
+            locked: AtomicBool::new(false),
         },
         |cx: &ThreadCx<'_>, run: &Run<'_, Victim>| {
             let value = run.value.lock(cx);
+            run.locked.store(true, Ordering::Relaxed);
             thread::sleep(cx, ms(5));
             assert!(!run.panics.load(Ordering::Relaxed), "on purpose");
             drop(value);
@@ -56,7 +59,8 @@ fn panicking_work_is_isolated(cx: &ThreadCx<'_>) {
     assert_eq!(wq.queue_on(CpuId::BOOT, &next), Submitted::Queued);
     let shared = Arc::clone(&item);
     let waiter = on_core(here(), move |cx| {
-        // Waits for the mutex while its holder dies.
+        // Waits for the mutex, or comes when its holder has died.
+        eventually(cx, "the lock", || shared.locked.load(Ordering::Relaxed));
         assert!(shared.value.lock(cx).is_err(), "not poisoned");
     });
     assert_eq!(item.flush(cx), Err(WaitError::Poisoned));
@@ -65,7 +69,9 @@ fn panicking_work_is_isolated(cx: &ThreadCx<'_>) {
     waiter.join(cx);
     next.flush(cx).expect("it did not panic");
     assert!(next.load(Ordering::Relaxed), "the slot was not released");
-    assert!(thread::quarantined_stack_bytes() > quarantined);
+    eventually(cx, "the stack's quarantine", || {
+        thread::quarantined_stack_bytes() > quarantined
+    });
     eventually(cx, "a worker in reserve", || {
         pool_of(CpuId::BOOT, false).workers.idle >= 1
     });

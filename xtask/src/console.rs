@@ -3,7 +3,7 @@
 //! One pump thread per pipe appends; readers hold a cursor (an absolute byte offset) and wait for
 //! whole lines. Reading QEMU's pipe directly in each waiter would lose text between waiters, and a
 //! failure message needs the tail of everything anyway. The oldest bytes go once the text exceeds
-//! [`KEEP`], so a service that runs for weeks does not fill the host's memory.
+//! `KEEP`, so a service that runs for weeks does not fill the host's memory.
 //!
 //! Invariants: `state.base + state.text.len()` never shrinks; the marker is taken from complete lines
 //! only. Locks: one, never held while waiting for the guest; a copy to stdout happens inside it, so

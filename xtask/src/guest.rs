@@ -1,7 +1,7 @@
 //! A running QEMU: started here, ended here, by its own process handle and nothing else.
 //!
 //! Ends are orderly: SIGTERM first, because QEMU then restores the terminal and removes its
-//! sockets, SIGKILL only after [`GRACE`]. Dropping a [`Guest`] ends it, so a failing test leaves
+//! sockets, SIGKILL only after `GRACE`. Dropping a [`Guest`] ends it, so a failing test leaves
 //! no process behind.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};

@@ -88,7 +88,7 @@ fn shares(cx: &ThreadCx<'_>, nice: &[i8], ms: u64) -> Vec<u64> {
                 while !stop.load(Ordering::Relaxed) {
                     // Computes rather than relaxes: under instruction counting every `yield`
                     // ends QEMU's turn, and half a second would take minutes.
-                    (0..1_000).for_each(|i| drop(core::hint::black_box(i)));
+                    (0..1_000).for_each(|i| _ = core::hint::black_box(i));
                 }
             };
             let builder = Builder::new("burner").nice(Nice::new(nice).expect("a nice level"));

@@ -96,7 +96,7 @@ fn is_not_reentrant(cx: &ThreadCx<'_>) {
         |cx: &ThreadCx<'_>, run: &Run<'_, Hammered>| {
             assert!(!run.inside.swap(true, Ordering::Relaxed), "twice at once");
             let n = run.runs.fetch_add(1, Ordering::Relaxed);
-            if n % 64 == 0 {
+            if n.is_multiple_of(64) {
                 thread::sleep(cx, us(20));
             } else {
                 super::compute();

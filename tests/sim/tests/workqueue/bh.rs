@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use kernel::thread::{ThreadCx, yield_now};
 use kernel::wq::{self, Bh, Submitted, Work, Workqueue};
-use machine::{CpuId};
+use machine::CpuId;
 use sim::{Scenario, sweep};
 use sim_tests::{crowd, join};
 

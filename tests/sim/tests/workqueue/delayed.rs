@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use kernel::thread::{ThreadCx, sleep};
-use kernel::wq::{self, DelayedWork, Submitted};
-use machine::{Duration, now};
+use kernel::wq::{self, DelayedWork, Submitted, Work};
+use machine::{CpuId, Duration, now};
 use sim::{Scenario, sweep};
 use sim_tests::{crowd, join};
 
@@ -81,6 +81,84 @@ fn j9_a_storm_of_modifications_runs_once_after_the_last() {
     sweep(
         Scenario {
             name: "mod_delayed",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
+}
+
+#[test]
+fn i8_j10_an_armed_item_obeys_everybody() {
+    fn body(cx: &ThreadCx<'_>) {
+        let item = Arc::new(DelayedWork::new(
+            AtomicU32::new(0),
+            |_: &ThreadCx<'_>, run| {
+                run.fetch_add(1, Ordering::Relaxed);
+            },
+        ));
+        let long = Duration::from_secs(60);
+        let arm = || assert_eq!(wq::percpu().queue_delayed(&item, long), Submitted::Queued);
+        let inside: &Work<AtomicU32> = &item;
+        arm();
+        assert_eq!(item.disable_sync(cx), Ok(true));
+        assert_eq!(wq::percpu().queue_delayed(&item, long), Submitted::Disabled);
+        assert!(item.enable());
+        arm();
+        assert!(inside.cancel());
+        arm();
+        assert_eq!(inside.disable(), Ok(true));
+        assert!(inside.enable());
+        assert_eq!(item.load(Ordering::Relaxed), 0);
+        arm();
+        assert_eq!(item.flush(cx), Ok(true));
+        assert_eq!(item.load(Ordering::Relaxed), 1);
+        assert_eq!(item.flush(cx), Ok(false));
+    }
+    sweep(
+        Scenario {
+            name: "armed",
+            cpus: 1,
+            init: body,
+        },
+        &CORES,
+        SEEDS,
+    );
+}
+
+#[test]
+fn b3_an_interrupt_cancels_while_the_timer_fires() {
+    type Item = DelayedWork<()>;
+    #[expect(unsafe_code, reason = "an interrupt is given an address")]
+    fn cancel(item: usize) {
+        let item = std::ptr::with_exposed_provenance::<Item>(item);
+        // SAFETY: the scenario keeps the item until all interrupts are over.
+        let _ = unsafe { &*item }.cancel();
+    }
+    fn body(cx: &ThreadCx<'_>) {
+        let item = Arc::new(Item::new((), |_: &ThreadCx<'_>, _| {}));
+        let at = Arc::as_ptr(&item).expose_provenance();
+        let cancellers = crowd(cpus(), move |cx, _| {
+            for round in 0..30 {
+                for n in 0..cpus() {
+                    let _ = kernel::ipi::call_on(CpuId::new(n), cancel, at);
+                }
+                sleep(cx, us(1 + round % 3));
+            }
+        });
+        for round in 0..30 {
+            let delay = us(1 + round % 7);
+            assert!(wq::percpu().queue_delayed(&item, delay).is_pending());
+            sleep(cx, us(3 + round % 4));
+        }
+        join(cx, &cancellers);
+        sleep(cx, us(100));
+        assert!(item.cancel_sync(cx).is_ok());
+    }
+    sweep(
+        Scenario {
+            name: "interrupted timer",
             cpus: 1,
             init: body,
         },

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use kernel::thread::{ThreadCx, sleep, yield_now};
 use kernel::wq::{self, Submitted, WaitError, Work};
-use machine::{CpuId};
+use machine::CpuId;
 use sim::{Scenario, sweep};
 use sim_tests::{crowd, join};
 

@@ -67,7 +67,7 @@ fn e2_e9_a_sleeping_item_does_not_hold_back_the_next() {
 }
 
 /// E8: three items on one core, in virtual time. w0: burn 5, sleep 10, burn 5; w1, w2: burn 5,
-/// sleep 10 (ms).
+/// sleep 10 (ms). The microseconds it takes.
 fn golden(cx: &ThreadCx<'_>, max_active: u32) -> u64 {
     fn burn(ms: u64) {
         let end = now() + Duration::from_millis(ms);
@@ -98,17 +98,20 @@ fn golden(cx: &ThreadCx<'_>, max_active: u32) -> u64 {
         assert_eq!(wq.queue_on(CpuId::BOOT, item), Submitted::Queued);
     }
     wq.flush(cx).unwrap();
-    let ms = (now().since(began).as_micros() + 500) / 1000;
+    let us = now().since(began).as_micros();
     wq.destroy(cx).unwrap();
-    ms
+    us
 }
 
 #[test]
 fn e8_the_golden_scenario_takes_50_35_or_25_ms() {
     fn body(cx: &ThreadCx<'_>) {
-        assert!(golden(cx, 1).abs_diff(50) <= 1);
-        assert!(golden(cx, 2).abs_diff(35) <= 1);
-        assert!(golden(cx, 3).abs_diff(25) <= 1);
+        for (limit, wanted) in [(1, 50_000), (2, 35_000), (3, 25_000)] {
+            let us = golden(cx, limit);
+            // Item 0 wakes up when item 2 has microseconds left to burn, and takes the core for one
+            // slice (700 us) if it is owed time. `tests/metal` measures without that chance.
+            assert!(us.abs_diff(wanted) <= 900, "{us} us instead of {wanted}");
+        }
     }
     for seed in 0..3 {
         let _ = run(

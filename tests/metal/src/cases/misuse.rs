@@ -17,6 +17,12 @@ ktest!(
     Needs::new().dies("kernel panic: ")
 );
 
+ktest!(
+    "62_fault_inside_the_report_is_reported",
+    fault_inside_the_report,
+    Needs::new().dies("FAULT INSIDE THE FAULT REPORT: data abort")
+);
+
 /// Two locks in the wrong order name both.
 fn rank_inversion(_: &ThreadCx<'_>) {
     let outer: SpinLock<()> = SpinLock::new(Rank::Pool, "the outer one", ());
@@ -34,4 +40,16 @@ fn data_is_not_executable(_: &ThreadCx<'_>) {
     // SAFETY: none: the machine must stop this.
     let f: extern "C" fn() = unsafe { core::mem::transmute(p) };
     f();
+}
+
+/// A fault whose report cannot read the running thread either still says what it knows, and ends.
+#[expect(unsafe_code, reason = "provokes the fault it tests")]
+fn fault_inside_the_report(_: &ThreadCx<'_>) {
+    // Page zero is not mapped.
+    let nowhere = core::ptr::without_provenance_mut::<u8>(16);
+    let _masked = machine::irq_save();
+    // SAFETY: none: the report must find a thread header it cannot read.
+    unsafe { machine::set_current(nowhere.cast()) };
+    // SAFETY: none: the machine must stop this.
+    unsafe { nowhere.write_volatile(1) };
 }

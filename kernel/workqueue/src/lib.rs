@@ -51,6 +51,8 @@ extern crate std;
 mod oracle;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod sim_flush;
 
 pub use flush::{Cascade, Flush, FlushStart, Flusher};
 pub use item::{Item, Outcome, Store};

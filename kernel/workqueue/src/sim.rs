@@ -11,15 +11,15 @@ use machine::{Duration, Instant};
 use workword::{Claim, Place, Seize, WorkWord};
 
 use crate::item::On;
-use crate::{Cull, Flush, FlushStart, Flusher, Item, Kind, Phase, Pool, Pwq, Step, Tuning, Worker};
+use crate::{Cull, Flush, Flusher, Item, Kind, Phase, Pool, Pwq, Step, Tuning, Worker};
 
 const HERE: Place = Place::new(0);
 
 #[derive(Default)]
 pub(crate) struct Slabs {
-    items: Slab<Item>,
+    pub(crate) items: Slab<Item>,
     workers: Slab<Worker>,
-    pwqs: Slab<Pwq>,
+    pub(crate) pwqs: Slab<Pwq>,
     pub(crate) flushers: Slab<Flusher>,
 }
 
@@ -213,91 +213,6 @@ impl Sim {
         assert_eq!(e == workword::Enable::Enabled, before == 1);
         assert_eq!(e == workword::Enable::Underflow, before == 0);
         self.accounts[i].depth = before.saturating_sub(1);
-    }
-
-    /// A waiter for item `i` (flush_work); its barrier's index, or `None` if it was idle (I5).
-    pub(crate) fn flush_item(&mut self, i: usize) -> Option<usize> {
-        let b = self.s.items.insert(Item::barrier());
-        let busy = self.accounts[i].pending || self.accounts[i].executing > 0;
-        let inserted = self.pool.insert_barrier(&mut self.s, self.items[i], b);
-        assert_eq!(inserted, busy);
-        if !inserted {
-            return None;
-        }
-        self.barriers.push((b, false));
-        self.check();
-        Some(self.barriers.len() - 1)
-    }
-
-    /// A waiter for everything queued on pwq `p` so far; its index in `flushing`.
-    pub(crate) fn flush(&mut self, p: usize) -> usize {
-        let must = self.on_pwq[p].iter().map(|on| on.0).enumerate().collect();
-        let f = self.s.flushers.insert(Flusher::new());
-        self.flushing.push((p, f, must, false));
-        let me = self.flushing.len() - 1;
-        let (pwqs, s) = (self.pwqs[p], &mut self.s);
-        let Slabs {
-            pwqs: shares,
-            flushers,
-            ..
-        } = s;
-        let start = self.flushes[p].start(flushers, f, |wait, work| {
-            shares.get_mut(pwqs).flush(wait, work)
-        });
-        match start {
-            FlushStart::Done => self.flush_over(me),
-            FlushStart::First => self.first[p] = Some(me),
-            FlushStart::Wait => {}
-        }
-        me
-    }
-
-    fn flush_over(&mut self, me: usize) {
-        let (p, _, must, done) = &mut self.flushing[me];
-        assert!(!*done, "a flush returned twice");
-        *done = true;
-        for &(i, queued) in must.iter() {
-            assert!(
-                self.on_pwq[*p][i].1 >= queued,
-                "flush returned before item {i}"
-            );
-        }
-    }
-
-    fn flushed(&mut self, p: Option<Handle<Pwq>>) {
-        let Some(h) = p else { return };
-        let p = self.pwqs.iter().position(|&x| x == h).expect("unknown pwq");
-        let me = self.first[p]
-            .take()
-            .expect("a flush ended that nobody began");
-        self.flush_over(me);
-        let mut resolved = Vec::new();
-        let Slabs {
-            pwqs: shares,
-            flushers,
-            ..
-        } = &mut self.s;
-        self.flushes[p].cascade(
-            flushers,
-            |wait, work| shares.get_mut(h).flush(wait, work),
-            |f, c| resolved.push((f, c)),
-        );
-        for (f, c) in resolved {
-            let n = self
-                .flushing
-                .iter()
-                .position(|x| x.1 == f)
-                .expect("unknown flush");
-            match c {
-                crate::Cascade::First => self.first[p] = Some(n),
-                crate::Cascade::Complete => {
-                    if self.first[p] == Some(n) {
-                        self.first[p] = None;
-                    }
-                    self.flush_over(n);
-                }
-            }
-        }
     }
 
     /// Worker `w` takes one step of its loop; false if it cannot.
@@ -510,21 +425,6 @@ impl Sim {
             }
         }
         panic!("the workers block for ever");
-    }
-
-    pub(crate) fn executing(&self) -> usize {
-        self.workers
-            .iter()
-            .filter(|w| matches!(w.act, Act::Running(_)))
-            .count()
-    }
-
-    pub(crate) fn alive(&self) -> usize {
-        self.workers.iter().filter(|w| w.act != Act::Gone).count()
-    }
-
-    pub(crate) fn phase(&self, w: usize) -> Phase {
-        self.s.workers.get(self.workers[w].h).phase
     }
 
     pub(crate) fn on(&self, h: Handle<Item>) -> On {

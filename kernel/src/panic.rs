@@ -169,7 +169,9 @@ fn report_backtrace(fp: usize) {
     let mut frames = [0; MAX_FRAMES];
     let n = machine::backtrace(fp, &mut frames);
     for (i, &pc) in frames.iter().take(n).enumerate() {
-        print_line_unlocked(format_args!("  #{i:<2} {}", Symbol(pc)));
+        // A return address names the instruction after the call, which may belong to the next
+        // function when the call does not return.
+        print_line_unlocked(format_args!("  #{i:<2} {}", Symbol(pc.saturating_sub(1))));
     }
 }
 

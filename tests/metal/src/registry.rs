@@ -15,6 +15,8 @@ pub(crate) type Body = fn(&ThreadCx<'_>);
 
 /// Wants exact virtual time (QEMU counts instructions).
 const ICOUNT: u32 = 1;
+/// Wants a network device and clients on the host; run by the network tests.
+const NET: u32 = 2;
 
 /// What a test needs from the machine and the harness.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +47,6 @@ impl Needs {
     }
 
     /// At most `n` seconds of the host's time.
-    #[expect(dead_code, reason = "no test needs another limit yet")]
     pub(crate) const fn timeout(mut self, n: u32) -> Self {
         self.timeout_s = n;
         self
@@ -54,6 +55,12 @@ impl Needs {
     /// Virtual time that counts instructions.
     pub(crate) const fn icount(mut self) -> Self {
         self.flags |= ICOUNT;
+        self
+    }
+
+    /// A network device and clients.
+    pub(crate) const fn net(mut self) -> Self {
+        self.flags |= NET;
         self
     }
 
@@ -118,7 +125,7 @@ impl Descriptor {
     /// Whether the test runs on any machine and comes back: it neither must end in a panic nor
     /// needs exact time.
     pub(crate) const fn is_ordinary(&self) -> bool {
-        self.dies[0] == 0 && self.flags & ICOUNT == 0
+        self.dies[0] == 0 && self.flags & (ICOUNT | NET) == 0
     }
 }
 

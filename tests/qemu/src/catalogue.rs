@@ -16,6 +16,7 @@ use object::{Object, ObjectSegment, ObjectSymbol};
 const SIZE: usize = 208;
 /// Flag: wants exact virtual time.
 const ICOUNT: u32 = 1;
+const NET: u32 = 2;
 
 /// One on-target test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct KernelTest {
     pub timeout_s: u64,
     /// Runs only where virtual time counts instructions.
     pub icount: bool,
+    /// Needs a network device and clients: run by the network tests.
+    pub net: bool,
     /// Boot arguments it needs; it shares a boot with tests that need the same.
     pub bootargs: String,
     /// The guest must panic and say this; such a test has a boot of its own.
@@ -88,6 +91,7 @@ fn parse(index: usize, bytes: &[u8]) -> Result<KernelTest, String> {
         cpus: word(8)?,
         timeout_s: u64::from(word(12)?),
         icount: word(16)? & ICOUNT != 0,
+        net: word(16)? & NET != 0,
         bootargs: text(80, 64)?,
         dies: Some(text(144, 64)?).filter(|t| !t.is_empty()),
     })

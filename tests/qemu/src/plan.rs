@@ -86,7 +86,7 @@ impl Variant {
     pub fn runs(&self, test: &KernelTest) -> bool {
         let enough = self.smp >= test.cpus;
         let smallest = !self.icount || self.smp == 1 || test.cpus > 1;
-        enough && smallest && self.icount == test.icount
+        enough && smallest && self.icount == test.icount && !test.net
     }
 
     /// The QEMU options for a boot with these boot arguments.
@@ -147,6 +147,7 @@ mod tests {
             cpus: 1,
             timeout_s: 10,
             icount: false,
+            net: false,
             bootargs: bootargs.to_owned(),
             dies: dies.then(|| "dead".to_owned()),
         }

@@ -4,6 +4,7 @@ mod boot;
 mod cores;
 mod memory;
 mod misuse;
+mod service;
 mod sleeping;
 mod switching;
 mod time;

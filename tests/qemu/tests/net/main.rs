@@ -7,6 +7,7 @@ mod echo;
 mod load;
 mod protocol;
 mod raw;
+mod restart;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -61,6 +62,9 @@ fn main() -> ExitCode {
             body().map_err(Failed::from)
         }));
     }
+    trials.push(Trial::test("net::restart::under_load", || {
+        restart::under_load().map_err(Failed::from)
+    }));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -11,7 +11,7 @@ use machine::{Duration, Instant};
 use workword::{Claim, Place, Seize, WorkWord};
 
 use crate::item::On;
-use crate::{Cull, Flush, Flusher, Item, Kind, Phase, Pool, Pwq, Step, Tuning, Worker};
+use crate::{Cull, Flush, Flusher, Item, Kind, Pool, Pwq, Step, Tuning, Worker};
 
 const HERE: Place = Place::new(0);
 
@@ -68,6 +68,9 @@ pub(crate) struct Account {
     pub(crate) depth: u16,
 }
 
+/// A waiting flush: its pwq, its node, what it must outlive, whether it returned.
+pub(crate) type Flushing = (usize, Handle<Flusher>, Vec<(usize, u32)>, bool);
+
 pub(crate) struct Sim {
     pub(crate) s: Slabs,
     pub(crate) pool: Pool,
@@ -86,7 +89,7 @@ pub(crate) struct Sim {
     /// Submissions of each item on each pwq, and how many of them are over.
     pub(crate) on_pwq: Vec<Vec<(u32, u32)>>,
     /// A flush: its pwq, its node, what it must outlive, whether it returned.
-    pub(crate) flushing: Vec<(usize, Handle<Flusher>, Vec<(usize, u32)>, bool)>,
+    pub(crate) flushing: Vec<Flushing>,
     pub(crate) first: Vec<Option<usize>>,
     pub(crate) reap_at: Option<Instant>,
     pub(crate) fail_creation: bool,
@@ -408,7 +411,8 @@ impl Sim {
     /// Lets everybody who can advance do so until nobody can; blocked workers stay blocked.
     pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
-            if !(0..self.workers.len()).fold(false, |any, w| self.step(w) || any) {
+            // Every one of them, so no `any`.
+            if (0..self.workers.len()).filter(|&w| self.step(w)).count() == 0 {
                 return;
             }
         }
@@ -420,7 +424,7 @@ impl Sim {
         self.fail_creation = false;
         for _ in 0..1_000 {
             self.settle();
-            if !(0..self.workers.len()).fold(false, |any, w| self.resume(w) || any) {
+            if (0..self.workers.len()).filter(|&w| self.resume(w)).count() == 0 {
                 return;
             }
         }

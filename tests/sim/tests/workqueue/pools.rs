@@ -78,7 +78,7 @@ fn golden(cx: &ThreadCx<'_>, max_active: u32) -> u64 {
     let wq = Workqueue::<PerCpu>::builder("golden")
         .max_active(max_active)
         .build()
-        .unwrap();
+        .expect("memory for a queue");
     let items: Vec<_> = (0..3usize)
         .map(|i| {
             Arc::new(Work::new(

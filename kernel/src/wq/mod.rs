@@ -22,7 +22,7 @@
 //! wake-up. (4) ends the pending state before the handler is called, so the handler may queue its
 //! own item again (B5); it runs again after this run, never beside it, on whichever pool (C5).
 //! (6) closes the books under the pool's lock and drops the submission's `Arc` count outside it.
-//! A panicking handler goes [`worker_panicked`] instead of (6).
+//! A panicking handler goes `worker_panicked` instead of (6).
 //!
 //! # Locks
 //!

@@ -19,6 +19,8 @@ pub struct BootArgs {
     pub mode: Mode,
     /// `http.wq=`
     pub queue: QueueKind,
+    /// `net.connections=`: most connections at once.
+    pub connections: Option<usize>,
     /// `panic=halt`
     pub halt_on_panic: bool,
 }
@@ -64,6 +66,10 @@ impl BootArgs {
         match key {
             "ip" => {
                 self.address = value.parse().map_err(|_| bad("ADDR/LEN,GATEWAY"))?;
+            }
+            "net.connections" => {
+                let n = value.parse().ok().filter(|n| (1..=65_536).contains(n));
+                self.connections = Some(n.ok_or(bad("1 to 65536"))?);
             }
             "http.mode" => {
                 self.mode = match value {
@@ -125,14 +131,16 @@ mod tests {
 
     #[test]
     fn reads_every_key_with_an_effect() {
-        let (args, warnings) =
-            parse(" ip=10.0.2.15/24,10.0.2.2 http.mode=blocking http.wq=unbound panic=halt exit=x");
+        let (args, warnings) = parse(
+            " ip=10.0.2.15/24,10.0.2.2 http.mode=blocking http.wq=unbound panic=halt net.connections=64",
+        );
         assert!(warnings.is_empty(), "{warnings:?}");
         assert_eq!(
             (args.mode, args.queue),
             (Mode::Blocking, QueueKind::Unbound)
         );
         assert!(args.halt_on_panic);
+        assert_eq!(args.connections, Some(64));
         assert!(matches!(
             args.address,
             AddressConfig::Static { prefix: 24, .. }

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
+use kernel::net::NetConfig;
 use kernel::thread::ThreadCx;
 use kernel::{PanicPolicy, kernel};
-use netsvc::AddressConfig;
 
 use crate::args::BootArgs;
 use crate::echo::{self, Echo};
@@ -28,11 +28,16 @@ pub fn boot_args() -> BootArgs {
     })
 }
 
-/// The `ip=` boot argument, for a board that attaches its network device before anything else; says
-/// nothing about the other arguments.
+/// What the boot arguments say about the network, for a board that attaches its device before
+/// anything else; warns about nothing.
 #[must_use]
-pub fn address() -> AddressConfig {
-    BootArgs::parse(kernel().info().bootargs, |_| {}).address
+pub fn network() -> NetConfig {
+    let args = BootArgs::parse(kernel().info().bootargs, |_| {});
+    let default = NetConfig::default();
+    NetConfig {
+        address: args.address,
+        connections: args.connections.unwrap_or(default.connections),
+    }
 }
 
 /// Applies the boot arguments and starts the services.

@@ -13,7 +13,7 @@ use drivers::mmio::Registers;
 use drivers::transport::{Deferred, probe};
 use drivers::virtio_net::VirtioNet;
 use drivers::virtio_rng;
-use kernel::net::{self, NetConfig};
+use kernel::net;
 use machine::CpuId;
 use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::transport::{DeviceType, Transport};
@@ -56,10 +56,7 @@ fn connect_net(transport: MmioTransport<'static>, slot: &Slot) {
         Ok(device) => device,
         Err(e) => return kernel::log!("virtio slot {:#x}: network device: {e:?}", slot.base),
     };
-    let config = NetConfig {
-        address: services::boot::address(),
-        ..NetConfig::default()
-    };
+    let config = services::boot::network();
     match net::attach(Box::new(device), slot.int, &config) {
         Ok(()) => {
             if let Err(e) = gic::enable_spi(slot.int, CpuId::BOOT) {

@@ -29,7 +29,12 @@ enum Where {
     Once,
     /// In one, while no other test uses the service.
     OnceAlone,
+    /// In the configuration with few connections ([`SMALL`]) and nowhere else.
+    SmallAlone,
 }
+
+/// Name of the configuration that holds few connections.
+const SMALL: &str = "small";
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -38,13 +43,18 @@ fn main() -> ExitCode {
         Service::new("blocking", "http.mode=blocking"),
         Service::new("thread", "http.mode=thread"),
         Service::new("unbound", "http.wq=unbound"),
+        Service::new(SMALL, "net.connections=64"),
     ];
     let tests: Vec<(&str, Where, Body)> = [protocol::TESTS, echo::TESTS, load::TESTS].concat();
     let mut trials = Vec::new();
     for (i, service) in services.iter().enumerate() {
         for &(name, whereabouts, body) in &tests {
-            let once = matches!(whereabouts, Where::Once | Where::OnceAlone);
-            if once && i > 0 {
+            let wanted = match whereabouts {
+                Where::Everywhere | Where::EverywhereAlone => service.name() != SMALL,
+                Where::Once | Where::OnceAlone => i == 0,
+                Where::SmallAlone => service.name() == SMALL,
+            };
+            if !wanted {
                 continue;
             }
             let name = format!("net::{}::{name}", service.name());

@@ -1,6 +1,6 @@
 //! Interrupts: from the machine's "one is pending" to the handlers.
 //!
-//! The machine layer calls [`handle`] on the core's interrupt stack with interrupts masked. It
+//! The machine layer calls `handle` on the core's interrupt stack with interrupts masked. It
 //! takes interrupts from the controller until there is none, then runs softirqs (with interrupts
 //! enabled) if this was the outermost context. The machine layer then preempts the interrupted
 //! thread if that is due.

@@ -9,7 +9,7 @@
 //!
 //! | Room | What happens there |
 //! | --- | --- |
-//! | [`mod@kernel`], [`boot`](Kernel::boot) | the one owner of everything; from the first instruction to `init` |
+//! | [`Kernel`], [`boot`](Kernel::boot) | the one owner of everything; from the first instruction to `init` |
 //! | [`cpu`] | per-core data, sets of cores |
 //! | [`thread`], `schedule` | threads; the switch protocol, wake-ups, placement |
 //! | [`wait`], [`completion`], [`mutex`], [`semaphore`] | sleeping |
@@ -17,7 +17,7 @@
 //! | [`wq`] | workqueues: concurrency-managed pools, BH pools |
 //! | [`net`] | network devices and connections |
 //! | [`mem`] | pages, heap, stacks, fallible allocation |
-//! | [`log`], [`panic`] | the console; when something is broken |
+//! | [`mod@log`], [`mod@panic`] | the console; when something is broken |
 //!
 //! # Locks
 //!

@@ -12,7 +12,7 @@
 //!
 //! `Running` covers "on a core" and "waiting on a runqueue": preemption does not change the state.
 //! (1) The condition the thread was going to wait for became true before it gave up the core.
-//! (2) [`wake`](crate::schedule::wake) under the runqueue lock of the thread's core.
+//! (2) `schedule::wake` under the runqueue lock of the thread's core.
 //!
 //! Lost wake-ups: a sleeper stores `Sleeping`, fences, and then reads its condition; a waker makes
 //! the condition true, fences, and then reads the state. One of the two sees the other

@@ -1,0 +1,202 @@
+//! Whole connections: transfers, churn, limits, peers that vanish.
+
+use super::*;
+
+#[test]
+fn one_mebibyte_comes_back_over_a_clean_wire() {
+    let mut world = World::new(1, 4, Faults::default());
+    let bytes = random_bytes(1 << 20);
+    assert!(echo(&mut world, &bytes, 5000) == bytes);
+    world.until(MINUTE, |w| w.server.stack.connections() == 0);
+    assert_empty(&world.server);
+    assert_eq!(world.server.stack.stats().tcp_established, 1);
+}
+
+#[test]
+fn bytes_come_back_whole_over_faulty_wires() {
+    for seed in 1..9 {
+        let faults = Faults {
+            lose: 5,
+            repeat: 5,
+            delay: 10,
+            damage: 3,
+        };
+        let mut world = World::new(seed, 4, faults);
+        let bytes = random_bytes(64 << 10);
+        assert!(echo(&mut world, &bytes, 5000) == bytes, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_thousand_connections_leave_nothing_behind() {
+    let mut world = World::new(3, 16, Faults::default());
+    for i in 0..1000 {
+        assert_eq!(echo(&mut world, b"hello", 2000 + i), b"hello");
+        assert!(world.until(MINUTE, |w| w.server.stack.connections() == 0));
+        let handle = world.sockets.iter().next().unwrap().0;
+        world.sockets.remove(handle);
+    }
+    world.until(MINUTE, |w| w.server.stack.connections() == 0);
+    assert_empty(&world.server);
+    assert!(
+        world.server.made <= 2,
+        "{} endpoints for sequential churn",
+        world.server.made
+    );
+}
+
+#[test]
+fn time_wait_holds_a_record_and_nothing_else() {
+    let mut world = World::new(4, 4, Faults::default());
+    let h = world.connect(6000);
+    assert!(world.until(MINUTE, |w| w.server.stack.stats().tcp_established == 1));
+    // The server closes first.
+    let slot = world.server.endpoints.iter_mut().flatten().next().unwrap();
+    slot.close(Instant::from_nanos(world.now));
+    let at = world.at();
+    world.server.flush(at);
+    assert!(world.until(MINUTE, |w| w.socket(h).state() == State::CloseWait));
+    world.socket(h).close();
+    assert!(world.until(Duration::from_secs(5), |w| w.socket(h).state()
+        == State::Closed));
+    assert_empty(&world.server);
+    assert_eq!(world.server.stack.time_waits(), 1);
+    assert_eq!(world.server.stack.stats().time_wait_entered, 1);
+}
+
+#[test]
+fn connections_beyond_the_limit_are_reset_and_the_others_live() {
+    let mut world = World::new(5, 8, Faults::default());
+    let good: Vec<_> = (0..8).map(|i| world.connect(7000 + i)).collect();
+    let all_open = |w: &mut World| {
+        good.iter()
+            .all(|&h| w.socket(h).state() == State::Established)
+    };
+    assert!(world.until(MINUTE, all_open));
+    let bad = world.connect(7100);
+    assert!(
+        world.until(Duration::from_secs(2), |w| w.socket(bad).state()
+            == State::Closed)
+    );
+    assert_eq!(world.server.stack.stats().tcp_refused, 1);
+    for &h in &good {
+        world.socket(h).send_slice(b"x").unwrap();
+        assert!(world.until(MINUTE, |w| w.socket(h).can_recv()));
+    }
+}
+
+#[test]
+fn a_vanished_peer_is_given_up() {
+    let mut world = World::new(6, 4, Faults::default());
+    let h = world.connect(6000);
+    assert!(world.until(MINUTE, |w| w.socket(h).state() == State::Established));
+    world.socket(h).send_slice(b"echo me").unwrap();
+    world.step(Duration::from_millis(1));
+    world.faults.lose = 100;
+    world.until(Duration::from_secs(200), |w| {
+        w.server.stack.connections() == 0
+    });
+    assert_empty(&world.server);
+    assert_eq!(world.server.stack.stats().tcp_timed_out, 1);
+}
+
+#[test]
+fn an_unknown_neighbour_costs_one_round_trip() {
+    let mut server = Server::new(4, 4);
+    server.receive(
+        Instant::ZERO,
+        &segment(CLIENT, 9000, TcpControl::Syn, 1, None),
+    );
+    let question = server.sent.frames.pop().unwrap();
+    assert_eq!(question[12..14], [8, 6], "no ARP request");
+    server.receive(Instant::from_nanos(1_000_000), &arp(ArpOperation::Reply));
+    assert_eq!(sent_segment(&mut server).0, TcpControl::Syn);
+}
+
+#[test]
+fn a_full_device_delays_segments_and_loses_none() {
+    let mut server = acquainted(4, 4);
+    server.sent.full = true;
+    server.receive(
+        Instant::ZERO,
+        &segment(CLIENT, 9000, TcpControl::Syn, 1, None),
+    );
+    assert!(server.sent.frames.is_empty());
+    server.sent.full = false;
+    // Not the second a lost segment would take.
+    let soon = server.stack.next_timer();
+    assert!(soon < Instant::ZERO + Duration::from_millis(10), "{soon:?}");
+    server.due(soon);
+    assert_eq!(sent_segment(&mut server).0, TcpControl::Syn);
+    assert_eq!(server.stack.stats().tx_dropped, 0);
+}
+
+proptest! {
+    /// Whatever arrives, the stack neither panics nor keeps anything.
+    #[test]
+    fn garbage_changes_nothing(
+        frames in proptest::collection::vec(
+            (proptest::collection::vec(any::<u8>(), 0..200), 0u8..4, any::<u8>()), 1..60),
+    ) {
+        let mut server = acquainted(4, 4);
+        let mut now = Instant::ZERO;
+        for (mut bytes, kind, protocol) in frames {
+            // Most garbage starts with something that looks right.
+            if kind > 0 && bytes.len() >= 60 {
+                bytes[..6].copy_from_slice(&SERVER_MAC);
+                bytes[12..14].copy_from_slice(&[8, if kind == 3 { 6 } else { 0 }]);
+                if kind < 3 {
+                    let len = bytes.len() as u16 - 14;
+                    bytes[14] = 0x45;
+                    bytes[16..18].copy_from_slice(&len.to_be_bytes());
+                    bytes[20..22].copy_from_slice(&[0, 0]);
+                    bytes[23] = [1, 6, 17][usize::from(protocol % 3)];
+                    bytes[26..30].copy_from_slice(&CLIENT);
+                    bytes[30..34].copy_from_slice(&SERVER);
+                    bytes[37] = if kind == 1 { 7 } else { 68 };
+                    bytes[36] = 0;
+                    Ipv4Packet::new_unchecked(&mut bytes[14..]).fill_checksum();
+                }
+            }
+            now += Duration::from_millis(u64::from(protocol));
+            server.receive(now, &bytes);
+        }
+        server.due(now + MINUTE);
+        assert_empty(&server);
+    }
+
+    /// Sound segments in any order never panic, and everything ends.
+    #[test]
+    fn any_order_of_segments_ends(
+        steps in proptest::collection::vec((0u8..5, 0u32..6, 0u32..6, 0u16..3), 1..80),
+    ) {
+        let mut server = acquainted(2, 2);
+        let mut now = Instant::ZERO;
+        let mut isn = 0;
+        for (control, seq, ack, port) in steps {
+            let control = match control {
+                0 => TcpControl::Syn,
+                1 => TcpControl::Fin,
+                2 => TcpControl::Rst,
+                _ => TcpControl::None,
+            };
+            let ack = (control != TcpControl::Syn).then_some(isn + ack);
+            now += Duration::from_millis(20);
+            server.receive(now, &segment(CLIENT, 9000 + port, control, 100 + seq, ack));
+            for f in std::mem::take(&mut server.sent.frames) {
+                if f[12..14] == [8, 0] && f[47] & 2 != 0 {
+                    isn = u32::from_be_bytes([f[38], f[39], f[40], f[41]]);
+                }
+            }
+        }
+        for e in server.endpoints.iter_mut().flatten() {
+            e.close(now);
+        }
+        server.flush(now);
+        // The applications have left: within the linger time all is gone.
+        for i in 1..30 {
+            server.due(now + Duration::from_secs(i));
+        }
+        assert_empty(&server);
+    }
+}

@@ -15,7 +15,7 @@ use core::sync::atomic::Ordering;
 
 use machine::{CpuHeader, CpuId, Duration, Hooks, MAX_CPUS};
 
-use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
+use crate::cpu::{CpuLocal, CpuMask, this_cpu};
 use crate::kernel::{BootInfo, Kernel};
 use crate::mem::Stack;
 use crate::thread::{Builder, ThreadCx};
@@ -113,12 +113,9 @@ pub(crate) extern "C" fn idle_main(_: usize) -> ! {
     schedule::finish_first_switch();
     let c = this_cpu();
     c.online.store(true, Ordering::Release);
-    kernel()
-        .online
-        .fetch_or(CpuMask::single(c.id()).0, Ordering::AcqRel);
     machine::irq_enable();
     if c.id() == CpuId::BOOT {
-        softirq::start_thread(c.id()).expect("memory for ksoftirqd");
+        join(c.id());
         Builder::new("init")
             .spawn(init)
             .expect("memory for the first thread");
@@ -148,15 +145,24 @@ fn start_secondaries() {
             crate::log!("core {} did not start: {e:?}", c.id());
         }
     }
-    let deadline = machine::now() + CORE_START;
     for c in &all[1..] {
+        // Cores come up side by side, so each one's second starts when the one before is done.
+        let deadline = machine::now() + CORE_START;
         while !c.online.load(Ordering::Acquire) && machine::now() < deadline {
             machine::relax();
         }
-        if !c.online.load(Ordering::Acquire) {
+        if c.online.load(Ordering::Acquire) {
+            join(c.id());
+        } else {
             crate::log!("core {} did not come up within one second", c.id());
-        } else if let Err(e) = softirq::start_thread(c.id()) {
-            panic!("core {}: {e}", cpu(c.id()).id());
         }
     }
+}
+
+/// Lets core `id`, whose idle thread runs, take part in scheduling. A core that comes up later than
+/// anybody waited for it idles outside the mask: it has neither ksoftirqd nor workers.
+fn join(id: CpuId) {
+    let mask = CpuMask::single(id).0;
+    kernel().online.fetch_or(mask, Ordering::AcqRel);
+    softirq::start_thread(id).expect("memory for ksoftirqd");
 }

@@ -32,7 +32,7 @@ use crate::{mem, wq};
 #[repr(C)]
 pub struct CpuLocal {
     pub(crate) header: CpuHeader,
-    /// `[A]` the core takes part in scheduling.
+    /// `[A]` the core's idle thread runs.
     pub(crate) online: AtomicBool,
     /// `[L]` runnable threads.
     pub(crate) rq: SpinLock<Rq>,

@@ -92,7 +92,8 @@ fn lock_rq_of(t: &Thread) -> (&'static CpuLocal, RqGuard) {
 fn reschedule(why: Why) {
     let c = this_cpu();
     let mut rq = c.rq.lock();
-    c.header.need_resched.store(false, Ordering::Relaxed);
+    // A swap: what other cores did before they set the flag is visible to the look below.
+    c.header.need_resched.swap(false, Ordering::AcqRel);
     let now = machine::now();
     let prev = current();
     let prev_idle = core::ptr::eq(prev, &raw const **c.idle_thread());
@@ -108,16 +109,29 @@ fn reschedule(why: Why) {
             Why::Block | Why::Preempt => {}
         }
     }
+    let me = CpuMask::single(c.id()).0;
     let mut picked = rq.queue.pick_next(now);
-    if picked.is_none() && balance::pull(c, &mut rq, now) {
-        picked = rq.queue.pick_next(now);
+    let mut announced = prev_idle;
+    if picked.is_none() {
+        // First say "idle", then look at the others' runqueues: whoever makes a second thread
+        // runnable publishes its load and then looks who is idle. One of the two sees the other.
+        kernel().idle_mask.fetch_or(me, Ordering::Relaxed);
+        announced = true;
+        machine::fence_full();
+        if balance::pull(c, &mut rq, now) {
+            picked = rq.queue.pick_next(now);
+            // A failed try may have left it set; this core has something to do now.
+            c.header.need_resched.store(false, Ordering::Relaxed);
+        }
     }
     let next = match picked {
         // SAFETY: a queued entity belongs to a live thread.
         Some(h) => unsafe { Thread::of_entity(h) },
         None => c.idle_thread(),
     };
-    let next_idle = picked.is_none();
+    if announced && picked.is_some() {
+        kernel().idle_mask.fetch_and(!me, Ordering::Relaxed);
+    }
     c.publish_load(rq.queue.nr_runnable());
     c.clock.set_slice_end(rq.queue.slice_end(now));
     if core::ptr::eq(prev, next) {
@@ -125,21 +139,17 @@ fn reschedule(why: Why) {
         c.clock.program();
         return;
     }
+    if rq.queue.nr_runnable() > 1 {
+        // The thread that was put back may be one that an idle core can take.
+        balance::kick_idle_for(&rq);
+    }
     let ran = now.since(rq.since).as_nanos();
     rq.since = now;
     rq.switches += 1;
     if prev_idle {
         c.idle_ns.fetch_add(ran, Ordering::Relaxed);
-        kernel()
-            .idle_mask
-            .fetch_and(!CpuMask::single(c.id()).0, Ordering::Relaxed);
     } else {
         prev.cpu_ns.fetch_add(ran, Ordering::Relaxed);
-    }
-    if next_idle {
-        kernel()
-            .idle_mask
-            .fetch_or(CpuMask::single(c.id()).0, Ordering::Relaxed);
     }
     if why == Why::Exit {
         // SAFETY: the scheduler's reference, leaked by `start`; taken back once, here.

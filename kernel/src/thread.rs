@@ -108,8 +108,6 @@ pub struct Thread {
     exited: Completion,
     /// `[I]` freed with the thread.
     stack: Option<Stack>,
-    /// `[A]` the stack must not be reused: the thread died in a panic.
-    quarantined: AtomicBool,
     name: Name,
     id: u32,
 }
@@ -168,7 +166,6 @@ impl Thread {
             entry: UnsafeCell::new(entry),
             exited: Completion::new(),
             stack: Some(stack),
-            quarantined: AtomicBool::new(false),
             name: b.name.clone(),
             id: kernel().threads.next_id(),
         })
@@ -298,8 +295,14 @@ impl Thread {
 
     /// The stack is kept out of circulation for ever: the thread died in a panic and something may
     /// still point into it.
+    ///
+    /// So is the thread itself: a wait node on that stack may still name it.
     pub(crate) fn quarantine(&self) {
-        self.quarantined.store(true, Ordering::Relaxed);
+        kernel()
+            .threads
+            .count_quarantined(self.header.stack_high.get() - self.header.stack_low.get());
+        // SAFETY: the running thread is referenced by the scheduler, as an `Arc`.
+        unsafe { Arc::increment_strong_count(core::ptr::from_ref(self)) };
     }
 }
 
@@ -308,14 +311,6 @@ impl Drop for Thread {
         let context = *self.header.context.get_mut();
         // SAFETY: the last reference is gone, so the thread does not run and is in no container.
         unsafe { machine::context_drop(context) };
-        if *self.quarantined.get_mut()
-            && let Some(stack) = self.stack.take()
-        {
-            kernel()
-                .threads
-                .count_quarantined(stack.high() - stack.low());
-            core::mem::forget(stack);
-        }
     }
 }
 

@@ -21,6 +21,9 @@ use timer::{TimerNode, TimerQueue};
 use crate::cpu::{CpuLocal, cpu, this_cpu};
 use crate::softirq::{self, Vector};
 
+/// Most callbacks in one run of the TIMER softirq.
+const BATCH: usize = 32;
+
 /// No base.
 const NONE: u32 = u32::MAX;
 
@@ -161,10 +164,7 @@ impl Timer {
     pub unsafe fn arm(&self, at: Instant) {
         let irq = sync::IrqGuard::new();
         let here = this_cpu();
-        if self.base.load(Ordering::Acquire) != here.id().index() as u32 {
-            self.cancel();
-            self.base.store(here.id().index() as u32, Ordering::Release);
-        }
+        self.move_to(here.id().index() as u32);
         let mut base = here.timers.lock();
         if base.queue.arm(self.handle(), at) {
             here.clock.timer_due.set(at);
@@ -176,6 +176,32 @@ impl Timer {
         here.clock.program();
         drop(base);
         drop(irq);
+    }
+
+    /// Gives the timer to core `here`'s base, disarmed if it comes from another. `base` changes only
+    /// under the lock of the base it names, so whoever holds that lock and reads it can rely on it.
+    fn move_to(&self, here: u32) {
+        loop {
+            let n = self.base.load(Ordering::Acquire);
+            if n == here {
+                return;
+            }
+            if n == NONE {
+                let claim =
+                    self.base
+                        .compare_exchange(NONE, here, Ordering::AcqRel, Ordering::Acquire);
+                if claim.is_ok() {
+                    return;
+                }
+                continue;
+            }
+            let mut old = cpu(CpuId::new(n as usize)).timers.lock();
+            if self.base.load(Ordering::Relaxed) == n {
+                old.queue.cancel(self.handle());
+                self.base.store(here, Ordering::Release);
+                return;
+            }
+        }
     }
 
     /// Disarms the timer. True if it was armed, in which case the callback will not run. Any
@@ -229,7 +255,7 @@ pub(crate) fn interrupt() {
 /// TIMER softirq: runs the callbacks that are due on this core.
 pub(crate) fn run_due() {
     let c = this_cpu();
-    loop {
+    for _ in 0..BATCH {
         let irq = sync::IrqGuard::new();
         let mut base = c.timers.lock();
         let Some(h) = base.queue.pop_expired(machine::now()) else {
@@ -254,4 +280,6 @@ pub(crate) fn run_due() {
         drop(irq);
         c.clock.running.store(0, Ordering::Release);
     }
+    // More may be due, or a callback arms itself for now: the softirq loop decides when to go on.
+    softirq::raise(Vector::Timer);
 }

@@ -19,7 +19,7 @@ use sync::{Mode, Rank, SpinGuard, SpinLock};
 
 use crate::schedule::{cancel_sleep, prepare_to_sleep, schedule_blocked, schedule_until};
 use crate::schedule::{might_sleep, wake};
-use crate::thread::{Thread, ThreadCx, current};
+use crate::thread::{State, Thread, ThreadCx, current};
 
 /// The time given for waiting is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,14 +81,18 @@ impl WaitList {
 
     /// Grants the longest waiting thread what it waits for and wakes it. False if none waits.
     pub(crate) fn grant_one(&mut self) -> bool {
-        let Some(h) = self.list.pop_front(&mut self.arena) else {
-            return false;
-        };
-        let node = self.arena.get_mut(h);
-        node.granted = true;
-        // SAFETY: the thread is alive: it cannot leave its wait before it gets the lock we hold.
-        wake(unsafe { &*node.thread });
-        true
+        while let Some(h) = self.list.pop_front(&mut self.arena) {
+            let node = self.arena.get_mut(h);
+            node.granted = true;
+            // SAFETY: the thread is alive: it cannot leave its wait before it gets the lock we
+            // hold; one that died in its condition is kept for ever, with its stack.
+            let thread = unsafe { &*node.thread };
+            if thread.state() != State::Dead {
+                wake(thread);
+                return true;
+            }
+        }
+        false
     }
 
     /// Grants every waiting thread. The number granted.

@@ -5,7 +5,7 @@
 //! fields the assembly reads are fixed by `repr(C)` and asserted below.
 
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicBool, AtomicU32};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, compiler_fence};
 
 use crate::{CpuId, Fault};
 
@@ -26,7 +26,7 @@ pub struct Hooks {
     pub preempt: fn(),
     /// A preempt-off section ended with a reschedule due. Runs with interrupts enabled.
     pub resched: fn(),
-    /// The outermost BH-off section ended with softirqs pending. Runs with BH still off by one.
+    /// The outermost BH-off section ended with softirqs pending. Runs with preemption off.
     pub softirq: fn(),
     /// A fault nobody can mend. Returns only if the fault killed just one thread and another was
     /// switched to, which is to say never to the faulting code.
@@ -194,11 +194,14 @@ impl HeldLocks {
     /// Records a lock just taken.
     pub fn push(&self, lock: HeldLock) {
         let n = self.len.get();
+        // The slot is taken before it is filled: an interrupt in between uses the next one, and
+        // does not look at this one, since its context starts behind it (`enter`).
+        self.len.set(n + 1);
+        compiler_fence(Ordering::SeqCst);
         if n < Self::CAPACITY {
             // SAFETY: only the owner core touches the array, and `at` hands out copies.
             unsafe { (*self.locks.get())[n] = lock };
         }
-        self.len.set(n + 1);
     }
 
     /// Forgets the lock at `address`; locks may be released in any order.

@@ -56,7 +56,7 @@ pub(super) fn place_woken(t: &Thread, last: CpuId) -> CpuId {
 /// Remote runqueues are only tried, never waited for: two cores pulling from each other would
 /// deadlock otherwise. A failed try is made good by the poke of [`kick_idle_for`].
 pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
-    if !c.online.load(Ordering::Relaxed) {
+    if !online().contains(c.id()) {
         return false;
     }
     let mut tried = CpuMask::single(c.id());
@@ -87,6 +87,8 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
 /// A core with this runqueue has more than one runnable thread: pokes one idle core that may take
 /// a waiting one.
 pub(super) fn kick_idle_for(rq: &Rq) {
+    // Pairs with the fence in `reschedule`: the load was published before.
+    machine::fence_full();
     let idle = kernel().idle_mask.load(Ordering::Relaxed);
     if idle == 0 {
         return;

@@ -51,8 +51,9 @@ pub(crate) fn run(cx: &BhCx<'_>, hi: bool) {
         }
         // SAFETY: the item's submission keeps it alive until `hold` is dropped.
         let h = unsafe { Header::of(item) };
-        let submissions = h.word.take();
+        // The hold first: once the word is taken, whoever claims the item next may set it.
         let hold = h.take_hold();
+        let submissions = h.word.take();
         drop(g);
         drop(done);
         // SAFETY: items on BH pools take a `BhCx`; `hold` is the count.

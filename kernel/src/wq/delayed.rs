@@ -24,6 +24,9 @@ use super::typed::{Kind, Workqueue};
 use crate::thread::ThreadCx;
 use crate::timer::Timer;
 
+/// How long a due item that still runs for another queue waits before it asks again.
+const RETRY: Duration = Duration::from_millis(1);
+
 /// Where the item goes when the timer fires.
 struct Destination {
     queue: Arc<Queue>,
@@ -139,8 +142,20 @@ impl<T: Send + Sync + 'static, C: Context> DelayedWork<T, C> {
         // SAFETY: the caller owns `PENDING`.
         if let Some(to) = unsafe { (*self.to.get()).take() } {
             let h = self.work.header();
-            // Refused: the queue drains or is gone, and the submission is lost (I10).
-            let _ = give_up_unless_queued(h, to.queue.submit_owned(to.target, h));
+            match to.queue.submit_owned(to.target, h) {
+                // It still runs for another queue, beside which it may not run (C5). The submission
+                // was accepted, so it is not lost: the timer tries again.
+                Submitted::Elsewhere => {
+                    let old = self.set_destination(to);
+                    debug_assert!(old.is_none(), "two owners of one item");
+                    // SAFETY: as in `start`: the submission still holds its count.
+                    unsafe { self.timer.arm(machine::now() + RETRY) };
+                }
+                // Refused: the queue drains or is gone, and the submission is lost (I10).
+                result => {
+                    let _ = give_up_unless_queued(h, result);
+                }
+            }
         }
     }
 

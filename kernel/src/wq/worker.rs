@@ -232,8 +232,9 @@ fn execute<'p>(
     let queue = node
         .current_pwq()
         .map_or(core::ptr::null(), |p| share_of(p).queue_ptr());
-    let submissions = h.word.take();
+    // The hold first: once the word is taken, whoever claims the item next may set it.
     let hold = h.take_hold();
+    let submissions = h.word.take();
     let owned = hold.is_some();
     drop(g);
     // The item before this one: outside the lock, and before this one is "current".

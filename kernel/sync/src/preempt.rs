@@ -4,7 +4,7 @@
 //! is a guard, so that it cannot be left open; guards are not `Send`.
 
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use machine::{IrqState, PreemptWord};
 
@@ -116,22 +116,30 @@ pub fn bh_disable() -> BhGuard {
 impl Drop for BhGuard {
     #[inline]
     fn drop(&mut self) {
-        // S9: outermost enable runs pending softirqs with preemption still off. The order matters:
-        // one preempt unit is taken before the BH units go, so no preemption slips in between.
         let w = word().load(Ordering::Relaxed);
-        if w & PreemptWord::SOFTIRQ_MASK == PreemptWord::BH_OFF
-            && w & PreemptWord::HARDIRQ_MASK == 0
-        {
-            debug_assert!(
-                !machine::irqs_masked(),
-                "BH enabled with interrupts masked (S13)"
-            );
-            let cpu = machine::percpu();
-            if cpu.softirq_pending.load(Ordering::Relaxed) != 0 {
-                (cpu.hooks.softirq)();
-            }
+        let outermost = w & PreemptWord::SOFTIRQ_MASK == PreemptWord::BH_OFF
+            && w & PreemptWord::HARDIRQ_MASK == 0;
+        if !outermost {
+            sub(PreemptWord::BH_OFF);
+            return;
         }
-        if sub(PreemptWord::BH_OFF) == 0 && !machine::irqs_masked() {
+        debug_assert!(
+            !machine::irqs_masked(),
+            "BH enabled with interrupts masked (S13)"
+        );
+        // S9: pending softirqs run with preemption still off. BH is on *before* the look at the
+        // pending bits: an interrupt that raises one after the look runs it itself on its way out.
+        // The other way round, one that came between the look and the enabling would be lost.
+        word().store(
+            w - PreemptWord::BH_OFF + PreemptWord::PREEMPT,
+            Ordering::Relaxed,
+        );
+        compiler_fence(Ordering::SeqCst);
+        let cpu = machine::percpu();
+        if cpu.softirq_pending.load(Ordering::Relaxed) != 0 {
+            (cpu.hooks.softirq)();
+        }
+        if sub(PreemptWord::PREEMPT) == 0 && !machine::irqs_masked() {
             resched_enabled();
         }
     }

@@ -1,0 +1,111 @@
+//! Races somebody found by reading; each failed before it was mended.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kernel::cpu::CpuMask;
+use kernel::softirq::{BhCx, Vector, raise};
+use kernel::thread::{Builder, ThreadCx, sleep};
+use kernel::wq::{self, DelayedWork, Run, Softirq, Submitted, Threaded, Work};
+use machine::{CpuId, Duration};
+use sim::{Scenario, sweep};
+
+/// An interrupt raises a softirq between the look at the pending bits and the end of the BH-off
+/// section: the item must not stay behind on an idle core.
+fn softirq_raised_at_the_end_of_a_section(cx: &ThreadCx<'_>) {
+    let other = CpuId::new(1);
+    let section = |_: &ThreadCx<'_>| {
+        let off = sync::bh_disable();
+        raise(Vector::NetRx);
+        drop(off);
+    };
+    let thread = Builder::new("section")
+        .affinity(CpuMask::single(other))
+        .spawn(section)
+        .expect("memory");
+    let item = Arc::new(Work::new((), |_: &BhCx<'_>, _: &Run<'_, (), Softirq>| {}));
+    assert_eq!(wq::bh().queue_on(other, &item), Submitted::Queued);
+    thread.join(cx);
+    sleep(cx, Duration::from_millis(50));
+    assert!(!item.is_pending(), "the BH item was lost");
+}
+
+#[test]
+fn no_softirq_is_lost_at_the_end_of_a_bh_off_section() {
+    let scenario = Scenario {
+        name: "softirq at the end of a section",
+        cpus: 0,
+        init: softirq_raised_at_the_end_of_a_section,
+    };
+    sweep(scenario, &[2], 0..2000);
+}
+
+fn burn(ms: u64) {
+    let end = machine::now() + Duration::from_millis(ms);
+    while machine::now() < end {
+        machine::sync_point();
+    }
+}
+
+/// A thread that may run anywhere is preempted by one that may not: the idle core must take it.
+fn preempted_by_a_pinned_thread(cx: &ThreadCx<'_>) {
+    let free = Builder::new("free")
+        .spawn(|_: &ThreadCx<'_>| burn(20))
+        .expect("memory");
+    sleep(cx, Duration::from_millis(1));
+    let pinned = Builder::new("pinned")
+        .affinity(CpuMask::single(free.cpu()))
+        .spawn(|_: &ThreadCx<'_>| burn(40))
+        .expect("memory");
+    free.join(cx);
+    let ns = free.cpu_time_ns();
+    pinned.join(cx);
+    assert!(
+        ns > 16_000_000,
+        "the free thread got {ns} ns of 20 ms beside an idle core"
+    );
+}
+
+#[test]
+fn an_idle_core_takes_what_a_pinned_thread_preempts() {
+    let scenario = Scenario {
+        name: "preempted by a pinned thread",
+        cpus: 0,
+        init: preempted_by_a_pinned_thread,
+    };
+    sweep(scenario, &[2], 0..20);
+}
+
+/// A delayed item falls due while it still runs for another queue: accepted means run.
+fn due_while_running_elsewhere(cx: &ThreadCx<'_>) {
+    type Count = Arc<AtomicUsize>;
+    let runs: Count = Arc::default();
+    let item = Arc::new(DelayedWork::new(
+        Arc::clone(&runs),
+        |cx: &ThreadCx<'_>, run: &Run<'_, Count, Threaded>| {
+            run.fetch_add(1, Ordering::Relaxed);
+            sleep(cx, Duration::from_millis(10));
+        },
+    ));
+    let now = wq::percpu().queue_delayed(&item, Duration::ZERO);
+    assert_eq!(now, Submitted::Queued);
+    sleep(cx, Duration::from_millis(2));
+    let later = wq::highpri().queue_delayed(&item, Duration::from_millis(1));
+    assert_eq!(later, Submitted::Queued);
+    sleep(cx, Duration::from_millis(100));
+    assert_eq!(
+        runs.load(Ordering::Relaxed),
+        2,
+        "an accepted submission was lost"
+    );
+}
+
+#[test]
+fn an_accepted_delayed_submission_runs() {
+    let scenario = Scenario {
+        name: "due while running elsewhere",
+        cpus: 0,
+        init: due_while_running_elsewhere,
+    };
+    sweep(scenario, &[2], 0..20);
+}

@@ -37,6 +37,8 @@ pub(super) fn system(j: &mut Json<'_>) {
                 });
             }
         });
+        list_pools(j, "pools");
+        list_queues(j, "queues");
     });
 }
 
@@ -145,7 +147,11 @@ pub(super) fn memory(j: &mut Json<'_>) {
 
 /// `/api/v1/pools`
 pub(super) fn pools(j: &mut Json<'_>) {
-    j.array("", |j| {
+    list_pools(j, "");
+}
+
+fn list_pools(j: &mut Json<'_>, name: &str) {
+    j.array(name, |j| {
         wq::for_each_pool(|p| {
             j.object("", |j| {
                 j.number("id", p.id as u64);
@@ -170,7 +176,11 @@ pub(super) fn pools(j: &mut Json<'_>) {
 
 /// `/api/v1/queues`
 pub(super) fn queues(j: &mut Json<'_>) {
-    j.array("", |j| {
+    list_queues(j, "");
+}
+
+fn list_queues(j: &mut Json<'_>, name: &str) {
+    j.array(name, |j| {
         wq::for_each_queue(|q| {
             j.object("", |j| {
                 j.string("name", &q.name);

@@ -21,9 +21,9 @@ use output::{Body, Output};
 /// The HTTP port.
 pub const PORT: u16 = 80;
 
-/// How long a head, or the next piece of a body, may take.
-const REQUEST_TIME: Duration = Duration::from_secs(10);
-/// How long a connection may be idle between requests.
+/// How long a head may take, from its first byte to its last.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a connection may be idle: between requests, and between two pieces of a body.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 /// Requests served in one run, so that a pipelining client does not keep a worker for ever.
 const BUDGET: usize = 32;
@@ -56,6 +56,17 @@ static ROUTES: Router<Route> = Router::new(&[
     ("/demo/burn", MethodSet::Read, Route::Burn),
 ]);
 
+/// What a connection waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// A request's first byte.
+    Idle,
+    /// The rest of a head.
+    Head,
+    /// The rest of a body.
+    Body,
+}
+
 /// One HTTP connection.
 #[derive(Debug)]
 pub struct Http {
@@ -63,9 +74,11 @@ pub struct Http {
     output: Output,
     /// Close once the output is out.
     closing: bool,
-    /// When the current request began, or the connection became idle.
+    phase: Phase,
+    /// When the connection became idle, the head began, or the last piece of the body came.
     since: Instant,
-    was_idle: bool,
+    /// The last bytes of the stream.
+    tail: [u8; 4],
 }
 
 impl Protocol for Http {
@@ -74,8 +87,9 @@ impl Protocol for Http {
             machine: Machine::new()?,
             output: Output::new(),
             closing: false,
+            phase: Phase::Idle,
             since: Instant::ZERO,
-            was_idle: true,
+            tail: [0; 4],
         })
     }
 
@@ -83,8 +97,9 @@ impl Protocol for Http {
         self.machine.reset();
         self.output.reset();
         self.closing = false;
+        self.phase = Phase::Idle;
         self.since = machine::now();
-        self.was_idle = true;
+        self.tail = [0; 4];
     }
 
     fn run(&mut self, cx: &ThreadCx<'_>, conn: &Conn) -> Next {
@@ -100,19 +115,17 @@ impl Protocol for Http {
                 conn.flush();
                 return Next::Again;
             }
+            let room = self.machine.space().len();
             match self.machine.poll() {
-                Event::NeedMore => match conn.recv_now(self.machine.space()) {
-                    Ok(0) => return Next::Close,
-                    Ok(n) => {
-                        self.machine.filled(n);
-                        if self.was_idle {
-                            self.was_idle = false;
-                            self.since = machine::now();
-                        }
+                Event::NeedMore => {
+                    self.notice_body(room);
+                    match conn.recv_now(self.machine.space()) {
+                        Ok(0) => return Next::Close,
+                        Ok(n) => self.received(n),
+                        Err(IoError::WouldBlock) => return self.wait(conn, false),
+                        Err(_) => return Next::Close,
                     }
-                    Err(IoError::WouldBlock) => return self.wait(conn, false),
-                    Err(_) => return Next::Close,
-                },
+                }
                 Event::Continue => self.output.interim(CONTINUE),
                 Event::Request(head, path, query) => {
                     served += 1;
@@ -120,11 +133,13 @@ impl Protocol for Http {
                     respond(cx, conn, &mut self.output, &head, path, query);
                     self.closing |= !keep;
                     self.since = machine::now();
-                    self.was_idle = self.machine.is_idle();
+                    self.phase = match self.machine.is_idle() {
+                        true => Phase::Idle,
+                        false => Phase::Head,
+                    };
                 }
                 Event::Error(status) => {
-                    self.output
-                        .reply(status, "close", Body::Static("text/plain", status.line()));
+                    self.refuse(status);
                     self.closing = true;
                 }
             }
@@ -133,24 +148,51 @@ impl Protocol for Http {
 }
 
 impl Http {
+    /// Takes the `n` bytes just put into the machine's space.
+    fn received(&mut self, n: usize) {
+        let bytes = &self.machine.space()[..n];
+        let kept = n.min(self.tail.len());
+        self.tail.copy_within(kept.., 0);
+        let from = self.tail.len() - kept;
+        self.tail[from..].copy_from_slice(&bytes[n - kept..]);
+        self.machine.filled(n);
+        if self.phase != Phase::Head {
+            self.since = machine::now();
+        }
+        if self.phase == Phase::Idle {
+            self.phase = Phase::Head;
+        }
+    }
+
+    /// Notices that the head is complete, when the machine wants more; it had `room` before it
+    /// looked at what it has. It keeps a head and discards a body as it comes, so its room grows
+    /// only in a body; a head without any of its body yet is one that ends the stream so far.
+    fn notice_body(&mut self, room: usize) {
+        let in_body = self.machine.space().len() > room || self.tail == *b"\r\n\r\n";
+        if self.phase == Phase::Head && in_body && !self.machine.is_idle() {
+            self.phase = Phase::Body;
+            self.since = machine::now();
+        }
+    }
+
+    /// Writes an error reply. Always with a body: no request is known that it answers.
+    fn refuse(&mut self, status: Status) {
+        self.output.set_head_only(false);
+        self.output
+            .reply(status, "close", Body::Static("text/plain", status.line()));
+    }
+
     /// Nothing to do now: sends what is written and says when to give up.
     fn wait(&mut self, conn: &Conn, writing: bool) -> Next {
-        let limit = if self.was_idle && !writing {
-            IDLE_TIME
-        } else {
-            REQUEST_TIME
-        };
         // A client that reads slowly is the stack's business, which gives up after a minute.
-        let deadline = if writing {
-            Instant::FOREVER
-        } else {
-            self.since + limit
+        let deadline = match self.phase {
+            _ if writing => Instant::FOREVER,
+            Phase::Head => self.since + HEAD_TIME,
+            Phase::Idle | Phase::Body => self.since + IDLE_TIME,
         };
         if machine::now() >= deadline {
-            if !self.was_idle {
-                let status = Status::RequestTimeout;
-                self.output
-                    .reply(status, "close", Body::Static("text/plain", status.line()));
+            if self.phase != Phase::Idle {
+                self.refuse(Status::RequestTimeout);
                 // Best effort: the client did not keep its side either.
                 let _ = self.output.drain(conn);
             }

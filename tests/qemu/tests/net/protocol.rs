@@ -15,6 +15,11 @@ pub(crate) const TESTS: &[(&str, Where, Body)] = &[
     ("system_is_json", Everywhere, system_is_json),
     ("pools_and_queues_are_json", Once, pools_and_queues_are_json),
     ("head_has_no_body", Everywhere, head_has_no_body),
+    (
+        "error_after_head_has_its_body",
+        Everywhere,
+        error_after_head_has_its_body,
+    ),
     ("keep_alive", Everywhere, keep_alive),
     (
         "pipelining_keeps_the_order",
@@ -25,6 +30,7 @@ pub(crate) const TESTS: &[(&str, Where, Body)] = &[
     ("close_is_honoured", Everywhere, close_is_honoured),
     ("http_1_0_closes", Once, http_1_0_closes),
     ("bodies_are_discarded", Everywhere, bodies_are_discarded),
+    ("slow_body_is_legal", Once, slow_body_is_legal),
     ("expect_100_continue", Once, expect_100_continue),
     ("status_400", Everywhere, status_400),
     ("status_404", Everywhere, status_404),
@@ -94,31 +100,39 @@ fn system_is_json(at: Address) -> Result<(), String> {
             "mpidr, current",
         )?;
     }
-    Ok(())
+    pools_are_whole(&system["pools"])?;
+    queues_are_whole(&system["queues"])
 }
 
 fn pools_and_queues_are_json(at: Address) -> Result<(), String> {
-    let pools = json(at, "/api/v1/pools")?;
+    pools_are_whole(&json(at, "/api/v1/pools")?)?;
+    queues_are_whole(&json(at, "/api/v1/queues")?)
+}
+
+fn pools_are_whole(pools: &serde_json::Value) -> Result<(), String> {
     let pools = pools.as_array().ok_or("pools are an array")?;
     check(!pools.is_empty(), "there are pools")?;
     for pool in pools {
-        check(
-            pool["workers"]["total"].is_u64() && pool["pending"].is_u64(),
-            "a pool's figures",
-        )?;
+        for key in ["total", "idle", "running", "blocked"] {
+            check(pool["workers"][key].is_u64(), key)?;
+        }
+        check(pool["pending"].is_u64(), "a pool's figures")?;
         check(
             matches!(pool["kind"].as_str(), Some("thread" | "bh")),
             "a pool's kind",
         )?;
     }
-    let queues = json(at, "/api/v1/queues")?;
+    Ok(())
+}
+
+fn queues_are_whole(queues: &serde_json::Value) -> Result<(), String> {
     let queues = queues.as_array().ok_or("queues are an array")?;
     check(!queues.is_empty(), "there are queues")?;
     for queue in queues {
-        check(
-            queue["name"].is_string() && queue["max_active"].is_u64(),
-            "a queue's figures",
-        )?;
+        check(queue["name"].is_string(), "a queue's name")?;
+        for key in ["max_active", "pending", "active", "started", "completed"] {
+            check(queue[key].is_u64(), key)?;
+        }
     }
     Ok(())
 }
@@ -133,6 +147,15 @@ fn head_has_no_body(at: Address) -> Result<(), String> {
     )?;
     // A body would be taken for the next answer's status line.
     client.ask(get("/hello"))?.expect(200).map(drop)
+}
+
+fn error_after_head_has_its_body(at: Address) -> Result<(), String> {
+    let mut client = Client::connect(at.http)?;
+    client.send("HEAD /hello HTTP/1.1\r\nHost: test\r\n\r\n")?;
+    client.answer_to(false)?.expect(200)?;
+    let answer = client.ask("BAD\r\n\r\n")?.expect(400)?;
+    check(!answer.body.is_empty(), "the error's body")?;
+    check(client.is_closed(), "the connection is closed")
 }
 
 fn keep_alive(at: Address) -> Result<(), String> {
@@ -199,6 +222,34 @@ fn bodies_are_discarded(at: Address) -> Result<(), String> {
         .ask(format!("{head}{chunked}{chunks}"))?
         .expect(200)?;
     client.ask(get("/hello"))?.expect(200).map(drop)
+}
+
+/// The limit of ten seconds is for heads ([`status_408`]).
+fn slow_body_is_legal(at: Address) -> Result<(), String> {
+    let head = "GET /hello HTTP/1.1\r\nHost: test\r\nContent-Length: 6\r\n\r\n";
+    // Bodies begin with the head, after it, and behind an earlier request.
+    let starts = [
+        format!("{head}a"),
+        head.to_owned(),
+        format!("{}{head}a", get("/hello")),
+    ];
+    let mut clients = Vec::new();
+    for start in &starts {
+        let mut client = Client::connect(at.http)?;
+        client.send(start)?;
+        clients.push(client);
+    }
+    clients[2].answer()?.expect(200)?;
+    // The second client's first piece comes when a head's time is over.
+    sleep(Duration::from_millis(5_500));
+    clients[0].send("bc")?;
+    clients[2].send("bc")?;
+    sleep(Duration::from_millis(5_500));
+    for (client, rest) in clients.iter_mut().zip(["def", "abcdef", "def"]) {
+        client.ask(rest)?.expect(200)?;
+        client.ask(get("/hello"))?.expect(200)?;
+    }
+    Ok(())
 }
 
 fn expect_100_continue(at: Address) -> Result<(), String> {

@@ -96,7 +96,7 @@ fn beyond_the_limit(at: Address) -> Result<(), String> {
 /// Requests asked by one client before it reads the answers.
 const BATCH: usize = 25;
 /// Windows of 10,000 requests in which the steady state must be reached.
-const WINDOWS: usize = 4;
+const WINDOWS: usize = 12;
 
 /// In the steady state 10,000 requests leave the shared heap's counters where they were.
 fn requests_allocate_nothing(at: Address) -> Result<(), String> {

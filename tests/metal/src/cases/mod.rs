@@ -5,6 +5,7 @@ mod cores;
 mod memory;
 mod misuse;
 mod service;
+mod service_example;
 mod sleeping;
 mod switching;
 mod time;

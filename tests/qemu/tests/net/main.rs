@@ -4,6 +4,7 @@
 //! of one service do. Only the standard library's sockets are used.
 
 mod echo;
+mod example;
 mod load;
 mod protocol;
 mod raw;
@@ -74,6 +75,9 @@ fn main() -> ExitCode {
     }
     trials.push(Trial::test("net::restart::under_load", || {
         restart::under_load().map_err(Failed::from)
+    }));
+    trials.push(Trial::test("net::example::answers", || {
+        example::answers().map_err(Failed::from)
     }));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

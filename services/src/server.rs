@@ -154,6 +154,7 @@ pub struct Server<P: Protocol> {
     hall: Arc<Hall<P>>,
     queue: Queue,
     listener: Listener,
+    mode: Mode,
 }
 
 impl<P: Protocol> fmt::Debug for Server<P> {
@@ -181,6 +182,7 @@ impl<P: Protocol> Server<P> {
                         hall,
                         queue,
                         listener,
+                        mode: config.mode,
                     });
                 }
                 Err(e) => StartError::Listen(e),
@@ -201,6 +203,10 @@ impl<P: Protocol> Server<P> {
     /// Stops: accepts no more, ends the connections (politely, after a second by force), waits for
     /// every item and thread, and gives the memory back. Takes as long as the slowest handler.
     ///
+    /// In thread mode a thread is waited for until it has let go of its seat, the last thing it does
+    /// before it exits: it touches nothing of the server any more, but its stack may be freed, and it
+    /// may disappear from the list of threads, a moment after this returns.
+    ///
     /// # Errors
     ///
     /// [`WaitError::SelfWait`] from one of the server's own items; the server has stopped accepting.
@@ -219,8 +225,17 @@ impl<P: Protocol> Server<P> {
             hall,
             queue,
             listener,
+            mode,
         } = self;
         hall.clear();
+        // A thread's seat is free before its last line has run; its reference goes with that line.
+        // Connections kept for reuse may hold a session, and so the hall, too. Items need no such
+        // wait, which a panicked one would never end: `destroy` waits for them. In thread mode a
+        // panic ends the machine.
+        while mode == Mode::Thread && Arc::strong_count(&hall) > 1 {
+            listener.trim();
+            thread::sleep(cx, LOOK);
+        }
         drop(hall);
         queue.destroy(cx)?;
         listener.trim();

@@ -1,7 +1,7 @@
 //! When something is broken: report it, and stop as little as is safe.
 //!
 //! A panic in a work item, in thread context and without a spin lock held, kills its worker only
-//! (row-less; Linux has nothing like it): the mutexes it holds become poisoned and are released,
+//! (Linux has nothing like it): the mutexes it holds become poisoned and are released,
 //! the pool replaces the worker and frees its slot, and the stack is kept out of circulation. No
 //! unwinding: destructors of the dead frames never run, which leaks but corrupts nothing.
 //!

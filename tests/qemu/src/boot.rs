@@ -28,7 +28,7 @@ const TAIL: usize = 60;
 
 /// Full name of a test on a machine.
 pub fn entry(variant: &Variant, test: &KernelTest) -> String {
-    format!("metal::{}::{}", variant.name, test.name)
+    format!("metal::{}::{}", test.name, variant.name)
 }
 
 /// Runs the tests of one machine and posts each result; returns how often the guest booted.

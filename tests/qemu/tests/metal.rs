@@ -1,6 +1,6 @@
-//! On-target tests, each as its own entry: `metal::smp4::20_preempt_spinning_thread`.
+//! On-target tests, each as its own entry: `metal::20_preempt_spinning_thread::smp4`.
 //!
-//! `cargo test metal::smp4::20` filters, nextest works; an entry's boot is shared with the other
+//! `cargo test metal::20` filters, nextest works; an entry's boot is shared with the other
 //! selected entries of the same machine.
 
 use std::process::ExitCode;

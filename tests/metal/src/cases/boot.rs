@@ -21,7 +21,7 @@ ktest!(
 ktest!(
     "04_null_write_is_reported",
     null_write_is_reported,
-    Needs::new().dies("kernel panic: ")
+    Needs::new().dies("kernel panic: data abort, translation fault")
 );
 
 fn every_core_is_online(_: &ThreadCx<'_>) {

@@ -21,7 +21,7 @@ ktest!("42_spawn_fails_without_memory", spawn_fails_without_memory);
 ktest!(
     "43_code_is_not_writable",
     code_is_not_writable,
-    Needs::new().dies("kernel panic: ")
+    Needs::new().dies("kernel panic: data abort, permission fault")
 );
 
 fn stack_overflow_names_the_thread(cx: &ThreadCx<'_>) {

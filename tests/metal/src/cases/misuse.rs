@@ -14,7 +14,7 @@ ktest!(
 ktest!(
     "61_data_is_not_executable",
     data_is_not_executable,
-    Needs::new().dies("kernel panic: ")
+    Needs::new().dies("kernel panic: instruction abort, permission fault")
 );
 
 ktest!(

@@ -27,7 +27,7 @@ ktest!("34_semaphore_admits_its_count", semaphore_admits_its_count);
 ktest!(
     "35_sleep_in_atomic_is_caught",
     sleep_in_atomic_is_caught,
-    Needs::new().dies("kernel panic: ")
+    Needs::new().dies("kernel panic: sleep in atomic context")
 );
 
 fn spawn(body: impl FnOnce(&ThreadCx<'_>) + Send + 'static) -> ThreadRef {

@@ -193,7 +193,12 @@ fn list_queues(j: &mut Json<'_>, name: &str) {
                         }
                     }
                 });
-                j.number("max_active", u64::from(q.max_active));
+                if q.kind == "bh" {
+                    // BH queues have no limit (K1).
+                    j.null("max_active");
+                } else {
+                    j.number("max_active", u64::from(q.max_active));
+                }
                 j.number("pending", q.pending);
                 j.number("active", u64::from(q.active));
                 j.number("inactive", u64::from(q.inactive));

@@ -207,9 +207,11 @@ impl<P: Protocol> Server<P> {
     /// before it exits: it touches nothing of the server any more, but its stack may be freed, and it
     /// may disappear from the list of threads, a moment after this returns.
     ///
+    /// Must not be called from one of the server's own items, which it would wait for without end.
+    ///
     /// # Errors
     ///
-    /// [`WaitError::SelfWait`] from one of the server's own items; the server has stopped accepting.
+    /// As [`Workqueue::destroy`].
     pub fn stop(self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
         self.listener.stop_accepting();
         self.listener.close_connections(false);

@@ -63,8 +63,16 @@ fn main() -> ExitCode {
                 service.announce();
             }
             let service = Arc::clone(service);
+            let alone = matches!(
+                whereabouts,
+                Where::EverywhereAlone | Where::OnceAlone | Where::SmallAlone
+            );
             trials.push(Trial::test(name, move || {
-                service.test(body).map_err(Failed::from)
+                let result = match alone {
+                    true => service.test_alone(body),
+                    false => service.test(body),
+                };
+                result.map_err(Failed::from)
             }));
         }
     }

@@ -122,7 +122,10 @@ pub(crate) extern "C" fn idle_main(_: usize) -> ! {
     }
     loop {
         machine::irq_disable();
-        if !c.header.need_resched.load(Ordering::Acquire) {
+        if c.header.need_resched.load(Ordering::Acquire) {
+            // Going round because another core's runqueue was locked: let its holder run.
+            machine::relax();
+        } else {
             machine::idle();
         }
         machine::irq_enable();

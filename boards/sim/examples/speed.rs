@@ -27,13 +27,9 @@ fn busy(cx: &ThreadCx<'_>) {
 
 fn main() {
     for cpus in [1, 2, 4, 8] {
-        let scenario = Scenario {
-            name: "speed",
-            cpus,
-            init: busy,
-        };
+        let scenario = Scenario::new("speed", cpus, busy);
         let options = Options {
-            max_steps: u64::MAX,
+            max_steps: Some(u64::MAX),
             ..Options::default()
         };
         let start = Instant::now();

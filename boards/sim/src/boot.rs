@@ -5,20 +5,9 @@ use kernel::thread::ThreadCx;
 use kernel::{BootInfo, Kernel, MemoryRange};
 
 use crate::current;
-use crate::engine::{PanicHandler, Sim};
+use crate::engine::{Limits, PanicHandler, Sim};
 use crate::options::{Failure, Options, Outcome};
-
-/// What to run: the body of the first thread on a machine with so many cores. The world ends when
-/// it returns.
-#[derive(Clone, Copy, Debug)]
-pub struct Scenario {
-    /// Name in reports.
-    pub name: &'static str,
-    /// Virtual cores, 1 to 64.
-    pub cpus: usize,
-    /// Body of the first thread.
-    pub init: fn(&ThreadCx<'_>),
-}
+use crate::scenario::Scenario;
 
 /// A machine without a kernel, for tests of the engine itself.
 #[derive(Clone, Copy, Debug)]
@@ -46,11 +35,16 @@ impl Machine {
                 machine::shutdown(0)
             });
         };
+        let limits = Limits {
+            steps: options.max_steps.unwrap_or(u64::MAX),
+            ns: u64::MAX,
+        };
         host(
             machine.name,
             machine.cpus,
             seed,
             options,
+            limits,
             machine.panic_handler,
             boot,
         )
@@ -61,6 +55,8 @@ impl Machine {
 #[must_use]
 pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     let scenario = *scenario;
+    let mut options = options;
+    options.faults.kinds = options.faults.kinds.and(scenario.endures);
     let boot = move |sim: &Sim| {
         let cpus = scenario.cpus;
         let memory = MemoryRange {
@@ -75,7 +71,7 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
                 board: "sim",
                 mpidrs: mpidrs.leak(),
                 memory: Vec::leak(vec![memory]),
-                bootargs: options.bootargs,
+                bootargs: scenario.bootargs,
                 stack_bytes: options.stack_bytes,
                 init: first_thread,
                 image_bytes: 0,
@@ -86,11 +82,16 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
             unsafe { kernel.boot(info) }
         });
     };
+    let limits = Limits {
+        steps: options.max_steps.unwrap_or(scenario.max_steps),
+        ns: scenario.virtual_time.as_nanos(),
+    };
     host(
         scenario.name,
         scenario.cpus,
         seed,
         options,
+        limits,
         Some(kernel_panic),
         boot,
     )
@@ -116,6 +117,7 @@ fn host(
     cpus: usize,
     seed: u64,
     options: Options,
+    limits: Limits,
     panic_handler: Option<PanicHandler>,
     boot: impl FnOnce(&Sim) + Send + 'static,
 ) -> Outcome {
@@ -125,7 +127,7 @@ fn host(
     );
     let thread = std::thread::Builder::new().name(format!("{name} seed {seed}"));
     let world = thread.spawn(move || {
-        let sim = Sim::new(cpus, seed, options, panic_handler);
+        let sim = Sim::new(cpus, seed, options, limits, panic_handler);
         current::enter(&sim, || {
             boot(&sim);
             sim.run_loop();

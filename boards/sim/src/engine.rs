@@ -49,6 +49,15 @@ const SPIN_PATIENCE: u64 = 1_000;
 /// What takes a panic's message and place and never returns.
 pub type PanicHandler = fn(&str, &str, u32) -> !;
 
+/// When a run has failed by taking too long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Interleaving points.
+    pub(crate) steps: u64,
+    /// Virtual time in nanoseconds.
+    pub(crate) ns: u64,
+}
+
 /// A simulated machine.
 pub(crate) struct Sim {
     pub(crate) cores: Box<[Core]>,
@@ -58,6 +67,7 @@ pub(crate) struct Sim {
     /// Apart from the choices, so that a strategy does not change what the world's devices do.
     pub(crate) world_rng: Rng,
     pub(crate) options: Options,
+    limits: Limits,
     pub(crate) console: RefCell<Vec<u8>>,
     /// Index of the core whose turn it is.
     pub(crate) running: Cell<usize>,
@@ -102,6 +112,7 @@ impl Sim {
         cpus: usize,
         seed: u64,
         options: Options,
+        limits: Limits,
         panic_handler: Option<PanicHandler>,
     ) -> Box<Self> {
         let rng = Rng::new(seed);
@@ -118,6 +129,7 @@ impl Sim {
             rng,
             world_rng,
             options,
+            limits,
             console: RefCell::default(),
             running: Cell::new(0),
             runnable: Cell::new(1),
@@ -285,7 +297,7 @@ impl Sim {
     fn pass_time(&self) {
         let steps = self.steps.get() + 1;
         self.steps.set(steps);
-        if steps > self.options.max_steps {
+        if steps > self.limits.steps {
             self.end(Err(Failure::StepLimit));
         }
         let cores = self.runnable.get().count_ones().max(1);
@@ -299,6 +311,9 @@ impl Sim {
     /// Moves the clock to the next event.
     fn jump(&self) {
         self.clock.set(self.clock.get().max(self.next_event.get()));
+        if self.clock.get() > self.limits.ns {
+            self.end(Err(Failure::TimeLimit));
+        }
         self.refresh();
     }
 

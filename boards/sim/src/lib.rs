@@ -9,7 +9,7 @@
 //! ```
 //! use sim::{Options, Scenario, run};
 //!
-//! let hello = Scenario { name: "hello", cpus: 2, init: |_cx| kernel::println!("hello") };
+//! let hello = Scenario::new("hello", 2, |_cx| kernel::println!("hello"));
 //! let first = run(&hello, 7, Options::default()).expect_ok();
 //! let again = run(&hello, 7, Options::default()).expect_ok();
 //! assert_eq!(first.trace.hash, again.trace.hash);
@@ -28,17 +28,21 @@ mod boot;
 mod core;
 mod current;
 mod engine;
+mod faults;
 mod flow;
 mod options;
 mod raise;
 mod rng;
+mod scenario;
 mod sweep;
 mod trace;
 mod world;
 
-pub use boot::{Machine, Scenario, run};
+pub use boot::{Machine, run};
 pub use engine::PanicHandler;
+pub use faults::{Faults, Kinds, Packets};
 pub use options::{Failure, Options, Outcome, Strategy};
 pub use rng::Rng;
+pub use scenario::Scenario;
 pub use sweep::{Sweep, sweep, try_sweep};
 pub use trace::{Event, Trace, What};

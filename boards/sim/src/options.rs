@@ -4,6 +4,7 @@ use core::fmt;
 
 use machine::Instant;
 
+use crate::faults::Faults;
 use crate::trace::Trace;
 
 /// How the next core is chosen at an interleaving point.
@@ -22,8 +23,10 @@ pub enum Strategy {
 pub struct Options {
     /// How the next core is chosen.
     pub strategy: Strategy,
-    /// Interleaving points after which the run has failed.
-    pub max_steps: u64,
+    /// Interleaving points after which the run has failed, if not what the scenario says.
+    pub max_steps: Option<u64>,
+    /// What may go wrong, as far as the scenario endures it.
+    pub faults: Faults,
     /// Bytes of memory the world has.
     pub memory_bytes: usize,
     /// Bytes of a kernel thread's stack. Host code such as formatting needs more than the metal.
@@ -36,22 +39,20 @@ pub struct Options {
     pub keep_trace: bool,
     /// Prints the console while the world runs.
     pub echo: bool,
-    /// Boot arguments.
-    pub bootargs: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             strategy: Strategy::RandomWalk,
-            max_steps: 5_000_000,
+            max_steps: None,
+            faults: Faults::default(),
             memory_bytes: 64 << 20,
             stack_bytes: 128 << 10,
             max_step_ns: 400,
             max_ipi_ns: 5_000,
             keep_trace: false,
             echo: false,
-            bootargs: "",
         }
     }
 }
@@ -69,6 +70,8 @@ pub enum Failure {
     Livelock,
     /// The run took too many points.
     StepLimit,
+    /// The run took too much virtual time.
+    TimeLimit,
 }
 
 /// A finished run.

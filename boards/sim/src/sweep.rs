@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::boot::{Scenario, run};
+use crate::boot::run;
 use crate::options::{Options, Outcome, Strategy};
+use crate::scenario::Scenario;
 
 /// Sums over the runs of a sweep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -44,7 +45,7 @@ pub fn try_sweep(
                 if seed % 8 == 7 {
                     options.strategy = Strategy::RoundRobin;
                 }
-                let outcome = run(&Scenario { cpus, ..scenario }, seed, options);
+                let outcome = run(&scenario.on(cpus), seed, options);
                 if let Ok(mut sums) = sums.lock() {
                     sums.worlds += 1;
                     sums.steps += outcome.steps;

@@ -334,7 +334,7 @@ fn a_run_that_never_ends_is_stopped() {
         }
     };
     let options = Options {
-        max_steps: 10_000,
+        max_steps: Some(10_000),
         ..Options::default()
     };
     let machine = Machine {

@@ -1,4 +1,5 @@
-//! Scenarios for the simulator, one file per subsystem under `tests/`.
+//! Scenarios for the simulator: the catalogue ([`scenarios`]) and what they share. Scenarios that
+//! belong to one rule stand with it under `tests/`.
 //!
 //! A scenario is the body of a kernel's first thread. It must hold under every interleaving, so it
 //! asserts what is always true and lets the sweep look for the interleaving in which it is not. A
@@ -7,6 +8,8 @@
 use std::sync::Arc;
 
 use kernel::thread::{Builder, ThreadCx, ThreadRef};
+
+pub mod scenarios;
 
 /// Starts `n` threads that run `body` with their number.
 ///

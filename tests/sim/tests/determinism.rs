@@ -1,27 +1,7 @@
 //! A seed is a run: the promise everything else in this folder stands on.
 
-use kernel::thread::{ThreadCx, sleep, yield_now};
-use machine::Duration;
-use sim::{Options, Scenario, Strategy, run};
-use sim_tests::{crowd, join};
-
-/// A bit of everything that draws on the engine: threads, yields, sleeps, IPIs.
-fn mixture(cx: &ThreadCx<'_>) {
-    let threads = crowd(5, |cx, i| {
-        for round in 0..4 {
-            yield_now(cx);
-            sleep(cx, Duration::from_micros(10 * (i as u64 + round)));
-        }
-    });
-    join(cx, &threads);
-    kernel::println!("done at {:?}", machine::now());
-}
-
-const MIXTURE: Scenario = Scenario {
-    name: "mixture",
-    cpus: 2,
-    init: mixture,
-};
+use sim::{Options, Strategy, run};
+use sim_tests::scenarios::MIXTURE;
 
 #[test]
 fn same_seed_same_trace_event_by_event() {

@@ -4,11 +4,7 @@ use kernel::thread::ThreadCx;
 use sim::{Scenario, sweep};
 
 fn check(name: &'static str, init: fn(&ThreadCx<'_>)) {
-    let scenario = Scenario {
-        name,
-        cpus: 1,
-        init,
-    };
+    let scenario = Scenario::new(name, 1, init);
     sweep(scenario, &[1, 2, 4], 0..30);
 }
 

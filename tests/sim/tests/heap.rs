@@ -84,15 +84,7 @@ fn hammer(cx: &ThreadCx<'_>) {
 
 #[test]
 fn magazines_never_give_a_block_to_two() {
-    sweep(
-        Scenario {
-            name: "heap hammer",
-            cpus: 0,
-            init: hammer,
-        },
-        &[1, 2, 4],
-        0..40,
-    );
+    sweep(Scenario::new("heap hammer", 1, hammer), &[1, 2, 4], 0..40);
 }
 
 /// Two producers, two consumers, over and over: the blocks wander between the cores through the
@@ -135,13 +127,5 @@ fn steady(cx: &ThreadCx<'_>) {
 
 #[test]
 fn a_steady_state_does_not_reach_the_shared_heap() {
-    sweep(
-        Scenario {
-            name: "steady heap",
-            cpus: 0,
-            init: steady,
-        },
-        &[2, 4],
-        0..10,
-    );
+    sweep(Scenario::new("steady heap", 1, steady), &[2, 4], 0..10);
 }

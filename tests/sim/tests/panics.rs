@@ -18,11 +18,7 @@ fn one_panics(cx: &ThreadCx<'_>) {
 #[test]
 fn a_panic_is_reported_by_the_kernel_and_ends_the_world() {
     for seed in 0..50 {
-        let scenario = Scenario {
-            name: "panic",
-            cpus: 3,
-            init: one_panics,
-        };
+        let scenario = Scenario::new("panic", 3, one_panics);
         let outcome = run(&scenario, seed, Options::default());
         assert_eq!(outcome.result, Err(Failure::Exit(101)), "{outcome}");
         let told = outcome.console.matches("thread two has had enough").count();

@@ -32,11 +32,11 @@ fn softirq_raised_at_the_end_of_a_section(cx: &ThreadCx<'_>) {
 
 #[test]
 fn no_softirq_is_lost_at_the_end_of_a_bh_off_section() {
-    let scenario = Scenario {
-        name: "softirq at the end of a section",
-        cpus: 0,
-        init: softirq_raised_at_the_end_of_a_section,
-    };
+    let scenario = Scenario::new(
+        "softirq at the end of a section",
+        1,
+        softirq_raised_at_the_end_of_a_section,
+    );
     sweep(scenario, &[2], 0..2000);
 }
 
@@ -68,11 +68,11 @@ fn preempted_by_a_pinned_thread(cx: &ThreadCx<'_>) {
 
 #[test]
 fn an_idle_core_takes_what_a_pinned_thread_preempts() {
-    let scenario = Scenario {
-        name: "preempted by a pinned thread",
-        cpus: 0,
-        init: preempted_by_a_pinned_thread,
-    };
+    let scenario = Scenario::new(
+        "preempted by a pinned thread",
+        1,
+        preempted_by_a_pinned_thread,
+    );
     sweep(scenario, &[2], 0..20);
 }
 
@@ -102,10 +102,10 @@ fn due_while_running_elsewhere(cx: &ThreadCx<'_>) {
 
 #[test]
 fn an_accepted_delayed_submission_runs() {
-    let scenario = Scenario {
-        name: "due while running elsewhere",
-        cpus: 0,
-        init: due_while_running_elsewhere,
-    };
+    let scenario = Scenario::new(
+        "due while running elsewhere",
+        1,
+        due_while_running_elsewhere,
+    );
     sweep(scenario, &[2], 0..20);
 }

@@ -37,11 +37,7 @@ fn mutex_excludes(cx: &ThreadCx<'_>) {
 #[test]
 fn a_mutex_excludes() {
     sweep(
-        Scenario {
-            name: "mutex excludes",
-            cpus: 0,
-            init: mutex_excludes,
-        },
+        Scenario::new("mutex excludes", 1, mutex_excludes),
         &CORES,
         SEEDS,
     );
@@ -79,11 +75,7 @@ fn mutex_timeouts(cx: &ThreadCx<'_>) {
 #[test]
 fn a_timed_lock_gives_up_in_time_or_holds() {
     sweep(
-        Scenario {
-            name: "mutex timeouts",
-            cpus: 0,
-            init: mutex_timeouts,
-        },
+        Scenario::new("mutex timeouts", 1, mutex_timeouts),
         &CORES,
         SEEDS,
     );
@@ -118,15 +110,7 @@ fn completions(cx: &ThreadCx<'_>) {
 
 #[test]
 fn a_completion_lets_one_waiter_through() {
-    sweep(
-        Scenario {
-            name: "completions",
-            cpus: 0,
-            init: completions,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("completions", 1, completions), &CORES, SEEDS);
 }
 
 /// Never more than three inside, and everybody gets in.
@@ -154,15 +138,7 @@ fn semaphore(cx: &ThreadCx<'_>) {
 
 #[test]
 fn a_semaphore_admits_its_units() {
-    sweep(
-        Scenario {
-            name: "semaphore",
-            cpus: 0,
-            init: semaphore,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("semaphore", 1, semaphore), &CORES, SEEDS);
 }
 
 /// A ring of threads hands one token round by park and unpark: a lost wake-up is a deadlock.
@@ -196,15 +172,7 @@ fn token_ring(cx: &ThreadCx<'_>) {
 
 #[test]
 fn parking_loses_no_wakeup() {
-    sweep(
-        Scenario {
-            name: "token ring",
-            cpus: 0,
-            init: token_ring,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("token ring", 1, token_ring), &CORES, SEEDS);
 }
 
 /// Twelve sleepers on one completion, woken at once, over and over.
@@ -229,13 +197,5 @@ fn storm(cx: &ThreadCx<'_>) {
 
 #[test]
 fn a_storm_of_wakeups_wakes_everybody() {
-    sweep(
-        Scenario {
-            name: "wake storm",
-            cpus: 0,
-            init: storm,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("wake storm", 1, storm), &CORES, SEEDS);
 }

@@ -28,11 +28,7 @@ fn sleep_accuracy(cx: &ThreadCx<'_>) {
 
 #[test]
 fn sleeps_end_in_time() {
-    let s = Scenario {
-        name: "sleep accuracy",
-        cpus: 0,
-        init: sleep_accuracy,
-    };
+    let s = Scenario::new("sleep accuracy", 1, sleep_accuracy);
     sweep(s, &[1, 2, 4], 0..100);
 }
 
@@ -63,13 +59,5 @@ fn shares(cx: &ThreadCx<'_>) {
 
 #[test]
 fn equal_threads_get_equal_shares() {
-    sweep(
-        Scenario {
-            name: "shares",
-            cpus: 0,
-            init: shares,
-        },
-        &[1],
-        0..4,
-    );
+    sweep(Scenario::new("shares", 1, shares), &[1], 0..4);
 }

@@ -41,15 +41,7 @@ fn k2_k4_bh_items_run_in_order_on_their_core() {
             assert_eq!(next[n].load(Ordering::Relaxed), 35);
         }
     }
-    sweep(
-        Scenario {
-            name: "bh",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("bh", 1, body), &CORES, SEEDS);
 }
 
 #[test]
@@ -97,13 +89,5 @@ fn k6_bh_items_are_not_reentrant_and_can_be_cancelled() {
         );
         wq.destroy(cx).unwrap();
     }
-    sweep(
-        Scenario {
-            name: "bh hammered",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("bh hammered", 1, body), &CORES, SEEDS);
 }

@@ -45,15 +45,7 @@ fn j8_j9_delayed_work_is_exact_and_can_be_moved() {
         assert_eq!(wq.queue_delayed(&item, Duration::ZERO), Submitted::Queued);
         assert_eq!(item.flush(cx).map(|_| ()), Ok(()));
     }
-    sweep(
-        Scenario {
-            name: "delayed",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("delayed", 1, body), &CORES, SEEDS);
 }
 
 #[test]
@@ -78,15 +70,7 @@ fn j9_a_storm_of_modifications_runs_once_after_the_last() {
         sleep(cx, Duration::from_millis(2));
         assert_eq!(item.load(Ordering::Relaxed), 1);
     }
-    sweep(
-        Scenario {
-            name: "mod_delayed",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("mod_delayed", 1, body), &CORES, SEEDS);
 }
 
 #[test]
@@ -116,15 +100,7 @@ fn i8_j10_an_armed_item_obeys_everybody() {
         assert_eq!(item.load(Ordering::Relaxed), 1);
         assert_eq!(item.flush(cx), Ok(false));
     }
-    sweep(
-        Scenario {
-            name: "armed",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("armed", 1, body), &CORES, SEEDS);
 }
 
 #[test]
@@ -156,13 +132,5 @@ fn b3_an_interrupt_cancels_while_the_timer_fires() {
         sleep(cx, us(100));
         assert!(item.cancel_sync(cx).is_ok());
     }
-    sweep(
-        Scenario {
-            name: "interrupted timer",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("interrupted timer", 1, body), &CORES, SEEDS);
 }

@@ -26,15 +26,7 @@ fn b4_c3_an_item_runs_where_it_is_queued() {
             assert_eq!(ran.load(Ordering::Relaxed), n);
         }
     }
-    sweep(
-        Scenario {
-            name: "runs where queued",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("runs where queued", 1, body), &CORES, SEEDS);
 }
 
 struct Hammered {
@@ -95,15 +87,7 @@ fn c5_b4_all_cores_hammer_one_item() {
             tries.load(Ordering::Relaxed)
         );
     }
-    sweep(
-        Scenario {
-            name: "hammered",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("hammered", 1, body), &CORES, SEEDS);
 }
 
 #[test]
@@ -144,15 +128,7 @@ fn b5_b8_an_item_queues_itself_and_is_freed_in_its_own_handler() {
         }
         panic!("the item was never freed");
     }
-    sweep(
-        Scenario {
-            name: "self-requeue",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("self-requeue", 1, body), &CORES, SEEDS);
 }
 
 #[test]
@@ -193,15 +169,7 @@ fn b4_j1_queue_and_cancel_storm_accounts_for_every_submission() {
         let over = item.load(Ordering::Relaxed) + cancelled.load(Ordering::Relaxed);
         assert_eq!(queued.load(Ordering::Relaxed), over);
     }
-    sweep(
-        Scenario {
-            name: "storm",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("storm", 1, body), &CORES, SEEDS);
 }
 
 #[test]
@@ -220,13 +188,5 @@ fn an_item_cannot_wait_for_itself() {
         item.flush(cx).unwrap();
         assert!(item.load(Ordering::Relaxed));
     }
-    sweep(
-        Scenario {
-            name: "self wait",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        0..20,
-    );
+    sweep(Scenario::new("self wait", 1, body), &CORES, 0..20);
 }

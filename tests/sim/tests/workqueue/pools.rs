@@ -55,15 +55,7 @@ fn e2_e9_a_sleeping_item_does_not_hold_back_the_next() {
             assert!(item.flush(cx).is_ok());
         }
     }
-    sweep(
-        Scenario {
-            name: "sleepers",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("sleepers", 1, body), &CORES, SEEDS);
 }
 
 /// E8: three items on one core, in virtual time. w0: burn 5, sleep 10, burn 5; w1, w2: burn 5,
@@ -114,16 +106,7 @@ fn e8_the_golden_scenario_takes_50_35_or_25_ms() {
         }
     }
     for seed in 0..3 {
-        let _ = run(
-            &Scenario {
-                name: "golden",
-                cpus: 1,
-                init: body,
-            },
-            seed,
-            Options::default(),
-        )
-        .expect_ok();
+        let _ = run(&Scenario::new("golden", 1, body), seed, Options::default()).expect_ok();
     }
 }
 
@@ -156,15 +139,7 @@ fn d2_max_active_limits_each_core() {
         assert_eq!(started.load(Ordering::Relaxed), 5);
         wq.destroy(cx).unwrap();
     }
-    sweep(
-        Scenario {
-            name: "max_active",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        0..20,
-    );
+    sweep(Scenario::new("max_active", 1, body), &CORES, 0..20);
 }
 
 #[test]
@@ -197,15 +172,7 @@ fn f1_d3_unbound_items_start_at_once_up_to_the_limit() {
         assert_eq!(started.load(Ordering::Relaxed), 6);
         wq.destroy(cx).unwrap();
     }
-    sweep(
-        Scenario {
-            name: "unbound",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        0..20,
-    );
+    sweep(Scenario::new("unbound", 1, body), &CORES, 0..20);
 }
 
 #[test]
@@ -237,13 +204,5 @@ fn e12_idle_workers_end_after_the_timeout() {
         sleep(cx, Duration::from_millis(20));
         assert_eq!(count(), 2);
     }
-    sweep(
-        Scenario {
-            name: "reaping",
-            cpus: 1,
-            init: body,
-        },
-        &[1, 2],
-        0..10,
-    );
+    sweep(Scenario::new("reaping", 1, body), &[1, 2], 0..10);
 }

@@ -48,15 +48,7 @@ fn i1_flush_waits_for_everything_earlier_under_producers() {
         join(cx, &producers);
         wq.destroy(cx).unwrap();
     }
-    sweep(
-        Scenario {
-            name: "flush",
-            cpus: 1,
-            init: body,
-        },
-        &[1, 2, 4],
-        0..30,
-    );
+    sweep(Scenario::new("flush", 1, body), &[1, 2, 4], 0..30);
 }
 
 #[test]
@@ -79,15 +71,7 @@ fn j2_cancel_sync_ends_a_self_requeueing_item() {
         assert_eq!(wq::percpu().queue(&item), Submitted::Disabled);
         assert!(item.enable());
     }
-    sweep(
-        Scenario {
-            name: "cancel_sync",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("cancel_sync", 1, body), &CORES, SEEDS);
 }
 
 #[test]
@@ -118,15 +102,7 @@ fn i7_a_flush_waiter_of_a_cancelled_item_returns() {
         gate.complete_all();
         wq.destroy(cx).unwrap();
     }
-    sweep(
-        Scenario {
-            name: "flush and cancel",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("flush and cancel", 1, body), &CORES, SEEDS);
 }
 
 #[test]
@@ -167,13 +143,5 @@ fn i9_i10_drain_lets_chains_finish_and_refuses_strangers() {
         sleep(cx, Duration::from_millis(10));
         assert!(!late.is_pending());
     }
-    sweep(
-        Scenario {
-            name: "drain",
-            cpus: 1,
-            init: body,
-        },
-        &CORES,
-        SEEDS,
-    );
+    sweep(Scenario::new("drain", 1, body), &CORES, SEEDS);
 }

@@ -1,0 +1,173 @@
+//! What may go wrong in a world: kinds of faults, and which of them a run wants.
+//!
+//! Every fault is drawn from the run's decision source, so it is part of the seed.
+
+use core::fmt;
+use core::str::FromStr;
+
+/// A set of kinds of faults.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Kinds(u16);
+
+impl Kinds {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// The kernel cannot make a thread: once, several times, or for ever.
+    pub const THREAD: Self = Self(1);
+    /// An allocation from the heap fails.
+    pub const HEAP: Self = Self(1 << 1);
+    /// An allocation of pages fails.
+    pub const PAGES: Self = Self(1 << 2);
+    /// An inter-processor interrupt comes late, or one for two.
+    pub const IPI: Self = Self(1 << 3);
+    /// The timer interrupt comes late.
+    pub const TIMER: Self = Self(1 << 4);
+    /// The interrupt controller has nothing to say, or a device nobody knows.
+    pub const SPURIOUS: Self = Self(1 << 5);
+    /// A core stands still for a while.
+    pub const STALL: Self = Self(1 << 6);
+    /// A core gets one interrupt after the other.
+    pub const STORM: Self = Self(1 << 7);
+    /// Packets are lost, duplicated, reordered, corrupted; connections are cut.
+    pub const PACKETS: Self = Self(1 << 8);
+    /// What the kernel has to answer with an error or a later try.
+    pub const MEMORY: Self = Self::THREAD.or(Self::HEAP).or(Self::PAGES);
+    /// What no caller can see except by the clock.
+    pub const DELAYS: Self = Self(0x1f8);
+    /// Everything.
+    pub const ALL: Self = Self(0x1ff);
+
+    /// Both sets.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What both sets have.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// This set without the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// True when all of `other` is in this set.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// True for the empty set.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The kinds by the names the command line uses.
+const NAMES: [(&str, Kinds); 9] = [
+    ("thread", Kinds::THREAD),
+    ("heap", Kinds::HEAP),
+    ("pages", Kinds::PAGES),
+    ("ipi", Kinds::IPI),
+    ("timer", Kinds::TIMER),
+    ("spurious", Kinds::SPURIOUS),
+    ("stall", Kinds::STALL),
+    ("storm", Kinds::STORM),
+    ("packets", Kinds::PACKETS),
+];
+
+impl fmt::Display for Kinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NONE => return f.write_str("none"),
+            Self::ALL => return f.write_str("all"),
+            _ => {}
+        }
+        let names = NAMES.iter().filter(|(_, kind)| self.has(*kind));
+        for (i, (name, _)) in names.enumerate() {
+            write!(f, "{}{name}", if i == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Kinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kinds({self})")
+    }
+}
+
+impl FromStr for Kinds {
+    type Err = String;
+
+    /// `none`, `all`, or names separated by commas.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => return Ok(Self::NONE),
+            "all" => return Ok(Self::ALL),
+            _ => {}
+        }
+        text.split(',').try_fold(Self::NONE, |set, word| {
+            let known = NAMES.iter().find(|(name, _)| *name == word);
+            known.map(|(_, kind)| set.or(*kind)).ok_or_else(|| {
+                let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+                format!(
+                    "no fault is called `{word}`; there are none, all, {}",
+                    names.join(", ")
+                )
+            })
+        })
+    }
+}
+
+/// How often packets suffer what, each once in so many packets (0: never).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Packets {
+    /// Lost on the way.
+    pub lost: u32,
+    /// Arriving twice.
+    pub duplicated: u32,
+    /// Overtaken by the next one.
+    pub reordered: u32,
+    /// Arriving with a wrong bit.
+    pub corrupted: u32,
+    /// The last one of its connection: the peer falls silent.
+    pub cut: u32,
+}
+
+/// What may go wrong in a run, and how often.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Faults {
+    /// The kinds that are switched on.
+    pub kinds: Kinds,
+    /// Rates for packets, once [`Kinds::PACKETS`] is on.
+    pub packets: Packets,
+}
+
+impl Faults {
+    /// These kinds at the usual rates.
+    #[must_use]
+    pub const fn of(kinds: Kinds) -> Self {
+        Self {
+            kinds,
+            packets: Packets {
+                lost: 50,
+                duplicated: 80,
+                reordered: 40,
+                corrupted: 100,
+                cut: 2_000,
+            },
+        }
+    }
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self::of(Kinds::NONE)
+    }
+}

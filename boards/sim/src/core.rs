@@ -11,6 +11,8 @@ use crate::flow::FlowId;
 pub(crate) const IPI: u32 = 1;
 /// Pending timer interrupt.
 pub(crate) const TIMER: u32 = 2;
+/// Pending interrupt of device line 0; line `n` is this shifted left by `n`.
+pub(crate) const DEVICE: u32 = 4;
 
 /// Never.
 pub(crate) const NEVER: u64 = u64::MAX;

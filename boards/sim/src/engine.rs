@@ -35,7 +35,8 @@ use kernel::thread::ThreadCx;
 use machine::{CpuHeader, CpuId, Hooks, Instant, PreemptWord, ThreadHeader};
 
 use crate::arena::Arena;
-use crate::core::{Core, IPI, NEVER, TIMER};
+use crate::core::{Core, IPI, NEVER};
+use crate::device::Devices;
 use crate::flow::Flows;
 use crate::options::{Failure, Options, Strategy};
 use crate::rng::Rng;
@@ -63,6 +64,7 @@ pub(crate) struct Sim {
     pub(crate) cores: Box<[Core]>,
     pub(crate) flows: Flows,
     pub(crate) arena: Arena,
+    pub(crate) devices: Devices,
     pub(crate) rng: Rng,
     /// Apart from the choices, so that a strategy does not change what the world's devices do.
     pub(crate) world_rng: Rng,
@@ -126,6 +128,7 @@ impl Sim {
             cores: Box::new([]),
             flows: Flows::default(),
             arena: Arena::new(options.memory_bytes),
+            devices: Devices::default(),
             rng,
             world_rng,
             options,
@@ -172,6 +175,7 @@ impl Sim {
             self.in_flow.set(true);
             self.flows.resume(self.core().flow.get());
             self.in_flow.set(false);
+            self.serve_devices();
             if self.moved.replace(false) {
                 self.continue_elsewhere();
             }
@@ -231,7 +235,7 @@ impl Sim {
 
     /// Recomputes what depends on the state of all cores.
     pub(crate) fn refresh(&self) {
-        let (mut runnable, mut next) = (0, NEVER);
+        let (mut runnable, mut next) = (0, self.devices.next_event());
         for (i, core) in self.cores.iter().enumerate() {
             if core.started.get() {
                 core.advance(self.clock.get());
@@ -304,7 +308,7 @@ impl Sim {
         let ns = u64::from(self.world_rng.below(self.options.max_step_ns) / cores + 1);
         self.clock.set(self.clock.get() + ns);
         if self.clock.get() >= self.next_event.get() {
-            self.refresh();
+            self.happen();
         }
     }
 
@@ -314,7 +318,7 @@ impl Sim {
         if self.clock.get() > self.limits.ns {
             self.end(Err(Failure::TimeLimit));
         }
-        self.refresh();
+        self.happen();
     }
 
     /// Chooses who goes on after core `me`, which can.
@@ -442,7 +446,8 @@ impl Sim {
         let pending = core.pending.get();
         let bit = match pending {
             0 => return None,
-            p if p == IPI | TIMER && self.world_rng.one_in(2) => TIMER,
+            // Two at once are taken in either order.
+            p if !p.is_power_of_two() && self.world_rng.one_in(2) => 1 << p.ilog2(),
             p => p & p.wrapping_neg(),
         };
         core.pending.set(pending & !bit);

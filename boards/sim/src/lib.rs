@@ -27,6 +27,7 @@ mod arena;
 mod boot;
 mod core;
 mod current;
+mod device;
 mod engine;
 mod faults;
 mod flow;

@@ -33,6 +33,10 @@ pub enum What {
     Protect,
     AllocRefused,
     Entropy,
+    /// The kernel touches a device.
+    Device,
+    /// A device raises its interrupt line.
+    Line,
     /// The engine interrupts the core.
     Interrupt,
     /// The engine calls the preemption hook.

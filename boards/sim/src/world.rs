@@ -11,7 +11,8 @@ use machine::{
     Context, CpuHeader, CpuId, Instant, Interrupt, Protection, StartError, ThreadHeader, World,
 };
 
-use crate::core::{NEVER, TIMER};
+use crate::core::{IPI, NEVER, TIMER};
+use crate::device;
 use crate::engine::Sim;
 use crate::options::Failure;
 use crate::trace::What;
@@ -100,10 +101,10 @@ impl World for Sim {
     fn irq_ack(&self) -> Option<Interrupt> {
         assert!(self.core().masked.get(), "irq_ack with interrupts unmasked");
         self.point(What::IrqAck, 0);
-        Some(if self.acknowledge()? == TIMER {
-            Interrupt::Timer
-        } else {
-            Interrupt::Ipi
+        Some(match self.acknowledge()? {
+            TIMER => Interrupt::Timer,
+            IPI => Interrupt::Ipi,
+            line => Interrupt::Device(device::int_of(line)),
         })
     }
 

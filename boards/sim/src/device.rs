@@ -1,0 +1,125 @@
+//! Devices outside the cores, and their interrupt lines.
+//!
+//! A device acts at virtual times it names itself ([`Device::next_event`]). Its code runs on the
+//! engine's stack between two points of the kernel, never inside a kernel thread, so it may be as
+//! deep as it likes and its panics unwind as usual. What the kernel does to a device (its registers
+//! and rings) are calls of the driver's, which begin with [`touch`]: an interleaving point.
+//!
+//! Lines are edge-triggered, as virtio's are on QEMU's `virt`: an edge is latched until a core takes
+//! it, and edges that come before that are one. A line raised before the board enabled it is
+//! delivered when it is enabled.
+//!
+//! A device draws from generators of its own, forked from the seed, so that neither the strategy nor
+//! another device changes its choices.
+#![expect(dead_code, reason = "the first device comes with the network")]
+
+use core::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use machine::{CpuId, IntId};
+
+use crate::core::{DEVICE, NEVER};
+use crate::engine::Sim;
+use crate::trace::What;
+
+/// Interrupt lines a world has; the others of a core's pending bits are its own interrupts.
+pub(crate) const LINES: usize = 30;
+/// Interrupt number of line 0, the first that cores share in Arm's numbering.
+const FIRST_INT: u32 = 32;
+
+/// Something beside the cores that lives in virtual time.
+pub(crate) trait Device {
+    /// When it next does something by itself, in nanoseconds; [`NEVER`] while it only answers.
+    fn next_event(&self) -> u64;
+
+    /// Does what is due at the present time, until its next event lies in the future.
+    fn advance(&self, sim: &Sim);
+}
+
+/// The devices of a world and their way to the cores.
+#[derive(Default)]
+pub(crate) struct Devices {
+    all: RefCell<Vec<Rc<dyn Device>>>,
+    /// Something is due, and a flow waits for the engine to run it.
+    due: Cell<bool>,
+    /// Core each line is routed to.
+    route: [Cell<u8>; LINES],
+    enabled: Cell<u32>,
+    /// Edges of lines that are not enabled.
+    latched: Cell<u32>,
+}
+
+impl Devices {
+    pub(crate) fn add(&self, device: Rc<dyn Device>) {
+        self.all.borrow_mut().push(device);
+    }
+
+    /// Earliest event of any device.
+    pub(crate) fn next_event(&self) -> u64 {
+        let all = self.all.borrow();
+        all.iter().map(|d| d.next_event()).min().unwrap_or(NEVER)
+    }
+}
+
+/// The interrupt number behind a pending bit.
+pub(crate) fn int_of(bit: u32) -> IntId {
+    IntId(FIRST_INT + (bit / DEVICE).ilog2())
+}
+
+/// The interrupt number of `line`.
+pub(crate) fn int_of_line(line: usize) -> IntId {
+    IntId(FIRST_INT + line as u32)
+}
+
+/// The kernel is about to touch a device: others may go on first. `arg` says which and how.
+pub(crate) fn touch(sim: &Sim, arg: u64) {
+    sim.point(What::Device, arg);
+}
+
+impl Sim {
+    /// What is due at the present time happens. On a flow: devices run on the engine's stack.
+    pub(crate) fn happen(&self) {
+        if self.devices.next_event() <= self.clock.get() {
+            self.devices.due.set(true);
+            self.flows.suspend(self.core().flow.get());
+        }
+        self.refresh();
+    }
+
+    /// Runs the devices if a flow waits for that; not on a flow.
+    pub(crate) fn serve_devices(&self) {
+        if !self.devices.due.replace(false) {
+            return;
+        }
+        let all = self.devices.all.borrow();
+        for device in all.iter() {
+            if device.next_event() <= self.clock.get() {
+                device.advance(self);
+            }
+        }
+    }
+
+    /// Lets the edges of `line` through to `cpu`.
+    pub(crate) fn enable_line(&self, line: usize, cpu: CpuId) {
+        let d = &self.devices;
+        d.route[line].set(cpu.index() as u8);
+        d.enabled.set(d.enabled.get() | 1 << line);
+        if d.latched.get() & 1 << line != 0 {
+            d.latched.set(d.latched.get() & !(1 << line));
+            self.raise_line(line);
+            self.refresh();
+        }
+    }
+
+    /// An edge on `line`. The caller refreshes, or is the device's turn.
+    pub(crate) fn raise_line(&self, line: usize) {
+        let d = &self.devices;
+        self.record(What::Line, line as u64);
+        if d.enabled.get() & 1 << line == 0 {
+            d.latched.set(d.latched.get() | 1 << line);
+            return;
+        }
+        let core = &self.cores[usize::from(d.route[line].get())];
+        core.pending.set(core.pending.get() | DEVICE << line);
+    }
+}

@@ -12,10 +12,6 @@
 //!                    suspend (another core was chosen) <--------------+
 //! ```
 //!
-//! When every core waits in `idle`, the clock jumps to the next event; if there is none, the world
-//! is deadlocked. When the only core that can run spins, it jumps too, since nobody else could
-//! release what it waits for.
-//!
 //! # Panics
 //!
 //! The kernel does not unwind. A panic in a world reaches [`Sim::panicked`] (by way of
@@ -23,29 +19,23 @@
 //! metal's panic handler does and never returns. The host's runtime, however, believes from then on
 //! that its thread is panicking. So the rest of the world continues on a fresh host thread, while
 //! the old one waits for it.
-#![expect(
-    unsafe_code,
-    reason = "headers by address; a world may change its host thread"
-)]
+#![expect(unsafe_code, reason = "a world may change its host thread")]
+
+mod interrupt;
+mod point;
 
 use core::cell::{Cell, RefCell};
-use core::sync::atomic::Ordering;
 
 use kernel::thread::ThreadCx;
 use machine::{CpuHeader, CpuId, Hooks, Instant, PreemptWord, ThreadHeader};
 
 use crate::arena::Arena;
-use crate::core::{Core, IPI, NEVER};
+use crate::core::{Core, NEVER};
 use crate::device::Devices;
 use crate::flow::Flows;
-use crate::options::{Failure, Options, Strategy};
+use crate::options::{Failure, Options};
 use crate::rng::Rng;
 use crate::trace::{Event, Recorder, What};
-
-/// Points a lone spinning core gets before the world counts as livelocked.
-const MAX_LONE_SPINS: u64 = 100_000;
-/// Spinning points in a row after which the clock jumps to the next event.
-const SPIN_PATIENCE: u64 = 1_000;
 
 /// What takes a panic's message and place and never returns.
 pub type PanicHandler = fn(&str, &str, u32) -> !;
@@ -257,201 +247,6 @@ impl Sim {
             what,
             arg,
         });
-    }
-
-    /// An interleaving point of the running core: others may go on here, and interrupts come in.
-    #[inline]
-    pub(crate) fn point(&self, what: What, arg: u64) {
-        self.spins.set(0);
-        self.record(what, arg);
-        self.pass_time();
-        let me = self.running.get();
-        let next = self.choose(me);
-        self.go_on_with(next);
-        self.take_interrupts();
-    }
-
-    /// A point of a core that waits for another one.
-    pub(crate) fn spin_point(&self) {
-        self.record(What::Relax, 0);
-        self.pass_time();
-        let spins = self.spins.get() + 1;
-        self.spins.set(spins);
-        let me = self.running.get();
-        let others = self.runnable.get() & !(1 << me);
-        if others == 0 || spins.is_multiple_of(SPIN_PATIENCE) {
-            if self.next_event.get() != NEVER {
-                self.jump();
-            } else if spins > MAX_LONE_SPINS {
-                self.end(Err(Failure::Livelock));
-            }
-        }
-        let others = self.runnable.get() & !(1 << me);
-        let next = if others == 0 {
-            me
-        } else {
-            self.pick(others, me)
-        };
-        self.go_on_with(next);
-        self.take_interrupts();
-    }
-
-    /// Counts a step and lets time pass.
-    #[inline]
-    fn pass_time(&self) {
-        let steps = self.steps.get() + 1;
-        self.steps.set(steps);
-        if steps > self.limits.steps {
-            self.end(Err(Failure::StepLimit));
-        }
-        let cores = self.runnable.get().count_ones().max(1);
-        let ns = u64::from(self.world_rng.below(self.options.max_step_ns) / cores + 1);
-        self.clock.set(self.clock.get() + ns);
-        if self.clock.get() >= self.next_event.get() {
-            self.happen();
-        }
-    }
-
-    /// Moves the clock to the next event.
-    fn jump(&self) {
-        self.clock.set(self.clock.get().max(self.next_event.get()));
-        if self.clock.get() > self.limits.ns {
-            self.end(Err(Failure::TimeLimit));
-        }
-        self.happen();
-    }
-
-    /// Chooses who goes on after core `me`, which can.
-    #[inline]
-    fn choose(&self, me: usize) -> usize {
-        let runnable = self.runnable.get();
-        if runnable & (runnable - 1) == 0 {
-            return me;
-        }
-        self.choices.set(self.choices.get() + 1);
-        match self.options.strategy {
-            Strategy::RandomWalk if self.stickiness == 0 => self.pick(runnable, me),
-            Strategy::RandomWalk if !self.rng.one_in(self.stickiness + 1) => me,
-            _ => self.pick(runnable & !(1 << me), me),
-        }
-    }
-
-    /// Picks one of `set` (not empty) by the strategy.
-    #[inline]
-    fn pick(&self, set: u64, me: usize) -> usize {
-        match self.options.strategy {
-            Strategy::RandomWalk => {
-                let mut rest = set;
-                for _ in 0..self.rng.below(set.count_ones()) {
-                    rest &= rest - 1;
-                }
-                rest.trailing_zeros() as usize
-            }
-            Strategy::RoundRobin => {
-                let after = set & (u64::MAX << me) & !(1 << me);
-                (if after == 0 { set } else { after }).trailing_zeros() as usize
-            }
-        }
-    }
-
-    /// Gives the turn to core `next`; returns when the calling flow has it again, maybe on another
-    /// core.
-    #[inline]
-    fn go_on_with(&self, next: usize) {
-        if next != self.running.get() {
-            let flow = self.core().flow.get();
-            self.running.set(next);
-            self.flows.suspend(flow);
-        }
-    }
-
-    /// The running core waits for an interrupt; returns when one is pending.
-    pub(crate) fn wait_for_interrupt(&self) {
-        let me = self.running.get();
-        let core = &self.cores[me];
-        while core.pending.get() == 0 {
-            core.waiting.set(true);
-            self.refresh();
-            while self.runnable.get() == 0 {
-                if self.next_event.get() == NEVER {
-                    self.end(Err(Failure::Deadlock));
-                }
-                self.jump();
-            }
-            let next = self.pick(self.runnable.get(), me);
-            self.go_on_with(next);
-            core.waiting.set(false);
-        }
-        self.refresh();
-    }
-
-    /// Delivers pending interrupts to the running core, as the metal's vector code does.
-    #[inline]
-    pub(crate) fn take_interrupts(&self) {
-        loop {
-            let core = self.core();
-            if core.masked.get() || core.pending.get() == 0 {
-                return;
-            }
-            self.interrupt(core);
-        }
-    }
-
-    #[cold]
-    fn interrupt(&self, core: &Core) {
-        self.record(What::Interrupt, u64::from(core.pending.get()));
-        core.masked.set(true);
-        // SAFETY: headers installed by the kernel outlive everything in its world.
-        let header = unsafe { &*core.percpu.get() };
-        let nested = header.on_irq_stack.replace(1);
-        (header.hooks.irq)();
-        header.on_irq_stack.set(nested);
-        debug_assert!(
-            core::ptr::eq(core, self.core()),
-            "an interrupt handler changed its core"
-        );
-        // SAFETY: the running thread's header outlives its running.
-        let thread = unsafe { &*core.current.get() };
-        if nested == 0
-            && thread.preempt.load(Ordering::Relaxed) == 0
-            && header.need_resched.load(Ordering::Relaxed)
-        {
-            self.record(What::Preempt, 0);
-            (header.hooks.preempt)();
-        }
-        // The thread may have come back on another core.
-        self.core().masked.set(false);
-    }
-
-    /// Sends an IPI to core `target`.
-    pub(crate) fn post_ipi(&self, target: usize) {
-        let core = &self.cores[target];
-        let delay = match self.options.max_ipi_ns {
-            0 => 0,
-            max if self.world_rng.one_in(2) => u64::from(self.world_rng.below(max)),
-            _ => 0,
-        };
-        if delay == 0 {
-            core.pending.set(core.pending.get() | IPI);
-        } else {
-            core.ipi_at
-                .set(core.ipi_at.get().min(self.clock.get() + delay));
-        }
-        self.refresh();
-    }
-
-    /// Takes one pending interrupt of the running core.
-    pub(crate) fn acknowledge(&self) -> Option<u32> {
-        let core = self.core();
-        let pending = core.pending.get();
-        let bit = match pending {
-            0 => return None,
-            // Two at once are taken in either order.
-            p if !p.is_power_of_two() && self.world_rng.one_in(2) => 1 << p.ilog2(),
-            p => p & p.wrapping_neg(),
-        };
-        core.pending.set(pending & !bit);
-        Some(bit)
     }
 
     /// Ends the world with `result`, unless it has one; called on a flow, which never goes on.

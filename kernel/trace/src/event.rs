@@ -1,0 +1,129 @@
+//! One event, and how it fits into four words.
+//!
+//! ```text
+//! word 0   counter of the machine's clock
+//! word 1   kind (8) | flags (8) | small (16) | arg (32)
+//! word 2   a
+//! word 3   b
+//! ```
+//!
+//! What `flags`, `small`, `arg`, `a` and `b` mean is said at each [`Kind`].
+
+use crate::Kind;
+
+/// The numbers of an event that share a word with its kind.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Head {
+    /// Bits that belong to the kind.
+    pub flags: u8,
+    /// A small number that belongs to the kind.
+    pub small: u16,
+    /// A number that belongs to the kind.
+    pub arg: u32,
+}
+
+impl Head {
+    /// Just `arg`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(arg: u32) -> Self {
+        Self {
+            flags: 0,
+            small: 0,
+            arg,
+        }
+    }
+
+    /// `arg` with a small number beside it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with(arg: u32, small: u16) -> Self {
+        Self {
+            flags: 0,
+            small,
+            arg,
+        }
+    }
+
+    /// The same with `flags`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn flags(self, flags: u8) -> Self {
+        Self { flags, ..self }
+    }
+}
+
+/// One event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// Counter of the machine's clock (`machine::stamp_time` says when that was).
+    pub stamp: u64,
+    /// What happened.
+    pub kind: Kind,
+    /// Its small numbers.
+    pub head: Head,
+    /// Its first long number.
+    pub a: u64,
+    /// Its second long number.
+    pub b: u64,
+}
+
+impl Event {
+    /// The words of an event.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pack(stamp: u64, kind: Kind, head: Head, a: u64, b: u64) -> [u64; 4] {
+        let meta = kind as u64
+            | (head.flags as u64) << 8
+            | (head.small as u64) << 16
+            | (head.arg as u64) << 32;
+        [stamp, meta, a, b]
+    }
+
+    /// The event in `words`; `None` if they name no kind.
+    #[must_use]
+    pub fn unpack(words: &[u64; 4]) -> Option<Self> {
+        let [stamp, meta, a, b] = *words;
+        Some(Self {
+            stamp,
+            kind: Kind::from_code(meta as u8)?,
+            head: Head {
+                flags: (meta >> 8) as u8,
+                small: (meta >> 16) as u16,
+                arg: (meta >> 32) as u32,
+            },
+            a,
+            b,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_survives_the_words() {
+        let head = Head::with(0xdead_beef, 0x1234).flags(0xa5);
+        for &kind in Kind::ALL {
+            let words = Event::pack(7, kind, head, u64::MAX, 1 << 63);
+            let event = Event::unpack(&words).expect("a known kind");
+            assert_eq!(
+                event,
+                Event {
+                    stamp: 7,
+                    kind,
+                    head,
+                    a: u64::MAX,
+                    b: 1 << 63
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn zeroed_memory_is_no_event() {
+        assert_eq!(Event::unpack(&[0; 4]), None);
+        assert_eq!(Event::unpack(&[0, 0xff, 0, 0]), None);
+    }
+}

@@ -1,0 +1,280 @@
+//! What can happen, in one table: code, name, category, meaning of the numbers.
+//!
+//! Names are those of Linux's tracepoints where Linux has one, so that tools made for Linux know
+//! what they see. Threads are named by their number (0 is a core's idle thread), cores by theirs,
+//! pools by their place in the pool table. Items, queues, timers and locks are addresses: unique
+//! while the thing lives, and nothing more.
+
+use core::fmt;
+use core::ops::BitOr;
+
+/// A set of categories; each kind of event belongs to one.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Categories(pub u32);
+
+impl Categories {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// Threads: switches, wake-ups, migrations.
+    pub const SCHED: Self = Self(1 << 0);
+    /// Work items and their workers.
+    pub const WORKQUEUE: Self = Self(1 << 1);
+    /// Interrupts of devices and the timer.
+    pub const IRQ: Self = Self(1 << 2);
+    /// Softirqs.
+    pub const SOFTIRQ: Self = Self(1 << 3);
+    /// Interrupts from core to core.
+    pub const IPI: Self = Self(1 << 4);
+    /// Timers.
+    pub const TIMER: Self = Self(1 << 5);
+    /// Sleeping locks.
+    pub const LOCK: Self = Self(1 << 6);
+    /// Frames.
+    pub const NET: Self = Self(1 << 7);
+    /// Requests.
+    pub const HTTP: Self = Self(1 << 8);
+    /// Everything.
+    pub const ALL: Self = Self((1 << 9) - 1);
+    /// What is on unless somebody says otherwise.
+    pub const DEFAULT: Self = Self(Self::SCHED.0 | Self::WORKQUEUE.0);
+
+    const NAMES: [(&'static str, Self); 9] = [
+        ("sched", Self::SCHED),
+        ("workqueue", Self::WORKQUEUE),
+        ("irq", Self::IRQ),
+        ("softirq", Self::SOFTIRQ),
+        ("ipi", Self::IPI),
+        ("timer", Self::TIMER),
+        ("lock", Self::LOCK),
+        ("net", Self::NET),
+        ("http", Self::HTTP),
+    ];
+
+    /// True when the sets share a category.
+    #[inline(always)]
+    #[must_use]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The set that `list` names: `all`, `off`, or names separated by commas. `Err` with the first
+    /// name that means nothing.
+    ///
+    /// # Errors
+    ///
+    /// The unknown name.
+    pub fn parse(list: &str) -> Result<Self, &str> {
+        let mut set = Self::NONE;
+        for name in list.split(',').filter(|n| !n.is_empty()) {
+            set = set
+                | match name {
+                    "all" => Self::ALL,
+                    "off" => Self::NONE,
+                    _ => {
+                        let known = Self::NAMES.iter().find(|(n, _)| *n == name);
+                        known.ok_or(name)?.1
+                    }
+                };
+        }
+        Ok(set)
+    }
+
+    /// The names of the set's categories.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let each = Self::NAMES.iter();
+        each.filter(move |(_, c)| self.meets(*c)).map(|(n, _)| *n)
+    }
+}
+
+impl BitOr for Categories {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for Categories {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])* $kind:ident = $code:literal, $category:ident, $name:literal;)*) => {
+        /// A kind of event. Each says what its `flags`, `small`, `arg`, `a` and `b` are; what is
+        /// not mentioned is 0.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[repr(u8)]
+        pub enum Kind {
+            $($(#[doc = $doc])* $kind = $code,)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// The kind with this number.
+            #[must_use]
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$kind),)*
+                    _ => None,
+                }
+            }
+
+            /// Its name, as a tracepoint.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            /// Its category.
+            #[inline(always)]
+            #[must_use]
+            pub const fn category(self) -> Categories {
+                match self {
+                    $(Self::$kind => Categories::$category,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A core changes threads: `arg` the next one, `a` the previous one, `b` why that one leaves:
+    /// 0 preempted or yielding, 1 sleeping, 2 ended.
+    SchedSwitch = 1, SCHED, "sched_switch";
+    /// Thread `arg` was woken and will run on core `a`.
+    SchedWakeup = 2, SCHED, "sched_wakeup";
+    /// New thread `arg` will run on core `a`.
+    SchedWakeupNew = 3, SCHED, "sched_wakeup_new";
+    /// Thread `arg` goes from core `a` to core `b`.
+    SchedMigrateTask = 4, SCHED, "sched_migrate_task";
+    /// Thread `arg` ends.
+    SchedProcessExit = 5, SCHED, "sched_process_exit";
+
+    /// An interrupt is handled: `arg` its number (`u32::MAX` the timer).
+    IrqHandlerEntry = 16, IRQ, "irq_handler_entry";
+    /// It was handled.
+    IrqHandlerExit = 17, IRQ, "irq_handler_exit";
+    /// Softirq `arg` became pending on this core.
+    SoftirqRaise = 18, SOFTIRQ, "softirq_raise";
+    /// Softirq `arg` starts.
+    SoftirqEntry = 19, SOFTIRQ, "softirq_entry";
+    /// Softirq `arg` ends.
+    SoftirqExit = 20, SOFTIRQ, "softirq_exit";
+    /// An inter-processor interrupt goes to core `arg`; `a` says why: the mailbox bits, or 0 for
+    /// "look at your runqueue".
+    IpiSend = 21, IPI, "ipi_send_cpu";
+    /// An inter-processor interrupt arrived; `a` the mailbox bits.
+    IpiEntry = 22, IPI, "ipi_entry";
+    /// It was handled.
+    IpiExit = 23, IPI, "ipi_exit";
+
+    /// Timer `a` was armed for time `b` in nanoseconds.
+    TimerStart = 32, TIMER, "timer_start";
+    /// Timer `a` was disarmed.
+    TimerCancel = 33, TIMER, "timer_cancel";
+    /// Timer `a`'s callback starts; it was due at `b`.
+    TimerExpireEntry = 34, TIMER, "timer_expire_entry";
+    /// Timer `a`'s callback is over.
+    TimerExpireExit = 35, TIMER, "timer_expire_exit";
+
+    /// The running thread got sleeping lock `a`.
+    LockAcquired = 40, LOCK, "lock_acquired";
+    /// The running thread released sleeping lock `a`.
+    LockRelease = 41, LOCK, "lock_release";
+    /// The running thread waits for `a`: `arg` 0 mutex, 1 semaphore, 2 completion; `small` 1 if not
+    /// for ever.
+    LockContended = 42, LOCK, "lock_contended";
+
+    /// Item `a` was queued on queue `b`: `arg` the pool, `small` what limits it to `max_active`
+    /// items (`u16::MAX`: more than that), flags [`Kind::ACTIVE`], [`Kind::BH`].
+    QueueWork = 48, WORKQUEUE, "workqueue_queue_work";
+    /// Item `a` of queue `b` got its max_active slot in pool `arg`.
+    ActivateWork = 49, WORKQUEUE, "workqueue_activate_work";
+    /// Item `a` of queue `b` starts in pool `arg`.
+    ExecuteStart = 50, WORKQUEUE, "workqueue_execute_start";
+    /// Item `a` of queue `b` is over in pool `arg`; flag [`Kind::PANICKED`].
+    ExecuteEnd = 51, WORKQUEUE, "workqueue_execute_end";
+    /// Pending item `a` was taken out of pool `arg`.
+    CancelWork = 52, WORKQUEUE, "workqueue_cancel_work";
+    /// A waiter's barrier `b` went behind item `a` in pool `arg`.
+    InsertBarrier = 53, WORKQUEUE, "workqueue_insert_barrier";
+    /// Barrier `b` was reached and its waiter let go, in pool `arg`.
+    BarrierDone = 54, WORKQUEUE, "workqueue_barrier_done";
+    /// The running thread starts waiting for all of queue `b`.
+    FlushStart = 55, WORKQUEUE, "workqueue_flush_start";
+    /// It has waited for all of queue `b`.
+    FlushEnd = 56, WORKQUEUE, "workqueue_flush_end";
+    /// Item `a` is disabled and neither pending nor running: a synchronous cancel has waited.
+    CancelSync = 57, WORKQUEUE, "workqueue_cancel_sync";
+    /// The running thread has waited for item `a`'s last submission.
+    FlushWorkEnd = 58, WORKQUEUE, "workqueue_flush_work_end";
+    /// Queue `b` was destroyed.
+    DestroyWorkqueue = 59, WORKQUEUE, "workqueue_destroy";
+    /// Pool `arg` got worker thread `a`.
+    WorkerCreate = 60, WORKQUEUE, "workqueue_worker_create";
+    /// The running worker of pool `arg` is about to block in item `a`.
+    WorkerSleep = 61, WORKQUEUE, "workqueue_worker_sleep";
+    /// The running worker of pool `arg` goes on with item `a`.
+    WorkerResume = 62, WORKQUEUE, "workqueue_worker_resume";
+    /// Pool `arg` wakes its worker thread `a`.
+    WorkerWake = 63, WORKQUEUE, "workqueue_worker_wake";
+    /// The running worker leaves pool `arg`.
+    WorkerDie = 64, WORKQUEUE, "workqueue_worker_die";
+
+    /// A frame of `arg` bytes was received.
+    NetRx = 80, NET, "netif_receive_skb";
+    /// A frame of `arg` bytes was sent.
+    NetTx = 81, NET, "net_dev_xmit";
+    /// Connection `a` handed over to core `arg`.
+    NetSteer = 82, NET, "net_steer";
+
+    /// A request begins on connection `a`.
+    HttpRequestStart = 96, HTTP, "http_request_start";
+    /// It was answered with status `arg`.
+    HttpRequestEnd = 97, HTTP, "http_request_end";
+}
+
+impl Kind {
+    /// Flag of [`Kind::QueueWork`]: the item has a max_active slot.
+    pub const ACTIVE: u8 = 1;
+    /// Flag of [`Kind::QueueWork`]: it runs in softirq context.
+    pub const BH: u8 = 2;
+    /// Flag of [`Kind::QueueWork`]: the pool runs every active item as soon as it can.
+    pub const UNBOUND: u8 = 4;
+    /// Flag of [`Kind::QueueWork`]: the item is outside concurrency management.
+    pub const CPU_INTENSIVE: u8 = 8;
+    /// Flag of [`Kind::ExecuteEnd`]: the handler panicked.
+    pub const PANICKED: u8 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_names() {
+        assert_eq!(Categories::parse("off"), Ok(Categories::NONE));
+        assert_eq!(Categories::parse("all"), Ok(Categories::ALL));
+        let two = Categories::SCHED | Categories::TIMER;
+        assert_eq!(Categories::parse("sched,timer"), Ok(two));
+        assert_eq!(Categories::parse("sched,nonsense"), Err("nonsense"));
+        assert!(two.names().eq(["sched", "timer"]));
+        assert!(Categories::ALL.names().count() == 9);
+    }
+
+    #[test]
+    fn names_and_numbers_are_unique() {
+        for (i, a) in Kind::ALL.iter().enumerate() {
+            assert_eq!(Kind::from_code(*a as u8), Some(*a));
+            assert!(Categories::ALL.meets(a.category()));
+            for b in &Kind::ALL[..i] {
+                assert_ne!(a.name(), b.name());
+            }
+        }
+    }
+}

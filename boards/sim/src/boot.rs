@@ -5,8 +5,9 @@ use kernel::thread::ThreadCx;
 use kernel::{BootInfo, Kernel, MemoryRange};
 
 use crate::current;
-use crate::engine::{Limits, PanicHandler, Sim};
-use crate::options::{Failure, Options, Outcome};
+use crate::engine::{Limits, PanicHandler, Plan, Setup, Sim};
+use crate::faults::Kinds;
+use crate::options::{Options, Outcome};
 use crate::scenario::Scenario;
 
 /// A machine without a kernel, for tests of the engine itself.
@@ -27,25 +28,64 @@ impl Machine {
     /// Runs the machine under `seed` on a host thread of its own.
     #[must_use]
     pub fn run(&self, seed: u64, options: Options) -> Outcome {
+        self.run_with(&Run::new(seed, options))
+    }
+}
+
+/// What is fixed of a run beside the thing that runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) seed: u64,
+    pub(crate) options: Options,
+    pub(crate) plan: Plan,
+    /// Time passes evenly, not at random.
+    pub(crate) even_ticks: bool,
+    /// The outcome lists the decisions.
+    pub(crate) keep_decisions: bool,
+}
+
+impl Run {
+    /// A run whose decisions come from the seed.
+    pub(crate) const fn new(seed: u64, options: Options) -> Self {
+        Self {
+            seed,
+            options,
+            plan: Plan::Seed(options.strategy),
+            even_ticks: false,
+            keep_decisions: false,
+        }
+    }
+}
+
+/// Something that runs in a world.
+pub(crate) trait Subject: Sync {
+    /// Runs it on a host thread of its own.
+    fn run_with(&self, run: &Run) -> Outcome;
+}
+
+impl Subject for Machine {
+    fn run_with(&self, run: &Run) -> Outcome {
         let machine = *self;
         let boot = move |sim: &Sim| {
             let (main, start, end) = (machine.main, sim.arena.start(), sim.arena.end());
+            sim.begin();
             sim.start(move || {
                 main(start, end);
                 machine::shutdown(0)
             });
         };
         let limits = Limits {
-            steps: options.max_steps.unwrap_or(u64::MAX),
+            steps: run.options.max_steps.unwrap_or(u64::MAX),
             ns: u64::MAX,
         };
         host(
-            machine.name,
-            machine.cpus,
-            seed,
-            options,
-            limits,
-            machine.panic_handler,
+            Setup {
+                name: self.name,
+                cpus: self.cpus,
+                limits,
+                panic_handler: self.panic_handler,
+                run: run.clone(),
+            },
             boot,
         )
     }
@@ -54,47 +94,60 @@ impl Machine {
 /// Runs `scenario` on the real executive under `seed`.
 #[must_use]
 pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
-    let scenario = *scenario;
-    let mut options = options;
-    options.faults.kinds = options.faults.kinds.and(scenario.endures);
-    let boot = move |sim: &Sim| {
-        let cpus = scenario.cpus;
-        let memory = MemoryRange {
-            start: sim.arena.start(),
-            end: sim.arena.end(),
-        };
-        sim.init.set(Some(scenario.init));
-        sim.start(move || {
-            let kernel: &'static Kernel = Box::leak(Box::new(Kernel::new()));
-            let mpidrs: Vec<u64> = (0..cpus as u64).collect();
-            let info = BootInfo {
-                board: "sim",
-                mpidrs: mpidrs.leak(),
-                memory: Vec::leak(vec![memory]),
-                bootargs: scenario.bootargs,
-                stack_bytes: options.stack_bytes,
-                init: first_thread,
-                image_bytes: 0,
-                symbolize: |_| None,
+    scenario.run_with(&Run::new(seed, options))
+}
+
+impl Subject for Scenario {
+    fn run_with(&self, run: &Run) -> Outcome {
+        let scenario = *self;
+        let mut run = run.clone();
+        run.options.faults.kinds = run.options.faults.kinds.and(self.endures);
+        if let Plan::Seed(strategy) = &mut run.plan {
+            *strategy = strategy.resolve(run.seed, !self.endures.has(Kinds::STALL));
+        }
+        let stack_bytes = run.options.stack_bytes;
+        let boot = move |sim: &Sim| {
+            let memory = MemoryRange {
+                start: sim.arena.start(),
+                end: sim.arena.end(),
             };
-            // SAFETY: the memory is the world's arena, which outlives every flow and is used by
-            // nothing else; the boot core runs with interrupts masked.
-            unsafe { kernel.boot(info) }
-        });
+            sim.init.set(Some(scenario.init));
+            sim.start(move || boot_kernel(&scenario, memory, stack_bytes));
+        };
+        let limits = Limits {
+            steps: run.options.max_steps.unwrap_or(self.max_steps),
+            ns: self.virtual_time.as_nanos(),
+        };
+        host(
+            Setup {
+                name: self.name,
+                cpus: self.cpus,
+                limits,
+                panic_handler: Some(kernel_panic),
+                run,
+            },
+            boot,
+        )
+    }
+}
+
+/// First function of a world with a kernel.
+fn boot_kernel(scenario: &Scenario, memory: MemoryRange, stack_bytes: usize) {
+    let kernel: &'static Kernel = Box::leak(Box::new(Kernel::new()));
+    let mpidrs: Vec<u64> = (0..scenario.cpus as u64).collect();
+    let info = BootInfo {
+        board: "sim",
+        mpidrs: mpidrs.leak(),
+        memory: Vec::leak(vec![memory]),
+        bootargs: scenario.bootargs,
+        stack_bytes,
+        init: first_thread,
+        image_bytes: 0,
+        symbolize: |_| None,
     };
-    let limits = Limits {
-        steps: options.max_steps.unwrap_or(scenario.max_steps),
-        ns: scenario.virtual_time.as_nanos(),
-    };
-    host(
-        scenario.name,
-        scenario.cpus,
-        seed,
-        options,
-        limits,
-        Some(kernel_panic),
-        boot,
-    )
+    // SAFETY: the memory is the world's arena, which outlives every flow and is used by nothing
+    // else; the boot core runs with interrupts masked.
+    unsafe { kernel.boot(info) }
 }
 
 /// A panic in a world with a kernel: the kernel reports it, and decides what dies.
@@ -104,45 +157,32 @@ fn kernel_panic(message: &str, file: &str, line: u32) -> ! {
 
 /// Body of the kernel's first thread: the scenario, then an orderly end.
 fn first_thread(cx: &ThreadCx<'_>) {
-    let init = current::sim().and_then(|sim| sim.init.get());
-    if let Some(init) = init {
+    if let Some(sim) = current::sim()
+        && let Some(init) = sim.init.get()
+    {
+        sim.begin();
         init(cx);
     }
     machine::shutdown(0)
 }
 
 /// Runs one world on a fresh host thread: whatever a failing run does to its thread ends with it.
-fn host(
-    name: &'static str,
-    cpus: usize,
-    seed: u64,
-    options: Options,
-    limits: Limits,
-    panic_handler: Option<PanicHandler>,
-    boot: impl FnOnce(&Sim) + Send + 'static,
-) -> Outcome {
+fn host(setup: Setup, boot: impl FnOnce(&Sim) + Send + 'static) -> Outcome {
+    let Setup { name, cpus, .. } = setup;
+    let seed = setup.run.seed;
     assert!(
         (1..=machine::MAX_CPUS).contains(&cpus),
         "a world has 1 to 64 cores, not {cpus}"
     );
     let thread = std::thread::Builder::new().name(format!("{name} seed {seed}"));
     let world = thread.spawn(move || {
-        let sim = Sim::new(cpus, seed, options, limits, panic_handler);
+        let sim = Sim::new(&setup);
         current::enter(&sim, || {
             boot(&sim);
             sim.run_loop();
         });
         sim.flows.discard_all();
-        Outcome {
-            scenario: name,
-            seed,
-            result: sim.result.take().unwrap_or(Err(Failure::Deadlock)),
-            trace: sim.finish_trace(),
-            steps: sim.steps(),
-            choices: sim.choices(),
-            virtual_time: sim.time(),
-            console: String::from_utf8_lossy(&sim.console.take()).into_owned(),
-        }
+        sim.outcome(&setup)
     });
     let joined = world.expect("a host thread for the world").join();
     joined.unwrap_or_else(|_| panic!("the simulator itself panicked in {name} SEED={seed}"))

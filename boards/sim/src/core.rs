@@ -14,6 +14,11 @@ pub(crate) const TIMER: u32 = 2;
 /// Pending interrupt of device line 0; line `n` is this shifted left by `n`.
 pub(crate) const DEVICE: u32 = 4;
 
+/// An interrupt of a device nobody knows.
+pub(crate) const STRANGER: u32 = 1 << 30;
+/// The interrupt controller says "spurious" when it is asked.
+pub(crate) const NOTHING: u32 = 1 << 31;
+
 /// Never.
 pub(crate) const NEVER: u64 = u64::MAX;
 
@@ -38,6 +43,12 @@ pub(crate) struct Core {
     pub(crate) deadline: Cell<u64>,
     /// When an IPI on its way arrives.
     pub(crate) ipi_at: Cell<u64>,
+    /// It stands still until then.
+    pub(crate) stalled_until: Cell<u64>,
+    /// Causeless interrupts still to come, one after the other.
+    pub(crate) storm: Cell<u32>,
+    /// Seam calls it made: where it is in its run.
+    pub(crate) calls: Cell<u64>,
 }
 
 impl Core {
@@ -52,28 +63,41 @@ impl Core {
             pending: Cell::new(0),
             deadline: Cell::new(NEVER),
             ipi_at: Cell::new(NEVER),
+            stalled_until: Cell::new(NEVER),
+            storm: Cell::new(0),
+            calls: Cell::new(0),
         }
     }
 
     /// When something happens to this core by itself.
     pub(crate) fn next_event(&self) -> u64 {
-        self.deadline.get().min(self.ipi_at.get())
+        let interrupt = self.deadline.get().min(self.ipi_at.get());
+        interrupt.min(self.stalled_until.get())
+    }
+
+    /// Makes interrupts pending.
+    pub(crate) fn raise(&self, bits: u32) {
+        self.pending.set(self.pending.get() | bits);
     }
 
     /// Raises what is due at time `now`.
     pub(crate) fn advance(&self, now: u64) {
         if self.deadline.get() <= now {
             self.deadline.set(NEVER);
-            self.pending.set(self.pending.get() | TIMER);
+            self.raise(TIMER);
         }
         if self.ipi_at.get() <= now {
             self.ipi_at.set(NEVER);
-            self.pending.set(self.pending.get() | IPI);
+            self.raise(IPI);
+        }
+        if self.stalled_until.get() <= now {
+            self.stalled_until.set(NEVER);
         }
     }
 
     /// True when the core would execute something if it were given the turn.
     pub(crate) fn can_run(&self) -> bool {
-        self.started.get() && (!self.waiting.get() || self.pending.get() != 0)
+        let awake = !self.waiting.get() || self.pending.get() != 0;
+        self.started.get() && awake && self.stalled_until.get() == NEVER
     }
 }

@@ -23,7 +23,7 @@ use crate::engine::Sim;
 use crate::trace::What;
 
 /// Interrupt lines a world has; the others of a core's pending bits are its own interrupts.
-pub(crate) const LINES: usize = 30;
+pub(crate) const LINES: usize = 28;
 /// Interrupt number of line 0, the first that cores share in Arm's numbering.
 const FIRST_INT: u32 = 32;
 
@@ -120,6 +120,6 @@ impl Sim {
             return;
         }
         let core = &self.cores[usize::from(d.route[line].get())];
-        core.pending.set(core.pending.get() | DEVICE << line);
+        core.raise(DEVICE << line);
     }
 }

@@ -30,12 +30,26 @@ impl Kinds {
     pub const STORM: Self = Self(1 << 7);
     /// Packets are lost, duplicated, reordered, corrupted; connections are cut.
     pub const PACKETS: Self = Self(1 << 8);
+    /// From some moment on no thread can be made, ever.
+    pub const FOREVER: Self = Self(1 << 9);
     /// What the kernel has to answer with an error or a later try.
     pub const MEMORY: Self = Self::THREAD.or(Self::HEAP).or(Self::PAGES);
     /// What no caller can see except by the clock.
     pub const DELAYS: Self = Self(0x1f8);
     /// Everything.
-    pub const ALL: Self = Self(0x1ff);
+    pub const ALL: Self = Self(0x3ff);
+    /// How many kinds there are.
+    pub(crate) const COUNT: usize = NAMES.len();
+
+    /// The known kinds among these bits.
+    pub(crate) const fn of_bits(bits: u16) -> Self {
+        Self(bits & Self::ALL.0)
+    }
+
+    /// The number of a single kind.
+    pub(crate) const fn index(self) -> usize {
+        self.0.trailing_zeros() as usize
+    }
 
     /// Both sets.
     #[must_use]
@@ -69,7 +83,7 @@ impl Kinds {
 }
 
 /// The kinds by the names the command line uses.
-const NAMES: [(&str, Kinds); 9] = [
+const NAMES: [(&str, Kinds); 10] = [
     ("thread", Kinds::THREAD),
     ("heap", Kinds::HEAP),
     ("pages", Kinds::PAGES),
@@ -79,6 +93,7 @@ const NAMES: [(&str, Kinds); 9] = [
     ("stall", Kinds::STALL),
     ("storm", Kinds::STORM),
     ("packets", Kinds::PACKETS),
+    ("forever", Kinds::FOREVER),
 ];
 
 impl fmt::Display for Kinds {
@@ -122,6 +137,45 @@ impl FromStr for Kinds {
                 )
             })
         })
+    }
+}
+
+/// How many faults of each kind there were.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Injected(pub(crate) [u64; Kinds::COUNT]);
+
+impl Injected {
+    /// Faults of this kind.
+    #[must_use]
+    pub const fn of(&self, kind: Kinds) -> u64 {
+        self.0[kind.index()]
+    }
+
+    /// Faults of all kinds.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Adds the faults of another run.
+    pub fn add(&mut self, other: &Self) {
+        self.0
+            .iter_mut()
+            .zip(other.0)
+            .for_each(|(sum, n)| *sum += n);
+    }
+}
+
+impl fmt::Display for Injected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.total() == 0 {
+            return f.write_str("none");
+        }
+        let some = NAMES.iter().zip(self.0).filter(|(_, n)| *n > 0);
+        for (i, ((name, _), n)) in some.enumerate() {
+            write!(f, "{}{name} {n}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
     }
 }
 

@@ -4,19 +4,12 @@ use core::fmt;
 
 use machine::Instant;
 
-use crate::faults::Faults;
+use crate::boot::Run;
+use crate::decision::Decision;
+use crate::explore::Node;
+use crate::faults::{Faults, Injected};
+use crate::strategy::Strategy;
 use crate::trace::Trace;
-
-/// How the next core is chosen at an interleaving point.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Strategy {
-    /// Stays on the core with a probability drawn once per world from its seed, else takes any
-    /// other one that can run: some worlds interleave finely, in others a core runs far ahead.
-    #[default]
-    RandomWalk,
-    /// Takes turns, one point each.
-    RoundRobin,
-}
 
 /// How a world is run.
 #[derive(Clone, Copy, Debug)]
@@ -74,13 +67,27 @@ pub enum Failure {
     TimeLimit,
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panic(text) => write!(f, "panic: {text}"),
+            Self::Exit(code) => write!(f, "exit {code}"),
+            Self::Deadlock => f.write_str("deadlock"),
+            Self::Livelock => f.write_str("livelock"),
+            Self::StepLimit => f.write_str("too many points"),
+            Self::TimeLimit => f.write_str("too much virtual time"),
+        }
+    }
+}
+
 /// A finished run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Name of the scenario.
     pub scenario: &'static str,
-    /// The seed it ran under.
-    pub seed: u64,
+    /// Cores it ran on.
+    pub cpus: usize,
+    pub(crate) run: Run,
     /// The orderly end, or what went wrong.
     pub result: Result<(), Failure>,
     /// What happened.
@@ -91,11 +98,33 @@ pub struct Outcome {
     pub choices: u64,
     /// Virtual time at the end.
     pub virtual_time: Instant,
+    /// Faults it suffered.
+    pub injected: Injected,
     /// What the kernel printed.
     pub console: String,
+    /// The decisions that were not the default, if they were kept.
+    pub decisions: Vec<Decision>,
+    /// Decisions of a list that had no place in the run.
+    pub missed: u64,
+    pub(crate) nodes: Vec<Node>,
 }
 
 impl Outcome {
+    /// The seed it ran under.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.run.seed
+    }
+
+    /// How it ended, in a word or two.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        match &self.result {
+            Ok(()) => "none".to_owned(),
+            Err(failure) => failure.to_string(),
+        }
+    }
+
     /// This outcome, if the run ended in order.
     ///
     /// # Panics
@@ -113,7 +142,7 @@ impl fmt::Display for Outcome {
         writeln!(
             f,
             "scenario {} SEED={}: {:?}",
-            self.scenario, self.seed, self.result
+            self.scenario, self.run.seed, self.result
         )?;
         writeln!(
             f,

@@ -5,8 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::boot::run;
-use crate::options::{Options, Outcome, Strategy};
+use crate::options::{Options, Outcome};
 use crate::scenario::Scenario;
+use crate::strategy::Strategy;
 
 /// Sums over the runs of a sweep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,7 +54,7 @@ pub fn try_sweep(
                 }
                 if outcome.result.is_err()
                     && let Ok(mut failed) = failed.lock()
-                    && failed.as_ref().is_none_or(|f| f.seed > seed)
+                    && failed.as_ref().is_none_or(|f| f.seed() > seed)
                 {
                     *failed = Some(Box::new(outcome));
                     return;

@@ -41,6 +41,8 @@ pub enum What {
     Interrupt,
     /// The engine calls the preemption hook.
     Preempt,
+    /// A fault strikes of itself.
+    Fault,
     Panic,
     Shutdown,
 }

@@ -66,8 +66,16 @@ impl World for Sim {
         self.point(What::SyncPoint, 0);
     }
 
-    fn allocation_allowed(&self, _bytes: usize) -> bool {
-        true
+    fn allocation_allowed(&self, bytes: usize) -> bool {
+        self.may_allocate(bytes)
+    }
+
+    fn pages_allowed(&self, pages: usize) -> bool {
+        self.may_take_pages(pages)
+    }
+
+    fn thread_allowed(&self) -> bool {
+        self.may_make_thread()
     }
 
     fn now(&self) -> Instant {
@@ -76,7 +84,9 @@ impl World for Sim {
     }
 
     fn arm_timer(&self, deadline: Option<Instant>) {
-        let at = deadline.map_or(NEVER, Instant::as_nanos);
+        let at = deadline.map_or(NEVER, |d| {
+            d.as_nanos().saturating_add(self.timer_lateness())
+        });
         let what = if deadline.is_some() {
             What::ArmTimer
         } else {

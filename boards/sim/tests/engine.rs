@@ -201,12 +201,12 @@ fn a_race_is_found_and_told_with_its_seed() {
     let report = failing.to_string();
     assert!(report.contains("lost update"), "{report}");
     assert!(
-        report.contains(&format!("SEED={}", failing.seed)),
+        report.contains(&format!("SEED={}", failing.seed())),
         "{report}"
     );
     assert!(failing.trace.events.iter().any(|e| e.what == What::Panic));
     // The same seed fails again in the same way.
-    assert_eq!(run(3, race_main, failing.seed).trace, failing.trace);
+    assert_eq!(run(3, race_main, failing.seed()).trace, failing.trace);
 }
 
 fn timer_main(_: usize, _: usize) {

@@ -32,6 +32,8 @@ pub trait World {
     fn relax(&self);
     fn sync_point(&self);
     fn allocation_allowed(&self, bytes: usize) -> bool;
+    fn pages_allowed(&self, pages: usize) -> bool;
+    fn thread_allowed(&self) -> bool;
     fn now(&self) -> Instant;
     fn arm_timer(&self, deadline: Option<Instant>);
     fn send_ipi(&self, cpu: CpuId);
@@ -224,6 +226,18 @@ pub fn sync_point() {
 #[must_use]
 pub fn allocation_allowed(bytes: usize) -> bool {
     world().is_none_or(|w| w.allocation_allowed(bytes))
+}
+
+/// Whether an allocation of `pages` whole pages may be tried.
+#[must_use]
+pub fn pages_allowed(pages: usize) -> bool {
+    world().is_none_or(|w| w.pages_allowed(pages))
+}
+
+/// Whether making a thread may be tried.
+#[must_use]
+pub fn thread_allowed() -> bool {
+    world().is_none_or(|w| w.thread_allowed())
 }
 
 /// Virtual time since the world started; zero outside a world.

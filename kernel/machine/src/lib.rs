@@ -39,8 +39,8 @@ pub use backend::{World, with_world};
 pub use backend::{
     allocation_allowed, arm_timer, backtrace, cancel_timer, console_read, console_write,
     context_drop, context_init, current, entropy, fence_full, idle, irq_ack, irq_disable,
-    irq_enable, irq_end, irq_restore, irq_save, irqs_masked, now, percpu, protect, relax, send_ipi,
-    set_current, set_percpu, shutdown, start_cpu, switch, sync_point,
+    irq_enable, irq_end, irq_restore, irq_save, irqs_masked, now, pages_allowed, percpu, protect, relax, send_ipi,
+    set_current, set_percpu, shutdown, start_cpu, switch, sync_point, thread_allowed,
 };
 
 pub use device::{Frame, NetDevice, NetTx, TxFull};

@@ -139,6 +139,20 @@ pub fn allocation_allowed(_bytes: usize) -> bool {
     true
 }
 
+/// As [`allocation_allowed`], for `pages` whole pages.
+#[inline(always)]
+#[must_use]
+pub fn pages_allowed(_pages: usize) -> bool {
+    true
+}
+
+/// As [`allocation_allowed`], asked before a thread is made.
+#[inline(always)]
+#[must_use]
+pub fn thread_allowed() -> bool {
+    true
+}
+
 // Defined by exactly one architecture crate (`#[unsafe(no_mangle)]`), inlined by link-time
 // optimisation. SAFETY of the `safe fn`s: the definitions have these signatures and are sound for
 // every argument.

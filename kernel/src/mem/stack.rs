@@ -40,7 +40,7 @@ impl Stack {
     #[must_use]
     pub fn alloc(bytes: usize) -> Option<Self> {
         let pages = bytes.max(1).div_ceil(PAGE);
-        if !machine::allocation_allowed(pages * PAGE) {
+        if !machine::pages_allowed(pages) {
             return None;
         }
         let mem = &crate::kernel().mem;

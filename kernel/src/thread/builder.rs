@@ -91,6 +91,9 @@ impl Builder {
         if usable.is_empty() {
             return Err(SpawnError::NoCore);
         }
+        if !machine::thread_allowed() {
+            return Err(SpawnError::NoMemory);
+        }
         let entry: Entry = mem::try_box(body).map_err(|_| SpawnError::NoMemory)?;
         let thread = Thread::make(&self, Some(entry), 0).ok_or(SpawnError::NoMemory)?;
         thread.worker.store(worker, Ordering::Relaxed);

@@ -7,7 +7,8 @@
 use core::sync::atomic::Ordering;
 
 use super::Sim;
-use crate::core::{Core, IPI};
+use crate::core::{Core, IPI, NOTHING, STRANGER};
+use crate::decision::Choice;
 use crate::trace::What;
 
 impl Sim {
@@ -46,19 +47,19 @@ impl Sim {
             (header.hooks.preempt)();
         }
         // The thread may have come back on another core.
-        self.core().masked.set(false);
+        let core = self.core();
+        if core.storm.get() > 0 {
+            core.raise(STRANGER);
+        }
+        core.masked.set(false);
     }
 
     /// Sends an IPI to core `target`.
     pub(crate) fn post_ipi(&self, target: usize) {
         let core = &self.cores[target];
-        let delay = match self.options.max_ipi_ns {
-            0 => 0,
-            max if self.world_rng.one_in(2) => u64::from(self.world_rng.below(max)),
-            _ => 0,
-        };
+        let delay = self.ipi_delay();
         if delay == 0 {
-            core.pending.set(core.pending.get() | IPI);
+            core.raise(IPI);
         } else {
             core.ipi_at
                 .set(core.ipi_at.get().min(self.clock.get() + delay));
@@ -72,11 +73,24 @@ impl Sim {
         let pending = core.pending.get();
         let bit = match pending {
             0 => return None,
+            p if p.is_power_of_two() => p,
             // Two at once are taken in either order.
-            p if !p.is_power_of_two() && self.world_rng.one_in(2) => 1 << p.ilog2(),
+            p if self.decide(Choice::Ack, |f| f.coin()) != 0 => 1 << p.ilog2(),
             p => p & p.wrapping_neg(),
         };
         core.pending.set(pending & !bit);
-        Some(bit)
+        if bit == STRANGER {
+            self.storm_on(core);
+        }
+        (bit != NOTHING).then_some(bit)
+    }
+
+    /// The next interrupt of a storm; every other one waits until this one is over.
+    fn storm_on(&self, core: &Core) {
+        let left = core.storm.get().saturating_sub(1);
+        core.storm.set(left);
+        if left % 2 == 1 {
+            core.raise(STRANGER);
+        }
     }
 }

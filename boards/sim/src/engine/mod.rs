@@ -21,19 +21,26 @@
 //! the old one waits for it.
 #![expect(unsafe_code, reason = "a world may change its host thread")]
 
+mod inject;
 mod interrupt;
 mod point;
+pub(crate) mod way;
 
 use core::cell::{Cell, RefCell};
 
 use kernel::thread::ThreadCx;
 use machine::{CpuHeader, CpuId, Hooks, Instant, PreemptWord, ThreadHeader};
 
+use self::inject::Injector;
+pub(crate) use self::way::Plan;
+use self::way::Way;
 use crate::arena::Arena;
+use crate::boot::Run;
 use crate::core::{Core, NEVER};
+use crate::decision::{Decision, Script};
 use crate::device::Devices;
 use crate::flow::Flows;
-use crate::options::{Failure, Options};
+use crate::options::{Failure, Options, Outcome};
 use crate::rng::Rng;
 use crate::trace::{Event, Recorder, What};
 
@@ -47,6 +54,16 @@ pub(crate) struct Limits {
     pub(crate) steps: u64,
     /// Virtual time in nanoseconds.
     pub(crate) ns: u64,
+}
+
+/// What makes a world.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) name: &'static str,
+    pub(crate) cpus: usize,
+    pub(crate) limits: Limits,
+    pub(crate) run: Run,
+    pub(crate) panic_handler: Option<PanicHandler>,
 }
 
 /// A simulated machine.
@@ -71,8 +88,16 @@ pub(crate) struct Sim {
     steps: Cell<u64>,
     choices: Cell<u64>,
     spins: Cell<u64>,
-    /// 0 = the chosen core is any; n = stays on its core n times out of n + 1.
-    stickiness: u32,
+    /// Step at which the running core got the turn.
+    turn_began: Cell<u64>,
+    /// Step at which more than the choice of a core is due.
+    attention: Cell<u64>,
+    pub(crate) way: Way,
+    pub(crate) injector: Injector,
+    /// Time passes evenly, not at random.
+    even_ticks: bool,
+    keep_decisions: bool,
+    decisions: RefCell<Vec<Decision>>,
     recorder: Recorder,
     pub(crate) result: Cell<Option<Result<(), Failure>>>,
     /// The running flow panicked and needs a fresh host thread.
@@ -100,16 +125,13 @@ static EARLY_HOOKS: Hooks = Hooks {
 };
 
 impl Sim {
-    pub(crate) fn new(
-        cpus: usize,
-        seed: u64,
-        options: Options,
-        limits: Limits,
-        panic_handler: Option<PanicHandler>,
-    ) -> Box<Self> {
-        let rng = Rng::new(seed);
+    pub(crate) fn new(setup: &Setup) -> Box<Self> {
+        let (cpus, run) = (setup.cpus, &setup.run);
+        let options = run.options;
+        let rng = Rng::new(run.seed);
         let world_rng = rng.fork();
-        let stickiness = [0, 1, 3, 7, 31, 127][rng.below(6) as usize];
+        let injector = Injector::new(options.faults.kinds, rng.fork());
+        let way = Way::new(&run.plan, cpus, &rng);
         let early: Box<[CpuHeader]> = (0..cpus)
             .map(|i| CpuHeader::new(CpuId::new(i), &EARLY_HOOKS))
             .collect();
@@ -122,7 +144,7 @@ impl Sim {
             rng,
             world_rng,
             options,
-            limits,
+            limits: setup.limits,
             console: RefCell::default(),
             running: Cell::new(0),
             runnable: Cell::new(1),
@@ -131,14 +153,20 @@ impl Sim {
             steps: Cell::new(0),
             choices: Cell::new(0),
             spins: Cell::new(0),
-            stickiness,
+            turn_began: Cell::new(0),
+            attention: Cell::new(0),
+            way,
+            injector,
+            even_ticks: run.even_ticks,
+            keep_decisions: run.keep_decisions,
+            decisions: RefCell::default(),
             recorder: Recorder::new(options.keep_trace),
             result: Cell::new(None),
             moved: Cell::new(false),
             in_flow: Cell::new(false),
             panic_note: RefCell::default(),
             init: Cell::new(None),
-            panic_handler,
+            panic_handler: setup.panic_handler,
             early_thread,
             early_cpus: early,
         });
@@ -211,16 +239,24 @@ impl Sim {
         Instant::from_nanos(self.clock.get())
     }
 
-    pub(crate) const fn steps(&self) -> u64 {
-        self.steps.get()
-    }
-
-    pub(crate) const fn choices(&self) -> u64 {
-        self.choices.get()
-    }
-
-    pub(crate) fn finish_trace(&self) -> crate::trace::Trace {
-        self.recorder.finish()
+    /// What came out of the world, which is over.
+    pub(crate) fn outcome(&self, setup: &Setup) -> Outcome {
+        let result = self.result.take().unwrap_or(Err(Failure::Deadlock));
+        Outcome {
+            scenario: setup.name,
+            cpus: setup.cpus,
+            run: setup.run.clone(),
+            result,
+            trace: self.recorder.finish(),
+            steps: self.steps.get(),
+            choices: self.choices.get(),
+            virtual_time: self.time(),
+            injected: self.injector.injected(),
+            console: String::from_utf8_lossy(&self.console.borrow()).into_owned(),
+            decisions: self.decisions.borrow().clone(),
+            missed: self.way.script().map_or(0, Script::missed),
+            nodes: self.way.nodes(),
+        }
     }
 
     /// Recomputes what depends on the state of all cores.

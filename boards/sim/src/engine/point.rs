@@ -5,8 +5,11 @@
 //! release what it waits for.
 
 use super::Sim;
+use super::inject::Injector;
+use super::way::{self, PATIENCE, Way};
 use crate::core::NEVER;
-use crate::options::{Failure, Strategy};
+use crate::decision::{Choice, Decision};
+use crate::options::Failure;
 use crate::trace::What;
 
 /// Points a lone spinning core gets before the world counts as livelocked.
@@ -42,11 +45,15 @@ impl Sim {
                 self.end(Err(Failure::Livelock));
             }
         }
+        if let Way::Pct(pct) = &self.way {
+            // Whoever it waits for must be able to go on.
+            pct.drop_last(me);
+        }
         let others = self.runnable.get() & !(1 << me);
-        let next = if others == 0 {
-            me
-        } else {
-            self.pick(others, me)
+        let next = match others {
+            0 => self.awake(me),
+            _ if matches!(self.way, Way::Tree(_)) => way::after(others, me),
+            _ => self.next_of(others, me),
         };
         self.go_on_with(next);
         self.take_interrupts();
@@ -57,15 +64,72 @@ impl Sim {
     fn pass_time(&self) {
         let steps = self.steps.get() + 1;
         self.steps.set(steps);
-        if steps > self.limits.steps {
-            self.end(Err(Failure::StepLimit));
+        self.core().calls.set(self.core().calls.get() + 1);
+        if steps >= self.attention.get() {
+            self.attend();
         }
         let cores = self.runnable.get().count_ones().max(1);
-        let ns = u64::from(self.world_rng.below(self.options.max_step_ns) / cores + 1);
-        self.clock.set(self.clock.get() + ns);
+        let most = self.options.max_step_ns;
+        let ns = if self.even_ticks {
+            most / 2
+        } else {
+            self.world_rng.below(most)
+        };
+        self.clock.set(self.clock.get() + u64::from(ns / cores + 1));
         if self.clock.get() >= self.next_event.get() {
             self.happen();
         }
+    }
+
+    /// Something beside the choice of the next core may be due at this step.
+    #[cold]
+    fn attend(&self) {
+        let (step, me) = (self.steps.get(), self.running.get());
+        if step > self.limits.steps {
+            self.end(Err(Failure::StepLimit));
+        }
+        match &self.way {
+            Way::Script(script) => {
+                while let Some(d) = script.strike(me, self.core().calls.get()) {
+                    self.note(d.what, d.value);
+                    self.hit(d.what, d.value);
+                }
+                return;
+            }
+            Way::Pct(pct) if step >= pct.next.get() => pct.change(me),
+            _ => {}
+        }
+        if step >= self.injector.next.get() {
+            self.strike();
+        }
+        self.look_ahead();
+    }
+
+    /// Computes the step at which [`Self::attend`] is next wanted.
+    pub(super) fn look_ahead(&self) {
+        let change = match &self.way {
+            // A list may have something to say at every point.
+            Way::Script(_) => 0,
+            Way::Pct(pct) => pct.next.get(),
+            _ => u64::MAX,
+        };
+        let limit = self.limits.steps.saturating_add(1);
+        self.attention
+            .set(limit.min(change).min(self.injector.next.get()));
+    }
+
+    /// The body of the scenario begins: from here on there are faults and change points.
+    pub(crate) fn begin(&self) {
+        match &self.way {
+            Way::Script(_) => {}
+            Way::Tree(tree) => tree.begin(),
+            Way::Pct(pct) => {
+                pct.begin(self.steps.get());
+                self.injector.begin(self.steps.get());
+            }
+            _ => self.injector.begin(self.steps.get()),
+        }
+        self.look_ahead();
     }
 
     /// Moves the clock to the next event.
@@ -77,36 +141,107 @@ impl Sim {
         self.happen();
     }
 
-    /// Chooses who goes on after core `me`, which can.
+    /// Chooses who goes on after core `me`, which can unless it stands still.
     #[inline]
     fn choose(&self, me: usize) -> usize {
         let runnable = self.runnable.get();
-        if runnable & (runnable - 1) == 0 {
+        if runnable == 1 << me {
             return me;
         }
-        self.choices.set(self.choices.get() + 1);
-        match self.options.strategy {
-            Strategy::RandomWalk if self.stickiness == 0 => self.pick(runnable, me),
-            Strategy::RandomWalk if !self.rng.one_in(self.stickiness + 1) => me,
-            _ => self.pick(runnable & !(1 << me), me),
+        if runnable & 1 << me == 0 {
+            return self.awake(me);
         }
+        self.choices.set(self.choices.get() + 1);
+        let tired = || self.steps.get() - self.turn_began.get() > PATIENCE;
+        let next = match &self.way {
+            Way::Walk { stickiness: 0 } => way::any(&self.rng, runnable),
+            Way::Walk { stickiness } if !self.rng.one_in(stickiness + 1) => me,
+            Way::Walk { .. } => way::any(&self.rng, runnable & !(1 << me)),
+            Way::Turns => way::after(runnable, me),
+            Way::Pct(pct) => {
+                if tired() {
+                    pct.drop_last(me);
+                }
+                pct.highest(runnable)
+            }
+            Way::Script(script) => {
+                let default = if tired() {
+                    way::after(runnable, me)
+                } else {
+                    me
+                };
+                let place = (me, self.core().calls.get());
+                way::scripted(script, place, Choice::Preempt, runnable, default)
+            }
+            Way::Tree(_) if tired() => way::after(runnable, me),
+            Way::Tree(tree) => tree.choose(runnable, me, true),
+        };
+        if next != me {
+            self.note(Choice::Preempt, next as u32 + 1);
+        }
+        next
     }
 
-    /// Picks one of `set` (not empty) by the strategy.
+    /// Waits until some core can go on although `me` cannot, and chooses one.
+    #[cold]
+    fn awake(&self, me: usize) -> usize {
+        while self.runnable.get() == 0 {
+            if self.next_event.get() == NEVER {
+                self.end(Err(Failure::Deadlock));
+            }
+            self.jump();
+        }
+        self.next_of(self.runnable.get(), me)
+    }
+
+    /// Chooses one of `set` (not empty) because core `me` does not go on.
+    fn next_of(&self, set: u64, me: usize) -> usize {
+        let default = way::after(set, me);
+        if set & (set - 1) == 0 {
+            return default;
+        }
+        self.choices.set(self.choices.get() + 1);
+        let next = match &self.way {
+            Way::Walk { .. } => way::any(&self.rng, set),
+            Way::Turns => default,
+            Way::Pct(pct) => pct.highest(set),
+            Way::Script(script) => {
+                let place = (me, self.cores[me].calls.get());
+                way::scripted(script, place, Choice::Next, set, default)
+            }
+            Way::Tree(tree) => tree.choose(set, default, false),
+        };
+        if next != default {
+            self.note(Choice::Next, next as u32 + 1);
+        }
+        next
+    }
+
+    /// Decides `what`, by the seed with `draw`, or by the list; 0 is the default.
+    pub(crate) fn decide(&self, what: Choice, draw: impl FnOnce(&Injector) -> u32) -> u32 {
+        let calls = self.core().calls.get() + 1;
+        self.core().calls.set(calls);
+        let value = match &self.way {
+            Way::Script(script) => script.take(self.running.get(), calls, what),
+            Way::Tree(_) => 0,
+            _ => draw(&self.injector),
+        };
+        if value != 0 {
+            self.note(what, value);
+        }
+        value
+    }
+
+    /// Keeps a decision that was not the default.
     #[inline]
-    fn pick(&self, set: u64, me: usize) -> usize {
-        match self.options.strategy {
-            Strategy::RandomWalk => {
-                let mut rest = set;
-                for _ in 0..self.rng.below(set.count_ones()) {
-                    rest &= rest - 1;
-                }
-                rest.trailing_zeros() as usize
-            }
-            Strategy::RoundRobin => {
-                let after = set & (u64::MAX << me) & !(1 << me);
-                (if after == 0 { set } else { after }).trailing_zeros() as usize
-            }
+    pub(super) fn note(&self, what: Choice, value: u32) {
+        if self.keep_decisions {
+            self.decisions.borrow_mut().push(Decision {
+                cpu: self.running.get() as u8,
+                at: self.core().calls.get(),
+                what,
+                value,
+            });
         }
     }
 
@@ -117,6 +252,7 @@ impl Sim {
         if next != self.running.get() {
             let flow = self.core().flow.get();
             self.running.set(next);
+            self.turn_began.set(self.steps.get());
             self.flows.suspend(flow);
         }
     }
@@ -127,14 +263,10 @@ impl Sim {
         let core = &self.cores[me];
         while core.pending.get() == 0 {
             core.waiting.set(true);
+            // Two waits in a row are two places for decisions.
+            core.calls.set(core.calls.get() + 1);
             self.refresh();
-            while self.runnable.get() == 0 {
-                if self.next_event.get() == NEVER {
-                    self.end(Err(Failure::Deadlock));
-                }
-                self.jump();
-            }
-            let next = self.pick(self.runnable.get(), me);
+            let next = self.awake(me);
             self.go_on_with(next);
             core.waiting.set(false);
         }

@@ -180,8 +180,8 @@ fn host(setup: Setup, boot: impl FnOnce(&Sim) + Send + 'static) -> Outcome {
         current::enter(&sim, || {
             boot(&sim);
             sim.run_loop();
+            sim.flows.discard_all();
         });
-        sim.flows.discard_all();
         sim.outcome(&setup)
     });
     let joined = world.expect("a host thread for the world").join();

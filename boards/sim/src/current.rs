@@ -7,6 +7,7 @@ use std::panic;
 use std::sync::Once;
 
 use crate::engine::Sim;
+use crate::reclaim::outside;
 
 thread_local! {
     static CURRENT: Cell<*const Sim> = const { Cell::new(null()) };
@@ -16,7 +17,7 @@ thread_local! {
 pub(crate) fn enter<R>(sim: &Sim, f: impl FnOnce() -> R) -> R {
     install_hook();
     let outer = CURRENT.replace(sim);
-    let r = machine::with_world(sim, f);
+    let r = sim.blocks.inside(|| machine::with_world(sim, f));
     CURRENT.set(outer);
     r
 }
@@ -35,7 +36,7 @@ fn install_hook() {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let Some(sim) = sim().filter(|sim| sim.in_flow()) else {
-                return before(info);
+                return outside(|| before(info));
             };
             let (file, line) = info.location().map_or(("?", 0), |l| (l.file(), l.line()));
             let message = info.payload_as_str().unwrap_or("(no message)");

@@ -35,6 +35,7 @@ mod faults;
 mod flow;
 mod options;
 mod raise;
+mod reclaim;
 mod recording;
 mod rng;
 mod scenario;

@@ -138,7 +138,7 @@ impl Recorder {
     }
 
     pub(crate) fn finish(&self) -> Trace {
-        let mut events = self.events.take();
+        let mut events = self.events.borrow().clone();
         events.rotate_left(self.oldest.get());
         Trace {
             hash: self.hash.get(),

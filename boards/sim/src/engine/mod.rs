@@ -41,6 +41,7 @@ use crate::decision::{Decision, Script};
 use crate::device::Devices;
 use crate::flow::Flows;
 use crate::options::{Failure, Options, Outcome};
+use crate::reclaim::{Blocks, outside};
 use crate::rng::Rng;
 use crate::trace::{Event, Recorder, What};
 
@@ -109,6 +110,8 @@ pub(crate) struct Sim {
     panic_handler: Option<PanicHandler>,
     early_thread: ThreadHeader,
     early_cpus: Box<[CpuHeader]>,
+    /// Last, since everything else may lie in it.
+    pub(crate) blocks: Blocks,
 }
 
 fn too_early() {
@@ -169,6 +172,7 @@ impl Sim {
             panic_handler: setup.panic_handler,
             early_thread,
             early_cpus: early,
+            blocks: Blocks::new(),
         });
         let thread: *const ThreadHeader = &raw const sim.early_thread;
         sim.cores = sim
@@ -219,12 +223,15 @@ impl Sim {
         // SAFETY: this thread does nothing with the world until the other one is done with it.
         unsafe impl Send for Whole<'_> {}
         let whole = Whole(self);
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                let Whole(sim) = { whole };
-                crate::current::enter(sim, || sim.run_loop());
+        let go_on = || {
+            std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    let Whole(sim) = { whole };
+                    crate::current::enter(sim, || sim.run_loop());
+                });
             });
-        });
+        };
+        outside(go_on);
     }
 
     /// The core whose turn it is.
@@ -241,12 +248,15 @@ impl Sim {
 
     /// What came out of the world, which is over.
     pub(crate) fn outcome(&self, setup: &Setup) -> Outcome {
-        let result = self.result.take().unwrap_or(Err(Failure::Deadlock));
+        // Copies: the originals may lie in the world's memory.
+        let result = self.result.take();
+        let copy = result.clone();
+        self.result.set(result);
         Outcome {
             scenario: setup.name,
             cpus: setup.cpus,
             run: setup.run.clone(),
-            result,
+            result: copy.unwrap_or(Err(Failure::Deadlock)),
             trace: self.recorder.finish(),
             steps: self.steps.get(),
             choices: self.choices.get(),

@@ -1,0 +1,150 @@
+//! Gives back what a world leaves behind.
+//!
+//! A world ends in the middle of things: its threads never return, so what their frames own is never
+//! dropped, and the kernel itself is made to live for ever. On the metal the power goes off. Here the
+//! next world follows, thousands of them, so every allocation of a world is kept on a list and
+//! whatever is still there at the end is freed.
+//!
+//! This file defines the program's global allocator: the system's, with a header in front of each
+//! block. Blocks allocated while a world runs on this host thread are that world's; all others are
+//! ordinary. A block may be freed earlier, by the world or by the engine.
+//!
+//! What a world allocates must therefore not outlive it: no scenario may keep anything in a `static`
+//! with memory of its own. The engine leaves the world ([`outside`]) for what the host keeps.
+#![expect(unsafe_code, reason = "an allocator")]
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+use std::alloc::{GlobalAlloc, Layout, System};
+
+/// In front of each block.
+#[repr(C, align(16))]
+struct Header {
+    /// Null for an ordinary block.
+    prev: Cell<*const Header>,
+    next: Cell<*const Header>,
+    /// What was asked of the system.
+    base: *mut u8,
+    layout: Layout,
+}
+
+thread_local! {
+    /// Start of the list of the world that runs on this host thread.
+    static LIST: Cell<*const Header> = const { Cell::new(ptr::null()) };
+}
+
+/// All blocks of one world.
+#[derive(Debug)]
+pub(crate) struct Blocks(NonNull<Header>);
+
+impl Blocks {
+    pub(crate) fn new() -> Self {
+        let head = Box::leak(Box::new(Header {
+            prev: Cell::new(ptr::null()),
+            next: Cell::new(ptr::null()),
+            base: ptr::null_mut(),
+            layout: Layout::new::<()>(),
+        }));
+        Self(NonNull::from(head))
+    }
+
+    /// Runs `f`, whose allocations are this world's.
+    pub(crate) fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
+        with_list(self.0.as_ptr(), f)
+    }
+}
+
+/// Runs `f`, whose allocations belong to no world.
+pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
+    with_list(ptr::null(), f)
+}
+
+fn with_list<R>(list: *const Header, f: impl FnOnce() -> R) -> R {
+    struct Restore(*const Header);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LIST.set(self.0);
+        }
+    }
+    let _restore = Restore(LIST.replace(list));
+    f()
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        // SAFETY: made in `new`, and the world is over.
+        let head = unsafe { Box::from_raw(self.0.as_ptr()) };
+        let mut at = head.next.get();
+        while !at.is_null() {
+            // SAFETY: a block on the list is alive.
+            let block = unsafe { &*at };
+            at = block.next.get();
+            let (base, layout) = (block.base, block.layout);
+            // SAFETY: allocated by `alloc` with this layout, freed once: the list ends here.
+            unsafe { System.dealloc(base, layout) };
+        }
+    }
+}
+
+struct Keeper;
+
+#[global_allocator]
+static KEEPER: Keeper = Keeper;
+
+// SAFETY: each block is the tail of one of the system's, aligned as asked.
+unsafe impl GlobalAlloc for Keeper {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let Ok((whole, offset)) = Layout::new::<Header>().extend(layout) else {
+            return ptr::null_mut();
+        };
+        // SAFETY: the header makes the size positive.
+        let base = unsafe { System.alloc(whole) };
+        if base.is_null() {
+            return base;
+        }
+        // SAFETY: `offset` lies inside the block.
+        let user = unsafe { base.add(offset) };
+        let list = LIST.get();
+        let header = Header {
+            prev: Cell::new(list),
+            next: Cell::new(ptr::null()),
+            base,
+            layout: whole,
+        };
+        // SAFETY: in front of `user` there is room for a header, aligned since both alignments are
+        // powers of two and a header's size is a multiple of its own.
+        let place = unsafe { user.cast::<Header>().sub(1) };
+        // SAFETY: as above.
+        unsafe { place.write(header) };
+        if !list.is_null() {
+            // SAFETY: the list lives as long as its world.
+            let head = unsafe { &*list };
+            // SAFETY: written just now.
+            let new = unsafe { &*place };
+            new.next.set(head.next.replace(place));
+            // SAFETY: a block on the list is alive.
+            if let Some(second) = unsafe { new.next.get().as_ref() } {
+                second.prev.set(place);
+            }
+        }
+        user
+    }
+
+    unsafe fn dealloc(&self, user: *mut u8, _layout: Layout) {
+        // SAFETY: `alloc` put a header in front of the block.
+        let place = unsafe { user.cast::<Header>().sub(1) };
+        // SAFETY: as above.
+        let header = unsafe { &*place };
+        // SAFETY: a neighbour on the list is alive.
+        if let Some(prev) = unsafe { header.prev.get().as_ref() } {
+            prev.next.set(header.next.get());
+            // SAFETY: as above.
+            if let Some(next) = unsafe { header.next.get().as_ref() } {
+                next.prev.set(header.prev.get());
+            }
+        }
+        let (base, layout) = (header.base, header.layout);
+        // SAFETY: allocated by `alloc` with this layout.
+        unsafe { System.dealloc(base, layout) };
+    }
+}

@@ -57,6 +57,8 @@ enum Verb {
     Ci,
     /// Build the image and print its sizes
     Size,
+    /// Change the policy crates in small ways and see whether their tests notice (takes hours)
+    Mutants(verb::mutants::Options),
     /// Check that the hot calls of the machine seam are instructions in the image
     Seam,
 }
@@ -83,6 +85,7 @@ fn dispatch(cli: Cli) -> Outcome<u8> {
         Verb::Test { only } => verb::test::run(only.as_deref()),
         Verb::Ci => verb::ci::run(),
         Verb::Size => verb::size::run(),
+        Verb::Mutants(options) => verb::mutants::run(&options),
         Verb::Seam => verb::seam::run(),
     }
 }

@@ -5,8 +5,9 @@
 //! most timeouts end with) needs an index kept inside the moved elements. The balanced tree is
 //! O(log n) for everything, exact, and caches its first node: an idle core asks only for that.
 //!
-//! Invariants: a node is armed exactly while it is in the tree; sequence numbers of armed nodes
-//! are distinct, so the order is total. No loop is longer than O(log n).
+//! The tree puts a node behind those equal to it, which is the order of arming.
+//!
+//! Invariant: a node is armed exactly while it is in the tree. No loop is longer than O(log n).
 
 use links::{Arena, Handle, Tree, TreeLinks, TreeNode};
 use machine::Instant;
@@ -16,7 +17,6 @@ use machine::Instant;
 pub struct TimerNode {
     links: TreeLinks<Self>,
     at: Instant,
-    seq: u64,
 }
 
 /// Armed timers of one core.
@@ -24,7 +24,6 @@ pub struct TimerNode {
 pub struct TimerQueue<A: Arena<TimerNode>> {
     arena: A,
     tree: Tree<TimerNode>,
-    next_seq: u64,
     len: usize,
 }
 
@@ -35,7 +34,6 @@ impl TimerNode {
         Self {
             links: TreeLinks::new(()),
             at: Instant::ZERO,
-            seq: 0,
         }
     }
 
@@ -75,7 +73,7 @@ impl TreeNode for TimerNode {
 
     #[inline(always)]
     fn before(&self, other: &Self) -> bool {
-        (self.at, self.seq) < (other.at, other.seq)
+        self.at < other.at
     }
 
     #[inline(always)]
@@ -89,7 +87,6 @@ impl<A: Arena<TimerNode>> TimerQueue<A> {
         Self {
             arena,
             tree: Tree::new(),
-            next_seq: 0,
             len: 0,
         }
     }
@@ -101,10 +98,7 @@ impl<A: Arena<TimerNode>> TimerQueue<A> {
     /// is: it fires once for nothing.
     pub fn arm(&mut self, h: Handle<TimerNode>, at: Instant) -> bool {
         self.cancel(h);
-        let node = self.arena.get_mut(h);
-        node.at = at;
-        node.seq = self.next_seq;
-        self.next_seq += 1;
+        self.arena.get_mut(h).at = at;
         self.len += 1;
         self.tree.insert(&mut self.arena, h);
         self.tree.first() == Some(h)

@@ -1,8 +1,8 @@
-//! The timer queue against a `BTreeMap` keyed by (deadline, sequence).
+//! The timer queue against a `BTreeMap` keyed by (deadline, order of arming).
 
 use std::collections::BTreeMap;
 
-use links::{Handle, Slab};
+use links::{Arena, Handle, Slab};
 use machine::Instant;
 use proptest::prelude::*;
 use timer::{TimerNode, TimerQueue};
@@ -89,4 +89,14 @@ fn rearming_earlier_reports_the_new_first() {
     assert!(tq.cancel(all[1]));
     assert!(!tq.cancel(all[1]));
     assert_eq!(tq.next(), Some(at(10)));
+}
+
+#[test]
+#[should_panic(expected = "wrong height")]
+fn validation_finds_a_timer_replaced_while_armed() {
+    let (mut tq, all) = queue(1);
+    tq.arm(all[0], at(10));
+    let armed = std::mem::take(tq.arena_mut().get_mut(all[0]));
+    assert!(armed.is_armed());
+    tq.assert_valid();
 }

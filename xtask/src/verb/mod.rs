@@ -3,6 +3,7 @@
 pub mod ci;
 pub mod layers;
 pub mod lint;
+pub mod mutants;
 pub mod qemu;
 pub mod run;
 pub mod seam;

@@ -27,7 +27,7 @@ const LONGEST_TESTS: f64 = 20.0;
 #[derive(Args, Debug)]
 pub struct Options {
     /// How many mutants to try
-    #[arg(long, value_name = "N", default_value_t = 320)]
+    #[arg(long, value_name = "N", default_value_t = 450)]
     sample: usize,
     /// Which ones
     #[arg(long, value_name = "S", default_value_t = 1)]

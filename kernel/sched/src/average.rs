@@ -141,3 +141,113 @@ pub(crate) fn mul_div(a: i64, b: u64, c: u64) -> i64 {
         None => (i128::from(a) * i128::from(b) / i128::from(c)) as i64,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Nice;
+
+    fn at(nice: Nice, vruntime: u64) -> Entity {
+        let mut se = Entity::new(nice, None);
+        se.vruntime = vruntime;
+        se
+    }
+
+    /// The zero follows the average, so that the sum stays small for ever; the average is the same
+    /// whatever the zero.
+    #[test]
+    fn zero_follows_the_average_over_hours() {
+        const STEP: u64 = 10_000_000;
+        for start in [0, u64::MAX - 1_000 * STEP] {
+            let mut average = Average::new(start);
+            let mut last = at(Nice::MIN, start);
+            average.add(&last);
+            for i in 1..2_000_000 {
+                let next = at(Nice::MIN, start.wrapping_add(i * STEP));
+                average.add(&next);
+                let middle = start.wrapping_add(i * STEP - STEP / 2);
+                assert_eq!(average.with(None).average(), middle);
+                average.sub(&last);
+                assert_eq!(average.with(None).average(), next.vruntime);
+                assert!(
+                    average.sum.unsigned_abs() >> DRIFT_BITS <= average.load,
+                    "the zero stayed behind"
+                );
+                last = next;
+            }
+        }
+    }
+
+    /// A division for each move: not for entities within a slice of each other.
+    #[test]
+    fn zero_stays_while_everybody_is_near_it() {
+        let mut average = Average::new(0);
+        for v in [5_000_000, 1_000_000, 9_000_000, 16_000_000] {
+            average.add(&at(Nice::ZERO, v));
+            assert_eq!(average.zero, 5_000_000, "it starts at the first one");
+        }
+        average.sub(&at(Nice::ZERO, 1_000_000));
+        assert_eq!(average.zero, 5_000_000);
+        average.add(&at(Nice::ZERO, 1 << 30));
+        assert_ne!(average.zero, 5_000_000);
+        let before = average.with(None).average();
+        assert_eq!(before, (5_000_000 + 9_000_000 + 16_000_000 + (1 << 30)) / 4);
+    }
+
+    #[test]
+    fn empty_tree_starts_anew_at_the_first_entity() {
+        let mut average = Average::new(7);
+        let (a, b) = (at(Nice::MAX, 1 << 60), at(Nice::MIN, 3));
+        average.add(&a);
+        average.sub(&a);
+        average.add(&b);
+        assert_eq!((average.zero, average.sum), (3, 0));
+        assert_eq!(average.with(None).average(), 3);
+    }
+
+    #[test]
+    fn counts_agree_whatever_their_zeros() {
+        let (a, b) = (at(Nice::ZERO, 100), at(Nice::MAX, 900));
+        let count = |zero: u64| {
+            let mut average = Average::new(zero);
+            average.add(&a);
+            average.add(&b);
+            average.zero = average.zero.wrapping_sub(zero);
+            average.sum += zero as i64 * average.load as i64;
+            average
+        };
+        assert!(count(0).is_same(&count(0)) && count(0).is_same(&count(50)));
+        let mut heavier = count(0);
+        heavier.load += 1;
+        assert!(!count(0).is_same(&heavier));
+        let mut later = count(50);
+        later.sum += 1;
+        assert!(!count(0).is_same(&later));
+        assert!(!later.is_same(&count(0)));
+    }
+
+    #[test]
+    fn mul_div_is_exact_beyond_64_bits() {
+        assert_eq!(mul_div(7, 3, 2), 10);
+        assert_eq!(mul_div(-7, 3, 2), -10);
+        assert_eq!(mul_div(1 << 60, 1 << 20, 1 << 30), 1 << 50);
+        assert_eq!(
+            mul_div(-(1 << 60), 88_761, 1024),
+            -((1_i128 << 60) * 88_761 / 1024) as i64
+        );
+    }
+
+    /// Far apart, the sum needs more than 64 bits.
+    #[test]
+    fn average_and_eligibility_of_the_extremes() {
+        let mut average = Average::new(0);
+        average.add(&at(Nice::MIN, 0));
+        let far = at(Nice::MIN, 1 << 62);
+        let total = average.with(Some(&far));
+        assert_eq!(total.load(), 2 * 88_761);
+        assert_eq!(total.average(), 1 << 61);
+        assert!(total.is_eligible(0) && total.is_eligible(1 << 61));
+        assert!(!total.is_eligible((1 << 61) + 1));
+        assert_eq!(Average::new(9).with(None).average(), 9, "of nobody");
+    }
+}

@@ -18,6 +18,8 @@ pub(crate) struct Sim {
     pub(crate) all: Vec<Handle<Entity>>,
     pub(crate) now: u64,
     timer: Timer,
+    /// Looks at the runqueue so far.
+    events: u64,
     /// CPU time of threads that were replaced by `forget`.
     forgotten: Vec<u64>,
     /// Largest lag in either direction of each thread, ns.
@@ -44,6 +46,7 @@ impl Sim {
             all,
             now: 0,
             timer,
+            events: 0,
             forgotten: vec![0; n],
             worst_lag: vec![0; n],
             waiting_since: vec![Some(0); n],
@@ -105,6 +108,12 @@ impl Sim {
             };
             let at = event.unwrap_or(until);
             self.now = at.min(until);
+            self.events += 1;
+            // No slice is shorter than 100 us, but wake-ups cut some short.
+            assert!(
+                self.events < 100_000 + self.now / 5_000,
+                "the slice timer fires for ever"
+            );
             let decision = self.rq.update(self.at());
             self.note_lags();
             if at <= until && decision == Decision::Resched {

@@ -129,6 +129,12 @@ impl World for Core {
     fn allocation_allowed(&self, _bytes: usize) -> bool {
         true
     }
+    fn pages_allowed(&self, _pages: usize) -> bool {
+        true
+    }
+    fn thread_allowed(&self) -> bool {
+        true
+    }
     fn now(&self) -> Instant {
         Instant::ZERO
     }

@@ -7,7 +7,9 @@ use kernel::{BootInfo, Kernel, MemoryRange};
 use crate::current;
 use crate::engine::{Limits, PanicHandler, Plan, Setup, Sim};
 use crate::faults::Kinds;
+use crate::net;
 use crate::options::{Options, Outcome};
+use crate::reclaim::outside;
 use crate::scenario::Scenario;
 
 /// A machine without a kernel, for tests of the engine itself.
@@ -106,11 +108,16 @@ impl Subject for Scenario {
             *strategy = strategy.resolve(run.seed, !self.endures.has(Kinds::STALL));
         }
         let stack_bytes = run.options.stack_bytes;
+        let (seed, faults) = (run.seed, run.options.faults);
         let boot = move |sim: &Sim| {
             let memory = MemoryRange {
                 start: sim.arena.start(),
                 end: sim.arena.end(),
             };
+            if let Some(describe) = scenario.peer {
+                sim.devices
+                    .connect(outside(|| net::build(seed, faults, describe)));
+            }
             sim.init.set(Some(scenario.init));
             sim.start(move || boot_kernel(&scenario, memory, stack_bytes));
         };
@@ -155,11 +162,12 @@ fn kernel_panic(message: &str, file: &str, line: u32) -> ! {
     kernel::panic::panicked(format_args!("{message}"), file, line)
 }
 
-/// Body of the kernel's first thread: the scenario, then an orderly end.
+/// Body of the kernel's first thread: devices, then the scenario, then an orderly end.
 fn first_thread(cx: &ThreadCx<'_>) {
     if let Some(sim) = current::sim()
         && let Some(init) = sim.init.get()
     {
+        net::connect(sim);
         sim.begin();
         init(cx);
     }

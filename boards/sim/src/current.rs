@@ -36,7 +36,10 @@ fn install_hook() {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let Some(sim) = sim().filter(|sim| sim.in_flow()) else {
-                return outside(|| before(info));
+                if !crate::net::note_panic(info) {
+                    outside(|| before(info));
+                }
+                return;
             };
             let (file, line) = info.location().map_or(("?", 0), |l| (l.file(), l.line()));
             let message = info.payload_as_str().unwrap_or("(no message)");

@@ -1,6 +1,6 @@
 //! Devices outside the cores, and their interrupt lines.
 //!
-//! A device acts at virtual times it names itself ([`Device::next_event`]). Its code runs on the
+//! A device acts at virtual times it names itself ([`Devices::next_event`]). Its code runs on the
 //! engine's stack between two points of the kernel, never inside a kernel thread, so it may be as
 //! deep as it likes and its panics unwind as usual. What the kernel does to a device (its registers
 //! and rings) are calls of the driver's, which begin with [`touch`]: an interleaving point.
@@ -10,16 +10,18 @@
 //! delivered when it is enabled.
 //!
 //! A device draws from generators of its own, forked from the seed, so that neither the strategy nor
-//! another device changes its choices.
-#![expect(dead_code, reason = "the first device comes with the network")]
+//! another device changes its choices. What it keeps is the host's, not the world's memory.
 
-use core::cell::{Cell, RefCell};
-use std::rc::Rc;
+use core::cell::Cell;
+use std::cell::OnceCell;
 
 use machine::{CpuId, IntId};
 
 use crate::core::{DEVICE, NEVER};
 use crate::engine::Sim;
+use crate::net::Network;
+use crate::options::Failure;
+use crate::reclaim::outside;
 use crate::trace::What;
 
 /// Interrupt lines a world has; the others of a core's pending bits are its own interrupts.
@@ -27,19 +29,10 @@ pub(crate) const LINES: usize = 28;
 /// Interrupt number of line 0, the first that cores share in Arm's numbering.
 const FIRST_INT: u32 = 32;
 
-/// Something beside the cores that lives in virtual time.
-pub(crate) trait Device {
-    /// When it next does something by itself, in nanoseconds; [`NEVER`] while it only answers.
-    fn next_event(&self) -> u64;
-
-    /// Does what is due at the present time, until its next event lies in the future.
-    fn advance(&self, sim: &Sim);
-}
-
 /// The devices of a world and their way to the cores.
 #[derive(Default)]
 pub(crate) struct Devices {
-    all: RefCell<Vec<Rc<dyn Device>>>,
+    network: OnceCell<Network>,
     /// Something is due, and a flow waits for the engine to run it.
     due: Cell<bool>,
     /// Core each line is routed to.
@@ -50,14 +43,19 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    pub(crate) fn add(&self, device: Rc<dyn Device>) {
-        self.all.borrow_mut().push(device);
+    /// Gives the world its network; once.
+    pub(crate) fn connect(&self, network: Network) {
+        assert!(self.network.set(network).is_ok(), "a second network");
+    }
+
+    pub(crate) fn network(&self) -> Option<&Network> {
+        self.network.get()
     }
 
     /// Earliest event of any device.
+    #[inline]
     pub(crate) fn next_event(&self) -> u64 {
-        let all = self.all.borrow();
-        all.iter().map(|d| d.next_event()).min().unwrap_or(NEVER)
+        self.network.get().map_or(NEVER, Network::next_event)
     }
 }
 
@@ -91,12 +89,15 @@ impl Sim {
         if !self.devices.due.replace(false) {
             return;
         }
-        let all = self.devices.all.borrow();
-        for device in all.iter() {
-            if device.next_event() <= self.clock.get() {
-                device.advance(self);
-            }
+        if let Some(network) = self.devices.network.get() {
+            outside(|| network.advance(self));
         }
+    }
+
+    /// Something outside the kernel failed: the world ends with that, unless it has an end already.
+    pub(crate) fn fail(&self, failure: Failure) {
+        let earlier = self.result.take();
+        self.result.set(earlier.or(Some(Err(failure))));
     }
 
     /// Lets the edges of `line` through to `cpu`.

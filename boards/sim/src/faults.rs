@@ -28,7 +28,7 @@ impl Kinds {
     pub const STALL: Self = Self(1 << 6);
     /// A core gets one interrupt after the other.
     pub const STORM: Self = Self(1 << 7);
-    /// Packets are lost, duplicated, reordered, corrupted; connections are cut.
+    /// Packets are lost, duplicated, reordered, delayed, corrupted, cut.
     pub const PACKETS: Self = Self(1 << 8);
     /// From some moment on no thread can be made, ever.
     pub const FOREVER: Self = Self(1 << 9);
@@ -188,10 +188,33 @@ pub struct Packets {
     pub duplicated: u32,
     /// Overtaken by the next one.
     pub reordered: u32,
-    /// Arriving with a wrong bit.
+    /// Arriving late, up to seconds.
+    pub delayed: u32,
+    /// Arriving with wrong bits.
     pub corrupted: u32,
-    /// The last one of its connection: the peer falls silent.
+    /// Arriving without its end.
     pub cut: u32,
+}
+
+impl Packets {
+    /// A sound wire.
+    pub const NONE: Self = Self {
+        lost: 0,
+        duplicated: 0,
+        reordered: 0,
+        delayed: 0,
+        corrupted: 0,
+        cut: 0,
+    };
+    /// The usual rates: one frame in ten suffers something.
+    pub const LOSSY: Self = Self {
+        lost: 50,
+        duplicated: 80,
+        reordered: 40,
+        delayed: 150,
+        corrupted: 100,
+        cut: 150,
+    };
 }
 
 /// What may go wrong in a run, and how often.
@@ -209,13 +232,7 @@ impl Faults {
     pub const fn of(kinds: Kinds) -> Self {
         Self {
             kinds,
-            packets: Packets {
-                lost: 50,
-                duplicated: 80,
-                reordered: 40,
-                corrupted: 100,
-                cut: 2_000,
-            },
+            packets: Packets::LOSSY,
         }
     }
 }

@@ -33,6 +33,7 @@ mod engine;
 mod explore;
 mod faults;
 mod flow;
+pub mod net;
 mod options;
 mod raise;
 mod reclaim;

@@ -8,6 +8,7 @@ use kernel::thread::ThreadCx;
 use machine::Duration;
 
 use crate::faults::Kinds;
+use crate::net::Peer;
 
 /// Interleaving points after which a run has failed, unless the scenario says otherwise.
 const MAX_STEPS: u64 = 5_000_000;
@@ -27,6 +28,7 @@ pub struct Scenario {
     pub(crate) max_steps: u64,
     pub(crate) virtual_time: Duration,
     pub(crate) endures: Kinds,
+    pub(crate) peer: Option<fn(&mut Peer)>,
     pub(crate) init: fn(&ThreadCx<'_>),
 }
 
@@ -42,6 +44,7 @@ impl Scenario {
             max_steps: MAX_STEPS,
             virtual_time: VIRTUAL,
             endures: Kinds::DELAYS,
+            peer: None,
             init,
         }
     }
@@ -55,6 +58,12 @@ impl Scenario {
     /// Lets a sweep choose the number of cores, both bounds included.
     pub const fn cpus_range(mut self, fewest: usize, most: usize) -> Self {
         self.range = (fewest, most);
+        self
+    }
+
+    /// Connects a network card, and describes what is at the other end of its wire.
+    pub const fn peer(mut self, describe: fn(&mut Peer)) -> Self {
+        self.peer = Some(describe);
         self
     }
 

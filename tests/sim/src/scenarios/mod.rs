@@ -3,6 +3,7 @@
 use sim::Scenario;
 
 mod mixture;
+pub mod net;
 
 pub use mixture::MIXTURE;
 

@@ -25,7 +25,7 @@ use crate::schedule::Rq;
 use crate::softirq::SoftirqState;
 use crate::thread::{Thread, ThreadRef};
 use crate::timer::TimerBase;
-use crate::{mem, wq};
+use crate::{mem, trace, wq};
 
 /// Everything that belongs to one core. `[I]` set before the core starts, `[C]` touched by its own
 /// core with interrupts masked, `[A]` atomic, `[L]` inside its lock.
@@ -54,6 +54,8 @@ pub struct CpuLocal {
     pub(crate) mailbox: Mailbox,
     pub(crate) cache: mem::CpuCache,
     pub(crate) wq: wq::CpuPools,
+    /// `[A]` written by its own core with interrupts masked.
+    pub(crate) trace: trace::CpuRing,
     /// `[I]` interrupt and overflow stacks.
     pub(crate) stacks: Once<[mem::Stack; 2]>,
 }
@@ -89,6 +91,7 @@ impl CpuLocal {
             mailbox: Mailbox::new(),
             cache: CpuCache::new(),
             wq: wq::CpuPools::new(),
+            trace: trace::make(kernel.mem.pages()).expect("memory for every core's trace"),
             stacks: Once::new(),
         }
     }

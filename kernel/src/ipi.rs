@@ -11,6 +11,7 @@ use sync::{Rank, SpinLock};
 
 use crate::cpu::{cpu, this_cpu};
 use crate::softirq::{self, Vector};
+use crate::trace::{Head, Kind, emit, emit_unmasked};
 
 /// Most calls waiting for one core.
 const CALLS: usize = 64;
@@ -57,6 +58,8 @@ fn post(target: CpuId, bit: u32) {
     // The receiver clears the word with a swap, so a bit posted after its look sends a new IPI.
     let old = cpu(target).mailbox.bits.fetch_or(bit, Ordering::AcqRel);
     if old == 0 {
+        let to = Head::of(target.index() as u32);
+        emit_unmasked(Kind::IpiSend, to, u64::from(bit), 0);
         machine::send_ipi(target);
     }
 }
@@ -98,6 +101,7 @@ pub(crate) fn stop_others() {
 pub(crate) fn handle() {
     let c = this_cpu();
     let bits = c.mailbox.bits.swap(0, Ordering::AcqRel);
+    emit(Kind::IpiEntry, Head::of(0), u64::from(bits), 0);
     if bits & STOP != 0 {
         loop {
             machine::idle();
@@ -123,4 +127,5 @@ pub(crate) fn handle() {
             (call.f)(call.arg);
         }
     }
+    emit(Kind::IpiExit, Head::of(0), 0, 0);
 }

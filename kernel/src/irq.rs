@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use machine::{IntId, Interrupt};
 use sync::{HardIrqGuard, Rank, SpinLock};
 
+use crate::trace::{Head, Kind, emit};
 use crate::{ipi, kernel, softirq, timer};
 
 /// Most devices a kernel serves.
@@ -77,15 +78,28 @@ pub fn spurious() -> u64 {
 pub(crate) fn handle() {
     let context = HardIrqGuard::new();
     while let Some(irq) = machine::irq_ack() {
+        let number = Head::of(number(irq));
+        emit(Kind::IrqHandlerEntry, number, 0, 0);
         match irq {
             Interrupt::Timer => timer::interrupt(),
             Interrupt::Ipi => ipi::handle(),
             Interrupt::Device(int) => device(int),
         }
+        emit(Kind::IrqHandlerExit, number, 0, 0);
         machine::irq_end(irq);
     }
     drop(context);
     softirq::irq_exit();
+}
+
+/// How the trace numbers an interrupt: inter-processor 0, timer 1, devices by their own number
+/// (32 and up).
+const fn number(irq: Interrupt) -> u32 {
+    match irq {
+        Interrupt::Ipi => 0,
+        Interrupt::Timer => 1,
+        Interrupt::Device(int) => int.0,
+    }
 }
 
 fn device(int: IntId) {

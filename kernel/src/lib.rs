@@ -17,6 +17,7 @@
 //! | [`wq`] | workqueues: concurrency-managed pools, BH pools |
 //! | [`net`] | network devices and connections |
 //! | [`mem`] | pages, heap, stacks, fallible allocation |
+//! | [`mod@trace`] | what happened, event by event |
 //! | [`mod@log`], [`mod@panic`] | the console; when something is broken |
 //!
 //! # Locks
@@ -42,6 +43,7 @@ pub mod semaphore;
 pub mod softirq;
 pub mod thread;
 pub mod timer;
+pub mod trace;
 pub mod wait;
 pub mod wq;
 

@@ -18,6 +18,7 @@ use machine::{Duration, Instant};
 use sync::{Rank, SpinLock};
 
 use crate::thread::{Thread, ThreadCx, current};
+use crate::trace::{Head, Kind, emit_unmasked, name};
 use crate::wait::{TimedOut, WaitList, wait_in};
 
 #[derive(Debug)]
@@ -72,6 +73,7 @@ impl RawMutex {
         // Granted: the previous owner left `locked` set for us.
         s.locked = true;
         let poisoned = s.poisoned;
+        emit_unmasked(Kind::LockAcquired, Head::of(0), name(&self.inner), 0);
         drop(s);
         self.push_held();
         Ok(poisoned)
@@ -84,6 +86,7 @@ impl RawMutex {
         }
         s.locked = true;
         let poisoned = s.poisoned;
+        emit_unmasked(Kind::LockAcquired, Head::of(0), name(&self.inner), 0);
         drop(s);
         self.push_held();
         Some(poisoned)
@@ -97,6 +100,7 @@ impl RawMutex {
     fn release(&self, poison: bool) {
         let mut s = self.inner.lock();
         s.poisoned |= poison;
+        emit_unmasked(Kind::LockRelease, Head::of(0), name(&self.inner), 0);
         if !s.waiters.grant_one() {
             s.locked = false;
         }

@@ -34,6 +34,7 @@ use sync::SpinGuard;
 
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::thread::{self, Name, State, Thread, ThreadCx, ThreadRef, current};
+use crate::trace::{Head, Kind, emit};
 use crate::{kernel, wq};
 
 mod balance;
@@ -76,6 +77,14 @@ enum Why {
     Exit,
 }
 
+/// In what state a thread leaves its core.
+#[derive(Clone, Copy)]
+enum Leaves {
+    Runnable = 0,
+    Asleep = 1,
+    Dead = 2,
+}
+
 /// Locks the runqueue that owns `t`.
 fn lock_rq_of(t: &Thread) -> (&'static CpuLocal, RqGuard) {
     loop {
@@ -97,13 +106,16 @@ fn reschedule(why: Why) {
     let now = machine::now();
     let prev = current();
     let prev_idle = core::ptr::eq(prev, &raw const **c.idle_thread());
+    let mut leaves = Leaves::Runnable;
     if !prev_idle {
         match why {
             Why::Block if prev.state() == State::Sleeping => {
                 let _ = rq.queue.dequeue(prev.handle(), Dequeue::Sleep, now);
+                leaves = Leaves::Asleep;
             }
             Why::Exit => {
                 let _ = rq.queue.dequeue(prev.handle(), Dequeue::Exit, now);
+                leaves = Leaves::Dead;
             }
             Why::Yield => rq.queue.yield_current(now),
             Why::Block | Why::Preempt => {}
@@ -157,6 +169,16 @@ fn reschedule(why: Why) {
     }
     c.current
         .store(core::ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
+    let (from, to) = (
+        if prev_idle { 0 } else { prev.id() },
+        if picked.is_some() { next.id() } else { 0 },
+    );
+    emit(
+        Kind::SchedSwitch,
+        Head::of(to),
+        u64::from(from),
+        leaves as u64,
+    );
     c.clock.program();
     core::mem::forget(rq); // released by `finish_switch` of the thread that runs next
     // SAFETY: interrupts are masked and the switch to `next` follows.
@@ -272,6 +294,7 @@ pub(crate) fn schedule_until(cx: &ThreadCx<'_>, at: Instant) -> bool {
 pub(crate) fn exit_current() -> ! {
     might_sleep();
     machine::irq_disable();
+    emit(Kind::SchedProcessExit, Head::of(current().id()), 0, 0);
     reschedule(Why::Exit);
     unreachable!("a dead thread is never continued");
 }
@@ -301,6 +324,12 @@ pub(crate) fn start(t: &ThreadRef, usable: CpuMask) {
     let irq = sync::IrqGuard::new();
     let target = balance::place(usable, this_cpu().id());
     t.set_cpu(target);
+    emit(
+        Kind::SchedWakeupNew,
+        Head::of(t.id()),
+        target.index() as u64,
+        0,
+    );
     // SAFETY: just made from the Arc; the scheduler's reference keeps it alive.
     enqueue_on(cpu(target), unsafe { &*raw }, Enqueue::New);
     drop(irq);
@@ -320,25 +349,31 @@ pub(crate) fn wake(t: &Thread) -> bool {
         return false;
     }
     t.set_state(State::Running);
+    let (id, from) = (Head::of(t.id()), owner.id().index() as u64);
     if rq.queue.entity(t.handle()).is_delayed() {
         // Still queued, paying off its lag: it goes on where it is.
+        emit(Kind::SchedWakeup, id, from, 0);
         let now = machine::now();
         let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
         settle(owner, &mut rq, decision, now);
     } else if !rq.queue.entity(t.handle()).is_queued() {
         let target = balance::place_woken(t, owner.id());
+        emit(Kind::SchedWakeup, id, target.index() as u64, 0);
         if target == owner.id() {
             let now = machine::now();
             let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
             settle(owner, &mut rq, decision, now);
         } else {
             // State is Running and the thread is on no runqueue: no other waker touches it.
+            emit(Kind::SchedMigrateTask, id, from, target.index() as u64);
             t.set_cpu(target);
             drop(rq);
             enqueue_on(cpu(target), t, Enqueue::Wakeup);
         }
+    } else {
+        // It has not given up its core yet: `reschedule` finds it running.
+        emit(Kind::SchedWakeup, id, from, 0);
     }
-    // Otherwise it has not given up its core yet: `reschedule` finds it running.
     true
 }
 
@@ -374,6 +409,7 @@ fn kick(c: &'static CpuLocal, local: bool) {
     if local {
         c.header.need_resched.store(true, Ordering::Relaxed);
     } else if !c.header.need_resched.swap(true, Ordering::Release) {
+        emit(Kind::IpiSend, Head::of(c.id().index() as u32), 0, 0);
         machine::send_ipi(c.id());
     }
 }

@@ -19,6 +19,7 @@ use sync::{SoftirqGuard, bh_disable, in_hardirq, in_softirq};
 
 use crate::cpu::{CpuMask, cpu, this_cpu};
 use crate::thread::{Builder, SpawnError, ThreadCx, ThreadRef, yield_now};
+use crate::trace::{Head, Kind, emit, emit_unmasked};
 use crate::{ipi, schedule, timer, wq};
 
 /// Most passes over the pending vectors in one entry (S4).
@@ -96,6 +97,7 @@ pub fn raise(vector: Vector) {
         pending.load(Ordering::Relaxed) | 1 << vector as u8,
         Ordering::Relaxed,
     );
+    emit(Kind::SoftirqRaise, Head::of(vector as u32), 0, 0);
     if !in_hardirq() && !in_softirq() {
         wake_ksoftirqd();
     }
@@ -169,7 +171,9 @@ fn run() {
             let count = &c.softirq.runs[n];
             count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
             let before = sync::preempt_word();
+            emit_unmasked(Kind::SoftirqEntry, Head::of(n as u32), 0, 0);
             serve(&cx, n);
+            emit_unmasked(Kind::SoftirqExit, Head::of(n as u32), 0, 0);
             // S12: a handler that leaves a section open would block this core for ever.
             assert!(
                 sync::preempt_word() == before,

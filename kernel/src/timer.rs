@@ -20,6 +20,7 @@ use timer::{TimerNode, TimerQueue};
 
 use crate::cpu::{CpuLocal, cpu, this_cpu};
 use crate::softirq::{self, Vector};
+use crate::trace::{Head, Kind, emit, emit_unmasked, name};
 
 /// Most callbacks in one run of the TIMER softirq.
 const BATCH: usize = 32;
@@ -166,6 +167,7 @@ impl Timer {
         let here = this_cpu();
         self.move_to(here.id().index() as u32);
         let mut base = here.timers.lock();
+        emit(Kind::TimerStart, Head::of(0), name(self), at.as_nanos());
         if base.queue.arm(self.handle(), at) {
             here.clock.timer_due.set(at);
         } else {
@@ -208,8 +210,14 @@ impl Timer {
     /// context.
     pub fn cancel(&self) -> bool {
         // The hardware timer stays programmed: an early interrupt finds nothing due and reprograms.
-        self.with_base(|_, base| base.queue.cancel(self.handle()))
-            .unwrap_or(false)
+        self.with_base(|_, base| {
+            let was = base.queue.cancel(self.handle());
+            if was {
+                emit(Kind::TimerCancel, Head::of(0), name(self), 0);
+            }
+            was
+        })
+        .unwrap_or(false)
     }
 
     /// Disarms the timer and waits until a callback running on another core is over. Spins; from
@@ -258,7 +266,8 @@ pub(crate) fn run_due() {
     for _ in 0..BATCH {
         let irq = sync::IrqGuard::new();
         let mut base = c.timers.lock();
-        let Some(h) = base.queue.pop_expired(machine::now()) else {
+        let now = machine::now();
+        let Some(h) = base.queue.pop_expired(now) else {
             c.clock
                 .timer_due
                 .set(base.queue.next().unwrap_or(Instant::FOREVER));
@@ -272,12 +281,19 @@ pub(crate) fn run_due() {
         let callback = unsafe { (*timer).callback };
         // SAFETY: as above.
         let masked = unsafe { (*timer).masked };
+        emit(
+            Kind::TimerExpireEntry,
+            Head::of(0),
+            timer.addr() as u64,
+            now.as_nanos(),
+        );
         drop(base);
         let irq = masked.then_some(irq);
         // SAFETY: `arm`'s contract keeps the timer alive until its callback has started;
         // `cancel_sync` waits for `running`.
         callback(unsafe { &*timer });
         drop(irq);
+        emit_unmasked(Kind::TimerExpireExit, Head::of(0), timer.addr() as u64, 0);
         c.clock.running.store(0, Ordering::Release);
     }
     // More may be due, or a callback arms itself for now: the softirq loop decides when to go on.

@@ -20,6 +20,7 @@ use sync::{Mode, Rank, SpinGuard, SpinLock};
 use crate::schedule::{cancel_sleep, prepare_to_sleep, schedule_blocked, schedule_until};
 use crate::schedule::{might_sleep, wake};
 use crate::thread::{State, Thread, ThreadCx, current};
+use crate::trace::{Head, Kind, emit_unmasked, name};
 
 /// The time given for waiting is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,6 +141,8 @@ pub(crate) fn wait_in<'a, S, M: Mode>(
 ) -> (SpinGuard<'a, S, M>, Result<(), TimedOut>) {
     let node = node();
     let h = waiters(&mut guard).link(&node);
+    let limited = Head::of(u32::from(deadline.is_some()));
+    emit_unmasked(Kind::ContentionBegin, limited, name(lock), 0);
     loop {
         prepare_to_sleep();
         drop(guard);
@@ -153,9 +156,11 @@ pub(crate) fn wait_in<'a, S, M: Mode>(
         guard = lock.lock();
         let list = waiters(&mut guard);
         if list.granted(h) {
+            emit_unmasked(Kind::ContentionEnd, Head::of(0), name(lock), 0);
             return (guard, Ok(()));
         }
         if !in_time {
+            emit_unmasked(Kind::ContentionEnd, Head::of(1), name(lock), 0);
             list.list.remove(&mut list.arena, h);
             return (guard, Err(TimedOut));
         }
@@ -223,10 +228,13 @@ impl WaitQueue {
             if done {
                 cancel_sleep();
             } else {
+                let limited = Head::of(u32::from(deadline.is_some()));
+                emit_unmasked(Kind::ContentionBegin, limited, name(self), 0);
                 match deadline {
                     None => schedule_blocked(cx),
                     Some(at) => in_time = schedule_until(cx, at),
                 }
+                emit_unmasked(Kind::ContentionEnd, Head::of(0), name(self), 0);
             }
             let mut list = self.waiters.lock();
             if list.granted(h) {

@@ -35,6 +35,7 @@ mod faults;
 mod flow;
 pub mod net;
 mod options;
+mod oracle;
 mod raise;
 mod reclaim;
 mod recording;

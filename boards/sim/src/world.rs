@@ -83,6 +83,14 @@ impl World for Sim {
         self.time()
     }
 
+    fn stamp(&self) -> u64 {
+        self.clock.get()
+    }
+
+    fn observe(&self, event: &[u64; 4]) {
+        self.observed(event);
+    }
+
     fn arm_timer(&self, deadline: Option<Instant>) {
         let at = deadline.map_or(NEVER, |d| {
             d.as_nanos().saturating_add(self.timer_lateness())

@@ -35,6 +35,12 @@ pub trait World {
     fn pages_allowed(&self, pages: usize) -> bool;
     fn thread_allowed(&self) -> bool;
     fn now(&self) -> Instant;
+    /// As `now`, but no interleaving point in a world that has them.
+    fn stamp(&self) -> u64 {
+        self.now().as_nanos()
+    }
+    /// Nobody looks unless the world says otherwise.
+    fn observe(&self, _event: &[u64; 4]) {}
     fn arm_timer(&self, deadline: Option<Instant>);
     fn send_ipi(&self, cpu: CpuId);
     fn irq_ack(&self) -> Option<Interrupt>;
@@ -244,6 +250,28 @@ pub fn thread_allowed() -> bool {
 #[must_use]
 pub fn now() -> Instant {
     world().map_or(Instant::ZERO, |w| w.now())
+}
+
+/// Somebody looks at every event of the trace at once, whether or not the rings want it.
+pub const OBSERVED: bool = true;
+
+/// Virtual time for an event of the trace; not an interleaving point.
+#[must_use]
+pub fn stamp() -> u64 {
+    world().map_or(0, |w| w.stamp())
+}
+
+/// When [`stamp`] said `stamp`.
+#[must_use]
+pub fn stamp_time(stamp: u64) -> Instant {
+    Instant::from_nanos(stamp)
+}
+
+/// Shows an event of the trace to the world, in the order of all cores' events.
+pub fn observe(event: &[u64; 4]) {
+    if let Some(w) = world() {
+        w.observe(event);
+    }
 }
 
 /// Programs this core's one-shot timer.

@@ -34,14 +34,15 @@ mod backend;
 #[path = "metal.rs"]
 mod backend;
 
+pub use backend::{
+    OBSERVED, allocation_allowed, arm_timer, backtrace, cancel_timer, console_read, console_write,
+    context_drop, context_init, current, entropy, fence_full, idle, irq_ack, irq_disable,
+    irq_enable, irq_end, irq_restore, irq_save, irqs_masked, now, observe, pages_allowed, percpu,
+    protect, relax, send_ipi, set_current, set_percpu, shutdown, stamp, stamp_time, start_cpu,
+    switch, sync_point, thread_allowed,
+};
 #[cfg(not(target_os = "none"))]
 pub use backend::{World, with_world};
-pub use backend::{
-    allocation_allowed, arm_timer, backtrace, cancel_timer, console_read, console_write,
-    context_drop, context_init, current, entropy, fence_full, idle, irq_ack, irq_disable,
-    irq_enable, irq_end, irq_restore, irq_save, irqs_masked, now, pages_allowed, percpu, protect, relax, send_ipi,
-    set_current, set_percpu, shutdown, start_cpu, switch, sync_point, thread_allowed,
-};
 
 pub use device::{Frame, NetDevice, NetTx, TxFull};
 pub use header::{Context, CpuHeader, HeldLock, HeldLocks, Hooks, ThreadHeader};

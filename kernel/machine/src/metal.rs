@@ -153,6 +153,24 @@ pub fn thread_allowed() -> bool {
     true
 }
 
+/// Somebody looks at every event of the trace at once: only in the simulator.
+pub const OBSERVED: bool = false;
+
+/// The raw counter, for an event of the trace: [`stamp_time`] says when that was. Cheaper than
+/// [`now`], and the core may read it a few instructions early.
+#[inline(always)]
+#[must_use]
+pub fn stamp() -> u64 {
+    let ticks: u64;
+    // SAFETY: reads a counter.
+    unsafe { asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags)) }
+    ticks
+}
+
+/// Shows an event of the trace to the simulator: nothing on the metal.
+#[inline(always)]
+pub fn observe(_event: &[u64; 4]) {}
+
 // Defined by exactly one architecture crate (`#[unsafe(no_mangle)]`), inlined by link-time
 // optimisation. SAFETY of the `safe fn`s: the definitions have these signatures and are sound for
 // every argument.
@@ -160,6 +178,9 @@ unsafe extern "Rust" {
     /// Time since machine start (CNTVCT scaled to nanoseconds; Arm ARM D12).
     #[link_name = "rt_now"]
     pub safe fn now() -> Instant;
+    /// When [`stamp`] said `stamp`.
+    #[link_name = "rt_stamp_time"]
+    pub safe fn stamp_time(stamp: u64) -> Instant;
     /// Programs this core's one-shot timer; a deadline in the past fires at once.
     #[link_name = "rt_arm_timer"]
     pub safe fn arm_timer(deadline: Instant);

@@ -14,6 +14,7 @@ use super::Rq;
 use crate::cpu::{CpuLocal, CpuMask, cpu, online};
 use crate::kernel;
 use crate::thread::Thread;
+use crate::trace::{Head, Kind, emit};
 
 /// Core for a new thread: this one if idle, else an idle one, else the one with the fewest
 /// runnable threads. `usable` is not empty.
@@ -72,7 +73,14 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
             if let Some(h) = found {
                 let _ = from.queue.dequeue(h, Dequeue::Migrate, now);
                 cpu(id).publish_load(from.queue.nr_runnable());
-                thread_of(h).set_cpu(c.id());
+                let t = thread_of(h);
+                emit(
+                    Kind::SchedMigrateTask,
+                    Head::of(t.id()),
+                    id.index() as u64,
+                    c.id().index() as u64,
+                );
+                t.set_cpu(c.id());
                 drop(from);
                 let _ = rq.queue.enqueue(h, Enqueue::Migrate, now);
                 return true;

@@ -7,12 +7,14 @@
 
 use links::Arena;
 use machine::Duration;
-use workqueue::{Item, Step};
+use workqueue::{Item, Step, Worker as WorkerNode};
 
+use super::handles::{item_name, queue_name, share_of};
 use super::item::{Barrier, Header, Hold};
 use super::pool::Inner;
 use crate::cpu::this_cpu;
 use crate::softirq::{BhCx, raise};
+use crate::trace::{Kind, emit};
 
 /// Most items in one softirq entry (A3, K4).
 const BATCH: u32 = 10;
@@ -43,6 +45,7 @@ pub(crate) fn run(cx: &BhCx<'_>, hi: bool) {
             break;
         };
         if Arena::<Item>::get(store, item).is_barrier() {
+            emit(Kind::BarrierDone, pool.head(), 0, item_name(item));
             // SAFETY: it was queued and runs once.
             unsafe { Barrier::complete(item) };
             let f = policy.finish(store, me);
@@ -54,12 +57,17 @@ pub(crate) fn run(cx: &BhCx<'_>, hi: bool) {
         // The hold first: once the word is taken, whoever claims the item next may set it.
         let hold = h.take_hold();
         let submissions = h.word.take();
+        let node: &WorkerNode = Arena::get(store, me);
+        let pwq = node.current_pwq();
+        let queue = queue_name(pwq.map_or(core::ptr::null(), |p| share_of(p).queue_ptr()));
+        emit(Kind::ExecuteStart, pool.head(), item_name(item), queue);
         drop(g);
         drop(done);
         // SAFETY: items on BH pools take a `BhCx`; `hold` is the count.
         unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, hold.is_some()) };
         started += 1;
         g = pool.lock();
+        emit(Kind::ExecuteEnd, pool.head(), item_name(item), queue);
         let Inner { policy, store } = &mut *g;
         let f = policy.finish(store, me);
         pool.flushed(f.flushed);

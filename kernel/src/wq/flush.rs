@@ -11,12 +11,13 @@ use links::{Arena, Direct, Handle};
 use sync::{Rank, SpinLock};
 use workqueue::{Cascade, Colour, Flush, FlushStart, Flusher, Pwq};
 
-use super::handles::{flush_of, flushers};
+use super::handles::{flush_of, flushers, queue_name};
 use super::ops::WaitError;
 use super::queue::Queue;
 use super::worker::current_worker;
 use crate::completion::Completion;
 use crate::thread::ThreadCx;
+use crate::trace::{Head, Kind, emit_unmasked};
 
 /// What a queue's flush lock protects.
 #[derive(Debug)]
@@ -72,6 +73,13 @@ impl Queue {
         if current_worker().is_some_and(|w| w.works_for(self)) {
             return Err(WaitError::SelfWait);
         }
+        emit_unmasked(Kind::FlushStart, Head::of(0), 0, queue_name(self));
+        self.wait_for_all(cx);
+        emit_unmasked(Kind::FlushEnd, Head::of(0), 0, queue_name(self));
+        Ok(())
+    }
+
+    fn wait_for_all(&self, cx: &ThreadCx<'_>) {
         let me = FlushNode::new();
         let mut g = self.flush.lock();
         let FlushState { policy, arena, .. } = &mut *g;
@@ -83,13 +91,12 @@ impl Queue {
         });
         drop(g);
         if start == FlushStart::Done {
-            return Ok(());
+            return;
         }
         me.done.wait(cx);
         if me.is_first.load(Ordering::Relaxed) {
             self.cascade();
         }
-        Ok(())
     }
 
     fn set_first(&self, f: &FlushNode) {

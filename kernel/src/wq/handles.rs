@@ -11,9 +11,10 @@ use workqueue::{Flusher, Item, Pwq, Worker as WorkerNode};
 
 use super::flush::FlushNode;
 use super::pool::Pool;
-use super::queue::Share;
+use super::queue::{Queue, Share};
 use super::worker::Worker;
 use crate::timer::Timer;
+use crate::trace::{Kind, emit};
 
 /// The nodes that one pool's lock protects.
 #[derive(Debug)]
@@ -57,6 +58,30 @@ macro_rules! arena {
 arena!(Item, items);
 arena!(WorkerNode, workers);
 arena!(Pwq, pwqs);
+
+impl workqueue::Store for Store {
+    fn activated(&mut self, item: Handle<Item>, pwq: Handle<Pwq>) {
+        let share = share_of(pwq);
+        emit(
+            Kind::ActivateWork,
+            share.pool.head(),
+            item_name(item),
+            queue_name(share.queue_ptr()),
+        );
+    }
+}
+
+/// How events name an item, or a barrier, by its node.
+#[inline(always)]
+pub(super) fn item_name(h: Handle<Item>) -> u64 {
+    h.raw() as u64
+}
+
+/// How events name a queue.
+#[inline(always)]
+pub(super) fn queue_name(q: *const Queue) -> u64 {
+    q.addr() as u64
+}
 
 /// The arena of one queue's waiting flushes.
 pub(super) const fn flushers() -> Direct<Flusher> {

@@ -6,6 +6,7 @@
 use super::pool::Inner;
 use super::worker::{WorkerKind, of_thread};
 use crate::thread::Thread;
+use crate::trace::{Kind, emit};
 
 /// `t`, the running thread, is about to give its core up because it waits (E2). Not called for
 /// preemption.
@@ -18,6 +19,7 @@ pub(crate) fn worker_sleeping(t: &Thread) {
     }
     w.slept.set(true);
     let mut g = w.pool.lock();
+    emit(Kind::WorkerSleep, w.pool.head(), 0, 0);
     let Inner { policy, store } = &mut *g;
     let wake = policy.block(store, w.handle());
     w.pool.wake(wake);
@@ -29,6 +31,7 @@ pub(crate) fn worker_running(t: &Thread) {
     let Some(w) = of_thread(t) else { return };
     if w.slept.replace(false) {
         let mut g = w.pool.lock();
+        emit(Kind::WorkerResume, w.pool.head(), 0, 0);
         let Inner { policy, store } = &mut *g;
         policy.resume(store, w.handle());
     }

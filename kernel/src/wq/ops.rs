@@ -10,12 +10,14 @@ use sync::IrqGuard;
 use workqueue::Item;
 use workword::{Enable, Seize};
 
+use super::handles::item_name;
 use super::item::{Barrier, Context, Header, Hold, Softirq, Work};
 use super::pool::Inner;
 use super::pool_at;
 use super::worker::current_worker;
 use crate::softirq::BhCx;
 use crate::thread::ThreadCx;
+use crate::trace::{Head, Kind, emit, emit_unmasked};
 
 /// Why waiting for an item or a queue failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +56,7 @@ pub(super) fn steal(h: &Header) -> (bool, Hold, IrqGuard) {
                 let s = h.word.state();
                 if s.queued && s.place == place {
                     let Inner { policy, store } = &mut *g;
+                    emit(Kind::CancelWork, pool.head(), item_name(h.handle()), 0);
                     let r = policy.remove(store, h.handle());
                     h.word.unqueue();
                     pool.wake(r.wake);
@@ -127,11 +130,20 @@ fn insert_barrier(h: &Header, barrier: &Barrier) -> bool {
         if !place.is_some() {
             return false;
         }
-        let mut g = pool_at(place).lock();
+        let pool = pool_at(place);
+        let mut g = pool.lock();
         // Published elsewhere meanwhile: that pool's lock is the one to hold.
         if h.word.state().place == place {
             let Inner { policy, store } = &mut *g;
-            return policy.insert_barrier(store, h.handle(), barrier.handle());
+            let (item, barrier) = (h.handle(), barrier.handle());
+            let waits = policy.insert_barrier(store, item, barrier);
+            let (kind, b) = if waits {
+                (Kind::InsertBarrier, item_name(barrier))
+            } else {
+                (Kind::FlushIdle, 0)
+            };
+            emit(kind, pool.head(), item_name(item), b);
+            return waits;
         }
     }
 }
@@ -144,10 +156,16 @@ fn cancel_sync(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
     let disabled = disable(h);
     let waited = flush(cx, h);
     if disabled.is_ok() {
+        over(h);
         let _ = h.word.enable();
     }
     waited?;
     Ok(disabled.unwrap_or(false))
+}
+
+/// `h` is disabled, and a run that was going on is over.
+fn over(h: &Header) {
+    emit_unmasked(Kind::CancelSync, Head::of(0), item_name(h.handle()), 0);
 }
 
 /// Whether a run of `h` is going on, and whether on this core.
@@ -200,9 +218,12 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
         if is_own_run(self.header()) {
             return Err(WaitError::SelfWait);
         }
-        let was = self.disable().unwrap_or(false);
+        let was = self.disable();
         flush(cx, self.header())?;
-        Ok(was)
+        if was.is_ok() {
+            over(self.header());
+        }
+        Ok(was.unwrap_or(false))
     }
 
     /// Undoes one [`Self::disable`]. True when submissions are accepted again. Any context.
@@ -240,6 +261,7 @@ impl<T: Send + Sync + 'static> Work<T, Softirq> {
             machine::relax();
         }
         if was.is_ok() {
+            over(self.header());
             let _ = self.header().word.enable();
         }
         Ok(was.unwrap_or(false))

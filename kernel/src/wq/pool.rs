@@ -19,6 +19,7 @@ use super::handles::{Store, arm_reaper, pool_of_reaper, share_of, worker_of};
 use crate::schedule;
 use crate::softirq::{self, Vector};
 use crate::timer::Timer;
+use crate::trace::{self, Head, emit};
 
 /// What the pool's lock protects.
 #[derive(Debug)]
@@ -106,6 +107,12 @@ impl Pool {
         Place::new(self.place.load(Ordering::Relaxed) as u16)
     }
 
+    /// How events name it.
+    #[inline(always)]
+    pub(super) fn head(&self) -> Head {
+        Head::of(self.place.load(Ordering::Relaxed))
+    }
+
     /// Its core; `None` for an unbound pool.
     pub(super) fn cpu(&self) -> Option<CpuId> {
         let n = self.cpu.load(Ordering::Relaxed);
@@ -143,6 +150,12 @@ impl Pool {
                 softirq::raise_on(cpu, self.vector());
             }
         } else if let Some(thread) = worker_of(w).thread() {
+            emit(
+                trace::Kind::WorkerWake,
+                self.head(),
+                u64::from(thread.id()),
+                0,
+            );
             schedule::wake(thread);
         }
     }

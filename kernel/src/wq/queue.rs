@@ -25,11 +25,13 @@ use workqueue::{Item, Pwq};
 use workword::{Claim, Place};
 
 use super::flush::{FlushNode, FlushState};
+use super::handles::{item_name, queue_name};
 use super::item::Header;
 use super::pool::{Inner, Pool};
 use super::worker::current_worker;
 use super::{QueueName, pool_at};
 use crate::cpu::this_cpu;
+use crate::trace::{Head, Kind, emit, emit_unmasked};
 
 /// What became of a submission.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -167,6 +169,15 @@ impl Queue {
                 .queue
                 .store(Arc::as_ptr(&queue).cast_mut(), Ordering::Relaxed);
         }
+        let a = &queue.attributes;
+        let class = match a.class {
+            Class::PerCpu => 0,
+            Class::Unbound => Kind::UNBOUND,
+            Class::Bh => Kind::BH,
+        };
+        let flags = class | u8::from(a.cpu_intensive) * Kind::CPU_INTENSIVE;
+        let head = Head::of(a.max_active).flags(flags);
+        emit_unmasked(Kind::AllocWorkqueue, head, 0, queue_name(&*queue));
         Some(queue)
     }
 
@@ -293,6 +304,12 @@ impl Queue {
     }
 }
 
+impl Drop for Queue {
+    fn drop(&mut self) {
+        emit_unmasked(Kind::DestroyWorkqueue, Head::of(0), 0, queue_name(self));
+    }
+}
+
 impl Inner {
     #[inline(always)]
     fn refuses(&self, share: &Share) -> bool {
@@ -306,6 +323,12 @@ impl Inner {
         let q = self
             .policy
             .queue(&mut self.store, share.handle(), h.handle());
+        emit(
+            Kind::QueueWork,
+            share.pool.head().flags(u8::from(q.active) * Kind::ACTIVE),
+            item_name(h.handle()),
+            queue_name(share.queue_ptr()),
+        );
         share.pool.wake(q.wake);
     }
 }

@@ -18,12 +18,13 @@ use spin::Once;
 use sync::SpinGuard;
 use workqueue::{Item, Step, Worker as WorkerNode};
 
-use super::handles::{arm_reaper, share_of};
+use super::handles::{arm_reaper, item_name, queue_name, share_of};
 use super::item::{Barrier, Header, Hold, Vtable};
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
 use crate::cpu::{CpuMask, online};
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
+use crate::trace::{Kind, emit};
 use crate::{mem, schedule};
 
 /// Which scheme a worker belongs to; the scheduler's hooks dispatch on it.
@@ -76,6 +77,12 @@ impl Worker {
 
     pub(super) fn thread(&self) -> Option<&ThreadRef> {
         self.thread.get()
+    }
+
+    /// Tells the trace that it joins its pool; under the pool's lock.
+    fn announce(&self) {
+        let id = self.thread().map_or(0, |t| t.id());
+        emit(Kind::WorkerCreate, self.pool.head(), u64::from(id), 0);
     }
 
     /// Whether it executes an item; own thread only.
@@ -161,6 +168,7 @@ pub(super) fn create_first(pool: &'static Pool) -> Result<(), SpawnError> {
     let w = create(pool)?;
     let mut g = pool.lock();
     let Inner { policy, store } = &mut *g;
+    w.announce();
     let (wake, _) = policy.attach(store, w.handle(), machine::now());
     pool.wake(wake);
     Ok(())
@@ -203,6 +211,7 @@ fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
             Step::Exit => break,
         }
     }
+    emit(Kind::WorkerDie, pool.head(), 0, 0);
     drop(g);
     drop(done);
     retire(w);
@@ -220,6 +229,7 @@ fn execute<'p>(
     let pool = w.pool;
     let Inner { policy, store } = &mut *g;
     if links::Arena::<Item>::get(store, item).is_barrier() {
+        emit(Kind::BarrierDone, pool.head(), 0, item_name(item));
         // SAFETY: it was queued and runs once.
         unsafe { Barrier::complete(item) };
         let f = policy.finish(store, w.handle());
@@ -236,6 +246,12 @@ fn execute<'p>(
     let hold = h.take_hold();
     let submissions = h.word.take();
     let owned = hold.is_some();
+    emit(
+        Kind::ExecuteStart,
+        pool.head(),
+        item_name(item),
+        queue_name(queue),
+    );
     drop(g);
     // The item before this one: outside the lock, and before this one is "current".
     *done = Hold::NONE;
@@ -252,6 +268,12 @@ fn execute<'p>(
     );
     w.current.set(None);
     let mut g = pool.lock();
+    emit(
+        Kind::ExecuteEnd,
+        pool.head(),
+        item_name(item),
+        queue_name(queue),
+    );
     let Inner { policy, store } = &mut *g;
     let f = policy.finish(store, w.handle());
     pool.wake(f.wake);
@@ -269,6 +291,7 @@ fn manage<'p>(cx: &ThreadCx<'_>, pool: &'static Pool) -> SpinGuard<'p, Inner> {
         let Inner { policy, store } = &mut *g;
         match made {
             Ok(w) => {
+                w.announce();
                 let (wake, reap_at) = policy.created(store, w.handle(), machine::now());
                 pool.wake(wake);
                 if let Some(at) = reap_at {
@@ -305,9 +328,16 @@ pub(crate) fn worker_panicked(t: &Thread) {
     let Inner { policy, store } = &mut *g;
     let node: &WorkerNode = links::Arena::get(store, w.handle());
     if let Some(item) = node.current() {
+        emit(
+            Kind::ExecuteEnd,
+            pool.head().flags(Kind::PANICKED),
+            item_name(item),
+            queue_name(w.queue.get()),
+        );
         // SAFETY: the run's count keeps it alive; barriers do not panic.
         unsafe { Header::of(item) }.word.poison();
     }
+    emit(Kind::WorkerDie, pool.head(), 0, 0);
     let f = policy.abandon(store, w.handle());
     pool.wake(f.wake);
     pool.flushed(f.flushed);

@@ -155,7 +155,8 @@ kinds! {
     /// Thread `arg` ends.
     SchedProcessExit = 5, SCHED, "sched_process_exit";
 
-    /// An interrupt is handled: `arg` its number (`u32::MAX` the timer).
+    /// An interrupt is handled: `arg` 0 an inter-processor interrupt, 1 the timer, else a device's
+    /// number.
     IrqHandlerEntry = 16, IRQ, "irq_handler_entry";
     /// It was handled.
     IrqHandlerExit = 17, IRQ, "irq_handler_exit";
@@ -177,7 +178,7 @@ kinds! {
     TimerStart = 32, TIMER, "timer_start";
     /// Timer `a` was disarmed.
     TimerCancel = 33, TIMER, "timer_cancel";
-    /// Timer `a`'s callback starts; it was due at `b`.
+    /// Timer `a`'s callback starts; the time is `b` in nanoseconds.
     TimerExpireEntry = 34, TIMER, "timer_expire_entry";
     /// Timer `a`'s callback is over.
     TimerExpireExit = 35, TIMER, "timer_expire_exit";
@@ -186,12 +187,13 @@ kinds! {
     LockAcquired = 40, LOCK, "lock_acquired";
     /// The running thread released sleeping lock `a`.
     LockRelease = 41, LOCK, "lock_release";
-    /// The running thread waits for `a`: `arg` 0 mutex, 1 semaphore, 2 completion; `small` 1 if not
-    /// for ever.
-    LockContended = 42, LOCK, "lock_contended";
+    /// The running thread waits for `a`: a mutex, semaphore, completion or wait queue; `arg` 1 if
+    /// not for ever.
+    ContentionBegin = 42, LOCK, "contention_begin";
+    /// It got what it waited for, or (`arg` 1) its time is over.
+    ContentionEnd = 43, LOCK, "contention_end";
 
-    /// Item `a` was queued on queue `b`: `arg` the pool, `small` what limits it to `max_active`
-    /// items (`u16::MAX`: more than that), flags [`Kind::ACTIVE`], [`Kind::BH`].
+    /// Item `a` was queued on queue `b` in pool `arg`; flag [`Kind::ACTIVE`].
     QueueWork = 48, WORKQUEUE, "workqueue_queue_work";
     /// Item `a` of queue `b` got its max_active slot in pool `arg`.
     ActivateWork = 49, WORKQUEUE, "workqueue_activate_work";
@@ -211,20 +213,23 @@ kinds! {
     FlushEnd = 56, WORKQUEUE, "workqueue_flush_end";
     /// Item `a` is disabled and neither pending nor running: a synchronous cancel has waited.
     CancelSync = 57, WORKQUEUE, "workqueue_cancel_sync";
-    /// The running thread has waited for item `a`'s last submission.
-    FlushWorkEnd = 58, WORKQUEUE, "workqueue_flush_work_end";
-    /// Queue `b` was destroyed.
+    /// A flush found item `a` neither pending nor running.
+    FlushIdle = 58, WORKQUEUE, "workqueue_flush_idle";
+    /// Queue `b` is gone.
     DestroyWorkqueue = 59, WORKQUEUE, "workqueue_destroy";
     /// Pool `arg` got worker thread `a`.
     WorkerCreate = 60, WORKQUEUE, "workqueue_worker_create";
-    /// The running worker of pool `arg` is about to block in item `a`.
+    /// The running worker of pool `arg` is about to block in its item.
     WorkerSleep = 61, WORKQUEUE, "workqueue_worker_sleep";
-    /// The running worker of pool `arg` goes on with item `a`.
+    /// The running worker of pool `arg` goes on with its item.
     WorkerResume = 62, WORKQUEUE, "workqueue_worker_resume";
     /// Pool `arg` wakes its worker thread `a`.
     WorkerWake = 63, WORKQUEUE, "workqueue_worker_wake";
     /// The running worker leaves pool `arg`.
     WorkerDie = 64, WORKQUEUE, "workqueue_worker_die";
+    /// Queue `b` was made: `arg` its `max_active` in each pool, flags [`Kind::BH`],
+    /// [`Kind::UNBOUND`], [`Kind::CPU_INTENSIVE`].
+    AllocWorkqueue = 65, WORKQUEUE, "workqueue_alloc";
 
     /// A frame of `arg` bytes was received.
     NetRx = 80, NET, "netif_receive_skb";
@@ -242,11 +247,11 @@ kinds! {
 impl Kind {
     /// Flag of [`Kind::QueueWork`]: the item has a max_active slot.
     pub const ACTIVE: u8 = 1;
-    /// Flag of [`Kind::QueueWork`]: it runs in softirq context.
+    /// Flag of [`Kind::AllocWorkqueue`]: its items run in softirq context.
     pub const BH: u8 = 2;
-    /// Flag of [`Kind::QueueWork`]: the pool runs every active item as soon as it can.
+    /// Flag of [`Kind::AllocWorkqueue`]: its items run on any core, as soon as they can.
     pub const UNBOUND: u8 = 4;
-    /// Flag of [`Kind::QueueWork`]: the item is outside concurrency management.
+    /// Flag of [`Kind::AllocWorkqueue`]: its items are outside concurrency management.
     pub const CPU_INTENSIVE: u8 = 8;
     /// Flag of [`Kind::ExecuteEnd`]: the handler panicked.
     pub const PANICKED: u8 = 1;

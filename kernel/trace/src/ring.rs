@@ -27,6 +27,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Deref;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::{Categories, Event};
@@ -68,15 +69,18 @@ pub type Slot<A> = [A; 4];
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NoMemory;
 
-/// A core's ring of `N` events, a power of two and at least 4.
-pub struct Ring<const N: usize, A: Word = AtomicU64> {
+/// A core's ring of `N` events, a power of two and at least 4. `S` is where they are kept.
+pub struct Ring<const N: usize, A = AtomicU64, S = Box<[Slot<A>; N]>> {
     wanted: AtomicU32,
     /// Events written so far.
     count: A,
-    slots: Box<[Slot<A>; N]>,
+    slots: S,
 }
 
-impl<const N: usize, A: Word> fmt::Debug for Ring<N, A> {
+impl<const N: usize, A: Word, S> fmt::Debug for Ring<N, A, S>
+where
+    S: Deref<Target = [Slot<A>; N]>,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ring")
             .field("count", &self.count())
@@ -85,26 +89,37 @@ impl<const N: usize, A: Word> fmt::Debug for Ring<N, A> {
 }
 
 impl<const N: usize, A: Word> Ring<N, A> {
-    const CHECK: () = assert!(
-        N >= 4 && N.is_power_of_two(),
-        "a ring of 4, 8, 16... events"
-    );
-
     /// An empty ring that wants `categories`.
     ///
     /// # Errors
     ///
     /// [`NoMemory`].
     pub fn new(categories: Categories) -> Result<Self, NoMemory> {
-        const { Self::CHECK };
         let mut slots = Vec::new();
         slots.try_reserve_exact(N).map_err(|_| NoMemory)?;
         slots.resize_with(N, || core::array::from_fn(|_| A::new(0)));
-        Ok(Self {
+        let slots = slots.into_boxed_slice().try_into();
+        Ok(Self::over(slots.map_err(|_| NoMemory)?, categories))
+    }
+}
+
+impl<const N: usize, A: Word, S> Ring<N, A, S>
+where
+    S: Deref<Target = [Slot<A>; N]>,
+{
+    const CHECK: () = assert!(
+        N >= 4 && N.is_power_of_two(),
+        "a ring of 4, 8, 16... events"
+    );
+
+    /// An empty ring in `slots` that wants `categories`.
+    pub fn over(slots: S, categories: Categories) -> Self {
+        const { Self::CHECK };
+        Self {
             wanted: AtomicU32::new(categories.0),
             count: A::new(0),
-            slots: slots.into_boxed_slice().try_into().map_err(|_| NoMemory)?,
-        })
+            slots,
+        }
     }
 
     /// Whether events of `categories` are to be written.
@@ -170,7 +185,10 @@ impl Reader {
 
     /// Starts with the `n` newest events of `ring`; what is older does not count as lost.
     #[must_use]
-    pub fn last<const N: usize, A: Word>(ring: &Ring<N, A>, n: u64) -> Self {
+    pub fn last<const N: usize, A: Word, S>(ring: &Ring<N, A, S>, n: u64) -> Self
+    where
+        S: Deref<Target = [Slot<A>; N]>,
+    {
         let keep = n.min(N as u64 - 2);
         Self {
             next: ring.count().saturating_sub(keep),
@@ -185,7 +203,10 @@ impl Reader {
     }
 
     /// The next event; `None` when all were read.
-    pub fn read<const N: usize, A: Word>(&mut self, ring: &Ring<N, A>) -> Option<Event> {
+    pub fn read<const N: usize, A: Word, S>(&mut self, ring: &Ring<N, A, S>) -> Option<Event>
+    where
+        S: Deref<Target = [Slot<A>; N]>,
+    {
         loop {
             let count = ring.count();
             if self.next >= count {

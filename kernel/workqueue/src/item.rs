@@ -5,8 +5,10 @@ use links::{Arena, Handle, Linked, ListLinks};
 use crate::{Colour, Pwq, Worker};
 
 /// Resolves the handles of one pool's objects; whoever has it holds the pool's lock.
-pub trait Store: Arena<Item> + Arena<Worker> + Arena<Pwq> {}
-impl<S: Arena<Item> + Arena<Worker> + Arena<Pwq>> Store for S {}
+pub trait Store: Arena<Item> + Arena<Worker> + Arena<Pwq> {
+    /// Told when an item that waited for a max_active slot of `pwq` gets one.
+    fn activated(&mut self, _item: Handle<Item>, _pwq: Handle<Pwq>) {}
+}
 
 /// On which list an item is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

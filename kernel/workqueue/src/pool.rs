@@ -366,6 +366,7 @@ impl Pool {
             };
             list.remove(s, h);
             item_mut(s, h).on = On::Worklist;
+            s.activated(h, p);
             self.push(s, h);
             self.release_chain(s, &mut list, behind);
             let share = pwq_mut(s, p);

@@ -11,7 +11,7 @@ use machine::{Duration, Instant};
 use workword::{Claim, Place, Seize, WorkWord};
 
 use crate::item::On;
-use crate::{Cull, Flush, Flusher, Item, Kind, Pool, Pwq, Step, Tuning, Worker};
+use crate::{Cull, Flush, Flusher, Item, Kind, Pool, Pwq, Step, Store, Tuning, Worker};
 
 const HERE: Place = Place::new(0);
 
@@ -39,6 +39,8 @@ arena!(Item, items);
 arena!(Worker, workers);
 arena!(Pwq, pwqs);
 arena!(Flusher, flushers);
+
+impl Store for Slabs {}
 
 /// What a simulated worker thread is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

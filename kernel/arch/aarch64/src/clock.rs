@@ -63,6 +63,12 @@ pub(crate) fn rt_now() -> Instant {
     Instant::from_nanos(scale().nanos(ticks()))
 }
 
+/// Definition of the seam's `stamp_time`.
+#[unsafe(no_mangle)]
+pub(crate) fn rt_stamp_time(stamp: u64) -> Instant {
+    Instant::from_nanos(scale().nanos(stamp))
+}
+
 /// Definition of the seam's `arm_timer`.
 #[unsafe(no_mangle)]
 pub(crate) fn rt_arm_timer(deadline: Instant) {

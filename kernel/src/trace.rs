@@ -1,0 +1,109 @@
+//! Tracepoints: where the executive says what it does, into the running core's ring.
+//!
+//! An event that nobody wants costs one load and one branch that is always predicted. One that is
+//! wanted costs at most 16 instructions, since its four words go straight into the ring
+//! ([`trace::Ring`]): nothing is formatted, no lock is taken. In the simulator every event, wanted
+//! or not, is also shown to the world at once, which judges the executive by it.
+//!
+//! # Context
+//!
+//! [`emit`] wants interrupts masked, as they are almost everywhere something of interest happens;
+//! [`emit_unmasked`] is for the other places. Both may be called with any lock held.
+#![expect(
+    unsafe_code,
+    reason = "the rings' memory comes from the page allocator"
+)]
+
+use core::sync::atomic::AtomicU64;
+
+use machine::CpuId;
+pub(crate) use trace::Head;
+pub use trace::{Categories, Event, Kind, Reader};
+use trace::{Ring, Slot};
+
+use crate::cpu::{cpu, this_cpu};
+use crate::kernel;
+use crate::mem::{PAGE, Pages};
+
+/// Events that each core keeps.
+pub const EVENTS: usize = 2048;
+
+type Slots = [Slot<AtomicU64>; EVENTS];
+
+/// A core's ring.
+pub(crate) type CpuRing = Ring<EVENTS, AtomicU64, &'static Slots>;
+
+/// A ring in fresh pages that wants what is wanted by default; `None` without memory.
+pub(crate) fn make(pages: &Pages) -> Option<CpuRing> {
+    const {
+        assert!(size_of::<Slots>().is_multiple_of(PAGE) && align_of::<Slots>() <= PAGE);
+    }
+    let at = pages.alloc(size_of::<Slots>() / PAGE)?;
+    let p = core::ptr::with_exposed_provenance_mut::<Slots>(at);
+    // SAFETY: fresh pages of this size, page aligned; zero is a valid value of every word.
+    unsafe { p.write_bytes(0, 1) };
+    // SAFETY: initialised above, never freed, and only shared references are made.
+    let slots = unsafe { &*p };
+    Some(Ring::over(slots, Categories::DEFAULT))
+}
+
+/// Changes what every core writes.
+pub fn want(categories: Categories) {
+    for c in kernel().cpus() {
+        c.trace.want(categories);
+    }
+}
+
+/// What the cores write.
+#[must_use]
+pub fn wanted() -> Categories {
+    this_cpu().trace.wanted()
+}
+
+/// A reader of the `n` newest events of core `id`.
+#[must_use]
+pub fn last(id: CpuId, n: u64) -> Reader {
+    Reader::last(&cpu(id).trace, n)
+}
+
+/// The next event of core `id` for `reader`; `None` when it has read all.
+pub fn read(id: CpuId, reader: &mut Reader) -> Option<Event> {
+    reader.read(&cpu(id).trace)
+}
+
+/// How an event names what is at an address.
+#[inline(always)]
+pub(crate) fn name<T: ?Sized>(thing: &T) -> u64 {
+    core::ptr::from_ref(thing).addr() as u64
+}
+
+/// Writes an event, if its category is wanted; interrupts are masked.
+#[inline(always)]
+pub(crate) fn emit(kind: Kind, head: Head, a: u64, b: u64) {
+    debug_assert!(machine::irqs_masked(), "an event with interrupts unmasked");
+    let ring = &this_cpu().trace;
+    if ring.wants(kind.category()) {
+        ring.push(Event::pack(machine::stamp(), kind, head, a, b));
+    }
+    show(kind, head, a, b);
+}
+
+/// As [`emit`], from where interrupts are not masked.
+#[inline(always)]
+pub(crate) fn emit_unmasked(kind: Kind, head: Head, a: u64, b: u64) {
+    if this_cpu().trace.wants(kind.category()) {
+        let irq = machine::irq_save();
+        let ring = &this_cpu().trace;
+        ring.push(Event::pack(machine::stamp(), kind, head, a, b));
+        machine::irq_restore(irq);
+    }
+    show(kind, head, a, b);
+}
+
+/// Shows an event to the simulator.
+#[inline(always)]
+fn show(kind: Kind, head: Head, a: u64, b: u64) {
+    if machine::OBSERVED {
+        machine::observe(&Event::pack(machine::stamp(), kind, head, a, b));
+    }
+}

@@ -53,6 +53,8 @@ pub struct CpuLocal {
     pub(crate) softirq: SoftirqState,
     pub(crate) mailbox: Mailbox,
     pub(crate) cache: mem::CpuCache,
+    /// Empties `cache`.
+    pub(crate) trim: wq::Work<()>,
     pub(crate) wq: wq::CpuPools,
     /// `[A]` written by its own core with interrupts masked.
     pub(crate) trace: trace::CpuRing,
@@ -90,6 +92,7 @@ impl CpuLocal {
             softirq: SoftirqState::new(),
             mailbox: Mailbox::new(),
             cache: CpuCache::new(),
+            trim: mem::trim_item(),
             wq: wq::CpuPools::new(),
             trace: trace::make(kernel.mem.pages()).expect("memory for every core's trace"),
             stacks: Once::new(),

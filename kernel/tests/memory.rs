@@ -163,7 +163,7 @@ proptest! {
         let stats = memory.stats([].iter());
         prop_assert_eq!(stats.heap_live_bytes, 0);
         prop_assert_eq!(stats.shared.allocs, stats.shared.frees);
-        prop_assert!(stats.shared.chunk_bytes <= 256 << 10, "empty chunks were kept");
+        prop_assert!(stats.shared.chunk_bytes <= 64 << 10, "empty chunks were kept");
     }
 }
 

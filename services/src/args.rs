@@ -8,6 +8,9 @@ use core::fmt;
 
 use netsvc::AddressConfig;
 
+use machine::Duration;
+
+use crate::http;
 use crate::server::{Mode, QueueKind};
 
 /// What the boot arguments say.
@@ -19,6 +22,8 @@ pub struct BootArgs {
     pub mode: Mode,
     /// `http.wq=`
     pub queue: QueueKind,
+    /// `http.head_ms=`, `http.idle_ms=`
+    pub http: http::Settings,
     /// `net.connections=`: most connections at once.
     pub connections: Option<usize>,
     /// `panic=halt`
@@ -70,6 +75,14 @@ impl BootArgs {
             "net.connections" => {
                 let n = value.parse().ok().filter(|n| (1..=65_536).contains(n));
                 self.connections = Some(n.ok_or(bad("1 to 65536"))?);
+            }
+            "http.head_ms" | "http.idle_ms" => {
+                let ms = value.parse().ok().filter(|n| (1..=3_600_000).contains(n));
+                let time = Duration::from_millis(ms.ok_or(bad("1 to 3600000"))?);
+                match key {
+                    "http.head_ms" => self.http.head = time,
+                    _ => self.http.idle = time,
+                }
             }
             "http.mode" => {
                 self.mode = match value {
@@ -132,7 +145,8 @@ mod tests {
     #[test]
     fn reads_every_key_with_an_effect() {
         let (args, warnings) = parse(
-            " ip=10.0.2.15/24,10.0.2.2 http.mode=blocking http.wq=unbound panic=halt net.connections=64",
+            " ip=10.0.2.15/24,10.0.2.2 http.mode=blocking http.wq=unbound panic=halt net.connections=64 \
+             http.head_ms=500 http.idle_ms=1500",
         );
         assert!(warnings.is_empty(), "{warnings:?}");
         assert_eq!(
@@ -141,10 +155,20 @@ mod tests {
         );
         assert!(args.halt_on_panic);
         assert_eq!(args.connections, Some(64));
+        let times = (args.http.head.as_millis(), args.http.idle.as_millis());
+        assert_eq!(times, (500, 1_500));
         assert!(matches!(
             args.address,
             AddressConfig::Static { prefix: 24, .. }
         ));
+    }
+
+    #[test]
+    fn patience_is_ten_and_sixty_seconds_unless_told() {
+        let (args, warnings) = parse("http.idle_ms=0 http.head_ms=x");
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        let times = (args.http.head.as_millis(), args.http.idle.as_millis());
+        assert_eq!(times, (10_000, 60_000));
     }
 
     #[test]

@@ -62,8 +62,8 @@ pub fn start(cx: &ThreadCx<'_>, args: &BootArgs) -> Result<Services, StartError>
         mode,
         queue,
     };
-    let http = Server::start(cx, http)?;
-    let echo = match Server::start(cx, echo) {
+    let http = Server::start(cx, http, args.http)?;
+    let echo = match Server::start(cx, echo, ()) {
         Ok(echo) => echo,
         Err(e) => {
             // Not called from one of its items.

@@ -19,7 +19,9 @@ const BUDGET: usize = 64;
 pub struct Echo;
 
 impl Protocol for Echo {
-    fn new() -> Option<Self> {
+    type Settings = ();
+
+    fn new((): &()) -> Option<Self> {
         Some(Self)
     }
 

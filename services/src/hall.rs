@@ -3,20 +3,22 @@
 //! Each connection sits in a seat: a work item with a state machine, made when first needed and used
 //! by one connection after the other, so that churn does not allocate. A seat's index goes back to
 //! the free list as the last act of its run; a late event of its former connection at worst makes
-//! it run once for nothing.
+//! it run once for nothing. Seats that nobody needed from one [`Acceptor::trim`] to the next are
+//! given back, so that a crowd does not leave its memory behind.
 //!
 //! Locks: a seat's sleeping mutex for the state; the spin locks of hall and seat (`Rank::Service`),
 //! never two of those at once, and never while calling into the network. A seat whose handler
 //! panicked is poisoned and never used again; its connection is reset.
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use kernel::mem::{try_arc, try_push};
 use kernel::mutex::Mutex;
-use kernel::net::{Acceptor, Conn, Session};
-use kernel::thread::{Builder, ThreadCx};
+use kernel::net::{Acceptor, Conn, Session, Trimmed};
+use kernel::thread::{self, Builder, ThreadCx};
 use kernel::wq::{Run, Submit, Submitted, Threaded, Work};
 use sync::{BhOff, Rank, SpinLock};
 
@@ -30,6 +32,8 @@ pub(crate) struct Seat<P: Protocol> {
     index: usize,
     visitor: SpinLock<Visitor, BhOff>,
     state: Mutex<State<P>>,
+    /// Id of the thread that runs the protocol at this moment; 0: none.
+    server: AtomicU32,
 }
 
 /// What the acceptor leaves at a seat.
@@ -45,14 +49,46 @@ struct State<P> {
     conn: Option<Conn>,
 }
 
+type Both<P> = (Item<P>, Arc<Waker<P>>);
+
+/// All seats by index. Every list has room for every index, so that giving back never allocates.
 struct Places<P: Protocol> {
-    all: Vec<(Item<P>, Arc<Waker<P>>)>,
-    free: Vec<usize>,
+    all: Vec<Option<Both<P>>>,
+    /// Seats without a connection, the one used last at the back.
+    free: VecDeque<usize>,
+    /// Indices without a seat.
+    vacant: Vec<usize>,
+    /// Fewest free seats since the last trim.
+    least_free: usize,
+}
+
+impl<P: Protocol> Places<P> {
+    const EMPTY: Self = Self {
+        all: Vec::new(),
+        free: VecDeque::new(),
+        vacant: Vec::new(),
+        least_free: 0,
+    };
+
+    /// Makes room for a seat more; its index.
+    fn reserve(&mut self) -> Option<usize> {
+        if let Some(index) = self.vacant.pop() {
+            return Some(index);
+        }
+        let index = self.all.len();
+        let missing = (index + 1).saturating_sub(self.free.len());
+        self.free.try_reserve(missing).ok()?;
+        let missing = (index + 1).saturating_sub(self.vacant.len());
+        self.vacant.try_reserve(missing).ok()?;
+        try_push(&mut self.all, None).ok()?;
+        Some(index)
+    }
 }
 
 /// What the seats of a server share.
 pub(crate) struct Hall<P: Protocol> {
     config: ServerConfig,
+    settings: P::Settings,
     queue: Queue,
     places: SpinLock<Places<P>, BhOff>,
     live: AtomicUsize,
@@ -78,7 +114,10 @@ pub(crate) struct Door<P: Protocol>(pub(crate) Arc<Hall<P>>);
 impl<P: Protocol> Acceptor for Door<P> {
     fn accept(&self, conn: Conn) -> Option<Arc<dyn Session>> {
         let hall = &self.0;
-        let (item, session) = Hall::place(hall)?;
+        let Some((item, session)) = Hall::place(hall) else {
+            self.turn_away(conn);
+            return None;
+        };
         hall.live.fetch_add(1, Ordering::Relaxed);
         let observer = Some(conn.observer());
         *item.visitor.lock() = Visitor {
@@ -93,26 +132,33 @@ impl<P: Protocol> Acceptor for Door<P> {
                 if Builder::new(hall.config.name).spawn(body).is_err() {
                     let conn = item.visitor.lock().arrival.take();
                     item.leave();
-                    // Dropping the handle closes the connection.
-                    drop(conn);
+                    if let Some(conn) = conn {
+                        self.turn_away(conn);
+                    }
                     return None;
                 }
             }
         }
         Some(session)
     }
+
+    fn turn_away(&self, conn: Conn) {
+        P::turn_away(&conn);
+        // Dropping the handle closes the connection.
+    }
+
+    fn trim(&self) -> Trimmed {
+        self.0.trim()
+    }
 }
 
 impl<P: Protocol> Hall<P> {
-    pub(crate) const fn new(config: ServerConfig, queue: Queue) -> Self {
-        let places = Places {
-            all: Vec::new(),
-            free: Vec::new(),
-        };
+    pub(crate) const fn new(config: ServerConfig, settings: P::Settings, queue: Queue) -> Self {
         Self {
             config,
+            settings,
             queue,
-            places: SpinLock::new(Rank::Service, "seats", places),
+            places: SpinLock::new(Rank::Service, "seats", Places::EMPTY),
             live: AtomicUsize::new(0),
         }
     }
@@ -122,48 +168,77 @@ impl<P: Protocol> Hall<P> {
         self.live.load(Ordering::Acquire)
     }
 
+    /// True when the calling thread runs the protocol of one of the seats.
+    pub(crate) fn is_served_by_caller(&self) -> bool {
+        let me = thread::current().id();
+        let places = self.places.lock();
+        let mut seats = places.all.iter().flatten();
+        seats.any(|(seat, _)| seat.server.load(Ordering::Relaxed) == me)
+    }
+
     /// Forgets all seats; they refer to the hall, so it would never be freed.
     pub(crate) fn clear(&self) {
-        let old = core::mem::replace(
-            &mut *self.places.lock(),
-            Places {
-                all: Vec::new(),
-                free: Vec::new(),
-            },
-        );
+        let old = core::mem::replace(&mut *self.places.lock(), Places::EMPTY);
         drop(old);
     }
 
-    /// A free seat, a new one if need be; `None` when memory is out.
-    fn place(hall: &Arc<Self>) -> Option<(Item<P>, Arc<Waker<P>>)> {
-        let mut places = hall.places.lock();
-        if let Some(i) = places.free.pop() {
-            return places
-                .all
-                .get(i)
-                .map(|(i, s)| (Arc::clone(i), Arc::clone(s)));
+    /// Frees the seats that were free ever since the last call.
+    fn trim(&self) -> Trimmed {
+        let mut places = self.places.lock();
+        let unused = core::mem::take(&mut places.least_free);
+        let mut freed = 0;
+        while freed < unused
+            && let Some(index) = places.free.pop_front()
+        {
+            freed += 1;
+            let seat = places.all.get_mut(index).and_then(Option::take);
+            places.vacant.push(index);
+            // Freeing under the lock would keep newcomers waiting.
+            drop(places);
+            drop(seat);
+            places = self.places.lock();
         }
-        let index = places.all.len();
+        if places.vacant.len() == places.all.len() {
+            let empty = core::mem::replace(&mut *places, Places::EMPTY);
+            drop(places);
+            drop(empty);
+            return Trimmed { freed, kept: 0 };
+        }
+        places.least_free = places.free.len();
+        let kept = places.free.len();
+        Trimmed { freed, kept }
+    }
+
+    /// A free seat, a new one if need be; `None` when memory is out.
+    fn place(hall: &Arc<Self>) -> Option<Both<P>> {
+        let mut places = hall.places.lock();
+        if let Some(index) = places.free.pop_back() {
+            places.least_free = places.least_free.min(places.free.len());
+            return places.all.get(index)?.clone();
+        }
+        let index = places.reserve()?;
         drop(places);
-        // Made without the lock. Only the network's one poll item accepts, so the index is still
-        // free afterwards.
+        // Made without the lock: the index belongs to nobody else meanwhile.
+        let both = Self::make(hall, index);
+        let mut places = hall.places.lock();
+        match places.all.get_mut(index) {
+            Some(place) if both.is_some() => place.clone_from(&both),
+            _ => places.vacant.push(index),
+        }
+        both
+    }
+
+    fn make(hall: &Arc<Self>, index: usize) -> Option<Both<P>> {
         let seat = Seat::new(Arc::clone(hall), index)?;
         let work = match hall.config.mode {
             Mode::Event => Work::<_, Threaded>::new(seat, visit::<P>),
             Mode::Blocking | Mode::Thread => Work::<_, Threaded>::new(seat, stay::<P>),
         };
         let item = try_arc(work).ok()?;
-        let session = try_arc(Waker {
+        let waker = Waker {
             item: Arc::clone(&item),
-        })
-        .ok()?;
-        let mut places = hall.places.lock();
-        // The free list must be able to take every seat back without allocating.
-        let missing = (index + 1).saturating_sub(places.free.len());
-        places.free.try_reserve(missing).ok()?;
-        let both = (Arc::clone(&item), Arc::clone(&session));
-        try_push(&mut places.all, both).ok()?;
-        Some((item, session))
+        };
+        Some((item, try_arc(waker).ok()?))
     }
 }
 
@@ -186,7 +261,7 @@ fn stay<P: Protocol>(cx: &ThreadCx<'_>, run: &Run<'_, Seat<P>>) {
 impl<P: Protocol> Seat<P> {
     fn new(hall: Arc<Hall<P>>, index: usize) -> Option<Self> {
         let state = State {
-            protocol: P::new()?,
+            protocol: P::new(&hall.settings)?,
             conn: None,
         };
         let visitor = Visitor {
@@ -198,6 +273,7 @@ impl<P: Protocol> Seat<P> {
             index,
             visitor: SpinLock::new(Rank::Service, "visitor", visitor),
             state: Mutex::new(state),
+            server: AtomicU32::new(0),
         })
     }
 
@@ -237,7 +313,9 @@ impl<P: Protocol> Seat<P> {
         let Some(conn) = &state.conn else {
             return Next::Close;
         };
+        self.server.store(thread::current().id(), Ordering::Relaxed);
         let next = state.protocol.run(cx, conn);
+        self.server.store(0, Ordering::Relaxed);
         if next == Next::Close {
             // Dropping the handle closes the connection.
             drop(state.conn.take());
@@ -272,7 +350,7 @@ impl<P: Protocol> Seat<P> {
     fn leave(&self) {
         let observer = self.visitor.lock().observer.take();
         drop(observer);
-        self.hall.places.lock().free.push(self.index);
+        self.hall.places.lock().free.push_back(self.index);
         self.hall.live.fetch_sub(1, Ordering::Release);
     }
 }

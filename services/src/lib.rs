@@ -22,4 +22,4 @@ pub mod server;
 
 pub use args::BootArgs;
 pub use boot::{Services, boot_args, start};
-pub use server::{Mode, QueueKind, Server, ServerConfig, StartError};
+pub use server::{Mode, QueueKind, Server, ServerConfig, StartError, StopError};

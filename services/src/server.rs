@@ -56,8 +56,15 @@ pub enum Next {
 
 /// One connection's state machine.
 pub trait Protocol: Sized + Send + 'static {
+    /// What all machines of a server are made with.
+    type Settings: Copy + Send + Sync + 'static;
+
     /// A machine, or `None` when memory is out.
-    fn new() -> Option<Self>;
+    fn new(settings: &Self::Settings) -> Option<Self>;
+
+    /// Says on a new connection that it cannot be served, if the protocol has words for that; the
+    /// connection is closed afterwards. BH context: writes what fits and does not wait.
+    fn turn_away(_conn: &Conn) {}
 
     /// Gets ready for a new connection.
     fn reset(&mut self);
@@ -93,6 +100,25 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen(e) => e.fmt(f),
             Self::OutOfMemory => f.write_str("out of memory"),
+        }
+    }
+}
+
+/// Why a server did not stop.
+#[derive(Debug)]
+pub enum StopError<P: Protocol> {
+    /// The caller is run by this server, so that waiting for its items would never end. The server
+    /// runs on: here it is.
+    FromWithin(Server<P>),
+    /// Everything was closed, but the queue did not end; see [`Workqueue::destroy`].
+    Wait(WaitError),
+}
+
+impl<P: Protocol> fmt::Display for StopError<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FromWithin(_) => f.write_str("a server cannot be stopped by its own items"),
+            Self::Wait(e) => e.fmt(f),
         }
     }
 }
@@ -171,9 +197,13 @@ impl<P: Protocol> Server<P> {
     /// # Errors
     ///
     /// See [`StartError`]; nothing was started.
-    pub fn start(cx: &ThreadCx<'_>, config: ServerConfig) -> Result<Self, StartError> {
+    pub fn start(
+        cx: &ThreadCx<'_>,
+        config: ServerConfig,
+        settings: P::Settings,
+    ) -> Result<Self, StartError> {
         let queue = Queue::new(&config).ok_or(StartError::OutOfMemory)?;
-        let made = try_arc(Hall::new(config, queue.clone()))
+        let made = try_arc(Hall::new(config, settings, queue.clone()))
             .and_then(|hall| try_arc(Door(Arc::clone(&hall))).map(|door| (hall, door)));
         let error = match made {
             Ok((hall, door)) => match net::listen(config.port, door) {
@@ -207,12 +237,13 @@ impl<P: Protocol> Server<P> {
     /// before it exits: it touches nothing of the server any more, but its stack may be freed, and it
     /// may disappear from the list of threads, a moment after this returns.
     ///
-    /// Must not be called from one of the server's own items, which it would wait for without end.
-    ///
     /// # Errors
     ///
-    /// As [`Workqueue::destroy`].
-    pub fn stop(self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
+    /// See [`StopError`].
+    pub fn stop(self, cx: &ThreadCx<'_>) -> Result<(), StopError<P>> {
+        if self.hall.is_served_by_caller() {
+            return Err(StopError::FromWithin(self));
+        }
         self.listener.stop_accepting();
         self.listener.close_connections(false);
         let force = machine::now() + GRACE;
@@ -239,7 +270,7 @@ impl<P: Protocol> Server<P> {
             thread::sleep(cx, LOOK);
         }
         drop(hall);
-        queue.destroy(cx)?;
+        queue.destroy(cx).map_err(StopError::Wait)?;
         listener.trim();
         Ok(())
     }

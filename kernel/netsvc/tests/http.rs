@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics when its harness fails")]
 
-use netsvc::http::{BODY_LIMIT, Event, HEAD_LIMIT, Machine, Status, TARGET_LIMIT};
+use netsvc::http::{Awaits, BODY_LIMIT, Event, HEAD_LIMIT, Machine, Status, TARGET_LIMIT};
 use proptest::prelude::*;
 
 /// An event that owns its text.
@@ -222,18 +222,26 @@ fn smuggling_is_refused() {
 }
 
 #[test]
-fn idle_means_between_requests() {
+fn says_what_it_awaits_at_every_byte() {
+    let head = "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n";
+    let text = format!("{head}abc");
     let mut m = Machine::new().unwrap();
-    assert!(m.is_idle());
-    let text = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
-    m.space()[..4].copy_from_slice(&text[..4]);
-    m.filled(4);
-    assert_eq!(m.poll(), Event::NeedMore);
-    assert!(!m.is_idle());
-    m.space()[..text.len() - 4].copy_from_slice(&text[4..]);
-    m.filled(text.len() - 4);
+    for (n, byte) in text.bytes().enumerate() {
+        assert_eq!(m.poll(), Event::NeedMore);
+        let expected = match n {
+            0 => Awaits::Request,
+            n if n < head.len() => Awaits::Head,
+            _ => Awaits::Body,
+        };
+        assert_eq!(m.awaits(), expected, "before byte {n}");
+        m.space()[0] = byte;
+        m.filled(1);
+    }
     assert!(matches!(m.poll(), Event::Request(..)));
-    assert!(m.is_idle());
+    assert_eq!(m.awaits(), Awaits::Request);
+    m.space()[0] = b'G';
+    m.filled(1);
+    assert_eq!(m.awaits(), Awaits::Head, "a pipelined request has begun");
 }
 
 /// One well-formed request.

@@ -152,6 +152,18 @@ impl CpuCache {
         Chain { first, len }
     }
 
+    /// Takes everything out of a magazine. Same rules as [`Self::take`].
+    pub(super) fn empty(&self, class: u8) -> Chain {
+        let m = &self.magazines[class as usize];
+        let counts = m.counts.load(Ordering::Relaxed);
+        let len = counts as u32;
+        m.counts
+            .store(counts.wrapping_sub(u64::from(len)), Ordering::Relaxed);
+        let first = m.head.load(Ordering::Relaxed);
+        m.head.store(null_mut(), Ordering::Relaxed);
+        Chain { first, len }
+    }
+
     /// Bytes of free blocks in the magazines, as far as another core can tell.
     pub fn cached_bytes(&self) -> usize {
         self.sum(|counts| counts as u32 as usize)

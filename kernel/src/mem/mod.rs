@@ -24,6 +24,7 @@ mod heap;
 mod pages;
 mod shared;
 mod stack;
+mod trim;
 mod try_alloc;
 
 use core::alloc::Layout;
@@ -45,7 +46,12 @@ pub use self::heap::KernelHeap;
 pub use self::pages::{MAX_ALIGN, PAGE, PageStats, Pages};
 pub use self::shared::SharedStats;
 pub use self::stack::Stack;
+pub(crate) use self::trim::item as trim_item;
+pub use self::trim::trim;
 pub use self::try_alloc::{AllocError, try_arc, try_box, try_push, try_vec_with_capacity};
+
+/// Blocks given back to the shared heap under one lock, with interrupts masked.
+const AT_ONCE: usize = 16;
 
 /// All memory of one kernel.
 pub struct Memory {
@@ -265,14 +271,26 @@ impl Memory {
         }
     }
 
-    /// Frees a chain into the shared heap.
+    /// Frees a chain into the shared heap, letting others in between.
     fn release(&self, class: u8, mut chain: Chain) {
         let layout = block_layout(class);
-        let mut shared = self.shared.lock();
-        while let Some(block) = chain.pop() {
-            if let Some(p) = NonNull::new(block.cast()) {
+        while !chain.is_empty() {
+            let mut shared = self.shared.lock();
+            for _ in 0..AT_ONCE {
+                let Some(p) = chain.pop().and_then(|b| NonNull::new(b.cast())) else {
+                    break;
+                };
                 // SAFETY: the chain owned the block, which came from this heap for this layout.
                 unsafe { shared.free(p, layout, &self.pages) };
+            }
+        }
+    }
+
+    /// Empties the depot into the shared heap.
+    fn empty_depot(&self) {
+        for class in 0..CLASSES as u8 {
+            while let Some(chain) = self.depot.take(class) {
+                self.release(class, chain);
             }
         }
     }
@@ -284,11 +302,7 @@ impl Memory {
     /// Tries, and when that fails empties the depot and the stack cache and tries once more.
     fn reclaiming<R>(&self, mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
         attempt().or_else(|| {
-            for class in 0..CLASSES as u8 {
-                while let Some(chain) = self.depot.take(class) {
-                    self.release(class, chain);
-                }
-            }
+            self.empty_depot();
             self.stacks.drain(&self.pages);
             attempt()
         })

@@ -1,7 +1,7 @@
 //! The shared heap: `linked_list_allocator` over chunks of pages.
 //!
 //! The crate keeps one address-ordered list of holes and searches it first-fit, which is compact
-//! but O(holes), and can grow only upwards. So the heap is a list of *chunks* of 256 KiB, each with
+//! but O(holes), and can grow only upwards. So the heap is a list of *chunks* of 64 KiB, each with
 //! its own hole list, found again from any address inside by masking (chunks are aligned to their
 //! size). The search starts at the chunk that served last; full ones are skipped by their free
 //! count. A chunk that becomes empty goes back to the page allocator, except one kept as a spare.
@@ -17,7 +17,7 @@ use linked_list_allocator::Heap;
 use super::pages::{PAGE, Pages};
 
 /// Bytes in a chunk, and its alignment.
-pub(super) const CHUNK: usize = 256 << 10;
+pub(super) const CHUNK: usize = 64 << 10;
 
 /// Head of a chunk.
 #[repr(C, align(64))]

@@ -27,6 +27,8 @@ pub(super) struct Locked {
     pub(super) endpoint: Endpoint,
     /// The stack's number for it, while the stack knows it.
     pub(super) slot: Option<SlotId>,
+    /// It is one beyond the limit, there to be turned away.
+    pub(super) outside: bool,
 }
 
 /// One connection.
@@ -49,6 +51,7 @@ impl Connection {
                 Locked {
                     endpoint,
                     slot: None,
+                    outside: false,
                 },
             ),
             news: AtomicU32::new(0),
@@ -70,7 +73,14 @@ impl Connection {
     }
 
     pub(super) fn local_port(&self) -> u16 {
-        self.lock().endpoint.flow().map_or(0, |f| f.local_port)
+        self.port_and_place().0
+    }
+
+    /// The local port, and whether it is beyond the limit.
+    pub(super) fn port_and_place(&self) -> (u16, bool) {
+        let locked = self.lock();
+        let port = locked.endpoint.flow().map_or(0, |f| f.local_port);
+        (port, locked.outside)
     }
 
     pub(super) fn set_session(&self, session: Arc<dyn Session>) {

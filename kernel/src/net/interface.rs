@@ -11,24 +11,25 @@
 #![expect(unsafe_code, reason = "arms the interface's own timer")]
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use machine::{Instant, NetDevice, NetTx, TxFull};
+use machine::{Duration, Instant, NetDevice, NetTx, TxFull};
 use netsvc::{Config, Endpoint, Events, Route, SlotId, Stack};
 use sync::{BhOff, IrqOff, Rank, SpinLock};
 
 use super::conn::{Connection, Locked};
-use super::listener::Ports;
+use super::listener::{Ports, Trimmed};
+use super::spare::Spares;
 use super::stats::NetStats;
 use super::{Conn, NetConfig, RECEIVE_BUFFER, SEND_BUFFER};
-use crate::mem::{try_arc, try_vec_with_capacity};
+use crate::mem::{self, try_arc, try_vec_with_capacity};
 use crate::softirq::BhCx;
+use crate::thread::ThreadCx;
 use crate::timer::Timer;
-use crate::wq::{self, Run, Softirq, Work};
+use crate::wq::{self, DelayedWork, Run, Softirq, Threaded, Work};
 
 /// Frames taken in one run of the poll item.
 const BUDGET: usize = 64;
@@ -36,8 +37,10 @@ const BUDGET: usize = 64;
 const KICK: usize = 16;
 /// Largest Ethernet frame taken.
 const MAX_FRAME: usize = 1514;
-/// Closed connections kept for the next ones.
-const KEEP: usize = 128;
+/// Connections beyond the limit that are let in at once, to be told that they cannot be served.
+const LOBBY: usize = 16;
+/// How often memory kept for connections is looked through, while there is any.
+const TIDY: Duration = Duration::from_secs(1);
 
 /// The network interface.
 pub struct Interface {
@@ -48,6 +51,8 @@ pub struct Interface {
     pub(super) ports: Ports,
     timer: Timer,
     poll: Work<(), Softirq>,
+    /// Pending while closed connections may be kept.
+    tidy: DelayedWork<(), Threaded>,
     interrupts: AtomicU64,
     polls: AtomicU64,
     full_polls: AtomicU64,
@@ -58,8 +63,12 @@ struct Shared {
     stack: Stack,
     /// Connections by slot.
     slots: Vec<Option<Arc<Connection>>>,
-    /// Closed connections, oldest first.
-    spare: VecDeque<Arc<Connection>>,
+    spares: Spares,
+    /// Most connections served at once.
+    limit: usize,
+    /// Connections beyond it, on their way out.
+    outside: usize,
+    turned_away: u64,
     /// When the timer fires; `FOREVER` when it is not armed.
     timer_at: Instant,
 }
@@ -110,6 +119,12 @@ fn poll_item(_cx: &BhCx<'_>, _run: &Run<'_, (), Softirq>) {
     }
 }
 
+fn tidy_item(_cx: &ThreadCx<'_>, _run: &Run<'_, ()>) {
+    if let Some(interface) = super::interface() {
+        interface.tidy();
+    }
+}
+
 impl Interface {
     /// An interface for `device`, or `None` when memory is out.
     pub(super) fn new(device: Box<dyn NetDevice>, config: &NetConfig) -> Option<Self> {
@@ -117,16 +132,17 @@ impl Interface {
         let key = [machine::entropy(), machine::entropy()];
         let mut stack = Config::new(mac, machine::entropy(), key);
         stack.address = config.address;
-        stack.connections = config.connections;
+        stack.connections = config.connections + LOBBY;
         stack.handshakes = (config.connections / 2).max(1);
-        let mut slots = try_vec_with_capacity(config.connections).ok()?;
-        slots.resize_with(config.connections, || None);
-        let mut spare = VecDeque::new();
-        spare.try_reserve_exact(KEEP).ok()?;
+        let mut slots = try_vec_with_capacity(stack.connections).ok()?;
+        slots.resize_with(stack.connections, || None);
         let shared = Shared {
             stack: Stack::new(&stack, machine::now())?,
             slots,
-            spare,
+            spares: Spares::new()?,
+            limit: config.connections,
+            outside: 0,
+            turned_away: 0,
             timer_at: Instant::FOREVER,
         };
         Some(Self {
@@ -136,6 +152,7 @@ impl Interface {
             ports: Ports::new(),
             timer: Timer::new(timer_due),
             poll: Work::<(), Softirq>::new((), poll_item),
+            tidy: DelayedWork::<(), Threaded>::new((), tidy_item),
             interrupts: AtomicU64::new(0),
             polls: AtomicU64::new(0),
             full_polls: AtomicU64::new(0),
@@ -187,7 +204,7 @@ impl Interface {
     }
 
     /// Gives one frame to the stack and tells the session concerned.
-    fn receive(&self, frame: &[u8]) {
+    fn receive(&'static self, frame: &[u8]) {
         let now = machine::now();
         let mut tx = Sender(&self.device);
         let mut shared = self.stack.lock();
@@ -213,15 +230,21 @@ impl Interface {
             Route::Open(segment) => {
                 match shared.connection() {
                     Some(c) => {
+                        let outside = shared.is_full();
                         let mut locked = c.lock();
                         let slot =
                             shared
                                 .stack
                                 .open(now, &segment, frame, &mut locked.endpoint, &mut tx);
                         locked.slot = slot;
+                        locked.outside = outside && slot.is_some();
                         drop(locked);
                         match slot {
-                            Some(slot) => shared.slots[slot.index()] = Some(c),
+                            Some(slot) => {
+                                shared.slots[slot.index()] = Some(c);
+                                shared.outside += usize::from(outside);
+                                shared.turned_away += u64::from(outside);
+                            }
                             None => shared.keep(c),
                         }
                     }
@@ -238,7 +261,7 @@ impl Interface {
     }
 
     /// Runs the stack's timers and the connections that are due.
-    fn run_timers(&self) {
+    fn run_timers(&'static self) {
         loop {
             let now = machine::now();
             let mut tx = Sender(&self.device);
@@ -266,7 +289,7 @@ impl Interface {
     }
 
     /// Sends what an application made due on a connection. Thread or BH context, without locks.
-    pub(super) fn flush(&self, connection: &Arc<Connection>) {
+    pub(super) fn flush(&'static self, connection: &Arc<Connection>) {
         let now = machine::now();
         let mut tx = Sender(&self.device);
         let mut shared = self.stack.lock();
@@ -278,24 +301,45 @@ impl Interface {
         self.arm(&mut shared);
         drop(shared);
         self.device.lock().flush();
-        if events.any() {
-            connection.notify();
-        }
-        if events.closed {
-            connection.forget_session();
-        }
+        self.notify(connection, events);
     }
 
     /// Passes events on; called without locks.
-    fn tell(&self, connection: Arc<Connection>, events: Events) {
+    fn tell(&'static self, connection: Arc<Connection>, events: Events) {
         if events.established && !events.closed {
             self.ports.accept(&connection);
         }
+        self.notify(&connection, events);
+    }
+
+    /// As [`Self::tell`], for a connection that was accepted before.
+    fn notify(&'static self, connection: &Connection, events: Events) {
         if events.any() {
             connection.notify();
         }
         if events.closed {
             connection.forget_session();
+            // Pending already is fine: then it comes sooner.
+            let _ = wq::unbound().queue_delayed(&self.tidy, TIDY);
+        }
+    }
+
+    /// Gives back what a second's connections did not need; comes again while something is kept.
+    fn tidy(&'static self) {
+        let mut shared = self.stack.lock();
+        let unused = shared.spares.unused();
+        drop(shared);
+        self.free_spares(unused);
+        let mut all = Trimmed {
+            freed: unused,
+            kept: self.stack.lock().spares.len(),
+        };
+        all += self.ports.trim();
+        if all.freed > 0 {
+            mem::trim();
+        }
+        if all.kept > 0 {
+            let _ = wq::unbound().queue_delayed(&self.tidy, TIDY);
         }
     }
 
@@ -329,9 +373,13 @@ impl Interface {
 
     /// Frees the connections kept for reuse.
     pub(super) fn trim(&self) {
-        loop {
+        self.free_spares(usize::MAX);
+    }
+
+    fn free_spares(&self, most: usize) {
+        for _ in 0..most {
             // One at a time: freeing under the stack's lock would keep packets waiting.
-            let Some(c) = self.stack.lock().spare.pop_front() else {
+            let Some(c) = self.stack.lock().spares.pop() else {
                 return;
             };
             drop(c);
@@ -346,7 +394,8 @@ impl Interface {
             mac: self.mac,
             address: shared.stack.address(),
             connections: shared.stack.connections(),
-            connection_limit: shared.stack.connection_limit(),
+            connection_limit: shared.limit,
+            turned_away: shared.turned_away,
             handshakes: shared.stack.handshakes(),
             time_waits: shared.stack.time_waits(),
             interrupts: self.interrupts.load(Ordering::Relaxed),
@@ -360,28 +409,28 @@ impl Interface {
 impl Shared {
     /// A connection nobody else knows: a used one if there is one, else a new one.
     fn connection(&mut self) -> Option<Arc<Connection>> {
-        if let Some(mut c) = self.spare.pop_front() {
-            if let Some(own) = Arc::get_mut(&mut c) {
-                own.recycle();
-                return Some(c);
-            }
-            // Its application has not let go yet.
-            self.keep(c);
+        if let Some(c) = self.spares.take() {
+            return Some(c);
         }
         let endpoint = Endpoint::new(RECEIVE_BUFFER, SEND_BUFFER)?;
         try_arc(Connection::new(endpoint)).ok()
     }
 
+    /// True when the next connection is one beyond the limit.
+    fn is_full(&self) -> bool {
+        self.stack.connections() - self.outside >= self.limit
+    }
+
     fn keep(&mut self, c: Arc<Connection>) {
-        if self.spare.len() < KEEP {
-            self.spare.push_back(c);
-        }
+        // One too many is freed here: rare, and two buffers only.
+        let _ = self.spares.put(c);
     }
 
     /// Takes a connection that is over out of its slot.
     fn settle(&mut self, locked: &mut Locked, slot: SlotId, events: Events) {
         if events.closed {
             locked.slot = None;
+            self.outside -= usize::from(core::mem::take(&mut locked.outside));
             if let Some(c) = self.slots.get_mut(slot.index()).and_then(Option::take) {
                 self.keep(c);
             }

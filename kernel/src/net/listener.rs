@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::ops::AddAssign;
 
 use heapless::Vec;
 use sync::{BhOff, Rank, SpinLock};
@@ -17,6 +18,34 @@ pub trait Acceptor: Send + Sync {
     /// A connection is established. BH context, without locks. The session returned hears of
     /// everything that happens on it; without one the connection is closed.
     fn accept(&self, conn: Conn) -> Option<Arc<dyn Session>>;
+
+    /// A connection beyond the limit is established: tell the peer, if the service has words for
+    /// that, and let go. Context as for [`Self::accept`].
+    fn turn_away(&self, conn: Conn) {
+        drop(conn);
+    }
+
+    /// Frees what is kept for connections and was not needed since the last call. Called once a
+    /// second in thread context, for as long as something is kept.
+    fn trim(&self) -> Trimmed {
+        Trimmed::default()
+    }
+}
+
+/// What a trim did, in places for connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Trimmed {
+    /// Freed now.
+    pub freed: usize,
+    /// Kept for connections to come.
+    pub kept: usize,
+}
+
+impl AddAssign for Trimmed {
+    fn add_assign(&mut self, other: Self) {
+        self.freed += other.freed;
+        self.kept += other.kept;
+    }
 }
 
 /// What a service keeps for one connection.
@@ -64,7 +93,7 @@ impl Ports {
 
     /// Hands a new connection to its port's acceptor; called without locks.
     pub(super) fn accept(&self, connection: &Arc<Connection>) {
-        let port = connection.local_port();
+        let (port, outside) = connection.port_and_place();
         let acceptor = self
             .list
             .lock()
@@ -72,10 +101,31 @@ impl Ports {
             .find(|(p, _)| *p == port)
             .map(|(_, a)| Arc::clone(a));
         let conn = Conn::owned(Arc::clone(connection));
-        // Without an acceptor (the port was closed meanwhile) the handle's drop closes.
-        if let Some(session) = acceptor.and_then(|a| a.accept(conn)) {
+        let session = match acceptor {
+            Some(a) if outside => {
+                a.turn_away(conn);
+                None
+            }
+            Some(a) => a.accept(conn),
+            // The port was closed meanwhile: the handle's drop closes.
+            None => None,
+        };
+        if let Some(session) = session {
             connection.set_session(session);
         }
+    }
+
+    /// Lets every acceptor give back what it does not need; thread context, without locks.
+    pub(super) fn trim(&self) -> Trimmed {
+        let acceptors: Vec<Arc<dyn Acceptor>, MAX_PORTS> = self
+            .list
+            .lock()
+            .iter()
+            .map(|(_, a)| Arc::clone(a))
+            .collect();
+        let mut all = Trimmed::default();
+        acceptors.iter().for_each(|a| all += a.trim());
+        all
     }
 }
 

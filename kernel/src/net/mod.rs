@@ -20,6 +20,7 @@
 mod conn;
 mod interface;
 mod listener;
+mod spare;
 mod stats;
 
 use core::fmt;
@@ -35,7 +36,7 @@ use alloc::boxed::Box;
 
 pub use self::conn::Conn;
 pub use self::interface::Interface;
-pub use self::listener::{Acceptor, ListenError, Listener, Session, listen};
+pub use self::listener::{Acceptor, ListenError, Listener, Session, Trimmed, listen};
 pub use self::stats::{NetStats, stats};
 pub use netsvc::IoError;
 
@@ -68,7 +69,8 @@ impl System {
 pub struct NetConfig {
     /// Where the address comes from.
     pub address: AddressConfig,
-    /// Most connections at once; further ones are reset.
+    /// Most connections served at once. A few more are let in to be told so
+    /// ([`Acceptor::turn_away`]), further ones are reset.
     pub connections: usize,
 }
 

@@ -13,8 +13,10 @@ pub struct NetStats {
     pub address: Option<(Ipv4Addr, u8)>,
     /// Connections, handshakes included.
     pub connections: usize,
-    /// Most connections at once.
+    /// Most connections served at once.
     pub connection_limit: usize,
+    /// Connections beyond the limit that were told so.
+    pub turned_away: u64,
     /// Unfinished handshakes.
     pub handshakes: usize,
     /// TIME-WAIT records.

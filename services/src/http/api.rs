@@ -7,10 +7,11 @@ use alloc::vec::Vec;
 use kernel::thread::{self, State, ThreadInfo};
 use kernel::{cpu, kernel, mem, net as network, wq};
 
+use super::Settings;
 use super::json::Json;
 
 /// `/api/v1/system`
-pub(super) fn system(j: &mut Json<'_>) {
+pub(super) fn system(j: &mut Json<'_>, settings: &Settings) {
     let info = kernel().info();
     let memory = mem::stats();
     j.object("", |j| {
@@ -20,6 +21,10 @@ pub(super) fn system(j: &mut Json<'_>) {
         j.number("mem_total_bytes", memory.total_bytes() as u64);
         j.number("mem_used_bytes", memory.used_bytes() as u64);
         j.number("threads", thread::thread_count() as u64);
+        j.object("http", |j| {
+            j.number("head_ms", settings.head.as_millis());
+            j.number("idle_ms", settings.idle.as_millis());
+        });
         let online = cpu::online();
         j.array("cores", |j| {
             for (i, mpidr) in info.mpidrs.iter().enumerate() {
@@ -91,6 +96,7 @@ pub(super) fn net(j: &mut Json<'_>) {
         for (name, value) in [
             ("connections", n.connections as u64),
             ("connection_limit", n.connection_limit as u64),
+            ("turned_away", n.turned_away),
             ("handshakes", n.handshakes as u64),
             ("time_waits", n.time_waits as u64),
             ("interrupts", n.interrupts),

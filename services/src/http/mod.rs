@@ -13,7 +13,9 @@ mod page;
 use kernel::net::{Conn, IoError};
 use kernel::thread::ThreadCx;
 use machine::{Duration, Instant};
-use netsvc::http::{CONTINUE, Event, Head, Machine, Match, Method, MethodSet, Router, Status};
+use netsvc::http::{
+    Awaits, CONTINUE, Event, Head, Machine, Match, Method, MethodSet, Router, Status,
+};
 
 use crate::server::{Next, Protocol};
 use output::{Body, Output};
@@ -21,12 +23,27 @@ use output::{Body, Output};
 /// The HTTP port.
 pub const PORT: u16 = 80;
 
-/// How long a head may take, from its first byte to its last.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// How long a connection may be idle: between requests, and between two pieces of a body.
-const IDLE_TIME: Duration = Duration::from_secs(60);
 /// Requests served in one run, so that a pipelining client does not keep a worker for ever.
 const BUDGET: usize = 32;
+
+/// How patient the service is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// How long a head may take, from its first byte to its last (`http.head_ms=`).
+    pub head: Duration,
+    /// How long a connection may be idle: between requests, and between two pieces of a body
+    /// (`http.idle_ms=`).
+    pub idle: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+        }
+    }
+}
 
 /// What a path means.
 #[derive(Clone, Copy, Debug)]
@@ -56,17 +73,6 @@ static ROUTES: Router<Route> = Router::new(&[
     ("/demo/burn", MethodSet::Read, Route::Burn),
 ]);
 
-/// What a connection waits for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
-    /// A request's first byte.
-    Idle,
-    /// The rest of a head.
-    Head,
-    /// The rest of a body.
-    Body,
-}
-
 /// One HTTP connection.
 #[derive(Debug)]
 pub struct Http {
@@ -74,32 +80,40 @@ pub struct Http {
     output: Output,
     /// Close once the output is out.
     closing: bool,
-    phase: Phase,
+    awaits: Awaits,
     /// When the connection became idle, the head began, or the last piece of the body came.
     since: Instant,
-    /// The last bytes of the stream.
-    tail: [u8; 4],
+    settings: Settings,
 }
 
 impl Protocol for Http {
-    fn new() -> Option<Self> {
+    type Settings = Settings;
+
+    fn new(settings: &Settings) -> Option<Self> {
         Some(Self {
             machine: Machine::new()?,
             output: Output::new(),
             closing: false,
-            phase: Phase::Idle,
+            awaits: Awaits::Request,
             since: Instant::ZERO,
-            tail: [0; 4],
+            settings: *settings,
         })
+    }
+
+    fn turn_away(conn: &Conn) {
+        let mut reply = [0; output::INLINE];
+        let n = output::unavailable(&mut reply);
+        // A new connection's buffer is empty, so it takes all of it; if the client has gone already
+        // there is nobody to tell.
+        let _ = conn.send_now(&reply[..n]);
     }
 
     fn reset(&mut self) {
         self.machine.reset();
         self.output.reset();
         self.closing = false;
-        self.phase = Phase::Idle;
+        self.awaits = Awaits::Request;
         self.since = machine::now();
-        self.tail = [0; 4];
     }
 
     fn run(&mut self, cx: &ThreadCx<'_>, conn: &Conn) -> Next {
@@ -115,10 +129,9 @@ impl Protocol for Http {
                 conn.flush();
                 return Next::Again;
             }
-            let room = self.machine.space().len();
             match self.machine.poll() {
                 Event::NeedMore => {
-                    self.notice_body(room);
+                    self.notice(self.machine.awaits());
                     match conn.recv_now(self.machine.space()) {
                         Ok(0) => return Next::Close,
                         Ok(n) => self.received(n),
@@ -130,13 +143,11 @@ impl Protocol for Http {
                 Event::Request(head, path, query) => {
                     served += 1;
                     let keep = head.keep_alive;
-                    respond(cx, conn, &mut self.output, &head, path, query);
-                    self.closing |= !keep;
+                    let target = (path, query);
+                    let whole = respond(cx, conn, &mut self.output, &self.settings, &head, target);
+                    self.closing |= !keep || !whole;
                     self.since = machine::now();
-                    self.phase = match self.machine.is_idle() {
-                        true => Phase::Idle,
-                        false => Phase::Head,
-                    };
+                    self.awaits = self.machine.awaits();
                 }
                 Event::Error(status) => {
                     self.refuse(status);
@@ -150,27 +161,16 @@ impl Protocol for Http {
 impl Http {
     /// Takes the `n` bytes just put into the machine's space.
     fn received(&mut self, n: usize) {
-        let bytes = &self.machine.space()[..n];
-        let kept = n.min(self.tail.len());
-        self.tail.copy_within(kept.., 0);
-        let from = self.tail.len() - kept;
-        self.tail[from..].copy_from_slice(&bytes[n - kept..]);
         self.machine.filled(n);
-        if self.phase != Phase::Head {
+        if self.awaits == Awaits::Body {
             self.since = machine::now();
-        }
-        if self.phase == Phase::Idle {
-            self.phase = Phase::Head;
         }
     }
 
-    /// Notices that the head is complete, when the machine wants more; it had `room` before it
-    /// looked at what it has. It keeps a head and discards a body as it comes, so its room grows
-    /// only in a body; a head without any of its body yet is one that ends the stream so far.
-    fn notice_body(&mut self, room: usize) {
-        let in_body = self.machine.space().len() > room || self.tail == *b"\r\n\r\n";
-        if self.phase == Phase::Head && in_body && !self.machine.is_idle() {
-            self.phase = Phase::Body;
+    /// Notes what the machine waits for; each wait has its own start.
+    fn notice(&mut self, awaits: Awaits) {
+        if self.awaits != awaits {
+            self.awaits = awaits;
             self.since = machine::now();
         }
     }
@@ -185,13 +185,13 @@ impl Http {
     /// Nothing to do now: sends what is written and says when to give up.
     fn wait(&mut self, conn: &Conn, writing: bool) -> Next {
         // A client that reads slowly is the stack's business, which gives up after a minute.
-        let deadline = match self.phase {
+        let deadline = match self.awaits {
             _ if writing => Instant::FOREVER,
-            Phase::Head => self.since + HEAD_TIME,
-            Phase::Idle | Phase::Body => self.since + IDLE_TIME,
+            Awaits::Head => self.since + self.settings.head,
+            Awaits::Request | Awaits::Body => self.since + self.settings.idle,
         };
         if machine::now() >= deadline {
-            if self.phase != Phase::Idle {
+            if self.awaits != Awaits::Request {
                 self.refuse(Status::RequestTimeout);
                 // Best effort: the client did not keep its side either.
                 let _ = self.output.drain(conn);
@@ -204,54 +204,60 @@ impl Http {
     }
 }
 
-/// Answers one request.
-fn respond(cx: &ThreadCx<'_>, conn: &Conn, out: &mut Output, head: &Head, path: &str, query: &str) {
+/// Answers one request; false when this must be the connection's last reply.
+fn respond(
+    cx: &ThreadCx<'_>,
+    conn: &Conn,
+    out: &mut Output,
+    settings: &Settings,
+    head: &Head,
+    (path, query): (&str, &str),
+) -> bool {
     let connection = head.connection(head.keep_alive);
     out.set_head_only(head.method == Method::Head);
     let route = match ROUTES.find(head.method, path) {
         Match::Found(route) => route,
-        Match::WrongMethod(allow) => return out.not_allowed(allow, connection),
+        Match::WrongMethod(allow) => {
+            out.not_allowed(allow, connection);
+            return true;
+        }
         Match::NotFound => {
             let status = Status::NotFound;
-            return out.reply(
-                status,
-                connection,
-                Body::Static("text/plain", status.line()),
-            );
+            let body = Body::Static("text/plain", status.line());
+            out.reply(status, connection, body);
+            return true;
         }
     };
-    let json = match route {
-        Route::Hello => {
-            return out.reply(
-                Status::Ok,
-                connection,
-                Body::Static("text/plain", "Hello World!"),
-            );
-        }
+    let (status, body) = match route {
+        Route::Hello => (Status::Ok, Body::Static("text/plain", "Hello World!")),
         Route::Page => {
             let body = Body::Static("text/html; charset=utf-8", page::PAGE);
-            return out.reply(Status::Ok, connection, body);
+            (Status::Ok, body)
         }
-        Route::Sleep | Route::Burn => {
-            let Some(time) = demo::time(query) else {
-                let body = Body::Static("text/plain", "expected ?ms=0..10000");
-                return out.reply(Status::BadRequest, connection, body);
-            };
-            // Replies to earlier requests of a pipeline do not wait for this one.
-            conn.flush();
-            if matches!(route, Route::Sleep) {
-                demo::sleep(cx, time);
-            } else {
-                demo::burn(time);
-            }
-            return out.reply(Status::Ok, connection, Body::Static("text/plain", "done\n"));
-        }
-        Route::System => api::system,
-        Route::Threads => api::threads,
-        Route::Net => api::net,
-        Route::Memory => api::memory,
-        Route::Pools => api::pools,
-        Route::Queues => api::queues,
+        Route::Sleep | Route::Burn => demonstrate(cx, conn, route, query),
+        Route::System => return out.json(connection, |j| api::system(j, settings)),
+        Route::Threads => return out.json(connection, api::threads),
+        Route::Net => return out.json(connection, api::net),
+        Route::Memory => return out.json(connection, api::memory),
+        Route::Pools => return out.json(connection, api::pools),
+        Route::Queues => return out.json(connection, api::queues),
     };
-    out.json(connection, json);
+    out.reply(status, connection, body);
+    true
+}
+
+/// Sleeps or computes as asked; the answer.
+fn demonstrate(cx: &ThreadCx<'_>, conn: &Conn, route: Route, query: &str) -> (Status, Body) {
+    let Some(time) = demo::time(query) else {
+        let body = Body::Static("text/plain", "expected ?ms=0..10000");
+        return (Status::BadRequest, body);
+    };
+    // Replies to earlier requests of a pipeline do not wait for this one.
+    conn.flush();
+    if matches!(route, Route::Sleep) {
+        demo::sleep(cx, time);
+    } else {
+        demo::burn(time);
+    }
+    (Status::Ok, Body::Static("text/plain", "done\n"))
 }

@@ -10,7 +10,10 @@ use netsvc::http::{Reply, Status};
 
 use super::json::Json;
 
-const INLINE: usize = 512;
+/// Bytes of the array for heads and short replies.
+pub(super) const INLINE: usize = 512;
+/// Seconds after which a client that got 503 may try again.
+const RETRY_AFTER: &str = "1";
 /// Bytes of a JSON buffer that a connection keeps for the next reply.
 const KEEP: usize = 8 * 1024;
 
@@ -19,6 +22,33 @@ const KEEP: usize = 8 * 1024;
 pub(super) enum Body {
     /// Media type and text.
     Static(&'static str, &'static str),
+}
+
+/// The whole answer to a connection that cannot be served: 503, and the end. Also where it ends in
+/// `to`.
+pub(super) fn unavailable(to: &mut [u8; INLINE]) -> usize {
+    let text = Status::Unavailable.line();
+    let head = unavailable_head().write_head(to).unwrap_or(0);
+    let end = head + text.len();
+    match to.get_mut(head..end) {
+        Some(body) => {
+            body.copy_from_slice(text.as_bytes());
+            end
+        }
+        None => 0,
+    }
+}
+
+const fn unavailable_head() -> Reply<'static> {
+    let status = Status::Unavailable;
+    Reply {
+        status,
+        content_type: "text/plain",
+        length: status.line().len(),
+        allow: "",
+        retry_after: RETRY_AFTER,
+        connection: "close",
+    }
 }
 
 /// Which bytes follow the inline ones.
@@ -108,6 +138,7 @@ impl Output {
             content_type,
             length,
             allow,
+            retry_after: "",
             connection,
         };
         // The array is twice the longest head.
@@ -125,26 +156,33 @@ impl Output {
         }
     }
 
-    /// A reply whose body `f` writes; 503 when memory runs out.
-    pub(super) fn json(&mut self, connection: &str, f: fn(&mut Json<'_>)) {
+    /// A reply whose body `f` writes. When memory runs out it is 503 instead, the connection's last
+    /// reply, and the answer false.
+    pub(super) fn json(&mut self, connection: &str, f: impl FnOnce(&mut Json<'_>)) -> bool {
         let mut json = Json::new(&mut self.json);
         f(&mut json);
         if !json.is_whole() {
             self.json = Vec::new();
-            let status = Status::Unavailable;
-            return self.write(status, "text/plain", "", connection, status.line());
+            self.len = if self.head_only {
+                unavailable_head().write_head(&mut self.inline).unwrap_or(0)
+            } else {
+                unavailable(&mut self.inline)
+            };
+            return false;
         }
         let reply = Reply {
             status: Status::Ok,
             content_type: "application/json",
             length: self.json.len(),
             allow: "",
+            retry_after: "",
             connection,
         };
         self.len = reply.write_head(&mut self.inline).unwrap_or(0);
         if !self.head_only {
             self.rest = Rest::Json;
         }
+        true
     }
 
     /// Hands over as much as the connection takes; `Ok` when nothing is left.

@@ -17,5 +17,6 @@ pub mod boot;
 pub mod catalogue;
 pub mod frames;
 pub mod http;
+pub mod on_target;
 pub mod plan;
 pub mod service;

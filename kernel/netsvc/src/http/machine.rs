@@ -33,6 +33,17 @@ pub enum Event<'a> {
     Error(Status),
 }
 
+/// What a machine waits for after [`Event::NeedMore`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Awaits {
+    /// A request's first byte.
+    Request,
+    /// The rest of a head.
+    Head,
+    /// The rest of a body.
+    Body,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     /// Looking for the end of a head; `line` is where the current line starts, `first` says it is
@@ -92,13 +103,17 @@ impl Machine {
         self.state = START;
     }
 
-    /// True between requests: no byte of a next one has arrived.
+    /// What the next bytes will be; for a caller that gives each its own patience.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        match self.state {
-            State::Head { .. } => self.start == self.end,
-            State::Served { head_len } => self.start + head_len == self.end,
-            _ => false,
+    pub fn awaits(&self) -> Awaits {
+        let consumed = match self.state {
+            State::Body { .. } => return Awaits::Body,
+            State::Served { head_len } => head_len,
+            State::Head { .. } | State::Failed(_) => 0,
+        };
+        match self.start + consumed == self.end {
+            true => Awaits::Request,
+            false => Awaits::Head,
         }
     }
 

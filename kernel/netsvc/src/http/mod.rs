@@ -14,7 +14,7 @@ mod request;
 mod response;
 mod router;
 
-pub use machine::{Event, Machine};
+pub use machine::{Awaits, Event, Machine};
 pub use request::{BODY_LIMIT, HEAD_LIMIT, Head, Method, TARGET_LIMIT};
 pub use response::{CONTINUE, Reply, Status};
 pub use router::{Match, MethodSet, Router};

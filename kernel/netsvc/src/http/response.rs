@@ -55,6 +55,8 @@ pub struct Reply<'a> {
     pub length: usize,
     /// Value of the `Allow` field, for 405.
     pub allow: &'a str,
+    /// Value of the `Retry-After` field, for 503: seconds.
+    pub retry_after: &'a str,
     /// Value of the `Connection` field: `close`, `keep-alive` (to HTTP/1.0), or nothing.
     pub connection: &'a str,
 }
@@ -79,6 +81,10 @@ impl Reply<'_> {
         if !self.allow.is_empty() {
             w.put("\r\nAllow: ")?;
             w.put(self.allow)?;
+        }
+        if !self.retry_after.is_empty() {
+            w.put("\r\nRetry-After: ")?;
+            w.put(self.retry_after)?;
         }
         if !self.connection.is_empty() {
             w.put("\r\nConnection: ")?;
@@ -135,6 +141,7 @@ mod tests {
             content_type: "text/plain",
             length: 1_234,
             allow: "GET, HEAD",
+            retry_after: "1",
             connection: "close",
         };
         let mut out = [0; Reply::MAX_HEAD];
@@ -142,7 +149,7 @@ mod tests {
         assert_eq!(
             core::str::from_utf8(&out[..n]).unwrap(),
             "HTTP/1.1 405 Method Not Allowed\r\nServer: roundtable\r\nContent-Length: 1234\r\n\
-             Content-Type: text/plain\r\nAllow: GET, HEAD\r\nConnection: close\r\n\r\n"
+             Content-Type: text/plain\r\nAllow: GET, HEAD\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
         );
         for short in 0..n {
             assert_eq!(reply.write_head(&mut out[..short]), None);

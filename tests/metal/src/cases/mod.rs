@@ -6,6 +6,7 @@ mod memory;
 mod misuse;
 mod service;
 mod service_example;
+mod service_within;
 mod sleeping;
 mod switching;
 mod time;

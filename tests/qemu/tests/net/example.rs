@@ -5,15 +5,10 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use qemu_tests::catalogue;
 use qemu_tests::http::said;
-use qemu_tests::plan;
-use xtask::guest::{Guest, Terminal};
-use xtask::image::{self, Kind};
-use xtask::options::Options;
-use xtask::toolchain;
+use qemu_tests::on_target;
 
 /// Name of the test in the guest.
 const TEST: &str = "95_services_example_answers";
@@ -23,34 +18,10 @@ const CLIENTS: usize = 8;
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn answers() -> Result<(), String> {
-    let toolchain = toolchain::metal(false, true).map_err(|f| f.message)?;
-    let image = image::build(Kind::Tests, &toolchain).map_err(|f| f.message)?;
-    let elf = std::fs::read(&image.elf).map_err(|e| e.to_string())?;
-    let tests = catalogue::read(&elf)?;
-    let test = tests.into_iter().find(|t| t.name == TEST);
-    let test = test.ok_or_else(|| format!("the image has no test {TEST}"))?;
-    let options = Options {
-        smp: 2,
-        http_port: 0,
-        echo_port: 0,
-        append: plan::selection(&[test]),
-        yes: true,
-        ..Options::default()
-    };
-    let mut guest =
-        Guest::start(&options, &image.flat, Terminal::Captured).map_err(|f| f.message)?;
-    let deadline = Instant::now() + LIMIT;
-    let mut cursor = 0;
-    let pass = format!("PASS {TEST}");
-    let mut result = Err("the guest does not serve".to_owned());
-    if guest.console().wait_for("SERVING", &mut cursor, deadline) {
-        result = talk(guest.echo());
-    }
-    if result.is_ok() && !guest.console().wait_for(&pass, &mut cursor, deadline) {
-        result = Err("no PASS line".to_owned());
-    }
-    guest.stop();
-    result.map_err(|why| format!("{why}; the console's end:\n{}", guest.console().tail(40)))
+    on_target::run(TEST, 2, LIMIT, |guest| {
+        guest.wait_for("SERVING")?;
+        talk(guest.echo())
+    })
 }
 
 /// Clients that are there together, and are answered in another order than they came.

@@ -9,6 +9,8 @@ mod load;
 mod protocol;
 mod raw;
 mod restart;
+mod timeouts;
+mod within;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,10 +34,14 @@ enum Where {
     OnceAlone,
     /// In the configuration with few connections ([`SMALL`]) and nowhere else.
     SmallAlone,
+    /// In the configuration with little patience ([`HASTY`]) and nowhere else.
+    Hasty,
 }
 
 /// Name of the configuration that holds few connections.
 const SMALL: &str = "small";
+/// Name of the configuration that waits for nobody for long.
+const HASTY: &str = "hasty";
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -45,15 +51,20 @@ fn main() -> ExitCode {
         Service::new("thread", "http.mode=thread"),
         Service::new("unbound", "http.wq=unbound"),
         Service::new(SMALL, "net.connections=64"),
+        Service::new(HASTY, "http.head_ms=1000 http.idle_ms=3000"),
     ];
-    let tests: Vec<(&str, Where, Body)> = [protocol::TESTS, echo::TESTS, load::TESTS].concat();
+    let tests: Vec<(&str, Where, Body)> =
+        [protocol::TESTS, timeouts::TESTS, echo::TESTS, load::TESTS].concat();
     let mut trials = Vec::new();
     for (i, service) in services.iter().enumerate() {
         for &(name, whereabouts, body) in &tests {
             let wanted = match whereabouts {
-                Where::Everywhere | Where::EverywhereAlone => service.name() != SMALL,
+                Where::Everywhere | Where::EverywhereAlone => {
+                    ![SMALL, HASTY].contains(&service.name())
+                }
                 Where::Once | Where::OnceAlone => i == 0,
                 Where::SmallAlone => service.name() == SMALL,
+                Where::Hasty => service.name() == HASTY,
             };
             if !wanted {
                 continue;
@@ -81,12 +92,15 @@ fn main() -> ExitCode {
             body().map_err(Failed::from)
         }));
     }
-    trials.push(Trial::test("net::restart::under_load", || {
-        restart::under_load().map_err(Failed::from)
-    }));
-    trials.push(Trial::test("net::example::answers", || {
-        example::answers().map_err(Failed::from)
-    }));
+    let own: [(&str, raw::Raw); 4] = [
+        ("net::restart::under_load", restart::under_load),
+        ("net::within::stop_is_refused", within::stop_is_refused),
+        ("net::within::without_memory", within::without_memory),
+        ("net::example::answers", example::answers),
+    ];
+    for (name, body) in own {
+        trials.push(Trial::test(name, move || body().map_err(Failed::from)));
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -1,7 +1,7 @@
 //! HTTP/1.1 as the RFCs 9110 and 9112 and the service's own limits want it.
 
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use qemu_tests::http::{Client, get};
 use qemu_tests::service::Address;
@@ -30,12 +30,10 @@ pub(crate) const TESTS: &[(&str, Where, Body)] = &[
     ("close_is_honoured", Everywhere, close_is_honoured),
     ("http_1_0_closes", Once, http_1_0_closes),
     ("bodies_are_discarded", Everywhere, bodies_are_discarded),
-    ("slow_body_is_legal", Once, slow_body_is_legal),
     ("expect_100_continue", Once, expect_100_continue),
     ("status_400", Everywhere, status_400),
     ("status_404", Everywhere, status_404),
     ("status_405_names_what_is_allowed", Everywhere, status_405),
-    ("status_408", Once, status_408),
     ("status_413", Everywhere, status_413),
     ("status_414", Everywhere, status_414),
     ("status_431", Everywhere, status_431),
@@ -73,7 +71,7 @@ fn page_links_the_rest(at: Address) -> Result<(), String> {
     )
 }
 
-fn json(at: Address, target: &str) -> Result<serde_json::Value, String> {
+pub(crate) fn json(at: Address, target: &str) -> Result<serde_json::Value, String> {
     let answer = Client::connect(at.http)?.ask(get(target))?.expect(200)?;
     let kind = answer.header("content-type").unwrap_or_default();
     check(kind.starts_with("application/json"), "Content-Type of JSON")?;
@@ -227,34 +225,6 @@ fn bodies_are_discarded(at: Address) -> Result<(), String> {
     client.ask(get("/hello"))?.expect(200).map(drop)
 }
 
-/// The limit of ten seconds is for heads ([`status_408`]).
-fn slow_body_is_legal(at: Address) -> Result<(), String> {
-    let head = "GET /hello HTTP/1.1\r\nHost: test\r\nContent-Length: 6\r\n\r\n";
-    // Bodies begin with the head, after it, and behind an earlier request.
-    let starts = [
-        format!("{head}a"),
-        head.to_owned(),
-        format!("{}{head}a", get("/hello")),
-    ];
-    let mut clients = Vec::new();
-    for start in &starts {
-        let mut client = Client::connect(at.http)?;
-        client.send(start)?;
-        clients.push(client);
-    }
-    clients[2].answer()?.expect(200)?;
-    // The second client's first piece comes when a head's time is over.
-    sleep(Duration::from_millis(5_500));
-    clients[0].send("bc")?;
-    clients[2].send("bc")?;
-    sleep(Duration::from_millis(5_500));
-    for (client, rest) in clients.iter_mut().zip(["def", "abcdef", "def"]) {
-        client.ask(rest)?.expect(200)?;
-        client.ask(get("/hello"))?.expect(200)?;
-    }
-    Ok(())
-}
-
 fn expect_100_continue(at: Address) -> Result<(), String> {
     let mut client = Client::connect(at.http)?;
     client.send(
@@ -313,17 +283,6 @@ fn status_405(at: Address) -> Result<(), String> {
     let answer = client.ask(request)?.expect(405)?;
     let allow = answer.header("allow").unwrap_or_default();
     check(allow.contains("GET") && allow.contains("HEAD"), "Allow")
-}
-
-fn status_408(at: Address) -> Result<(), String> {
-    let mut client = Client::connect(at.http)?;
-    client.send("GET /hello HTTP/1.1\r\nHos")?;
-    let begin = Instant::now();
-    client.answer()?.expect(408)?;
-    let waited = begin.elapsed();
-    let right = (Duration::from_secs(9)..Duration::from_secs(20)).contains(&waited);
-    check(right, &format!("10 s of patience, not {waited:?}"))?;
-    check(client.is_closed(), "the connection is closed")
 }
 
 fn status_413(at: Address) -> Result<(), String> {

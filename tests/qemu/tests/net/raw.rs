@@ -10,7 +10,7 @@ use xtask::options::{Net, Options};
 use crate::protocol::check;
 
 /// A test with a guest of its own.
-type Raw = fn() -> Result<(), String>;
+pub(crate) type Raw = fn() -> Result<(), String>;
 
 pub(crate) const TESTS: &[(&str, Raw)] = &[
     ("arp_and_ping", arp_and_ping),

@@ -3,18 +3,13 @@
 //! The guest asserts ([`TEST`] in the image of on-target tests); the host only keeps asking, on kept
 //! and on new connections, and takes every reset as a reason to connect again.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use qemu_tests::catalogue;
 use qemu_tests::http::{Client, get};
-use qemu_tests::plan;
-use xtask::guest::{Guest, Terminal};
-use xtask::image::{self, Kind};
-use xtask::options::Options;
-use xtask::toolchain;
+use qemu_tests::on_target;
 
 /// Name of the test in the guest.
 const TEST: &str = "95_services_stop_and_start_under_load";
@@ -24,64 +19,38 @@ const CLIENTS: usize = 12;
 const LIMIT: Duration = Duration::from_secs(150);
 
 pub(crate) fn under_load() -> Result<(), String> {
-    let toolchain = toolchain::metal(false, true).map_err(|f| f.message)?;
-    let image = image::build(Kind::Tests, &toolchain).map_err(|f| f.message)?;
-    let elf = std::fs::read(&image.elf).map_err(|e| e.to_string())?;
-    let tests = catalogue::read(&elf)?;
-    let test = tests.into_iter().find(|t| t.name == TEST);
-    let test = test.ok_or_else(|| format!("the image has no test {TEST}"))?;
-    let options = Options {
-        smp: 2,
-        http_port: 0,
-        echo_port: 0,
-        append: plan::selection(&[test]),
-        yes: true,
-        ..Options::default()
-    };
-    let mut guest =
-        Guest::start(&options, &image.flat, Terminal::Captured).map_err(|f| f.message)?;
-    let deadline = Instant::now() + LIMIT;
-    let mut cursor = 0;
-    let serving = guest.console().wait_for("SERVING", &mut cursor, deadline);
-    let stop = Arc::new(AtomicBool::new(!serving));
-    let answers = Arc::new(AtomicUsize::new(0));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|n| {
-            let (stop, answers, at) = (Arc::clone(&stop), Arc::clone(&answers), guest.http());
-            thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let Ok(mut client) = Client::connect_within(at, Duration::from_secs(2)) else {
-                        continue;
-                    };
-                    for _ in 0..=n % 4 {
-                        if client
-                            .ask(get("/hello"))
-                            .and_then(|a| a.expect(200))
-                            .is_err()
-                        {
-                            break;
-                        }
-                        answers.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            })
+    let (stop, answers) = (AtomicBool::new(false), AtomicUsize::new(0));
+    on_target::run(TEST, 2, LIMIT, |guest| {
+        guest.wait_for("SERVING")?;
+        let at = guest.http();
+        thread::scope(|scope| {
+            for n in 0..CLIENTS {
+                let (stop, answers) = (&stop, &answers);
+                scope.spawn(move || keep_asking(at, n, stop, answers));
+            }
+            let passed = guest.wait_for(&format!("PASS {TEST}"));
+            stop.store(true, Ordering::Relaxed);
+            passed
         })
-        .collect();
-    let passed = serving
-        && guest
-            .console()
-            .wait_for(&format!("PASS {TEST}"), &mut cursor, deadline);
-    stop.store(true, Ordering::Relaxed);
-    guest.stop();
-    for client in clients {
-        client.join().map_err(|_| "a client panicked".to_owned())?;
+    })?;
+    match answers.load(Ordering::Relaxed) {
+        0 => Err("no request was answered".to_owned()),
+        _ => Ok(()),
     }
-    let answered = answers.load(Ordering::Relaxed);
-    if passed && answered > 0 {
-        return Ok(());
+}
+
+/// Asks on one connection after the other, a few requests on each.
+fn keep_asking(at: SocketAddr, n: usize, stop: &AtomicBool, answers: &AtomicUsize) {
+    while !stop.load(Ordering::Relaxed) {
+        let Ok(mut client) = Client::connect_within(at, Duration::from_secs(2)) else {
+            continue;
+        };
+        for _ in 0..=n % 4 {
+            let answer = client.ask(get("/hello")).and_then(|a| a.expect(200));
+            if answer.is_err() {
+                break;
+            }
+            answers.fetch_add(1, Ordering::Relaxed);
+        }
     }
-    Err(format!(
-        "no PASS line; {answered} requests were answered; the console's end:\n{}",
-        guest.console().tail(40)
-    ))
 }

@@ -9,8 +9,9 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::sync::Arc;
 use std::sync::Mutex as HostMutex;
 
-use kernel::mem::{KernelHeap, stats};
-use kernel::thread::{ThreadCx, yield_now};
+use kernel::mem::{KernelHeap, stats, trim};
+use kernel::thread::{ThreadCx, sleep, yield_now};
+use machine::Duration;
 use sim::{Scenario, sweep};
 use sim_tests::{crowd, join};
 
@@ -85,6 +86,34 @@ fn hammer(cx: &ThreadCx<'_>) {
 #[test]
 fn magazines_never_give_a_block_to_two() {
     sweep(Scenario::new("heap hammer", 1, hammer), &[1, 2, 4], 0..40);
+}
+
+/// A crowd leaves its blocks in the magazines of all cores; a trim gives their chunks back.
+fn crowd_leaves(cx: &ThreadCx<'_>) {
+    let before = stats().shared.chunk_bytes;
+    hammer(cx);
+    let peak = stats();
+    assert!(peak.heap_cached_bytes > 0, "nothing to give back");
+    trim();
+    sleep(cx, Duration::from_millis(1));
+    let after = stats();
+    assert_eq!(after.heap_cached_bytes, 0, "blocks left in caches");
+    // One empty chunk is kept.
+    assert!(
+        after.shared.chunk_bytes <= before + (64 << 10),
+        "{before} bytes of chunks before, {} at the peak, {} after",
+        peak.shared.chunk_bytes,
+        after.shared.chunk_bytes
+    );
+}
+
+#[test]
+fn a_trim_empties_every_cores_magazines() {
+    sweep(
+        Scenario::new("heap trim", 1, crowd_leaves),
+        &[1, 2, 4],
+        0..20,
+    );
 }
 
 /// Two producers, two consumers, over and over: the blocks wander between the cores through the

@@ -162,6 +162,11 @@ impl Kernel {
         self.cpus.get().expect("boot makes the cores first")
     }
 
+    /// As [`Self::cpus`], without the panic.
+    pub(crate) fn try_cpus(&self) -> Option<&[CpuLocal]> {
+        self.cpus.get().map(|cpus| &**cpus)
+    }
+
     pub(crate) fn install_cpus(&self, cpus: Box<[CpuLocal]>) {
         self.cpus.call_once(|| cpus);
     }

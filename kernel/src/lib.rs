@@ -18,7 +18,7 @@
 //! | [`net`] | network devices and connections |
 //! | [`mem`] | pages, heap, stacks, fallible allocation |
 //! | [`mod@trace`] | what happened, event by event |
-//! | [`mod@log`], [`mod@panic`] | the console; when something is broken |
+//! | [`mod@log`], [`mod@panic`], [`dump`] | the console; when something is broken |
 //!
 //! # Locks
 //!
@@ -30,6 +30,7 @@ extern crate alloc;
 mod boot;
 pub mod completion;
 pub mod cpu;
+pub mod dump;
 pub mod ipi;
 pub mod irq;
 mod kernel;

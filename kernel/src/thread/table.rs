@@ -125,6 +125,17 @@ impl ThreadTable {
             f(thread_of(h));
         }
     }
+
+    /// As [`Self::for_each`], unless the list is locked: then false.
+    pub(crate) fn try_for_each(&self, mut f: impl FnMut(&Thread)) -> bool {
+        let Some(inner) = self.inner.try_lock() else {
+            return false;
+        };
+        for h in inner.list.iter(&inner.arena) {
+            f(thread_of(h));
+        }
+        true
+    }
 }
 
 fn handle(t: &Thread) -> Handle<TableNode> {

@@ -50,6 +50,7 @@ pub use self::delayed::{DelayedWork, SubmitDelayed};
 pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
 pub use self::ops::{TooDeep, WaitError};
 pub use self::queue::Submitted;
+pub(crate) use self::registry::try_each_pool;
 pub use self::registry::{PoolInfo, QueueInfo, WorkerCounts, for_each_pool, for_each_queue};
 pub use self::typed::{Bh, Builder, CreateError, Kind, Limited, PerCpu, Unbound, Workqueue};
 pub use self::worker::Worker;
@@ -239,6 +240,11 @@ pub fn set_idle_timeout(timeout: Duration) {
 #[must_use]
 pub fn in_work_item() -> bool {
     worker::current_worker().is_some_and(Worker::is_busy)
+}
+
+/// The thread serves a pool.
+pub(crate) fn is_worker(t: &Thread) -> bool {
+    worker::of_thread(t).is_some()
 }
 
 /// The type of the item that `t` executes; only for the running thread.

@@ -101,6 +101,11 @@ impl Pool {
         self.inner.lock()
     }
 
+    /// As [`Self::lock`], if nobody holds it.
+    pub(super) fn try_lock(&self) -> Option<SpinGuard<'_, Inner>> {
+        self.inner.try_lock()
+    }
+
     /// Its number in the pool table.
     #[inline(always)]
     pub(super) fn place(&self) -> Place {

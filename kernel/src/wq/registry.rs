@@ -9,7 +9,7 @@ use spin::Once;
 use sync::{Rank, SpinLock};
 use workqueue::{Kind as PoolKind, Pwq, PwqStats};
 
-use super::pool::Pool;
+use super::pool::{Inner, Pool};
 use super::queue::{Class, Queue};
 use super::typed::{Bh, PerCpu, Unbound, Workqueue};
 use super::{QueueName, each_pool};
@@ -110,8 +110,7 @@ pub struct QueueInfo {
     pub stats: PwqStats,
 }
 
-fn pool_info(pool: &Pool) -> PoolInfo {
-    let g = pool.lock();
+fn pool_info(pool: &Pool, g: &Inner) -> PoolInfo {
     let p = &g.policy;
     let (total, idle) = (p.nr_workers(), p.nr_idle());
     let busy = total - idle;
@@ -142,7 +141,15 @@ fn pool_info(pool: &Pool) -> PoolInfo {
 
 /// Describes every pool through `f`.
 pub fn for_each_pool(mut f: impl FnMut(PoolInfo)) {
-    each_pool(|p| f(pool_info(p)));
+    each_pool(|p| f(pool_info(p, &p.lock())));
+}
+
+/// Describes every pool that is not locked through `f`; of a locked one it only gets the name.
+pub(crate) fn try_each_pool(mut f: impl FnMut((usize, Option<CpuId>), Option<PoolInfo>)) {
+    each_pool(|p| {
+        let info = p.try_lock().map(|g| pool_info(p, &g));
+        f((p.place().index(), p.cpu()), info);
+    });
 }
 
 fn queue_info(q: &Queue) -> QueueInfo {

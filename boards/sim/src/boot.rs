@@ -188,6 +188,7 @@ fn host(setup: Setup, boot: impl FnOnce(&Sim) + Send + 'static) -> Outcome {
         current::enter(&sim, || {
             boot(&sim);
             sim.run_loop();
+            sim.take_picture();
             sim.flows.discard_all();
         });
         sim.outcome(&setup)

@@ -55,6 +55,11 @@ impl Choice {
         (Self::Pages, "pages"),
     ];
 
+    /// Every kind of decision.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().map(|(choice, _)| *choice)
+    }
+
     /// Its word in a replay file.
     pub(crate) fn word(self) -> &'static str {
         let entry = Self::ALL.iter().find(|(c, _)| *c == self);

@@ -75,6 +75,12 @@ impl Kinds {
         self.0 & other.0 == other.0
     }
 
+    /// Each kind of the set.
+    pub fn iter(self) -> impl Iterator<Item = Self> {
+        let kinds = NAMES.iter().map(|(_, kind)| *kind);
+        kinds.filter(move |kind| self.has(*kind))
+    }
+
     /// True for the empty set.
     #[must_use]
     pub const fn is_empty(self) -> bool {

@@ -102,6 +102,10 @@ pub struct Outcome {
     pub injected: Injected,
     /// What the kernel printed.
     pub console: String,
+    /// Message and place of the last panic.
+    pub last_panic: Option<(String, String)>,
+    /// How the kernel stood when it failed.
+    pub picture: String,
     /// The decisions that were not the default, if they were kept.
     pub decisions: Vec<Decision>,
     /// Decisions of a list that had no place in the run.
@@ -116,11 +120,26 @@ impl Outcome {
         self.run.seed
     }
 
-    /// How it ended, in a word or two.
+    /// How it ended, in a line.
     #[must_use]
     pub fn verdict(&self) -> String {
+        match (&self.result, &self.last_panic) {
+            (Ok(()), _) => "no failure".to_owned(),
+            (Err(failure @ Failure::Exit(_)), Some((message, place))) => {
+                format!("{failure}: {message}, at {place}")
+            }
+            (Err(failure), _) => failure.to_string(),
+        }
+        .replace('\n', " ")
+    }
+
+    /// What makes two failures the same: their kind, and the place of a panic.
+    pub(crate) fn signature(&self) -> String {
+        let place = self.last_panic.as_ref().map_or("", |(_, place)| place);
         match &self.result {
-            Ok(()) => "none".to_owned(),
+            Ok(()) => String::new(),
+            Err(Failure::Exit(code)) => format!("exit {code} {place}"),
+            Err(Failure::Panic(_)) => format!("panic {place}"),
             Err(failure) => failure.to_string(),
         }
     }
@@ -139,22 +158,6 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "scenario {} SEED={}: {:?}",
-            self.scenario, self.run.seed, self.result
-        )?;
-        writeln!(
-            f,
-            "{} points, {} with a choice, {:?} of virtual time, trace {:016x}",
-            self.steps, self.choices, self.virtual_time, self.trace.hash
-        )?;
-        if self.result.is_err() {
-            writeln!(f, "last events (point, time, core, what):")?;
-            for e in self.trace.events.iter().rev().take(50).rev() {
-                writeln!(f, "{e:?}")?;
-            }
-        }
-        write!(f, "console:\n{}", self.console)
+        self.report(None).fmt(f)
     }
 }

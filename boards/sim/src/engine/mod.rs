@@ -19,7 +19,10 @@
 //! metal's panic handler does and never returns. The host's runtime, however, believes from then on
 //! that its thread is panicking. So the rest of the world continues on a fresh host thread, while
 //! the old one waits for it.
-#![expect(unsafe_code, reason = "a world may change its host thread")]
+#![expect(
+    unsafe_code,
+    reason = "a world may change its host thread; headers by address"
+)]
 
 mod inject;
 mod interrupt;
@@ -27,6 +30,7 @@ mod point;
 pub(crate) mod way;
 
 use core::cell::{Cell, RefCell};
+use core::sync::atomic::Ordering;
 
 use kernel::thread::ThreadCx;
 use machine::{CpuHeader, CpuId, Hooks, Instant, PreemptWord, ThreadHeader};
@@ -105,6 +109,10 @@ pub(crate) struct Sim {
     moved: Cell<bool>,
     in_flow: Cell<bool>,
     panic_note: RefCell<(String, String, u32)>,
+    last_panic: RefCell<Option<(String, String)>>,
+    /// The world has stopped; its kernel is only looked at.
+    still: Cell<bool>,
+    pub(crate) picture: RefCell<String>,
     /// Body of the kernel's first thread.
     pub(crate) init: Cell<Option<fn(&ThreadCx<'_>)>>,
     panic_handler: Option<PanicHandler>,
@@ -168,6 +176,9 @@ impl Sim {
             moved: Cell::new(false),
             in_flow: Cell::new(false),
             panic_note: RefCell::default(),
+            last_panic: RefCell::default(),
+            still: Cell::new(false),
+            picture: RefCell::default(),
             init: Cell::new(None),
             panic_handler: setup.panic_handler,
             early_thread,
@@ -262,6 +273,8 @@ impl Sim {
             choices: self.choices.get(),
             virtual_time: self.time(),
             injected: self.injector.injected(),
+            last_panic: self.last_panic.borrow().clone(),
+            picture: self.picture.borrow().clone(),
             console: String::from_utf8_lossy(&self.console.borrow()).into_owned(),
             decisions: self.decisions.borrow().clone(),
             missed: self.way.script().map_or(0, Script::missed),
@@ -314,6 +327,7 @@ impl Sim {
     pub(crate) fn panicked(&self) -> ! {
         let (message, file, line) = self.panic_note.take();
         self.record(What::Panic, u64::from(line));
+        *self.last_panic.borrow_mut() = Some((message.clone(), format!("{file}:{line}")));
         if !self.unfinished() {
             self.end(Ok(()));
         }
@@ -324,6 +338,26 @@ impl Sim {
             Some(handler) if !self.is_early() => handler(&message, &file, line),
             _ => self.end(Err(Failure::Panic(format!("{message}, at {file}:{line}")))),
         }
+    }
+
+    /// Stops the running core where it is, so that the kernel can be looked at without going on:
+    /// seam calls are no points any more. False when there is no kernel yet, or no failure.
+    pub(crate) fn stand_still(&self) -> bool {
+        let result = self.result.take();
+        let failed = matches!(result, Some(Err(_)));
+        self.result.set(result);
+        if !failed || self.init.get().is_none() || self.is_early() {
+            return false;
+        }
+        self.still.set(true);
+        self.core().masked.set(true);
+        // SAFETY: the running thread's header outlives its running.
+        let thread = unsafe { &*self.core().current.get() };
+        // Locks that are released must not lead into the scheduler.
+        thread
+            .preempt
+            .fetch_add(PreemptWord::PREEMPT, Ordering::Relaxed);
+        true
     }
 
     fn is_early(&self) -> bool {

@@ -21,6 +21,9 @@ impl Sim {
     /// An interleaving point of the running core: others may go on here, and interrupts come in.
     #[inline]
     pub(crate) fn point(&self, what: What, arg: u64) {
+        if self.still.get() {
+            return;
+        }
         self.spins.set(0);
         self.record(what, arg);
         self.pass_time();

@@ -201,7 +201,7 @@ fn a_race_is_found_and_told_with_its_seed() {
     let report = failing.to_string();
     assert!(report.contains("lost update"), "{report}");
     assert!(
-        report.contains(&format!("SEED={}", failing.seed())),
+        report.contains(&format!("--first-seed {} ", failing.seed())),
         "{report}"
     );
     assert!(failing.trace.events.iter().any(|e| e.what == What::Panic));

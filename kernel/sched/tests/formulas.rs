@@ -88,6 +88,14 @@ fn new_thread_gets_half_a_slice_and_later_requests_a_whole_one() {
 }
 
 #[test]
+fn slice_that_is_over_ends_now() {
+    let (mut rq, all) = queue(&[0, 0]);
+    start(&mut rq, &all);
+    assert_eq!(rq.slice_end(us(1399)), Some(us(1400)));
+    assert_eq!(rq.slice_end(us(1401)), Some(us(1401)));
+}
+
+#[test]
 fn alone_there_is_no_slice_timer_and_no_reschedule() {
     let (mut rq, all) = queue(&[0]);
     start(&mut rq, &all);

@@ -48,6 +48,8 @@ mod worker;
 #[cfg(test)]
 extern crate std;
 #[cfg(test)]
+mod by_hand;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod sim;

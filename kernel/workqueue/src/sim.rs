@@ -241,6 +241,7 @@ impl Sim {
                     act: Act::Asleep,
                     blocked: false,
                 });
+                assert!(self.workers.len() < 1_000, "workers without end");
                 let (wake, reap) = self.pool.created(&mut self.s, new, self.now);
                 self.reap_at = reap.or(self.reap_at);
                 self.wake(wake);
@@ -393,6 +394,7 @@ impl Sim {
                 match self.pool.cull(&mut self.s, self.now) {
                     Cull::Enough => break,
                     Cull::At(at) => {
+                        assert!(at > self.now, "the reaper is due again at once");
                         self.reap_at = Some(at);
                         break;
                     }

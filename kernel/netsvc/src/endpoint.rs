@@ -82,8 +82,10 @@ pub struct Endpoint {
     deadline: Instant,
     /// The stack's deadline: handshake, linger.
     pub(crate) limit: Instant,
-    /// When the peer was last heard.
+    /// When the peer was last heard, or began to owe an acknowledgment.
     pub(crate) heard: Instant,
+    /// The peer owed an acknowledgment when the stack last looked.
+    owed: bool,
 }
 
 impl Endpoint {
@@ -105,6 +107,7 @@ impl Endpoint {
             deadline: Instant::FOREVER,
             limit: Instant::FOREVER,
             heard: Instant::ZERO,
+            owed: false,
         })
     }
 
@@ -122,6 +125,7 @@ impl Endpoint {
             self.deadline = Instant::FOREVER;
             self.limit = now + HANDSHAKE;
             self.heard = now;
+            self.owed = false;
             return listens;
         }
         false
@@ -302,7 +306,7 @@ impl Endpoint {
 
     /// When the endpoint wants attention apart from TCP's own timers.
     pub(crate) fn own_deadline(&self) -> Instant {
-        let stuck = if self.socket().send_queue() > 0 || self.is_closing() {
+        let stuck = if self.owes() {
             self.heard + GIVE_UP
         } else {
             Instant::FOREVER
@@ -310,11 +314,22 @@ impl Endpoint {
         self.deadline.min(self.limit).min(stuck)
     }
 
-    pub(crate) fn is_closing(&self) -> bool {
-        matches!(
+    /// True while the peer has something to acknowledge.
+    pub(crate) fn owes(&self) -> bool {
+        let closing = matches!(
             self.state(),
             State::FinWait1 | State::Closing | State::LastAck
-        )
+        );
+        closing || self.unacknowledged() > 0
+    }
+
+    /// Lets the peer's time begin when it first owes something: before, it had no reason to speak.
+    pub(crate) fn watch_debt(&mut self, now: Instant) {
+        let owes = self.owes();
+        if owes && !self.owed {
+            self.heard = now;
+        }
+        self.owed = owes;
     }
 
     /// Takes the application's events out: what changed since `before`.

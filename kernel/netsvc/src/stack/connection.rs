@@ -89,6 +89,7 @@ impl Stack {
         if endpoint.orphan {
             endpoint.discard();
         }
+        endpoint.watch_debt(now);
         let mut state = endpoint.state();
         let index = slot.index();
         if self.slots[index].handshake && !matches!(state, State::Listen | State::SynReceived) {
@@ -140,8 +141,7 @@ impl Stack {
 
     fn overdue(&self, now: Instant, endpoint: &Endpoint) -> bool {
         now >= endpoint.limit
-            || ((endpoint.unacknowledged() > 0 || endpoint.is_closing())
-                && now >= endpoint.heard + crate::endpoint::GIVE_UP)
+            || (endpoint.owes() && now >= endpoint.heard + crate::endpoint::GIVE_UP)
     }
 
     fn end_handshake_of(&mut self, index: usize) {

@@ -100,6 +100,24 @@ fn a_vanished_peer_is_given_up() {
     assert_eq!(world.server.stack.stats().tcp_timed_out, 1);
 }
 
+/// Who has nothing to say for hours has done no wrong: the end of the stream is no reset.
+#[test]
+fn a_silent_peer_owes_nothing_before_it_is_sent_something() {
+    let mut world = World::new(11, 4, Faults::default());
+    let h = world.connect(6000);
+    assert!(world.until(MINUTE, |w| w.server.stack.stats().tcp_established == 1));
+    world.until(Duration::from_secs(7_200), |_| false);
+    let endpoint = world.server.endpoints.iter_mut().flatten().next().unwrap();
+    assert_eq!(endpoint.send(b"late"), Ok(4));
+    endpoint.close(Instant::from_nanos(world.now));
+    let at = world.at();
+    world.server.flush(at);
+    assert!(world.until(MINUTE, |w| w.socket(h).state() == State::CloseWait));
+    let mut bytes = [0; 8];
+    assert_eq!(world.socket(h).recv_slice(&mut bytes), Ok(4));
+    assert_eq!(world.server.stack.stats().tcp_timed_out, 0);
+}
+
 #[test]
 fn an_unknown_neighbour_costs_one_round_trip() {
     let mut server = Server::new(4, 4);

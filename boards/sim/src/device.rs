@@ -22,6 +22,7 @@ use crate::engine::Sim;
 use crate::net::Network;
 use crate::options::Failure;
 use crate::reclaim::outside;
+use crate::rng::Rng;
 use crate::trace::What;
 
 /// Interrupt lines a world has; the others of a core's pending bits are its own interrupts.
@@ -109,6 +110,14 @@ impl Sim {
             d.latched.set(d.latched.get() & !(1 << line));
             self.raise_line(line);
             self.refresh();
+        }
+    }
+
+    /// Sends the edges of `line` to any core that has started from now on, as a balancer would.
+    pub(crate) fn route_line(&self, line: usize, rng: &Rng) {
+        let cpu = rng.below(self.cores.len() as u32) as u8;
+        if self.cores[usize::from(cpu)].started.get() {
+            self.devices.route[line].set(cpu);
         }
     }
 

@@ -55,6 +55,7 @@ pub use explore::{Explored, explore, explore_machine};
 pub use faults::{Faults, Injected, Kinds, Packets};
 pub use minimise::{minimise, minimise_machine};
 pub use options::{Failure, Options, Outcome};
+pub use reclaim::live_blocks;
 pub use recording::{Recording, Replayed, record};
 pub use report::Report;
 pub use rng::Rng;

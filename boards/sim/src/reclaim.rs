@@ -59,6 +59,22 @@ pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
     with_list(ptr::null(), f)
 }
 
+/// Blocks that the running world holds at this moment. Those of the engine are among them, but come
+/// and go with threads only, so between two quiet moments the difference is the kernel's.
+#[must_use]
+pub fn live_blocks() -> usize {
+    // SAFETY: the list lives as long as its world, which runs on this host thread.
+    let head = unsafe { LIST.get().as_ref() };
+    let mut block = head.map_or(ptr::null(), |head| head.next.get());
+    let mut n = 0;
+    // SAFETY: a block on the list is alive.
+    while let Some(header) = unsafe { block.as_ref() } {
+        n += 1;
+        block = header.next.get();
+    }
+    n
+}
+
 fn with_list<R>(list: *const Header, f: impl FnOnce() -> R) -> R {
     struct Restore(*const Header);
     impl Drop for Restore {

@@ -4,16 +4,18 @@ use sim::{Options, run};
 use sim_tests::scenarios::net;
 
 #[test]
-fn echo_returns_what_it_gets() {
-    for seed in 0..50 {
-        run(&net::ECHO, seed, Options::default()).expect_ok();
+fn every_scenario_holds() {
+    for scenario in net::ALL {
+        for seed in 0..8 {
+            run(scenario, seed, Options::default()).expect_ok();
+        }
     }
 }
 
 #[test]
 fn same_seed_same_trace_with_a_network() {
-    for seed in 0..10 {
-        let hash = || run(&net::ECHO, seed, Options::default()).trace.hash;
-        assert_eq!(hash(), hash());
+    for scenario in net::ALL {
+        let hash = || run(scenario, 3, Options::default()).expect_ok().trace.hash;
+        assert_eq!(hash(), hash(), "{}", scenario.name());
     }
 }

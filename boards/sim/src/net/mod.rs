@@ -96,7 +96,9 @@ pub(crate) struct Network {
     host: Rc<RefCell<Host>>,
     scripts: RefCell<Vec<Script>>,
     signals: Rc<Signals>,
-    /// The kernel's side set a signal.
+    /// The clients have begun.
+    begun: Cell<bool>,
+    /// The kernel's side has news for the clients.
     told: Cell<bool>,
     done: Cell<bool>,
     /// When the peer wants to run.
@@ -124,12 +126,14 @@ impl Network {
         }
         self.host.borrow_mut().poll();
         self.told.set(false);
-        let mut done = true;
-        for script in self.scripts.borrow_mut().iter_mut() {
-            script.go(Go::On)?;
-            done &= script.is_done();
+        if self.begun.get() {
+            let mut done = true;
+            for script in self.scripts.borrow_mut().iter_mut() {
+                script.go(Go::On)?;
+                done &= script.is_done();
+            }
+            self.done.set(done);
         }
-        self.done.set(done);
         let mut host = self.host.borrow_mut();
         host.poll();
         let mut lane = self.to_kernel.borrow_mut();
@@ -139,10 +143,18 @@ impl Network {
         drop(lane);
         let scripts = self.scripts.borrow();
         let script = scripts.iter().map(Script::next_event).min();
+        let script = script.filter(|_| self.begun.get());
         let at = host.next_event().min(script.unwrap_or(NEVER));
         // A script that waits for the present would be asked for ever.
         self.peer_at.set(at.max(now + 1));
         Ok(())
+    }
+
+    /// The peer runs at the next opportunity.
+    fn wake(&self, sim: &Sim) {
+        self.told.set(true);
+        self.next.set(sim.clock.get());
+        sim.refresh();
     }
 
     fn stats(&self) -> NetworkStats {
@@ -201,8 +213,17 @@ pub(crate) fn connect(sim: &Sim) {
     }
 }
 
-/// Waits until every client's program has ended. A kernel thread calls this.
+/// Lets the clients begin. A kernel thread calls this once somebody listens.
+pub fn begin() {
+    let (sim, network) = network();
+    network.begun.set(true);
+    network.wake(sim);
+}
+
+/// Lets the clients begin, unless they have, and waits until every one's program has ended. A kernel
+/// thread calls this.
 pub fn wait_for_clients(cx: &ThreadCx<'_>) {
+    begin();
     let (_, network) = network();
     wait(cx, || network.done.get());
 }
@@ -217,9 +238,7 @@ pub fn wait_for(cx: &ThreadCx<'_>, n: u32) {
 pub fn tell(n: u32) {
     let (sim, network) = network();
     network.signals.tell(n);
-    network.told.set(true);
-    network.next.set(sim.clock.get());
-    sim.refresh();
+    network.wake(sim);
 }
 
 /// What the network did so far. A kernel thread calls this.

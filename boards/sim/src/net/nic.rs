@@ -58,6 +58,10 @@ pub(super) struct Card {
     cause: bool,
     /// When the line is raised.
     raise_at: u64,
+    /// Nanoseconds a byte takes to leave.
+    byte_ns: u64,
+    /// The interrupt goes to any core, not always to the one the board said.
+    wanders: bool,
     /// Longest time between a cause and its edge.
     delay: u32,
     rng: Rng,
@@ -65,9 +69,9 @@ pub(super) struct Card {
 }
 
 impl Card {
-    pub(super) fn new(rng: Rng) -> Self {
+    pub(super) fn new(rng: Rng, byte_ns: u64) -> Self {
         // Small rings run full and dry, large ones let the kernel's budgets end first.
-        let size = [4, 16, 64, 128][rng.below(4) as usize];
+        let size = [8, 16, 64, 128][rng.below(4) as usize];
         Self {
             posted: size,
             starved: false,
@@ -79,6 +83,8 @@ impl Card {
             waiting: false,
             cause: false,
             raise_at: NEVER,
+            byte_ns,
+            wanders: rng.one_in(2),
             delay: [1, 1_000, 20_000][rng.below(3) as usize],
             rng,
             stats: NicStats::default(),
@@ -117,6 +123,9 @@ impl Card {
         if self.raise_at <= now {
             self.raise_at = NEVER;
             self.stats.interrupts += 1;
+            if self.wanders {
+                sim.route_line(line, &self.rng);
+            }
             sim.raise_line(line);
         }
     }
@@ -169,7 +178,7 @@ impl Nic {
         let mut lane = network.to_peer.borrow_mut();
         for frame in card.staged.drain(..) {
             let start = card.sending.back().map_or(now, |&at| at.max(now));
-            let out = start + frame.len() as u64 * super::wire::BYTE_NS;
+            let out = start + frame.len() as u64 * card.byte_ns;
             card.sending.push_back(out);
             lane.send(out, frame);
         }

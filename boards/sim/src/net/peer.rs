@@ -92,14 +92,17 @@ pub(crate) fn build(seed: u64, faults: Faults, describe: fn(&mut Peer)) -> Netwo
     });
     // From a neighbouring machine to another town.
     let latency = [5_000, 50_000, 2_000_000][wire.below(3) as usize];
-    let lane = || RefCell::new(Lane::new(wire.next(), latency, peer.packets));
+    // A gigabit or a tenth of it a second.
+    let byte_ns = [8, 80][wire.below(2) as usize];
+    let lane = || RefCell::new(Lane::new(wire.next(), latency, byte_ns, peer.packets));
     Network {
-        card: RefCell::new(Card::new(card)),
+        card: RefCell::new(Card::new(card, byte_ns)),
         to_peer: lane(),
         to_kernel: lane(),
         scripts: RefCell::new(scripts.collect()),
         host: shared,
         signals,
+        begun: Cell::new(false),
         told: Cell::new(false),
         done: Cell::new(false),
         peer_at: Cell::new(0),

@@ -16,8 +16,6 @@ use crate::rng::Rng;
 
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
-/// Nanoseconds a byte takes: one gigabit a second.
-pub(super) const BYTE_NS: u64 = 8;
 /// Longest extra time of a delayed frame: beyond the first retransmission.
 const LONG: u32 = 1_500_000_000;
 
@@ -34,6 +32,8 @@ pub struct WireStats {
 pub(super) struct Lane {
     seed: u64,
     latency: u64,
+    /// Nanoseconds a byte takes.
+    byte_ns: u64,
     rates: Packets,
     count: u64,
     /// When the last frame that kept its place arrives.
@@ -44,10 +44,11 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(seed: u64, latency: u64, rates: Packets) -> Self {
+    pub(super) fn new(seed: u64, latency: u64, byte_ns: u64, rates: Packets) -> Self {
         Self {
             seed,
             latency,
+            byte_ns,
             rates,
             count: 0,
             last: 0,
@@ -77,8 +78,8 @@ impl Lane {
         if cut {
             frame.truncate(1 + fate.below(frame.len() as u32) as usize);
         }
-        let wire = frame.len() as u64 * BYTE_NS + self.latency;
-        let mut at = self.last.max(now + wire);
+        let length = frame.len() as u64 * self.byte_ns;
+        let mut at = self.last.max(now + self.latency) + length;
         if reordered {
             at += u64::from(fate.below(4 * self.latency as u32)) + 1;
         } else if delayed {
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn frames_keep_their_order_on_a_sound_wire_and_all_arrive() {
-        let mut lane = Lane::new(7, 20_000, Packets::NONE);
+        let mut lane = Lane::new(7, 20_000, 8, Packets::NONE);
         for i in 0..100 {
             lane.send(i * 100, vec![i as u8; 60 + i as usize]);
         }
@@ -184,7 +185,7 @@ mod tests {
     #[test]
     fn the_nth_frames_fate_does_not_depend_on_time() {
         let run = |step: u64| {
-            let mut lane = Lane::new(9, 20_000, Packets::LOSSY);
+            let mut lane = Lane::new(9, 20_000, 8, Packets::LOSSY);
             for i in 0..500u32 {
                 lane.send(u64::from(i) * step, i.to_le_bytes().to_vec());
             }

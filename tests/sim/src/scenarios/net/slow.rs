@@ -1,0 +1,151 @@
+//! Clients that take their time: hours of virtual time cost what happens in them.
+
+use machine::{Duration, Instant};
+use sim::Scenario;
+use sim::net::{Client, STATIC};
+
+use super::browser::{Browser, greet};
+use super::{serve, sound};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Checks that `limit` seconds have passed since `start`, and less than two more.
+fn expect_passed(client: &Client<'_>, start: Instant, limit: u64) {
+    let took = client.now().since(start);
+    let (least, most) = (limit * SECOND.as_nanos(), (limit + 2) * SECOND.as_nanos());
+    assert!(
+        (least..most).contains(&took.as_nanos()),
+        "closed after {took:?} instead of {limit} s"
+    );
+}
+
+/// Never says a word.
+fn silent(client: &Client<'_>) {
+    let start = client.now();
+    let stream = client.connect(80);
+    Browser::new(&stream).expect_end();
+    expect_passed(client, start, 60);
+}
+
+/// Asks once, and never again.
+fn idle(client: &Client<'_>) {
+    let stream = client.connect(80);
+    let mut browser = Browser::new(&stream);
+    let reply = browser.get("/hello").expect("a reply");
+    reply.expect_hello();
+    let start = client.now();
+    browser.expect_end();
+    expect_passed(client, start, 60);
+}
+
+/// Sends a head a byte a second, as if it had all day.
+fn dripping_head(client: &Client<'_>) {
+    let stream = client.connect(80);
+    let start = client.now();
+    for byte in b"GET /hello HTTP/1.1\r\nHost" {
+        if stream.send(&[*byte]).is_err() || stream.waiting() > 0 {
+            break;
+        }
+        client.sleep(SECOND);
+    }
+    let mut browser = Browser::new(&stream);
+    let reply = browser.reply(false).expect("a reply");
+    assert_eq!(reply.status, 408);
+    assert_eq!(reply.header("connection"), Some("close"));
+    expect_passed(client, start, 10);
+}
+
+/// Sends a body in pieces minutes apart in all, each in time.
+fn slow_body(client: &Client<'_>) {
+    let stream = client.connect(80);
+    let head = b"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n";
+    stream.send(head).expect("a live connection");
+    for byte in b"patience" {
+        client.sleep(Duration::from_secs(45));
+        stream.send(&[*byte]).expect("a live connection");
+    }
+    let mut browser = Browser::new(&stream);
+    assert_eq!(browser.reply(false).expect("a reply").status, 405);
+    browser.get("/hello").expect("a reply").expect_hello();
+}
+
+/// Stops in the middle of a body.
+fn unfinished_body(client: &Client<'_>) {
+    let stream = client.connect(80);
+    let head = b"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf";
+    stream.send(head).expect("a live connection");
+    let start = client.now();
+    let mut browser = Browser::new(&stream);
+    // The reply may stand before or after the rest of the body; the connection ends with the body.
+    while browser.reply(false).is_ok() {}
+    expect_passed(client, start, 60);
+}
+
+/// Reads a long reply a few bytes at a time through a narrow window.
+fn slow_reader(client: &Client<'_>) {
+    let stream = client.connect_with(80, 128).expect("accepted");
+    let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3);
+    stream.send(&requests).expect("a live connection");
+    stream.finish();
+    let mut all = Vec::new();
+    loop {
+        let piece = stream.recv(100).expect("a live connection");
+        if piece.is_empty() {
+            break;
+        }
+        all.extend(piece);
+        client.sleep(Duration::from_millis(5));
+    }
+    let text = String::from_utf8(all).expect("text");
+    let pages: Vec<&str> = text.split("HTTP/1.1 200 OK\r\n").collect();
+    assert_eq!((pages.len(), pages[0]), (4, ""));
+    assert!(
+        pages[1] == pages[2] && pages[2] == pages[3],
+        "three equal replies"
+    );
+}
+
+/// Asks, and never reads; holds on for longer than the service does.
+fn deaf(client: &Client<'_>) {
+    let stream = client.connect_with(80, 64).expect("accepted");
+    let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(20);
+    // The service stops reading when it cannot write.
+    let _ = stream.send_some(&requests);
+    client.sleep(Duration::from_secs(200));
+}
+
+/// Pulls the plug in the middle of a reply.
+fn vanishing(client: &Client<'_>) {
+    let stream = client.connect(80);
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    stream.send(request).expect("a live connection");
+    client.sleep(Duration::from_micros(client.rng().below(300).into()));
+    stream.vanish();
+}
+
+/// All of them at once, and one who is in no trouble.
+pub(super) const SLOW: Scenario = sound(
+    "net-slow",
+    |cx| {
+        let stats = serve(cx);
+        assert!(stats.stack.tcp_timed_out > 0, "nobody was given up");
+    },
+    |peer| {
+        peer.client("silent", silent);
+        peer.client("idle", idle);
+        peer.client("dripping head", dripping_head);
+        peer.client("slow body", slow_body);
+        peer.client("unfinished body", unfinished_body);
+        peer.client("slow reader", slow_reader);
+        peer.client("deaf", deaf);
+        peer.clients(2, "vanishing", vanishing);
+        peer.client("steady", |client| {
+            for _ in 0..20 {
+                greet(client, 1);
+                client.sleep(Duration::from_secs(3));
+            }
+        });
+    },
+)
+.about("who stalls is told 408, closed or given up in time, and nobody else notices")
+.bootargs(STATIC);

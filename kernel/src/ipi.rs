@@ -4,9 +4,9 @@
 //! at it. The other reasons are a softirq to raise, a function to call, or "stop".
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use machine::CpuId;
+use sync::handshake::Mail;
 use sync::{Rank, SpinLock};
 
 use crate::cpu::{cpu, this_cpu};
@@ -29,7 +29,7 @@ struct Call {
 
 /// What other cores want of one core. Bits 0..10: softirqs to raise.
 pub(crate) struct Mailbox {
-    bits: AtomicU32,
+    bits: Mail,
     calls: SpinLock<heapless::Deque<Call, CALLS>>,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Debug for Mailbox {
 impl Mailbox {
     pub(crate) const fn new() -> Self {
         Self {
-            bits: AtomicU32::new(0),
+            bits: Mail::new(),
             calls: SpinLock::new(Rank::Mailbox, "mailbox", heapless::Deque::new()),
         }
     }
@@ -55,9 +55,7 @@ impl Mailbox {
 pub struct MailboxFull;
 
 fn post(target: CpuId, bit: u32) {
-    // The receiver clears the word with a swap, so a bit posted after its look sends a new IPI.
-    let old = cpu(target).mailbox.bits.fetch_or(bit, Ordering::AcqRel);
-    if old == 0 {
+    if cpu(target).mailbox.bits.post(bit) {
         let to = Head::of(target.index() as u32);
         emit_unmasked(Kind::IpiSend, to, u64::from(bit), 0);
         machine::send_ipi(target);
@@ -100,7 +98,7 @@ pub(crate) fn stop_others() {
 /// An IPI arrived; hard-interrupt context.
 pub(crate) fn handle() {
     let c = this_cpu();
-    let bits = c.mailbox.bits.swap(0, Ordering::AcqRel);
+    let bits = c.mailbox.bits.take();
     emit(Kind::IpiEntry, Head::of(0), u64::from(bits), 0);
     if bits & STOP != 0 {
         loop {

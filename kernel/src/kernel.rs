@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use machine::{CpuHeader, CpuId, PreemptWord, ThreadHeader};
 use spin::Once;
+use sync::handshake::IdleMask;
 
 use crate::boot::EARLY_HOOKS;
 use crate::cpu::{CpuLocal, CpuMask};
@@ -63,7 +64,7 @@ pub struct Kernel {
     info: Once<BootInfo>,
     cpus: Once<Box<[CpuLocal]>>,
     pub(crate) online: AtomicU64,
-    pub(crate) idle_mask: AtomicU64,
+    pub(crate) idle_mask: IdleMask,
     pub(crate) panicking: AtomicBool,
     pub(crate) panicking_cpu: AtomicU32,
     panic_policy: AtomicU8,
@@ -101,7 +102,7 @@ impl Kernel {
             info: Once::new(),
             cpus: Once::new(),
             online: AtomicU64::new(0),
-            idle_mask: AtomicU64::new(0),
+            idle_mask: IdleMask::new(),
             panicking: AtomicBool::new(false),
             panicking_cpu: AtomicU32::new(u32::MAX),
             panic_policy: AtomicU8::new(PanicPolicy::Isolate as u8),

@@ -14,7 +14,7 @@
 //!
 //! # Which runqueue owns a thread
 //!
-//! `thread.cpu`, changed only under the lock of the runqueue it names. Lockers read it, lock, and
+//! `thread.owner`, changed only under the lock of the runqueue it names. Lockers read it, lock, and
 //! check that it still holds (`lock_rq_of`).
 //!
 //! # Contract with the workqueues (cmwq.md section 8)
@@ -31,6 +31,7 @@ use links::Direct;
 use machine::Instant;
 use sched::{Decision, Dequeue, Enqueue, Entity, Nice, RunQueue};
 use sync::SpinGuard;
+use sync::handshake::resched as resched_flag;
 
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::thread::{self, Name, State, Thread, ThreadCx, ThreadRef, current};
@@ -87,13 +88,14 @@ enum Leaves {
 
 /// Locks the runqueue that owns `t`.
 fn lock_rq_of(t: &Thread) -> (&'static CpuLocal, RqGuard) {
-    loop {
-        let c = cpu(t.cpu());
-        let guard = c.rq.lock();
-        if t.cpu() == c.id() {
-            return (c, guard);
-        }
-    }
+    let lock = |n| {
+        let c = cpu(machine::CpuId::new(n as usize));
+        (c, c.rq.lock())
+    };
+    t.owner
+        .lock(lock)
+        .expect("a thread is some runqueue's from its making on")
+        .1
 }
 
 /// Picks and switches. Interrupts are masked on entry and on return; the thread may return on
@@ -102,7 +104,7 @@ fn reschedule(why: Why) {
     let c = this_cpu();
     let mut rq = c.rq.lock();
     // A swap: what other cores did before they set the flag is visible to the look below.
-    c.header.need_resched.swap(false, Ordering::AcqRel);
+    resched_flag::answer(&c.header.need_resched);
     let now = machine::now();
     let prev = current();
     let prev_idle = core::ptr::eq(prev, &raw const **c.idle_thread());
@@ -127,9 +129,8 @@ fn reschedule(why: Why) {
     if picked.is_none() {
         // First say "idle", then look at the others' runqueues: whoever makes a second thread
         // runnable publishes its load and then looks who is idle. One of the two sees the other.
-        kernel().idle_mask.fetch_or(me, Ordering::Relaxed);
+        kernel().idle_mask.enter(me);
         announced = true;
-        machine::fence_full();
         if balance::pull(c, &mut rq, now) {
             picked = rq.queue.pick_next(now);
             // A failed try may have left it set; this core has something to do now.
@@ -142,7 +143,7 @@ fn reschedule(why: Why) {
         None => c.idle_thread(),
     };
     if announced && picked.is_some() {
-        kernel().idle_mask.fetch_and(!me, Ordering::Relaxed);
+        kernel().idle_mask.leave(me);
     }
     c.publish_load(rq.queue.nr_runnable());
     c.clock.set_slice_end(rq.queue.slice_end(now));
@@ -211,9 +212,7 @@ pub(crate) fn enter_idle() -> ! {
     let c = this_cpu();
     let idle = c.idle_thread();
     let rq = c.rq.lock();
-    kernel()
-        .idle_mask
-        .fetch_or(CpuMask::single(c.id()).0, Ordering::Relaxed);
+    kernel().idle_mask.enter(CpuMask::single(c.id()).0);
     c.current.store(
         core::ptr::from_ref::<Thread>(idle).cast_mut(),
         Ordering::Relaxed,
@@ -253,14 +252,13 @@ pub(crate) fn yield_current() {
 /// more, and calls [`cancel_sleep`] or one of the `schedule_*` functions.
 #[inline]
 pub(crate) fn prepare_to_sleep() {
-    current().set_state(State::Sleeping);
-    machine::fence_full();
+    current().state.announce();
 }
 
 /// Takes back [`prepare_to_sleep`].
 #[inline]
 pub(crate) fn cancel_sleep() {
-    current().set_state(State::Running);
+    current().state.set(State::Running);
 }
 
 /// Sleeps, unless somebody woke the thread since [`prepare_to_sleep`].
@@ -337,9 +335,8 @@ pub(crate) fn start(t: &ThreadRef, usable: CpuMask) {
 
 /// Wakes `t` if it sleeps; true if it did. Any context, also under a pool's or a wait queue's lock.
 pub(crate) fn wake(t: &Thread) -> bool {
-    // Pairs with the fence in `prepare_to_sleep`: the caller made its condition true before.
-    machine::fence_full();
-    if t.state() != State::Sleeping {
+    // Pairs with `prepare_to_sleep`: the caller made its condition true before.
+    if !t.state.may_sleep() {
         return false;
     }
     // Dropped last: with the runqueue lock still held, unmasking would let a due reschedule in.
@@ -348,7 +345,7 @@ pub(crate) fn wake(t: &Thread) -> bool {
     if t.state() != State::Sleeping {
         return false;
     }
-    t.set_state(State::Running);
+    t.state.set(State::Running);
     let (id, from) = (Head::of(t.id()), owner.id().index() as u64);
     if rq.queue.entity(t.handle()).is_delayed() {
         // Still queued, paying off its lag: it goes on where it is.
@@ -407,8 +404,8 @@ fn settle(c: &'static CpuLocal, rq: &mut Rq, decision: Decision, now: Instant) {
 /// Makes core `c` run its scheduler.
 fn kick(c: &'static CpuLocal, local: bool) {
     if local {
-        c.header.need_resched.store(true, Ordering::Relaxed);
-    } else if !c.header.need_resched.swap(true, Ordering::Release) {
+        resched_flag::request_here(&c.header.need_resched);
+    } else if resched_flag::request(&c.header.need_resched) {
         emit(Kind::IpiSend, Head::of(c.id().index() as u32), 0, 0);
         machine::send_ipi(c.id());
     }
@@ -421,7 +418,7 @@ pub(crate) fn slice_timer(now: Instant) {
     if rq.queue.update(now) == Decision::Resched {
         // The end stays in the past until `reschedule` has picked: programming it again would
         // raise the same interrupt for ever.
-        c.header.need_resched.store(true, Ordering::Relaxed);
+        resched_flag::request_here(&c.header.need_resched);
         c.clock.set_slice_end(None);
     } else {
         c.clock.set_slice_end(rq.queue.slice_end(now));

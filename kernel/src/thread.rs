@@ -16,7 +16,7 @@
 //!
 //! Lost wake-ups: a sleeper stores `Sleeping`, fences, and then reads its condition; a waker makes
 //! the condition true, fences, and then reads the state. One of the two sees the other
-//! (store buffering; an acquire/release pair would not do, see [`machine::fence_full`]).
+//! ([`sync::handshake::SleepState`]).
 //!
 //! Ownership: a thread is an `Arc`. The scheduler holds one reference from spawn until the thread
 //! that runs next on its last core drops it (`finish_switch`), because a thread cannot free the
@@ -32,12 +32,14 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use links::Handle;
 use machine::{CpuId, ThreadHeader};
 use sched::Entity;
 pub use sched::Nice;
+pub use sync::handshake::State;
+use sync::handshake::{Owner, ParkToken, SleepState};
 
 use crate::completion::Completion;
 use crate::cpu::CpuMask;
@@ -63,18 +65,6 @@ pub const NAME_BYTES: usize = 32;
 /// A thread's name.
 pub type Name = heapless::String<NAME_BYTES>;
 
-/// Where a thread is in its life; see the module's picture.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum State {
-    /// On a core or waiting for one.
-    Running = 0,
-    /// Waiting for a wake-up, or about to.
-    Sleeping = 1,
-    /// Ended.
-    Dead = 2,
-}
-
 type Entry = Box<dyn FnOnce(&ThreadCx<'_>) + Send>;
 
 /// A kernel thread. `[I]` set at spawn, `[R]` under the runqueue lock of `cpu`, `[A]` atomic,
@@ -85,9 +75,9 @@ pub struct Thread {
     /// `[R]` the scheduler's view.
     pub(crate) entity: UnsafeCell<Entity>,
     /// `[A]` see [`State`]; `Sleeping -> Running` by others only under `[R]`.
-    state: AtomicU8,
+    pub(crate) state: SleepState,
     /// `[A]` core whose runqueue owns the thread; changed under that runqueue's lock only.
-    cpu: AtomicU32,
+    pub(crate) owner: Owner,
     /// `[A]` cores it may run on.
     affinity: AtomicU64,
     /// `[A]` CPU time in nanoseconds, complete up to the last switch.
@@ -95,7 +85,7 @@ pub struct Thread {
     /// `[A]` non-null for a worker of a pool; the scheduler then calls its hooks.
     pub(crate) worker: AtomicPtr<wq::Worker>,
     /// `[A]` a token left by `unpark`.
-    park_token: AtomicBool,
+    park_token: ParkToken,
     /// Wakes the thread at the end of a timed sleep.
     pub(crate) sleep_timer: Timer,
     /// `[P]` mutexes the thread holds.
@@ -154,12 +144,12 @@ impl Thread {
         let thread = mem::try_arc(Self {
             header: ThreadHeader::new(preempt, low, high),
             entity: UnsafeCell::new(Entity::new(b.nice, None)),
-            state: AtomicU8::new(State::Running as u8),
-            cpu: AtomicU32::new(0),
+            state: SleepState::new(),
+            owner: Owner::new(0),
             affinity: AtomicU64::new(b.affinity.0),
             cpu_ns: AtomicU64::new(0),
             worker: AtomicPtr::new(core::ptr::null_mut()),
-            park_token: AtomicBool::new(false),
+            park_token: ParkToken::new(),
             sleep_timer: Timer::new(wake_sleeper),
             held_mutexes: HeldMutexes::new(),
             table_node: UnsafeCell::new(TableNode::new()),
@@ -226,13 +216,13 @@ impl Thread {
     /// Core whose runqueue owns the thread; a hint unless that runqueue is locked.
     #[inline(always)]
     pub fn cpu(&self) -> CpuId {
-        CpuId::new(self.cpu.load(Ordering::Relaxed) as usize)
+        CpuId::new(self.owner.get() as usize)
     }
 
     /// Moves the thread to another core's care; under the runqueue lock of the old one.
     #[inline(always)]
     pub(crate) fn set_cpu(&self, cpu: CpuId) {
-        self.cpu.store(cpu.index() as u32, Ordering::Release);
+        self.owner.give(cpu.index() as u32);
     }
 
     /// Cores it may run on.
@@ -249,16 +239,7 @@ impl Thread {
     /// State at the moment of the call.
     #[inline(always)]
     pub fn state(&self) -> State {
-        match self.state.load(Ordering::Relaxed) {
-            0 => State::Running,
-            1 => State::Sleeping,
-            _ => State::Dead,
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn set_state(&self, s: State) {
-        self.state.store(s as u8, Ordering::Relaxed);
+        self.state.get()
     }
 
     /// CPU time used up to the thread's last switch, in nanoseconds.
@@ -288,8 +269,7 @@ impl Thread {
 
     /// Lets a parked thread go on, or its next [`park`] return at once. Any context.
     pub fn unpark(&self) {
-        self.park_token.store(true, Ordering::Release);
-        machine::fence_full();
+        self.park_token.give();
         schedule::wake(self);
     }
 
@@ -334,7 +314,7 @@ pub(crate) fn exit() -> ! {
     let thread = current();
     thread.sleep_timer.cancel();
     kernel().threads.remove(thread);
-    thread.set_state(State::Dead);
+    thread.state.set(State::Dead);
     // Joiners may drop their references at once; the scheduler's own one keeps the stack.
     thread.exited.complete_all();
     schedule::exit_current()
@@ -371,7 +351,7 @@ pub fn park(cx: &ThreadCx<'_>) {
     let me = current();
     loop {
         schedule::prepare_to_sleep();
-        if me.park_token.swap(false, Ordering::AcqRel) {
+        if me.park_token.take() {
             schedule::cancel_sleep();
             return;
         }

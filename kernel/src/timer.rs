@@ -12,10 +12,11 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use links::{Direct, Handle};
 use machine::{CpuId, Instant};
+use sync::SpinGuard;
+use sync::handshake::{Owner, Running};
 use timer::{TimerNode, TimerQueue};
 
 use crate::cpu::{CpuLocal, cpu, this_cpu};
@@ -24,9 +25,6 @@ use crate::trace::{Head, Kind, emit, emit_unmasked, name};
 
 /// Most callbacks in one run of the TIMER softirq.
 const BATCH: usize = 32;
-
-/// No base.
-const NONE: u32 = u32::MAX;
 
 /// A core's armed timers.
 #[derive(Debug)]
@@ -45,13 +43,18 @@ impl TimerBase {
     }
 }
 
+fn lock_base(n: u32) -> (&'static CpuLocal, SpinGuard<'static, TimerBase>) {
+    let c = cpu(CpuId::new(n as usize));
+    (c, c.timers.lock())
+}
+
 /// What a core's hardware timer is set to and why. `[C]` but `running`.
 pub(crate) struct CoreClock {
     slice_end: Cell<Instant>,
     timer_due: Cell<Instant>,
     programmed: Cell<Instant>,
     /// Address of the timer whose callback runs on this core, for `cancel_sync`.
-    running: AtomicUsize,
+    running: Running,
 }
 
 impl CoreClock {
@@ -60,7 +63,7 @@ impl CoreClock {
             slice_end: Cell::new(Instant::FOREVER),
             timer_due: Cell::new(Instant::FOREVER),
             programmed: Cell::new(Instant::FOREVER),
-            running: AtomicUsize::new(0),
+            running: Running::new(),
         }
     }
 
@@ -94,7 +97,7 @@ pub struct Timer {
     /// The callback runs with interrupts masked, from the moment the timer leaves its base.
     masked: bool,
     /// Core whose base holds the node while armed; where it was last armed afterwards.
-    base: AtomicU32,
+    base: Owner,
 }
 
 // SAFETY: the node is touched only under the lock of the base named by `base`.
@@ -119,7 +122,7 @@ impl Timer {
             node: UnsafeCell::new(TimerNode::new()),
             callback,
             masked: false,
-            base: AtomicU32::new(NONE),
+            base: Owner::new(Owner::NONE),
         }
     }
 
@@ -140,17 +143,8 @@ impl Timer {
 
     /// Runs `f` with the base that holds (or last held) the node locked; `None` if never armed.
     fn with_base<R>(&self, f: impl FnOnce(&'static CpuLocal, &mut TimerBase) -> R) -> Option<R> {
-        loop {
-            let n = self.base.load(Ordering::Acquire);
-            if n == NONE {
-                return None;
-            }
-            let c = cpu(CpuId::new(n as usize));
-            let mut base = c.timers.lock();
-            if self.base.load(Ordering::Relaxed) == n {
-                return Some(f(c, &mut base));
-            }
-        }
+        let (_, (c, mut base)) = self.base.lock(lock_base)?;
+        Some(f(c, &mut base))
     }
 
     /// Arms the timer on the running core, or moves it there if it is armed. Any context.
@@ -183,26 +177,12 @@ impl Timer {
     /// Gives the timer to core `here`'s base, disarmed if it comes from another. `base` changes only
     /// under the lock of the base it names, so whoever holds that lock and reads it can rely on it.
     fn move_to(&self, here: u32) {
-        loop {
-            let n = self.base.load(Ordering::Acquire);
-            if n == here {
-                return;
-            }
-            if n == NONE {
-                let claim =
-                    self.base
-                        .compare_exchange(NONE, here, Ordering::AcqRel, Ordering::Acquire);
-                if claim.is_ok() {
-                    return;
-                }
-                continue;
-            }
-            let mut old = cpu(CpuId::new(n as usize)).timers.lock();
-            if self.base.load(Ordering::Relaxed) == n {
-                old.queue.cancel(self.handle());
-                self.base.store(here, Ordering::Release);
-                return;
-            }
+        if self.base.get() == here || self.base.claim(here) {
+            return;
+        }
+        if let Some((_, (_, mut old))) = self.base.lock(lock_base) {
+            old.queue.cancel(self.handle());
+            self.base.give(here);
         }
     }
 
@@ -227,12 +207,9 @@ impl Timer {
     pub fn cancel_sync(&self) -> bool {
         let was = self.cancel();
         let me = core::ptr::from_ref(self).addr();
-        let n = self.base.load(Ordering::Acquire);
-        if n != NONE {
-            let c = cpu(CpuId::new(n as usize));
-            while c.clock.running.load(Ordering::Acquire) == me {
-                machine::relax();
-            }
+        let n = self.base.get();
+        if n != Owner::NONE {
+            cpu(CpuId::new(n as usize)).clock.running.wait(me);
         }
         was
     }
@@ -275,7 +252,7 @@ pub(crate) fn run_due() {
             return;
         };
         let timer = core::ptr::with_exposed_provenance::<Timer>(h.raw());
-        c.clock.running.store(timer.addr(), Ordering::Relaxed);
+        c.clock.running.begin(timer.addr());
         // SAFETY: an armed timer is alive, and the base lock is still held; `repr(C)` puts the node
         // first, so its handle is the timer's address.
         let callback = unsafe { (*timer).callback };
@@ -294,7 +271,7 @@ pub(crate) fn run_due() {
         callback(unsafe { &*timer });
         drop(irq);
         emit_unmasked(Kind::TimerExpireExit, Head::of(0), timer.addr() as u64, 0);
-        c.clock.running.store(0, Ordering::Release);
+        c.clock.running.end();
     }
     // More may be due, or a callback arms itself for now: the softirq loop decides when to go on.
     softirq::raise(Vector::Timer);

@@ -5,16 +5,15 @@
 //! connection's lock only; [`Conn::flush`] takes the stack's lock and sends. So an application that
 //! reads a request and writes its reply in two pieces pays for one poll of the stack.
 //!
-//! Blocking: a reader announces itself in `sleepers`, then looks at the event count; whoever has news
-//! counts first and looks at `sleepers` afterwards, with a full fence between the two on both sides.
+//! Blocking: a reader that found nothing sleeps until the count of news has moved ([`EventCount`]).
 
 use alloc::sync::Arc;
 use core::fmt;
 use core::net::Ipv4Addr;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use machine::{Duration, Instant};
 use netsvc::{Endpoint, IoError, SlotId};
+use sync::handshake::EventCount;
 use sync::{BhOff, Rank, SpinGuard, SpinLock};
 
 use super::interface;
@@ -34,10 +33,8 @@ pub(super) struct Locked {
 /// One connection.
 pub(super) struct Connection {
     locked: SpinLock<Locked, BhOff>,
-    /// Counts news.
-    news: AtomicU32,
-    /// Threads that wait for news.
-    sleepers: AtomicU32,
+    /// What may be waited for.
+    news: EventCount,
     wait: WaitQueue,
     session: SpinLock<Option<Arc<dyn Session>>, BhOff>,
 }
@@ -54,8 +51,7 @@ impl Connection {
                     outside: false,
                 },
             ),
-            news: AtomicU32::new(0),
-            sleepers: AtomicU32::new(0),
+            news: EventCount::new(),
             wait: WaitQueue::new(),
             session: SpinLock::new(Rank::Leaf, "session", None),
         }
@@ -63,7 +59,7 @@ impl Connection {
 
     /// Forgets the last user.
     pub(super) fn recycle(&mut self) {
-        *self.news.get_mut() = 0;
+        self.news.reset();
         *self.session.get_mut() = None;
     }
 
@@ -96,9 +92,7 @@ impl Connection {
 
     /// Tells whoever waits, and the session. Without locks.
     pub(super) fn notify(&self) {
-        self.news.fetch_add(1, Ordering::Relaxed);
-        machine::fence_full();
-        if self.sleepers.load(Ordering::Relaxed) != 0 {
+        if self.news.post() {
             self.wait.wake_all();
         }
         let session = self.session.lock().clone();
@@ -109,9 +103,8 @@ impl Connection {
 
     /// Sleeps until there is news after the count `seen`.
     fn sleep(&self, cx: &ThreadCx<'_>, seen: u32, until: Instant) -> Result<(), IoError> {
-        self.sleepers.fetch_add(1, Ordering::Relaxed);
-        machine::fence_full();
-        let news = || self.news.load(Ordering::Acquire) != seen;
+        self.news.enter();
+        let news = || self.news.moved(seen);
         let result = if until == Instant::FOREVER {
             self.wait.wait_until(cx, news);
             Ok(())
@@ -121,7 +114,7 @@ impl Connection {
                 .wait_timeout(cx, left, news)
                 .map_err(|_| IoError::TimedOut)
         };
-        self.sleepers.fetch_sub(1, Ordering::Relaxed);
+        self.news.leave();
         result
     }
 }
@@ -174,7 +167,7 @@ impl Conn {
     /// The count of news: it moves when something happened.
     #[must_use]
     pub fn news(&self) -> u32 {
-        self.connection.news.load(Ordering::Acquire)
+        self.connection.news.count()
     }
 
     /// Sleeps until the count of news has left `seen`.
@@ -323,7 +316,7 @@ impl Conn {
         let until = timeout.map_or(Instant::FOREVER, |t| machine::now() + t);
         let mut flushed = false;
         loop {
-            let seen = self.connection.news.load(Ordering::Acquire);
+            let seen = self.connection.news.count();
             match attempt() {
                 Err(IoError::WouldBlock) if self.is_closed() => return Err(IoError::Closed),
                 Err(IoError::WouldBlock) if flushed => self.connection.sleep(cx, seen, until)?,

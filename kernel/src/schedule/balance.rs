@@ -5,10 +5,9 @@
 //! So no core idles for longer than one interrupt's delivery while another has two runnable threads
 //! of which one may migrate.
 
-use core::sync::atomic::Ordering;
-
 use machine::{CpuId, Instant};
 use sched::{Dequeue, Enqueue};
+use sync::handshake::resched;
 
 use super::Rq;
 use crate::cpu::{CpuLocal, CpuMask, cpu, online};
@@ -19,7 +18,7 @@ use crate::trace::{Head, Kind, emit};
 /// Core for a new thread: this one if idle, else an idle one, else the one with the fewest
 /// runnable threads. `usable` is not empty.
 pub(super) fn place(usable: CpuMask, here: CpuId) -> CpuId {
-    let idle = CpuMask(kernel().idle_mask.load(Ordering::Relaxed)).and(usable);
+    let idle = CpuMask(kernel().idle_mask.hint()).and(usable);
     if idle.contains(here) {
         return here;
     }
@@ -35,7 +34,7 @@ pub(super) fn place_woken(t: &Thread, last: CpuId) -> CpuId {
     if allowed == CpuMask::single(last) {
         return last;
     }
-    let idle = CpuMask(kernel().idle_mask.load(Ordering::Relaxed)).and(allowed);
+    let idle = CpuMask(kernel().idle_mask.hint()).and(allowed);
     if idle.contains(last) {
         return last;
     }
@@ -87,7 +86,7 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
             }
         } else {
             // Whoever holds it may be about to leave us something: look again once.
-            c.header.need_resched.store(true, Ordering::Relaxed);
+            resched::request_here(&c.header.need_resched);
         }
     }
 }
@@ -95,9 +94,8 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
 /// A core with this runqueue has more than one runnable thread: pokes one idle core that may take
 /// a waiting one.
 pub(super) fn kick_idle_for(rq: &Rq) {
-    // Pairs with the fence in `reschedule`: the load was published before.
-    machine::fence_full();
-    let idle = kernel().idle_mask.load(Ordering::Relaxed);
+    // Pairs with `enter` in `reschedule`: the load was published before.
+    let idle = kernel().idle_mask.look();
     if idle == 0 {
         return;
     }

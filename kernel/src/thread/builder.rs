@@ -105,7 +105,7 @@ impl Builder {
     /// The idle thread of a core: never on a runqueue, body `entry` of the boot module.
     pub(crate) fn make_idle(self, cpu: CpuId) -> Option<ThreadRef> {
         let thread = Thread::make(&self, None, 0)?;
-        thread.cpu.store(cpu.index() as u32, Ordering::Relaxed);
+        thread.set_cpu(cpu);
         kernel().threads.add(&thread);
         Some(thread)
     }

@@ -131,22 +131,22 @@ impl Queue {
     fn pass(&self, wait_for: Option<Colour>, colour: Option<Colour>) -> bool {
         // One too many, so that a pwq which finishes during the pass does not end the flush.
         if wait_for.is_some() {
-            self.to_flush.store(1, Ordering::Relaxed);
+            self.to_flush.start();
         }
         for share in &self.shares {
             let mut g = share.pool.lock();
             let pwq: &mut Pwq = g.store.get_mut(share.handle());
             if pwq.flush(wait_for, colour) {
-                self.to_flush.fetch_add(1, Ordering::Relaxed);
+                self.to_flush.add();
             }
         }
-        wait_for.is_some() && self.to_flush.fetch_sub(1, Ordering::AcqRel) != 1
+        wait_for.is_some() && self.to_flush.armed()
     }
 
     /// A pwq finished the flushed colour; under its pool's lock.
     #[expect(unsafe_code, reason = "the first flusher waits on its own stack")]
     pub(super) fn flush_step(&self) {
-        if self.to_flush.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.to_flush.finish() {
             let first = self.first.load(Ordering::Acquire);
             // SAFETY: the first flusher waits until this completes it.
             unsafe { &*first }.done.complete();

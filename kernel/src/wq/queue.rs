@@ -16,10 +16,11 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use links::{Arena, Handle};
 use machine::CpuId;
+use sync::handshake::Countdown;
 use sync::{IrqGuard, SpinLock};
 use workqueue::{Item, Pwq};
 use workword::{Claim, Place};
@@ -129,7 +130,7 @@ pub(super) struct Queue {
     pub(super) shares: Box<[Share]>,
     pub(super) flush: SpinLock<FlushState>,
     /// Pwqs that the first flusher still waits for, plus one while they are being armed.
-    pub(super) to_flush: AtomicUsize,
+    pub(super) to_flush: Countdown,
     /// The first flusher; stable while `to_flush` is not zero.
     pub(super) first: AtomicPtr<FlushNode>,
 }
@@ -160,7 +161,7 @@ impl Queue {
             attributes,
             shares: shares.into_boxed_slice(),
             flush: FlushState::lock(),
-            to_flush: AtomicUsize::new(0),
+            to_flush: Countdown::new(),
             first: AtomicPtr::new(core::ptr::null_mut()),
         })
         .ok()?;

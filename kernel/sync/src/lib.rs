@@ -4,9 +4,14 @@
 //! [`Rank`] says where it stands in the lock order. Debug and test builds record the held locks of
 //! each core and panic with both names on an inversion.
 //!
+//! Where a lock would be too much, two sides meet in one word: the protocols for that are in
+//! [`handshake`], written once and model-checked.
+//!
 //! Sleeping locks live in the executive: they need a scheduler. Nothing here sleeps.
 #![no_std]
 
+mod atomic;
+pub mod handshake;
 mod preempt;
 mod rank;
 mod spin_lock;

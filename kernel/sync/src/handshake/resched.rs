@@ -1,0 +1,26 @@
+//! "Pick again": a core's `need_resched` flag, set by anyone, answered by its scheduler.
+//!
+//! The flag is a plain atomic in the core's header, because the interrupt vectors read it.
+
+use crate::atomic::{AtomicBool, Ordering};
+
+/// Wants another core to pick again. True when it must be interrupted; otherwise an
+/// earlier request is still unanswered and serves this one too: the answer is an update that reads
+/// ours, so it sees what we stored before.
+#[inline]
+#[must_use]
+pub fn request(flag: &AtomicBool) -> bool {
+    !flag.swap(true, Ordering::Release)
+}
+
+/// Wants the calling core to pick again. Relaxed: a core sees its own stores.
+#[inline]
+pub fn request_here(flag: &AtomicBool) {
+    flag.store(true, Ordering::Relaxed);
+}
+
+/// The scheduler answers: what was stored before the requests is visible to the look that follows.
+#[inline]
+pub fn answer(flag: &AtomicBool) {
+    flag.swap(false, Ordering::AcqRel);
+}

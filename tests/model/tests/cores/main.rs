@@ -1,0 +1,9 @@
+//! Models in which every thread is a core, or a thread on a core of its own.
+
+mod bell;
+mod idle;
+mod lock;
+mod mail;
+mod owner;
+mod shapes;
+mod sleep;

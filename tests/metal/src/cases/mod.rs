@@ -2,6 +2,7 @@
 
 mod boot;
 mod cores;
+mod litmus;
 mod memory;
 mod misuse;
 mod service;

@@ -66,6 +66,8 @@ pub(crate) struct Account {
     pub(crate) runs: u32,
     pub(crate) cancelled: u32,
     pub(crate) executing: u32,
+    /// Which submission started last.
+    pub(crate) current: u32,
     pub(crate) pending: bool,
     pub(crate) depth: u16,
 }
@@ -83,6 +85,8 @@ pub(crate) struct Sim {
     pub(crate) pwqs: Vec<Handle<Pwq>>,
     pub(crate) workers: Vec<SimWorker>,
     pub(crate) barriers: Vec<(Handle<Item>, bool)>,
+    /// Of each barrier: its item, and which submission of it must be over.
+    pub(crate) outlives: Vec<(usize, u32)>,
     /// Started items, in order: (item, worker index).
     pub(crate) starts: Vec<(usize, usize)>,
     /// The oracle's queue of each pwq: items in queueing order that have not started.
@@ -116,6 +120,7 @@ impl Sim {
             pwqs,
             workers: Vec::new(),
             barriers: Vec::new(),
+            outlives: Vec::new(),
             starts: Vec::new(),
             fifo: limits.iter().map(|_| VecDeque::new()).collect(),
             flushes: limits.iter().map(|_| Flush::new()).collect(),
@@ -256,6 +261,12 @@ impl Sim {
                 self.flushed(f.flushed);
             }
             Act::Barrier(b) => {
+                let (i, nth) = self.outlives[b];
+                let a = &self.accounts[i];
+                assert!(
+                    !(a.executing > 0 && a.current == nth || a.pending && a.queued == nth),
+                    "I5: a barrier overtook item {i}"
+                );
                 self.barriers[b].1 = true;
                 let f = self.pool.finish(&mut self.s, h);
                 self.wake(f.wake);
@@ -313,6 +324,7 @@ impl Sim {
         a.pending = false;
         a.runs += 1;
         a.executing += 1;
+        a.current = a.queued;
         assert_eq!(a.executing, 1, "invariant 2: item {i} runs twice at once");
         let collided = self.starts.iter().any(|&(x, y)| x == i && y == w);
         for f in &self.fifo {

@@ -18,6 +18,7 @@ impl Sim {
             return None;
         }
         self.barriers.push((b, false));
+        self.outlives.push((i, self.accounts[i].queued));
         self.check();
         Some(self.barriers.len() - 1)
     }

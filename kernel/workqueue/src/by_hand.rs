@@ -162,6 +162,7 @@ fn next_worker_is_woken_when_the_last_running_one_blocks() {
         Act::Asleep,
         "one running worker is enough"
     );
+    assert!(!sim.worker(sim.workers[first].h).is_sleeping());
     sim.block(first);
     assert_eq!(sim.workers[1].act, Act::Awake);
     assert_eq!(start(&mut sim, 1), 1);

@@ -21,7 +21,9 @@
 //!
 //! The block hook runs before the runqueue lock is taken, so it may take its pool's lock and wake
 //! another worker (E2); the resume hook runs when the thread has the core again (E3). Preemption
-//! calls neither before nor after.
+//! calls neither before nor after. The budget hook runs from the core's timer, at the nanosecond at
+//! which the worker has had the core for its budget (E14): the rest of a budget is kept in the
+//! thread while it does not run.
 #![expect(unsafe_code, reason = "the context switch and the entities of threads")]
 
 use alloc::sync::Arc;
@@ -180,6 +182,7 @@ fn reschedule(why: Why) {
         u64::from(from),
         leaves as u64,
     );
+    c.clock.switch_budget(&prev.budget, &next.budget, now);
     c.clock.program();
     core::mem::forget(rq); // released by `finish_switch` of the thread that runs next
     // SAFETY: interrupts are masked and the switch to `next` follows.

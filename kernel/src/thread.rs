@@ -28,14 +28,14 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use links::Handle;
-use machine::{CpuId, ThreadHeader};
+use machine::{CpuId, Duration, ThreadHeader};
 use sched::Entity;
 pub use sched::Nice;
 pub use sync::handshake::State;
@@ -84,6 +84,8 @@ pub struct Thread {
     pub(crate) cpu_ns: AtomicU64,
     /// `[A]` non-null for a worker of a pool; the scheduler then calls its hooks.
     pub(crate) worker: AtomicPtr<wq::Worker>,
+    /// `[R]` what is left of its work item's CPU budget while it does not run (E14).
+    pub(crate) budget: Cell<Duration>,
     /// `[A]` a token left by `unpark`.
     park_token: ParkToken,
     /// Wakes the thread at the end of a timed sleep.
@@ -102,7 +104,7 @@ pub struct Thread {
     id: u32,
 }
 
-// SAFETY: `entity` is `[R]` and `entry` is `[P]`; everything else is atomic, a lock or `[I]`.
+// SAFETY: `entity` and `budget` are `[R]` and `entry` is `[P]`; everything else is atomic, a lock or `[I]`.
 unsafe impl Sync for Thread {}
 // SAFETY: nothing in it is tied to the spawning thread; the entry closure is `Send`.
 unsafe impl Send for Thread {}
@@ -150,6 +152,7 @@ impl Thread {
             cpu_ns: AtomicU64::new(0),
             worker: AtomicPtr::new(core::ptr::null_mut()),
             park_token: ParkToken::new(),
+            budget: Cell::new(Duration::MAX),
             sleep_timer: Timer::new(wake_sleeper),
             held_mutexes: HeldMutexes::new(),
             table_node: UnsafeCell::new(TableNode::new()),
@@ -334,7 +337,7 @@ pub fn yield_now(_cx: &ThreadCx<'_>) {
 }
 
 /// Sleeps for at least `d`.
-pub fn sleep(cx: &ThreadCx<'_>, d: machine::Duration) {
+pub fn sleep(cx: &ThreadCx<'_>, d: Duration) {
     sleep_until(cx, machine::now() + d);
 }
 

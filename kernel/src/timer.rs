@@ -1,8 +1,10 @@
 //! Timers, and the one hardware timer per core they share with the scheduler's slice.
 //!
-//! Every core has one one-shot comparator. It is programmed to the earlier of two times: when the
-//! running thread's slice ends, and when the core's first armed timer is due. An idle core with
-//! nothing armed gets no timer interrupt at all.
+//! Every core has one one-shot comparator. Three things want it: the end of the running thread's
+//! slice, the end of the CPU budget of the work item it executes (E14), and the core's first armed
+//! timer. It is set to the earliest, and left alone when what it is set for moves back: it then
+//! fires once for nothing and is set anew. So a core that switches often touches its timer about
+//! once per slice, not at every switch; one that falls idle gets at most one interrupt more.
 //!
 //! A due timer raises the TIMER softirq; callbacks run there, in BH context, on the core whose base
 //! holds the timer, without the base's lock, so a callback may arm and cancel timers (also itself).
@@ -14,13 +16,14 @@ use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 
 use links::{Direct, Handle};
-use machine::{CpuId, Instant};
+use machine::{CpuId, Duration, Instant};
 use sync::SpinGuard;
 use sync::handshake::{Owner, Running};
 use timer::{TimerNode, TimerQueue};
 
 use crate::cpu::{CpuLocal, cpu, this_cpu};
 use crate::softirq::{self, Vector};
+use crate::thread;
 use crate::trace::{Head, Kind, emit, emit_unmasked, name};
 
 /// Most callbacks in one run of the TIMER softirq.
@@ -51,6 +54,8 @@ fn lock_base(n: u32) -> (&'static CpuLocal, SpinGuard<'static, TimerBase>) {
 /// What a core's hardware timer is set to and why. `[C]` but `running`.
 pub(crate) struct CoreClock {
     slice_end: Cell<Instant>,
+    /// When the budget of the item that the running worker executes ends, if it keeps the core.
+    budget_end: Cell<Instant>,
     timer_due: Cell<Instant>,
     programmed: Cell<Instant>,
     /// Address of the timer whose callback runs on this core, for `cancel_sync`.
@@ -61,6 +66,7 @@ impl CoreClock {
     pub(crate) const fn new() -> Self {
         Self {
             slice_end: Cell::new(Instant::FOREVER),
+            budget_end: Cell::new(Instant::FOREVER),
             timer_due: Cell::new(Instant::FOREVER),
             programmed: Cell::new(Instant::FOREVER),
             running: Running::new(),
@@ -73,19 +79,51 @@ impl CoreClock {
         self.slice_end.set(at.unwrap_or(Instant::FOREVER));
     }
 
-    /// Programs the hardware timer if what it should do has changed; interrupts are masked.
+    /// The running worker may use the core for `budget`, from now on; interrupts are masked.
+    #[inline(always)]
+    pub(crate) fn start_budget(&self, budget: Duration) {
+        let end = machine::now() + budget;
+        self.budget_end.set(end);
+        if end < self.programmed.get() {
+            self.set_hardware(end);
+        }
+    }
+
+    /// The running worker's budget counts no more; interrupts are masked.
+    #[inline(always)]
+    pub(crate) fn end_budget(&self) {
+        self.budget_end.set(Instant::FOREVER);
+    }
+
+    /// At a switch: `prev` keeps what is left of its budget, `next` goes on with what it has left.
+    /// Interrupts are masked.
+    #[inline(always)]
+    pub(crate) fn switch_budget(&self, prev: &Cell<Duration>, next: &Cell<Duration>, now: Instant) {
+        let end = self.budget_end.get();
+        prev.set(if end == Instant::FOREVER {
+            Duration::MAX
+        } else {
+            end.since(now)
+        });
+        self.budget_end.set(now + next.get());
+    }
+
+    /// Sets the hardware timer if it would fire too late; interrupts are masked.
     #[inline]
     pub(crate) fn program(&self) {
-        let at = self.slice_end.get().min(self.timer_due.get());
-        if at == self.programmed.get() {
-            return;
+        let at = self
+            .slice_end
+            .get()
+            .min(self.timer_due.get())
+            .min(self.budget_end.get());
+        if at < self.programmed.get() {
+            self.set_hardware(at);
         }
+    }
+
+    fn set_hardware(&self, at: Instant) {
         self.programmed.set(at);
-        if at == Instant::FOREVER {
-            machine::cancel_timer();
-        } else {
-            machine::arm_timer(at);
-        }
+        machine::arm_timer(at);
     }
 }
 
@@ -228,6 +266,10 @@ pub(crate) fn interrupt() {
     c.clock.programmed.set(Instant::FOREVER);
     if c.clock.slice_end.get() <= now {
         crate::schedule::slice_timer(now);
+    }
+    if c.clock.budget_end.get() <= now {
+        c.clock.end_budget();
+        crate::wq::hooks::worker_over_budget(thread::current());
     }
     if c.clock.timer_due.get() <= now {
         // Off until the softirq has looked: it reprograms.

@@ -2,9 +2,13 @@
 //!
 //! Called only for threads with a worker, and dispatched on the worker's kind, so that another
 //! scheme can add its own. None of them holds a runqueue lock when it takes the pool's.
+#![expect(unsafe_code, reason = "the hogging item is named by its handle")]
 
+use super::hog;
+use super::item::Header;
 use super::pool::Inner;
 use super::worker::{WorkerKind, of_thread};
+use crate::kernel;
 use crate::thread::Thread;
 use crate::trace::{Kind, emit};
 
@@ -34,5 +38,26 @@ pub(crate) fn worker_running(t: &Thread) {
         emit(Kind::WorkerResume, w.pool.head(), 0, 0);
         let Inner { policy, store } = &mut *g;
         policy.resume(store, w.handle());
+        w.start_budget(&g);
+    }
+}
+
+/// `t`, the running thread, has had the core for its item's whole budget (E14). From the timer's
+/// interrupt.
+#[cold]
+pub(crate) fn worker_over_budget(t: &Thread) {
+    let Some(w) = of_thread(t) else { return };
+    let mut g = w.pool.lock();
+    let Inner { policy, store } = &mut *g;
+    let Some(over) = policy.budget(store, w.handle()) else {
+        return;
+    };
+    w.pool.wake(over.wake);
+    // SAFETY: only items have budgets, and the run's count keeps this one alive.
+    let report = kernel().wq.hogs.count(unsafe { Header::of(over.item) });
+    let budget = policy.tuning().cpu_intensive_after;
+    drop(g);
+    if let Some(hog) = report {
+        hog::report(&hog, budget);
     }
 }

@@ -77,6 +77,7 @@ pub type Handler<T, C> = for<'a, 'b, 'c> fn(&'b <C as Context>::Cx<'a>, &'b Run<
 /// The functions of one type of item.
 pub(super) struct Vtable {
     run: unsafe fn(*const Header, *const (), u32, bool),
+    function: unsafe fn(*const Header) -> usize,
     retain: unsafe fn(*const Header),
     release: unsafe fn(*const Header),
     pub(super) name: fn() -> &'static str,
@@ -150,6 +151,12 @@ impl Header {
         unsafe { &*p.cast::<Timer>() }.cancel()
     }
 
+    /// Address of the handler.
+    pub(super) fn function(&self) -> usize {
+        // SAFETY: the table fits the item.
+        unsafe { (self.vtable.function)(self) }
+    }
+
     /// Calls the handler.
     ///
     /// # Safety
@@ -201,6 +208,7 @@ pub struct Work<T, C: Context = Threaded> {
 impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
     const VTABLE: Vtable = Vtable {
         run: run::<T, C>,
+        function: function::<T, C>,
         retain: retain::<Self>,
         release: release::<Self>,
         name: core::any::type_name::<T>,
@@ -243,6 +251,7 @@ pub(super) unsafe trait Inside<W> {
 pub(super) const fn vtable_of<T: Send + Sync + 'static, C: Context, Outer>(timer: usize) -> Vtable {
     Vtable {
         run: run::<T, C>,
+        function: function::<T, C>,
         retain: retain::<Outer>,
         release: release::<Outer>,
         name: core::any::type_name::<T>,
@@ -272,6 +281,17 @@ unsafe fn run<T: Send + Sync + 'static, C: Context>(
         not_send: PhantomData,
     };
     (work.handler)(cx, &run);
+}
+
+/// [`Vtable::function`] of items of this type.
+///
+/// # Safety
+///
+/// `h` is the header of a live `Work<T, C>`.
+unsafe fn function<T: Send + Sync + 'static, C: Context>(h: *const Header) -> usize {
+    // SAFETY: the header is the first field of a live `Work<T, C>`, whose table this is in.
+    let work = unsafe { &*h.cast::<Work<T, C>>() };
+    (work.handler as *const ()).addr()
 }
 
 /// Takes one more count.

@@ -33,6 +33,7 @@ pub(crate) mod bh;
 mod delayed;
 mod flush;
 mod handles;
+mod hog;
 pub(crate) mod hooks;
 mod item;
 mod ops;
@@ -47,6 +48,7 @@ use workqueue::{Kind as PoolKind, Tuning};
 use workword::Place;
 
 pub use self::delayed::{DelayedWork, SubmitDelayed};
+pub use self::hog::{Hog, for_each_hog, hog_count, set_cpu_intensive_threshold};
 pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
 pub use self::ops::{TooDeep, WaitError};
 pub use self::queue::Submitted;
@@ -56,8 +58,8 @@ pub use self::typed::{Bh, Builder, CreateError, Kind, Limited, PerCpu, Unbound, 
 pub use self::worker::Worker;
 pub(crate) use self::worker::worker_panicked;
 
-use self::handles::arm_reaper;
-use self::pool::{Inner, Pool};
+use self::hog::Hogs;
+use self::pool::Pool;
 use self::queue::Class;
 use self::registry::{Registry, SystemQueues};
 use crate::cpu::online;
@@ -101,6 +103,7 @@ impl CpuPools {
 pub struct System {
     unbound: [Pool; 2],
     registry: Registry,
+    hogs: Hogs,
 }
 
 impl System {
@@ -111,6 +114,7 @@ impl System {
                 Pool::new(PoolKind::Unbound, true),
             ],
             registry: Registry::new(),
+            hogs: Hogs::new(),
         }
     }
 }
@@ -229,10 +233,7 @@ pub fn set_idle_timeout(timeout: Duration) {
             idle_timeout: timeout,
             ..g.policy.tuning()
         };
-        let Inner { policy, store } = &mut *g;
-        if let Some(at) = policy.set_tuning(store, tuning) {
-            arm_reaper(pool, at);
-        }
+        pool.set_tuning(&mut g, tuning);
     });
 }
 

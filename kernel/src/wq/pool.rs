@@ -141,6 +141,14 @@ impl Pool {
         }
     }
 
+    /// Changes the pool's numbers.
+    pub(super) fn set_tuning(&'static self, g: &mut Inner, tuning: Tuning) {
+        let Inner { policy, store } = g;
+        if let Some(at) = policy.set_tuning(store, tuning) {
+            arm_reaper(self, at);
+        }
+    }
+
     /// Carries out a wake-up decision; under the pool's lock, so that the worker is still there.
     #[inline(always)]
     pub(super) fn wake(&self, w: Option<Handle<WorkerNode>>) {

@@ -22,7 +22,7 @@ use super::handles::{arm_reaper, item_name, queue_name, share_of};
 use super::item::{Barrier, Header, Hold, Vtable};
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
-use crate::cpu::{CpuMask, online};
+use crate::cpu::{CpuMask, online, this_cpu};
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
 use crate::trace::{Kind, emit};
 use crate::{mem, schedule};
@@ -94,6 +94,17 @@ impl Worker {
     /// The type of the item it executes; own thread only.
     pub(super) fn item_name(&self) -> Option<&'static str> {
         self.current.get().map(|v| (v.name)())
+    }
+
+    /// Starts the CPU budget of what it executes, if concurrency management counts it (E14); own
+    /// thread only, with the pool's lock `g`.
+    #[inline(always)]
+    pub(super) fn start_budget(&self, g: &Inner) {
+        let node: &WorkerNode = links::Arena::get(&g.store, self.handle());
+        if self.kind == WorkerKind::Bound && node.is_counted() {
+            let budget = g.policy.tuning().cpu_intensive_after;
+            this_cpu().clock.start_budget(budget);
+        }
     }
 
     /// Whether it executes an item of `q`; own thread only.
@@ -252,6 +263,7 @@ fn execute<'p>(
         item_name(item),
         queue_name(queue),
     );
+    w.start_budget(&g);
     drop(g);
     // The item before this one: outside the lock, and before this one is "current".
     *done = Hold::NONE;
@@ -278,6 +290,7 @@ fn execute<'p>(
     let f = policy.finish(store, w.handle());
     pool.wake(f.wake);
     pool.flushed(f.flushed);
+    this_cpu().clock.end_budget();
     *done = hold;
     g
 }

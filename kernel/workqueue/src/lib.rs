@@ -59,7 +59,7 @@ mod sim_flush;
 pub use flush::{Cascade, Flush, FlushStart, Flusher};
 pub use item::{Item, Outcome, Store};
 pub use manage::Cull;
-pub use pool::{Kind, Pool, Queued, Removed, Tuning};
+pub use pool::{Kind, OverBudget, Pool, Queued, Removed, Tuning};
 pub use pwq::{COLOURS, Colour, DEFAULT_ACTIVE, MAX_ACTIVE, Pwq, PwqStats, clamp_max_active};
 pub use run::{Finished, Step};
 pub use worker::{Phase, Worker};

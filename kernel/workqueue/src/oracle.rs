@@ -80,7 +80,8 @@ impl Sim {
             .map(|w| self.worker(w.h))
             .collect();
         // Who blocks is known from the simulation, not from what the pool made of it.
-        let runs = |w: &&SimWorker| w.act != Act::Gone && !w.blocked && self.worker(w.h).counted();
+        let runs =
+            |w: &&SimWorker| w.act != Act::Gone && !w.blocked && self.worker(w.h).is_counted();
         let counted = self.workers.iter().filter(runs).count();
         let expected = if self.pool.kind == Kind::Bound {
             counted

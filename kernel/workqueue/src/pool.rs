@@ -34,13 +34,18 @@ pub struct Tuning {
     pub idle_timeout: Duration,
     /// Pause after a worker could not be created (E10).
     pub create_cooldown: Duration,
+    /// CPU time since its start or last wake-up after which an execution leaves concurrency
+    /// management (E14); [`Duration::MAX`] is never.
+    pub cpu_intensive_after: Duration,
 }
 
 impl Tuning {
-    /// Linux's values: 300 s and 1 s.
+    /// Linux's values: 300 s, 1 s and 10 ms. The last is not scaled by the speed of the machine
+    /// (E15).
     pub const LINUX: Self = Self {
         idle_timeout: Duration::from_secs(300),
         create_cooldown: Duration::from_secs(1),
+        cpu_intensive_after: Duration::from_millis(10),
     };
 }
 
@@ -62,6 +67,16 @@ pub struct Removed {
     pub wake: Option<Handle<Worker>>,
     /// This pwq finished the colour that a flush waits for.
     pub flushed: Option<Handle<Pwq>>,
+}
+
+/// An execution used its budget and has left concurrency management.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the worker must be woken"]
+pub struct OverBudget {
+    /// What is executed.
+    pub item: Handle<Item>,
+    /// Wake this worker.
+    pub wake: Option<Handle<Worker>>,
 }
 
 /// A worker pool.
@@ -283,7 +298,7 @@ impl Pool {
     #[must_use = "the worker must be woken"]
     pub fn block<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Handle<Worker>> {
         let node = worker_mut(s, w);
-        if self.kind != Kind::Bound || !node.counted() || node.sleeping {
+        if self.kind != Kind::Bound || !node.is_counted() || node.sleeping {
             return None;
         }
         node.sleeping = true;
@@ -299,24 +314,26 @@ impl Pool {
     /// Hook: `w` got its core back (E3).
     pub fn resume<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) {
         let node = worker_mut(s, w);
-        if core::mem::take(&mut node.sleeping) && node.counted() {
+        if core::mem::take(&mut node.sleeping) && node.is_counted() {
             self.nr_running += 1;
         }
     }
 
     /// Hook: `w` used its budget within one execution (E14): it leaves concurrency management until
-    /// the item ends. The worker to wake.
-    #[must_use = "the worker must be woken"]
-    pub fn budget<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Handle<Worker>> {
+    /// the item ends. `None` when it executes nothing that is counted; the hook then came too late.
+    pub fn budget<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<OverBudget> {
         let node = worker_mut(s, w);
-        if self.kind != Kind::Bound || !node.counted() || node.sleeping {
+        if !node.is_counted() || self.kind != Kind::Bound || node.sleeping {
             return None;
         }
-        let p = node.current_pwq?;
+        let (item, p) = (node.current?, node.current_pwq?);
         node.cpu_intensive = true;
         self.nr_running -= 1;
         pwq_mut(s, p).stats.cpu_intensive += 1;
-        self.kick()
+        Some(OverBudget {
+            item,
+            wake: self.kick(),
+        })
     }
 
     /// Changes `p`'s limit; raising it activates waiting items (D6). The worker to wake.

@@ -111,7 +111,7 @@ impl Pool {
     pub fn abandon<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Finished {
         let flushed = self.end(s, w, Outcome::Panicked);
         let node = worker_mut(s, w);
-        if self.kind == Kind::Bound && node.counted() && !node.sleeping {
+        if self.kind == Kind::Bound && node.is_counted() && !node.sleeping {
             self.nr_running -= 1;
         }
         node.sleeping = false;

@@ -374,8 +374,9 @@ impl Sim {
     }
 
     pub(crate) fn budget(&mut self, w: usize) {
-        let wake = self.pool.budget(&mut self.s, self.workers[w].h);
-        self.wake(wake);
+        if let Some(over) = self.pool.budget(&mut self.s, self.workers[w].h) {
+            self.wake(over.wake);
+        }
         self.check();
     }
 

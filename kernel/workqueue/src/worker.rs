@@ -82,7 +82,8 @@ impl Worker {
 
     /// Whether concurrency management counts it while it is on the core (E1).
     #[inline(always)]
-    pub(crate) fn counted(&self) -> bool {
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
         self.phase == Phase::Working && !self.cpu_intensive
     }
 }

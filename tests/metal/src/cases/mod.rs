@@ -14,6 +14,7 @@ mod time;
 mod work;
 mod work_bh;
 mod work_examples;
+mod work_hogs;
 mod work_kit;
 mod work_panic;
 mod work_pools;

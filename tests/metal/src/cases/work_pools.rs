@@ -174,6 +174,7 @@ fn hogs_do_not_hold_highpri(cx: &ThreadCx<'_>) {
         }))
     };
     let (normal, high) = (flag(), flag());
+    wq::set_cpu_intensive_threshold(Duration::ZERO);
     start_hog(cx, wq::percpu());
     assert_eq!(
         wq::percpu().queue_on(CpuId::BOOT, &normal),
@@ -192,6 +193,7 @@ fn hogs_do_not_hold_highpri(cx: &ThreadCx<'_>) {
     stop_hog(cx);
     normal.flush(cx).expect("it did not panic");
     assert!(normal.load(Ordering::Relaxed));
+    wq::set_cpu_intensive_threshold(ms(10));
 
     let heavy = Workqueue::<PerCpu>::builder("heavy").cpu_intensive();
     let heavy = heavy.build().expect("memory for a queue");

@@ -4,6 +4,7 @@
 //! feature table (B4, C5, E2, ...).
 
 mod bh;
+mod budget;
 mod delayed;
 mod items;
 mod pools;

@@ -90,7 +90,7 @@ impl Completion {
         cx: &ThreadCx<'_>,
         deadline: Option<machine::Instant>,
     ) -> Result<(), TimedOut> {
-        crate::schedule::might_sleep();
+        crate::schedule::might_sleep("Completion::wait");
         let mut s = self.inner.lock();
         if s.done != 0 {
             if s.done != ALL {

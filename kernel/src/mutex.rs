@@ -1,144 +1,174 @@
 //! The sleeping mutex: mutual exclusion across sleeps, with poisoning.
 //!
 //! Hand-over is direct and first come first served. A worker that panics is killed without
-//! unwinding, so its guards never drop; therefore each thread keeps a list of the mutexes it holds
-//! (`[P]`, a stack threaded through the mutexes), and its end poisons and releases them. Who takes
-//! a poisoned mutex gets an error that still gives access, as with the standard library's.
-#![expect(
-    unsafe_code,
-    reason = "the protected value, and the list of held mutexes"
-)]
+//! unwinding, so its guards never drop. Therefore a locked mutex names its holder: when a thread
+//! ends while it holds mutexes, whoever waits for one of them is woken, sees that the holder is
+//! gone, and takes it over, poisoned. Who takes a poisoned mutex gets an error that still gives
+//! access, as with the standard library's.
+//!
+//! The naive way, a list of the held mutexes in each thread, needs their addresses, and a guard
+//! that is forgotten leaves one there that may be moved or freed. Here nothing points to a mutex.
+//! What a mutex points to is kept: a thread that ends with mutexes unreleased is never freed.
+#![expect(unsafe_code, reason = "the protected value, and the holder's thread")]
 
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use machine::{Duration, Instant};
 use sync::{Rank, SpinLock};
 
+use crate::kernel;
+use crate::schedule::{might_sleep, wake};
 use crate::thread::{Thread, ThreadCx, current};
 use crate::trace::{Head, Kind, emit_unmasked, name};
-use crate::wait::{TimedOut, WaitList, wait_in};
+use crate::wait::{TimedOut, WaitList, Waited, wait_in_or};
+
+/// The thread that holds a mutex.
+#[derive(Debug)]
+struct Holder(*const Thread);
+
+// SAFETY: it is only asked whether it is gone, which is atomic.
+unsafe impl Send for Holder {}
+
+impl Holder {
+    /// It ended without releasing the mutex.
+    fn is_gone(&self) -> bool {
+        // SAFETY: a thread that holds a mutex runs, or is kept for ever (`abandon`).
+        unsafe { &*self.0 }.mutexes.gone.load(Ordering::Relaxed)
+    }
+}
 
 #[derive(Debug)]
 struct Inner {
-    locked: bool,
+    holder: Option<Holder>,
     poisoned: bool,
     waiters: WaitList,
 }
 
-fn waiters(s: &mut Inner) -> &mut WaitList {
-    &mut s.waiters
+impl Inner {
+    fn waiters(&mut self) -> &mut WaitList {
+        &mut self.waiters
+    }
+
+    fn is_free(&self) -> bool {
+        self.holder.as_ref().is_none_or(Holder::is_gone)
+    }
+
+    /// The running thread takes the free mutex.
+    fn take(&mut self) {
+        self.poisoned |= self.holder.is_some();
+        self.holder = Some(Holder(current()));
+    }
 }
 
-/// The part of a mutex that does not depend on the value.
-pub(crate) struct RawMutex {
-    inner: SpinLock<Inner>,
-    /// `[P]` of the owner: the mutex it took before this one.
-    next_held: Cell<*const Self>,
+/// What a thread has to do with mutexes.
+pub(crate) struct HeldMutexes {
+    /// `[P]` how many it holds, those with forgotten guards included.
+    count: Cell<usize>,
+    /// `[A]` it waits for one.
+    waits: AtomicBool,
+    /// `[A]` it ended holding some.
+    gone: AtomicBool,
 }
-
-/// Mutexes a thread holds, last taken first. `[P]`.
-pub(crate) struct HeldMutexes(Cell<*const RawMutex>);
 
 impl HeldMutexes {
     pub(crate) const fn new() -> Self {
-        Self(Cell::new(core::ptr::null()))
+        Self {
+            count: Cell::new(0),
+            waits: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+        }
     }
+
+    fn add(&self, n: isize) {
+        self.count.set(self.count.get().wrapping_add_signed(n));
+    }
+}
+
+/// The running thread ends: the mutexes it still holds become poisoned and free. How many.
+///
+/// The caller keeps the thread for ever if there were any: they go on naming it.
+pub(crate) fn abandon(thread: &Thread) -> usize {
+    let n = thread.mutexes.count.take();
+    if n > 0 {
+        thread.mutexes.gone.store(true, Ordering::Relaxed);
+        // Pairs with the fence in `prepare_to_sleep`: a waiter announces itself and then looks
+        // whether the holder is gone, this does it the other way round.
+        machine::fence_full();
+        kernel().threads.for_each_of(
+            |t| t.mutexes.waits.load(Ordering::Relaxed),
+            |t| {
+                wake(t);
+            },
+        );
+    }
+    n
+}
+
+/// The part of a mutex that does not depend on the value.
+struct RawMutex {
+    inner: SpinLock<Inner>,
 }
 
 impl RawMutex {
     const fn new() -> Self {
         let inner = Inner {
-            locked: false,
+            holder: None,
             poisoned: false,
             waiters: WaitList::new(),
         };
         Self {
             inner: SpinLock::new(Rank::WaitQueue, "mutex", inner),
-            next_held: Cell::new(core::ptr::null()),
         }
     }
 
     /// Takes the mutex; `Ok(poisoned)`.
     fn lock(&self, cx: &ThreadCx<'_>, deadline: Option<Instant>) -> Result<bool, TimedOut> {
-        crate::schedule::might_sleep();
+        might_sleep("Mutex::lock");
         let mut s = self.inner.lock();
-        if s.locked {
-            let (again, result) = wait_in(&self.inner, s, waiters, cx, deadline);
-            s = again;
-            result?;
+        if s.is_free() {
+            s.take();
+            return Ok(self.taken(&s));
         }
-        // Granted: the previous owner left `locked` set for us.
-        s.locked = true;
-        let poisoned = s.poisoned;
-        emit_unmasked(Kind::LockAcquired, Head::of(0), name(&self.inner), 0);
-        drop(s);
-        self.push_held();
-        Ok(poisoned)
+        let me = &current().mutexes;
+        me.waits.store(true, Ordering::Relaxed);
+        let (mut s, waited) =
+            wait_in_or(&self.inner, s, Inner::waiters, Inner::is_free, cx, deadline);
+        me.waits.store(false, Ordering::Relaxed);
+        match waited {
+            // The holder before made this thread the next one.
+            Waited::Granted => {}
+            Waited::Ready => s.take(),
+            Waited::TimedOut => return Err(TimedOut),
+        }
+        Ok(self.taken(&s))
     }
 
     fn try_lock(&self) -> Option<bool> {
         let mut s = self.inner.lock();
-        if s.locked {
+        if !s.is_free() {
             return None;
         }
-        s.locked = true;
-        let poisoned = s.poisoned;
+        s.take();
+        Some(self.taken(&s))
+    }
+
+    /// The running thread holds the mutex now; whether it is poisoned.
+    fn taken(&self, s: &Inner) -> bool {
         emit_unmasked(Kind::LockAcquired, Head::of(0), name(&self.inner), 0);
-        drop(s);
-        self.push_held();
-        Some(poisoned)
+        current().mutexes.add(1);
+        s.poisoned
     }
 
     fn unlock(&self) {
-        self.pop_held();
-        self.release(false);
-    }
-
-    fn release(&self, poison: bool) {
+        current().mutexes.add(-1);
         let mut s = self.inner.lock();
-        s.poisoned |= poison;
         emit_unmasked(Kind::LockRelease, Head::of(0), name(&self.inner), 0);
-        if !s.waiters.grant_one() {
-            s.locked = false;
-        }
+        s.holder = s.waiters.grant_next().map(Holder);
     }
-
-    fn push_held(&self) {
-        let head = &current().held_mutexes.0;
-        self.next_held.set(head.get());
-        head.set(self);
-    }
-
-    fn pop_held(&self) {
-        let mut at = &current().held_mutexes.0;
-        while !at.get().is_null() {
-            if core::ptr::eq(at.get(), self) {
-                at.set(self.next_held.get());
-                return;
-            }
-            // SAFETY: every mutex on the list is alive: it is locked and its guard borrows it.
-            at = &unsafe { &*at.get() }.next_held;
-        }
-        panic!("a mutex was released by a thread that does not hold it");
-    }
-}
-
-/// The thread dies in a panic: poisons and releases every mutex it holds. The number of them.
-/// Called on the dying thread itself.
-pub(crate) fn poison_held(thread: &Thread) -> usize {
-    let head = &thread.held_mutexes.0;
-    let mut n = 0;
-    while !head.get().is_null() {
-        // SAFETY: a held mutex is alive: its guard was leaked with the stack.
-        let held = unsafe { &*head.get() };
-        head.set(held.next_held.get());
-        held.release(true);
-        n += 1;
-    }
-    n
 }
 
 /// A mutual exclusion whose holder may sleep.
@@ -147,9 +177,9 @@ pub struct Mutex<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is reached only through a guard, one at a time; `next_held` is `[P]`.
+// SAFETY: the value is reached only through a guard, one at a time.
 unsafe impl<T: Send> Sync for Mutex<T> {}
-// SAFETY: a mutex that is moved is not held.
+// SAFETY: a mutex that is moved has no guard that will be used again.
 unsafe impl<T: Send> Send for Mutex<T> {}
 
 /// Access to a locked mutex; releases it when dropped.

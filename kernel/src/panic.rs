@@ -83,7 +83,7 @@ fn kill_worker(message: fmt::Arguments<'_>, (file, line): (&str, u32)) -> ! {
     crate::println!("work item panicked: {message}, at {file}:{line}");
     report_place(me);
     report_backtrace(0);
-    let poisoned = mutex::poison_held(me);
+    let poisoned = mutex::abandon(me);
     crate::println!(
         "  worker \"{}\" dies, {poisoned} mutex(es) poisoned",
         me.name()

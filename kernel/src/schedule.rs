@@ -245,7 +245,7 @@ pub(crate) fn resched() {
 
 /// Gives up the running thread's turn.
 pub(crate) fn yield_current() {
-    might_sleep();
+    might_sleep("yield_now");
     let irq = machine::irq_save();
     reschedule(Why::Yield);
     machine::irq_restore(irq);
@@ -266,7 +266,7 @@ pub(crate) fn cancel_sleep() {
 
 /// Sleeps, unless somebody woke the thread since [`prepare_to_sleep`].
 pub(crate) fn schedule_blocked(_cx: &ThreadCx<'_>) {
-    might_sleep();
+    might_sleep("schedule");
     let me = current();
     let worker = !me.worker.load(Ordering::Relaxed).is_null();
     if worker && me.state() == State::Sleeping {
@@ -293,28 +293,38 @@ pub(crate) fn schedule_until(cx: &ThreadCx<'_>, at: Instant) -> bool {
 
 /// Ends the running thread; its state is `Dead`.
 pub(crate) fn exit_current() -> ! {
-    might_sleep();
+    might_sleep("exit");
     machine::irq_disable();
     emit(Kind::SchedProcessExit, Head::of(current().id()), 0, 0);
     reschedule(Why::Exit);
     unreachable!("a dead thread is never continued");
 }
 
-/// Panics when the running context may not sleep, naming what forbids it.
+/// Panics when the running context may not sleep, naming what forbids it to `who`.
 #[inline]
-pub(crate) fn might_sleep() {
+pub(crate) fn might_sleep(who: &'static str) {
     if cfg!(debug_assertions) && sync::in_atomic() {
-        let held = machine::percpu().held.last().map_or("none", |l| l.name);
-        panic!(
-            "sleep in atomic context: thread \"{}\", preempt word {:#x}, interrupts {}, innermost spin lock: {held}",
-            current().name(),
+        slept_in_atomic(who);
+    }
+}
+
+#[cold]
+fn slept_in_atomic(who: &'static str) -> ! {
+    let thread = current().name();
+    match machine::percpu().held.last() {
+        Some(lock) => panic!(
+            "sleep in atomic context: {who} while holding spin lock \"{}\", in thread \"{thread}\"",
+            lock.name
+        ),
+        None => panic!(
+            "sleep in atomic context: {who} with preempt word {:#x}, interrupts {}, in thread \"{thread}\"",
             sync::preempt_word(),
             if machine::irqs_masked() {
                 "masked"
             } else {
                 "on"
             },
-        );
+        ),
     }
 }
 

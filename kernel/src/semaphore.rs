@@ -74,7 +74,7 @@ impl Semaphore {
     }
 
     fn down_deadline(&self, cx: &ThreadCx<'_>, at: Option<Instant>) -> Result<(), TimedOut> {
-        crate::schedule::might_sleep();
+        crate::schedule::might_sleep("Semaphore::acquire");
         let mut s = self.inner.lock();
         if s.free > 0 {
             s.free -= 1;

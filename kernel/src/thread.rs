@@ -46,7 +46,7 @@ use crate::cpu::CpuMask;
 use crate::mem::{self, Stack};
 use crate::mutex::HeldMutexes;
 use crate::timer::Timer;
-use crate::{kernel, schedule, wq};
+use crate::{kernel, mutex, schedule, wq};
 
 mod builder;
 mod table;
@@ -90,8 +90,8 @@ pub struct Thread {
     park_token: ParkToken,
     /// Wakes the thread at the end of a timed sleep.
     pub(crate) sleep_timer: Timer,
-    /// `[P]` mutexes the thread holds.
-    pub(crate) held_mutexes: HeldMutexes,
+    /// Mutexes the thread holds or waits for.
+    pub(crate) mutexes: HeldMutexes,
     /// Place in the list of all threads.
     table_node: UnsafeCell<TableNode>,
     /// `[P]` what to run, taken by the first instruction of the thread.
@@ -154,7 +154,7 @@ impl Thread {
             park_token: ParkToken::new(),
             budget: Cell::new(Duration::MAX),
             sleep_timer: Timer::new(wake_sleeper),
-            held_mutexes: HeldMutexes::new(),
+            mutexes: HeldMutexes::new(),
             table_node: UnsafeCell::new(TableNode::new()),
             entry: UnsafeCell::new(entry),
             exited: Completion::new(),
@@ -276,10 +276,10 @@ impl Thread {
         schedule::wake(self);
     }
 
-    /// The stack is kept out of circulation for ever: the thread died in a panic and something may
-    /// still point into it.
+    /// The stack is kept out of circulation for ever: the thread died in a panic, or holding a
+    /// mutex, and something may still point into it.
     ///
-    /// So is the thread itself: a wait node on that stack may still name it.
+    /// So is the thread itself: a wait node on that stack, or the mutex, may still name it.
     pub(crate) fn quarantine(&self) {
         kernel()
             .threads
@@ -316,6 +316,9 @@ extern "C" fn thread_main(arg: usize) -> ! {
 pub(crate) fn exit() -> ! {
     let thread = current();
     thread.sleep_timer.cancel();
+    if mutex::abandon(thread) > 0 {
+        thread.quarantine();
+    }
     kernel().threads.remove(thread);
     thread.state.set(State::Dead);
     // Joiners may drop their references at once; the scheduler's own one keeps the stack.
@@ -343,6 +346,7 @@ pub fn sleep(cx: &ThreadCx<'_>, d: Duration) {
 
 /// Sleeps until `at` or shortly after.
 pub fn sleep_until(cx: &ThreadCx<'_>, at: machine::Instant) {
+    schedule::might_sleep("thread::sleep");
     while machine::now() < at {
         schedule::prepare_to_sleep();
         schedule::schedule_until(cx, at);
@@ -351,6 +355,7 @@ pub fn sleep_until(cx: &ThreadCx<'_>, at: machine::Instant) {
 
 /// Sleeps until somebody calls [`Thread::unpark`] on this thread, or has done so already.
 pub fn park(cx: &ThreadCx<'_>) {
+    schedule::might_sleep("thread::park");
     let me = current();
     loop {
         schedule::prepare_to_sleep();

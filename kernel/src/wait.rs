@@ -82,6 +82,11 @@ impl WaitList {
 
     /// Grants the longest waiting thread what it waits for and wakes it. False if none waits.
     pub(crate) fn grant_one(&mut self) -> bool {
+        self.grant_next().is_some()
+    }
+
+    /// As [`Self::grant_one`]; the thread that was granted.
+    pub(crate) fn grant_next(&mut self) -> Option<*const Thread> {
         while let Some(h) = self.list.pop_front(&mut self.arena) {
             let node = self.arena.get_mut(h);
             node.granted = true;
@@ -90,10 +95,10 @@ impl WaitList {
             let thread = unsafe { &*node.thread };
             if thread.state() != State::Dead {
                 wake(thread);
-                return true;
+                return Some(thread);
             }
         }
-        false
+        None
     }
 
     /// Grants every waiting thread. The number granted.
@@ -126,27 +131,56 @@ fn node() -> UnsafeCell<WaitNode> {
     })
 }
 
-/// Sleeps until somebody grants this thread (which is then no longer on the list), or until
-/// `deadline`. `guard` is `lock`'s; the lock is free while sleeping and held again on return.
-///
-/// # Errors
-///
-/// [`TimedOut`] when the deadline passed without a grant.
-pub(crate) fn wait_in<'a, S, M: Mode>(
+/// How a wait inside a lock ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waited {
+    /// Somebody granted this thread what it waits for.
+    Granted,
+    /// Nobody did, but the state is such that it need not wait.
+    Ready,
+    /// Nobody did in time.
+    TimedOut,
+}
+
+/// Sleeps until somebody grants this thread (which is then no longer on the list), until `ready`
+/// holds, or until `deadline`. `guard` is `lock`'s; the lock is free while sleeping and held again
+/// on return. Whoever makes `ready` true without the lock wakes the thread afterwards.
+pub(crate) fn wait_in_or<'a, S, M: Mode>(
     lock: &'a SpinLock<S, M>,
     mut guard: SpinGuard<'a, S, M>,
     waiters: fn(&mut S) -> &mut WaitList,
+    ready: fn(&S) -> bool,
     cx: &ThreadCx<'_>,
     deadline: Option<Instant>,
-) -> (SpinGuard<'a, S, M>, Result<(), TimedOut>) {
+) -> (SpinGuard<'a, S, M>, Waited) {
     let node = node();
     let h = waiters(&mut guard).link(&node);
     let limited = Head::of(u32::from(deadline.is_some()));
     emit_unmasked(Kind::ContentionBegin, limited, name(lock), 0);
+    let mut in_time = true;
     loop {
         prepare_to_sleep();
+        if waiters(&mut guard).granted(h) {
+            cancel_sleep();
+            emit_unmasked(Kind::ContentionEnd, Head::of(0), name(lock), 0);
+            return (guard, Waited::Granted);
+        }
+        let is_ready = ready(&guard);
+        if is_ready || !in_time {
+            cancel_sleep();
+            let list = waiters(&mut guard);
+            list.list.remove(&mut list.arena, h);
+            let late = Head::of(u32::from(!is_ready));
+            emit_unmasked(Kind::ContentionEnd, late, name(lock), 0);
+            let waited = if is_ready {
+                Waited::Ready
+            } else {
+                Waited::TimedOut
+            };
+            return (guard, waited);
+        }
         drop(guard);
-        let in_time = match deadline {
+        in_time = match deadline {
             None => {
                 schedule_blocked(cx);
                 true
@@ -154,17 +188,28 @@ pub(crate) fn wait_in<'a, S, M: Mode>(
             Some(at) => schedule_until(cx, at),
         };
         guard = lock.lock();
-        let list = waiters(&mut guard);
-        if list.granted(h) {
-            emit_unmasked(Kind::ContentionEnd, Head::of(0), name(lock), 0);
-            return (guard, Ok(()));
-        }
-        if !in_time {
-            emit_unmasked(Kind::ContentionEnd, Head::of(1), name(lock), 0);
-            list.list.remove(&mut list.arena, h);
-            return (guard, Err(TimedOut));
-        }
     }
+}
+
+/// As [`wait_in_or`], without a state in which nobody has to wait.
+///
+/// # Errors
+///
+/// [`TimedOut`] when the deadline passed without a grant.
+pub(crate) fn wait_in<'a, S, M: Mode>(
+    lock: &'a SpinLock<S, M>,
+    guard: SpinGuard<'a, S, M>,
+    waiters: fn(&mut S) -> &mut WaitList,
+    cx: &ThreadCx<'_>,
+    deadline: Option<Instant>,
+) -> (SpinGuard<'a, S, M>, Result<(), TimedOut>) {
+    let (guard, waited) = wait_in_or(lock, guard, waiters, |_| false, cx, deadline);
+    let result = if waited == Waited::Granted {
+        Ok(())
+    } else {
+        Err(TimedOut)
+    };
+    (guard, result)
 }
 
 /// Threads waiting for a condition somebody else makes true.
@@ -216,7 +261,7 @@ impl WaitQueue {
         deadline: Option<Instant>,
         mut condition: impl FnMut() -> bool,
     ) -> Result<(), TimedOut> {
-        might_sleep();
+        might_sleep("WaitQueue::wait");
         while !condition() {
             let node = node();
             let mut list = self.waiters.lock();

@@ -1,5 +1,6 @@
 //! The list of all threads that have not ended.
 
+use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -116,6 +117,30 @@ impl ThreadTable {
 
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Calls `f` for every thread that `wanted` wants, without the list's lock. Threads that are
+    /// added meanwhile may be left out.
+    #[expect(unsafe_code, reason = "references to listed threads")]
+    pub(crate) fn for_each_of(&self, wanted: impl Fn(&Thread) -> bool, f: impl Fn(&Thread)) {
+        let mut last = 0;
+        loop {
+            let mut next: Option<&Thread> = None;
+            let inner = self.inner.lock();
+            for t in inner.list.iter(&inner.arena).map(thread_of) {
+                if t.id() > last && next.is_none_or(|n| t.id() < n.id()) && wanted(t) {
+                    next = Some(t);
+                }
+            }
+            let Some(t) = next else { return };
+            // SAFETY: threads are `Arc`s, and a listed one is kept alive by the scheduler.
+            unsafe { Arc::increment_strong_count(t) };
+            drop(inner);
+            // SAFETY: the count just taken.
+            let t = unsafe { Arc::from_raw(core::ptr::from_ref(t)) };
+            last = t.id();
+            f(&t);
+        }
     }
 
     /// Calls `f` for every thread, under the list's lock.

@@ -4,6 +4,7 @@
 //! scheme can add its own. None of them holds a runqueue lock when it takes the pool's.
 #![expect(unsafe_code, reason = "the hogging item is named by its handle")]
 
+use super::handles::item_name;
 use super::hog;
 use super::item::Header;
 use super::pool::Inner;
@@ -52,9 +53,17 @@ pub(crate) fn worker_over_budget(t: &Thread) {
     let Some(over) = policy.budget(store, w.handle()) else {
         return;
     };
-    w.pool.wake(over.wake);
     // SAFETY: only items have budgets, and the run's count keeps this one alive.
-    let report = kernel().wq.hogs.count(unsafe { Header::of(over.item) });
+    let h: &Header = unsafe { Header::of(over.item) };
+    let function = h.function() as u64;
+    emit(
+        Kind::WorkerHog,
+        w.pool.head(),
+        item_name(over.item),
+        function,
+    );
+    w.pool.wake(over.wake);
+    let report = kernel().wq.hogs.count(h);
     let budget = policy.tuning().cpu_intensive_after;
     drop(g);
     if let Some(hog) = report {

@@ -230,6 +230,9 @@ kinds! {
     /// Queue `b` was made: `arg` its `max_active` in each pool, flags [`Kind::BH`],
     /// [`Kind::UNBOUND`], [`Kind::CPU_INTENSIVE`].
     AllocWorkqueue = 65, WORKQUEUE, "workqueue_alloc";
+    /// The running worker of pool `arg` has used the budget of item `a`, of function `b`: it is
+    /// outside concurrency management until the item ends.
+    WorkerHog = 66, WORKQUEUE, "workqueue_worker_hog";
 
     /// A frame of `arg` bytes was received.
     NetRx = 80, NET, "netif_receive_skb";

@@ -1,7 +1,9 @@
 //! What must not happen is caught, with names. Each of these ends the machine.
 
-use kernel::thread::ThreadCx;
-use sync::{Rank, SpinLock};
+use kernel::mutex::Mutex;
+use kernel::thread::{self, ThreadCx};
+use machine::Duration;
+use sync::{PreemptOff, Rank, SpinLock};
 
 use crate::ktest;
 use crate::registry::Needs;
@@ -21,6 +23,17 @@ ktest!(
     "62_fault_inside_the_report_is_reported",
     fault_inside_the_report,
     Needs::new().dies("FAULT INSIDE THE FAULT REPORT: data abort")
+);
+
+ktest!(
+    "63_sleep_with_a_spin_lock_names_both",
+    sleep_with_a_spin_lock,
+    Needs::new().dies("thread::sleep while holding spin lock \"the tables\", in")
+);
+ktest!(
+    "64_wait_with_a_spin_lock_names_both",
+    wait_with_a_spin_lock,
+    Needs::new().dies("Mutex::lock while holding spin lock \"inner\", in thread")
 );
 
 /// Two locks in the wrong order name both.
@@ -52,4 +65,21 @@ fn fault_inside_the_report(_: &ThreadCx<'_>) {
     unsafe { machine::set_current(nowhere.cast()) };
     // SAFETY: none: the machine must stop this.
     unsafe { nowhere.write_volatile(1) };
+}
+
+/// A sleep under a spin lock names the function and the lock.
+fn sleep_with_a_spin_lock(cx: &ThreadCx<'_>) {
+    let lock: SpinLock<(), PreemptOff> = SpinLock::new(Rank::Service, "the tables", ());
+    let _held = lock.lock();
+    thread::sleep(cx, Duration::from_millis(1));
+}
+
+/// Of two held locks the innermost is named, and a mutex that is free is no excuse.
+fn wait_with_a_spin_lock(cx: &ThreadCx<'_>) {
+    let outer: SpinLock<()> = SpinLock::new(Rank::Service, "outer", ());
+    let inner: SpinLock<()> = SpinLock::new(Rank::Leaf, "inner", ());
+    let free = Mutex::new(());
+    let _o = outer.lock();
+    let _i = inner.lock();
+    drop(free.lock(cx));
 }

@@ -253,6 +253,7 @@ fn too_many_workers_by_the_numbers() {
         (8, 2, true, false),
         (12, 4, false, true),
         (13, 4, false, false),
+        (17, 5, false, true),
     ] {
         (pool.nr_workers, pool.nr_idle, pool.manager) = (workers, idle, manager);
         assert_eq!(

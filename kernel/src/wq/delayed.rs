@@ -127,35 +127,48 @@ impl<T: Send + Sync + 'static, C: Context> DelayedWork<T, C> {
     ///
     /// As [`Work::cancel_sync`].
     pub fn flush(&self, cx: &ThreadCx<'_>) -> Result<bool, WaitError> {
-        let irq = IrqGuard::new();
-        let early = self.timer.cancel();
-        if early {
-            self.forward();
+        let h = self.work.header();
+        let mut waited = false;
+        loop {
+            let irq = IrqGuard::new();
+            let early = self.timer.cancel();
+            let put_off = early && self.forward() == Submitted::Elsewhere;
+            drop(irq);
+            let s = h.word.state();
+            if !early && s.pending && !s.queued {
+                // The timer's callback or another flush has it, and may put it off itself.
+                machine::relax();
+                continue;
+            }
+            waited |= ops::flush(cx, h)? || early;
+            // Put off: what was over now is the run that was in its way.
+            if !put_off {
+                return Ok(waited);
+            }
         }
-        drop(irq);
-        Ok(ops::flush(cx, self.work.header())? || early)
     }
 
     /// The owner, after the timer, queues the item where it was meant to go. Interrupts are masked;
-    /// the item may be gone when this returns, unless the caller keeps it.
-    fn forward(&self) {
+    /// the item may be gone when this returns, unless the caller keeps it. `Elsewhere`: put off.
+    fn forward(&self) -> Submitted {
         // SAFETY: the caller owns `PENDING`.
-        if let Some(to) = unsafe { (*self.to.get()).take() } {
-            let h = self.work.header();
-            match to.queue.submit_owned(to.target, h) {
-                // It still runs for another queue, beside which it may not run (C5). The submission
-                // was accepted, so it is not lost: the timer tries again.
-                Submitted::Elsewhere => {
-                    let old = self.set_destination(to);
-                    debug_assert!(old.is_none(), "two owners of one item");
-                    // SAFETY: as in `start`: the submission still holds its count.
-                    unsafe { self.timer.arm(machine::now() + RETRY) };
-                }
-                // Refused: the queue drains or is gone, and the submission is lost (I10).
-                result => {
-                    let _ = give_up_unless_queued(h, result);
-                }
+        let Some(to) = (unsafe { (*self.to.get()).take() }) else {
+            debug_assert!(false, "a timer without a destination");
+            return Submitted::Draining;
+        };
+        let h = self.work.header();
+        match to.queue.submit_owned(to.target, h) {
+            // It still runs for another queue, beside which it may not run (C5). The submission was
+            // accepted, so it is not lost: the timer tries again.
+            Submitted::Elsewhere => {
+                let old = self.set_destination(to);
+                debug_assert!(old.is_none(), "two owners of one item");
+                // SAFETY: as in `start`: the submission still holds its count.
+                unsafe { self.timer.arm(machine::now() + RETRY) };
+                Submitted::Elsewhere
             }
+            // Unless queued: the queue drains or is gone, and the submission is lost (I10).
+            result => give_up_unless_queued(h, result),
         }
     }
 
@@ -205,7 +218,7 @@ fn fire<T: Send + Sync + 'static, C: Context>(timer: &Timer) {
     // SAFETY: only `DelayedWork<T, C>` makes timers with this callback, and the submission keeps
     // it alive until the item is queued or given up below.
     let me = unsafe { &*p };
-    me.forward();
+    let _ = me.forward();
 }
 
 impl<K: Kind> Workqueue<K> {

@@ -140,15 +140,25 @@ impl Header {
         Hold(self.owned.get().then_some(core::ptr::from_ref(self)))
     }
 
+    /// The item's timer, if it is a delayed one.
+    fn timer(&self) -> Option<&Timer> {
+        let p = core::ptr::from_ref(self).cast::<u8>();
+        let p = p.wrapping_add(self.vtable.timer?);
+        // SAFETY: `Inside` promises that the timer is there, in the structure this header begins.
+        Some(unsafe { &*p.cast::<Timer>() })
+    }
+
     /// Disarms the item's timer. True if it was armed: the caller owns the item then, so interrupts
     /// are masked.
     pub(super) fn cancel_timer(&self) -> bool {
-        let Some(offset) = self.vtable.timer else {
-            return false;
-        };
-        let p = core::ptr::from_ref(self).cast::<u8>().wrapping_add(offset);
-        // SAFETY: `Inside` promises that the timer is there, in the structure this header begins.
-        unsafe { &*p.cast::<Timer>() }.cancel()
+        self.timer().is_some_and(Timer::cancel)
+    }
+
+    /// Its owner is about to queue it, to arm its timer or to give it up, soon: interrupts are masked
+    /// there. Stale at once, but false says that no submission before the call is on its way.
+    pub(super) fn is_changing_hands(&self) -> bool {
+        let s = self.word.state();
+        s.pending && !s.queued && !self.timer().is_some_and(Timer::is_armed)
     }
 
     /// Address of the handler.

@@ -126,6 +126,12 @@ pub(super) fn flush(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
 
 fn insert_barrier(h: &Header, barrier: &Barrier) -> bool {
     loop {
+        // Claimed on another core and not on its list yet: the caller's submission may have been
+        // merged into that one, so the item is not idle.
+        if h.is_changing_hands() {
+            machine::relax();
+            continue;
+        }
         let place = h.word.state().place;
         if !place.is_some() {
             return false;

@@ -156,7 +156,7 @@ fn reschedule(why: Why) {
     }
     if rq.queue.nr_runnable() > 1 {
         // The thread that was put back may be one that an idle core can take.
-        balance::kick_idle_for(&rq);
+        balance::kick_idle_for(CpuMask::single(c.id()), &rq);
     }
     let ran = now.since(rq.since).as_nanos();
     rq.since = now;
@@ -401,27 +401,33 @@ fn settle(c: &'static CpuLocal, rq: &mut Rq, decision: Decision, now: Instant) {
     c.publish_load(n);
     let local = c.id() == this_cpu().id();
     if decision == Decision::Resched || rq.queue.current().is_none() {
-        kick(c, local);
+        let _ = kick(c, local);
     } else if local {
         c.clock.set_slice_end(rq.queue.slice_end(now));
         c.clock.program();
     } else if n == 2 {
         // The core was alone with its thread and has no slice timer running: make it look.
-        kick(c, local);
+        let _ = kick(c, local);
     }
     if n > 1 {
-        balance::kick_idle_for(rq);
+        balance::kick_idle_for(CpuMask::single(c.id()), rq);
     }
 }
 
-/// Makes core `c` run its scheduler.
-fn kick(c: &'static CpuLocal, local: bool) {
+/// Makes core `c` run its scheduler. False when it was about to anyway.
+fn kick(c: &'static CpuLocal, local: bool) -> bool {
+    let flag = &c.header.need_resched;
     if local {
-        resched_flag::request_here(&c.header.need_resched);
-    } else if resched_flag::request(&c.header.need_resched) {
+        let due = flag.load(Ordering::Relaxed);
+        resched_flag::request_here(flag);
+        return !due;
+    }
+    let first = resched_flag::request(flag);
+    if first {
         emit(Kind::IpiSend, Head::of(c.id().index() as u32), 0, 0);
         machine::send_ipi(c.id());
     }
+    first
 }
 
 /// This core's timer says the slice may be over; interrupts are masked.

@@ -1,7 +1,8 @@
 //! Where threads go: placement of new and woken threads, and idle cores pulling work.
 //!
 //! A core becomes idle only after it looked at every other core's runqueue for a thread it may
-//! take, and whoever makes a second thread runnable on a core pokes an idle core that may take one.
+//! take, and whoever makes a second thread runnable on a core pokes an idle core that may take one,
+//! which pokes the next when it has taken one and another is left.
 //! So no core idles for longer than one interrupt's delivery while another has two runnable threads
 //! of which one may migrate.
 
@@ -80,6 +81,9 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
                     c.id().index() as u64,
                 );
                 t.set_cpu(c.id());
+                if from.queue.nr_runnable() > 1 {
+                    kick_idle_for(CpuMask::single(id).with(c.id()), &from);
+                }
                 drop(from);
                 let _ = rq.queue.enqueue(h, Enqueue::Migrate, now);
                 return true;
@@ -91,27 +95,22 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
     }
 }
 
-/// A core with this runqueue has more than one runnable thread: pokes one idle core that may take
-/// a waiting one.
-pub(super) fn kick_idle_for(rq: &Rq) {
+/// A core with this runqueue has more than one runnable thread: pokes an idle core that may take a
+/// waiting one. One that was poked before and has not looked yet is passed over, since it takes one
+/// thread only. So are `no_help`, which may still count as idle: the owner, and who has taken one.
+pub(super) fn kick_idle_for(no_help: CpuMask, rq: &Rq) {
     // Pairs with `enter` in `reschedule`: the load was published before.
-    let idle = kernel().idle_mask.look();
-    if idle == 0 {
+    let idle = CpuMask(kernel().idle_mask.look() & !no_help.0).and(online());
+    if idle.is_empty() {
         return;
     }
-    let Some(h) = rq
-        .queue
-        .pull_candidate(|h| !CpuMask(idle).and(thread_of(h).affinity()).is_empty())
-    else {
-        return;
-    };
-    if let Some(id) = CpuMask(idle)
-        .and(thread_of(h).affinity())
-        .and(online())
-        .lowest()
-    {
-        super::kick(cpu(id), id == crate::cpu::this_cpu().id());
-    }
+    let takers = |h| thread_of(h).affinity().and(idle);
+    let waiting = rq.queue.pull_candidate(|h| !takers(h).is_empty());
+    let me = crate::cpu::this_cpu().id();
+    let _poked = waiting.is_some_and(|h| {
+        let mut takers = takers(h).iter();
+        takers.any(|id| super::kick(cpu(id), id == me))
+    });
 }
 
 fn may_run(h: links::Handle<sched::Entity>, on: CpuId) -> bool {

@@ -145,7 +145,7 @@ impl Thread {
         let idle = entry.is_none();
         let thread = mem::try_arc(Self {
             header: ThreadHeader::new(preempt, low, high),
-            entity: UnsafeCell::new(Entity::new(b.nice, None)),
+            entity: UnsafeCell::new(Entity::new(b.nice, b.slice)),
             state: SleepState::new(),
             owner: Owner::new(0),
             affinity: AtomicU64::new(b.affinity.0),

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use machine::CpuId;
+use machine::{CpuId, Duration};
 
 use super::{Entry, Name, Nice, Thread, ThreadCx, ThreadRef};
 use crate::cpu::{CpuMask, online};
@@ -33,6 +33,7 @@ impl fmt::Display for SpawnError {
 pub struct Builder {
     pub(super) name: Name,
     pub(super) nice: Nice,
+    pub(super) slice: Option<Duration>,
     pub(super) affinity: CpuMask,
     pub(super) stack_bytes: Option<usize>,
 }
@@ -43,6 +44,7 @@ impl Builder {
         Self {
             name: cut(name),
             nice: Nice::ZERO,
+            slice: None,
             affinity: CpuMask::ALL,
             stack_bytes: None,
         }
@@ -51,6 +53,13 @@ impl Builder {
     /// Sets the nice level.
     pub const fn nice(mut self, nice: Nice) -> Self {
         self.nice = nice;
+        self
+    }
+
+    /// Asks for slices of this length, from 0.1 to 100 ms, instead of the runqueue's base slice. The
+    /// share of CPU time stays the same; a shorter slice is served sooner (V8).
+    pub const fn slice(mut self, slice: Duration) -> Self {
+        self.slice = Some(slice);
         self
     }
 

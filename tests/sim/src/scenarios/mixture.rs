@@ -4,7 +4,10 @@ use kernel::thread::{ThreadCx, sleep, yield_now};
 use machine::Duration;
 use sim::Scenario;
 
-use crate::{crowd, join};
+use crate::kit::{crowd, join};
+
+/// Scenarios that belong to no subsystem.
+pub(super) const ALL: &[Scenario] = &[MIXTURE];
 
 /// Five threads yield and sleep for different times; all of them end.
 pub const MIXTURE: Scenario = Scenario::new("mixture", 2, mixture)

@@ -1,14 +1,73 @@
 //! The catalogue: every scenario the sweep, the soak and the tool know by name.
+//!
+//! One file per subsystem, each with a list `ALL` of its scenarios, each of which says in one
+//! sentence what must hold and names the rows of the rule table that it strains.
 
 use sim::Scenario;
 
+mod bh;
+mod fairness;
+mod heap;
+mod ipi;
+mod items;
+mod limits;
 mod mixture;
 pub mod net;
+mod panics;
+mod pools;
+mod queues;
+mod sleeping;
+mod softirq;
+mod threads;
+mod timers;
+mod work_timers;
 
 pub use mixture::MIXTURE;
 
+/// The subsystems' lists.
+const GROUPS: &[&[Scenario]] = &[
+    mixture::ALL,
+    items::ALL,
+    work_timers::ALL,
+    queues::ALL,
+    limits::ALL,
+    pools::ALL,
+    panics::ALL,
+    bh::ALL,
+    softirq::ALL,
+    timers::ALL,
+    ipi::ALL,
+    sleeping::ALL,
+    threads::ALL,
+    fairness::ALL,
+    heap::ALL,
+];
+
+const COUNT: usize = {
+    let (mut n, mut g) = (0, 0);
+    while g < GROUPS.len() {
+        n += GROUPS[g].len();
+        g += 1;
+    }
+    n
+};
+
+const FLAT: [Scenario; COUNT] = {
+    let mut all = [MIXTURE; COUNT];
+    let (mut n, mut g) = (0, 0);
+    while g < GROUPS.len() {
+        let mut i = 0;
+        while i < GROUPS[g].len() {
+            all[n] = GROUPS[g][i];
+            (n, i) = (n + 1, i + 1);
+        }
+        g += 1;
+    }
+    all
+};
+
 /// Every scenario, by subsystem.
-pub const ALL: &[Scenario] = &[MIXTURE];
+pub const ALL: &[Scenario] = &FLAT;
 
 /// The scenario of this name.
 #[must_use]

@@ -1,0 +1,243 @@
+//! Items in BH context (K rows, J3).
+
+use std::sync::Arc;
+
+use kernel::softirq::BhCx;
+use kernel::thread::{ThreadCx, sleep};
+use kernel::wq::{self, Bh, Run, Softirq, Submitted, Work, Workqueue};
+use machine::{CpuId, now};
+use sim::Scenario;
+
+use crate::kit::{
+    Count, core, cpus, crowd, dawdle, here, join, linger, new_bh_item, new_delayed_bh, new_item,
+    one_in, pick, some_core, until, us,
+};
+
+/// Scenarios of BH items.
+pub(super) const ALL: &[Scenario] = &[
+    Scenario::new("bh-order", 3, order)
+        .about("BH items run in order, one at a time, on the core they were queued on (K2, K3, K4)")
+        .cpus_range(1, 8),
+    Scenario::new("bh-item-hammered", 3, hammered)
+        .about("a BH item queued and cancelled by all cores never runs twice at once (B4, K6)")
+        .cpus_range(1, 8),
+    Scenario::new("bh-cancels-bh", 3, cancel_from_bh)
+        .about("BH items cancel others and spin until their runs are over (J3, K6)")
+        .cpus_range(1, 8),
+    Scenario::new("bh-queues-threads", 3, hand_over)
+        .about("BH items hand work to threads and threads hand it back, without loss (B4, K2, K3)")
+        .cpus_range(1, 8),
+    Scenario::new("bh-delayed", 3, delayed)
+        .about("delayed BH items run on their core, not early, as often as accepted (J8, K2)")
+        .cpus_range(1, 8),
+    Scenario::new("bh-flushed-and-destroyed", 3, flushed_and_destroyed)
+        .about("flush and destroy of BH queues wait for all their items (I1, I10, K2)")
+        .cpus_range(1, 8),
+];
+
+fn order(cx: &ThreadCx<'_>) {
+    struct Ticket {
+        cpu: CpuId,
+        nth: usize,
+        cores: Arc<Vec<(Count, Count)>>,
+    }
+    fn stamp(_: &BhCx<'_>, run: &Run<'_, Ticket, Softirq>) {
+        assert_eq!(here(), run.cpu, "it runs on another core");
+        let (inside, next) = &run.cores[run.cpu.index()];
+        assert_eq!(inside.up(), 0, "beside another one");
+        assert_eq!(next.up(), run.nth, "out of order");
+        linger();
+        inside.down();
+    }
+    let cores: Arc<Vec<(Count, Count)>> =
+        Arc::new((0..cpus()).map(|_| Default::default()).collect());
+    let mut queued = vec![0; cpus()];
+    for _ in 0..35 * cpus() {
+        let cpu = some_core();
+        let (nth, cores) = (queued[cpu.index()], Arc::clone(&cores));
+        queued[cpu.index()] += 1;
+        let item = new_bh_item(Ticket { cpu, nth, cores }, stamp);
+        assert_eq!(wq::bh().queue_on(cpu, &item), Submitted::Queued);
+        if one_in(6) {
+            dawdle(cx);
+        }
+    }
+    wq::bh().flush(cx).expect("not one of its items");
+    for (n, queued) in queued.iter().enumerate() {
+        assert_eq!(cores[n].1.get(), *queued, "core {n}");
+    }
+}
+
+#[derive(Default)]
+struct Ledger {
+    inside: Count,
+    runs: Count,
+    queued: Count,
+    cancelled: Count,
+}
+
+fn enter_and_leave(_: &BhCx<'_>, run: &Run<'_, Ledger, Softirq>) {
+    assert_eq!(run.inside.up(), 0, "it runs twice at once");
+    linger();
+    run.runs.up();
+    run.inside.down();
+}
+
+fn hammered(cx: &ThreadCx<'_>) {
+    let wq = Workqueue::<Bh>::builder("bh").highpri().build();
+    let wq = wq.expect("memory for a queue");
+    let item = new_bh_item(Ledger::default(), enter_and_leave);
+    let users = {
+        let (wq, item) = (wq.clone(), Arc::clone(&item));
+        crowd(cpus() + 2, move |cx, _| {
+            for _ in 0..12 {
+                match pick(6) {
+                    0 => item.cancelled.up_if(item.cancel()),
+                    1 => {
+                        let was = item.cancel_sync(cx).expect("no panic");
+                        item.cancelled.up_if(was);
+                    }
+                    2 => {
+                        let was = item.disable_sync(cx).expect("no panic");
+                        item.cancelled.up_if(was);
+                        assert_eq!(item.inside.get(), 0);
+                        assert_eq!(wq.queue(&item), Submitted::Disabled);
+                        let _ = item.enable();
+                    }
+                    _ => {
+                        let done = wq.queue_on(some_core(), &item);
+                        item.queued.up_if(done == Submitted::Queued);
+                    }
+                }
+                dawdle(cx);
+            }
+        })
+    };
+    join(cx, &users);
+    item.flush(cx).expect("no panic");
+    assert_eq!(item.queued.get(), item.runs.get() + item.cancelled.get());
+    wq.destroy(cx).expect("not one of its items");
+}
+
+fn cancel_from_bh(cx: &ThreadCx<'_>) {
+    type Victim = Arc<Work<Ledger, Softirq>>;
+    fn hunt(bh: &BhCx<'_>, run: &Run<'_, Victim, Softirq>) {
+        let victim: &Victim = run;
+        // Any core's hunter but its own: `SelfWait` says that the item runs below it on this core.
+        if let Ok(was) = victim.cancel_sync_bh(bh) {
+            victim.cancelled.up_if(was);
+        }
+    }
+    let victim: Victim = new_bh_item(Ledger::default(), enter_and_leave);
+    let users = {
+        let victim = Arc::clone(&victim);
+        crowd(cpus() + 1, move |cx, _| {
+            let hunter = new_bh_item(Arc::clone(&victim), hunt);
+            for _ in 0..12 {
+                let done = wq::bh().queue_on(some_core(), &victim);
+                victim.queued.up_if(done == Submitted::Queued);
+                if one_in(2) {
+                    assert!(wq::bh().queue_on(some_core(), &hunter).is_pending());
+                }
+                dawdle(cx);
+            }
+            hunter.flush(cx).expect("no panic");
+        })
+    };
+    join(cx, &users);
+    victim.flush(cx).expect("no panic");
+    assert_eq!(
+        victim.queued.get(),
+        victim.runs.get() + victim.cancelled.get()
+    );
+}
+
+fn hand_over(cx: &ThreadCx<'_>) {
+    struct Pair {
+        left: Count,
+        back: Arc<Work<Count, Softirq>>,
+    }
+    fn count(_: &BhCx<'_>, run: &Run<'_, Count, Softirq>) {
+        linger();
+        run.add(run.submissions() as usize);
+    }
+    fn forth(cx: &ThreadCx<'_>, run: &Run<'_, Pair>) {
+        dawdle(cx);
+        assert!(
+            wq::bh_highpri()
+                .queue_on(some_core(), &run.back)
+                .is_pending()
+        );
+        if run.left.down() > 1 {
+            assert!(wq::percpu().queue_on(some_core(), run).is_pending());
+        }
+    }
+    type Trigger = Arc<Work<Pair>>;
+    fn trigger(_: &BhCx<'_>, run: &Run<'_, Trigger, Softirq>) {
+        let item: &Trigger = run;
+        assert_eq!(wq::percpu().queue_on(some_core(), item), Submitted::Queued);
+    }
+    let back = new_bh_item(Count::default(), count);
+    for i in 0..3 * cpus() {
+        let (left, back) = (Count::new(4), Arc::clone(&back));
+        let pair = new_item(Pair { left, back }, forth);
+        let start = new_bh_item(pair, trigger);
+        assert_eq!(wq::bh().queue_on(core(i), &start), Submitted::Queued);
+    }
+    until(cx, || back.get() == 4 * 3 * cpus());
+}
+
+fn delayed(cx: &ThreadCx<'_>) {
+    struct Parcel {
+        cpu: CpuId,
+        due: Count,
+        runs: Count,
+    }
+    fn arrive(_: &BhCx<'_>, run: &Run<'_, Parcel, Softirq>) {
+        assert_eq!(here(), run.cpu, "it runs where its timer fired");
+        assert!(now().as_nanos() as usize >= run.due.get(), "too early");
+        run.runs.up();
+    }
+    let senders = crowd(cpus() + 1, |cx, _| {
+        let (cpu, due, runs) = (some_core(), Count::default(), Count::default());
+        let parcel = new_delayed_bh(Parcel { cpu, due, runs }, arrive);
+        let mut sent = 0;
+        for _ in 0..8 {
+            let delay = us(1 + pick(40) as u64);
+            parcel.due.set((now() + delay).as_nanos() as usize);
+            let done = wq::bh().queue_delayed_on(cpu, &parcel, delay);
+            assert_eq!(done, Submitted::Queued);
+            sleep(cx, us(pick(60) as u64));
+            sent += usize::from(!parcel.cancel());
+            parcel.flush(cx).expect("no panic");
+            assert_eq!(parcel.runs.get(), sent);
+        }
+    });
+    join(cx, &senders);
+}
+
+fn flushed_and_destroyed(cx: &ThreadCx<'_>) {
+    fn count(_: &BhCx<'_>, run: &Run<'_, Arc<Count>, Softirq>) {
+        linger();
+        run.up();
+    }
+    let owners = crowd(cpus() + 1, |cx, i| {
+        for _ in 0..3 {
+            let b = Workqueue::<Bh>::builder("short");
+            let b = if i % 2 == 0 { b.highpri() } else { b };
+            let wq = b.build().expect("memory for a queue");
+            let runs = Arc::new(Count::default());
+            for n in 1..15 {
+                let item = new_bh_item(Arc::clone(&runs), count);
+                assert_eq!(wq.queue_on(some_core(), &item), Submitted::Queued);
+                if one_in(5) {
+                    wq.flush(cx).expect("not one of its items");
+                    assert_eq!(runs.get(), n, "flush returned too early");
+                }
+            }
+            wq.destroy(cx).expect("not one of its items");
+            assert_eq!(runs.get(), 14, "destroyed with items left");
+        }
+    });
+    join(cx, &owners);
+}

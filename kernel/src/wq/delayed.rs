@@ -1,14 +1,13 @@
 //! Delayed work: an item and the timer that queues it (J8-J10).
 //!
 //! While the timer is armed the item is pending and the timer owns it. Whoever disarms the timer
-//! inherits the item: cancel, modify, or the timer's own callback, which queues it.
+//! inherits the item: cancel, modify, or the timer's own callback, which queues it ([`Alarm`]).
 #![expect(
     unsafe_code,
     reason = "the timer is inside what its submission keeps alive"
 )]
 
 use alloc::sync::Arc;
-use core::cell::UnsafeCell;
 use core::fmt;
 use core::mem::offset_of;
 use core::ops::Deref;
@@ -17,39 +16,29 @@ use machine::{CpuId, Duration};
 use sync::IrqGuard;
 use workword::Claim;
 
+use super::alarm::{Alarm, Destination};
 use super::item::{Context, Handler, Header, Inside, Vtable, Work, sealed, vtable_of};
 use super::ops::{self, WaitError};
 use super::queue::{Queue, Submitted, Target};
 use super::typed::{Kind, Workqueue};
 use crate::thread::ThreadCx;
-use crate::timer::Timer;
-
-/// How long a due item that still runs for another queue waits before it asks again.
-const RETRY: Duration = Duration::from_millis(1);
-
-/// Where the item goes when the timer fires.
-struct Destination {
-    queue: Arc<Queue>,
-    target: Target,
-}
 
 /// A work item that is queued after a delay.
 #[repr(C)]
 pub struct DelayedWork<T, C: Context = super::Threaded> {
     work: Work<T, C>,
-    timer: Timer,
-    /// Touched by the owner of `PENDING` only.
-    to: UnsafeCell<Option<Destination>>,
+    alarm: Alarm,
 }
 
-// SAFETY: `to` belongs to whoever owns the item; the rest is `Sync` by itself.
+// SAFETY: the alarm's parts belong to whoever owns the item or holds their lock; the rest is `Sync`
+// by itself.
 unsafe impl<T: Send + Sync, C: Context> Sync for DelayedWork<T, C> {}
 // SAFETY: nothing in it is tied to a thread.
 unsafe impl<T: Send + Sync, C: Context> Send for DelayedWork<T, C> {}
 
 // SAFETY: `repr(C)`, the item first, the table made for this type.
 unsafe impl<T: Send + Sync + 'static, C: Context> Inside<Work<T, C>> for DelayedWork<T, C> {
-    const VTABLE: Vtable = vtable_of::<T, C, Self>(offset_of!(Self, timer));
+    const VTABLE: Vtable = vtable_of::<T, C, Self>(offset_of!(Self, alarm));
 }
 
 impl<T, C: Context> fmt::Debug for DelayedWork<T, C> {
@@ -115,8 +104,7 @@ impl<T: Send + Sync + 'static, C: Context> DelayedWork<T, C> {
     pub const fn new(data: T, handler: Handler<T, C>) -> Self {
         Self {
             work: Work::inside::<Self>(data, handler),
-            timer: Timer::masked(fire::<T, C>),
-            to: UnsafeCell::new(None),
+            alarm: Alarm::new(offset_of!(Self, alarm)),
         }
     }
 
@@ -131,8 +119,9 @@ impl<T: Send + Sync + 'static, C: Context> DelayedWork<T, C> {
         let mut waited = false;
         loop {
             let irq = IrqGuard::new();
-            let early = self.timer.cancel();
-            let put_off = early && self.forward() == Submitted::Elsewhere;
+            let to = self.alarm.disarm();
+            let early = to.is_some();
+            let put_off = to.is_some_and(|to| self.alarm.forward(to));
             drop(irq);
             let s = h.word.state();
             if !early && s.pending && !s.queued {
@@ -148,51 +137,14 @@ impl<T: Send + Sync + 'static, C: Context> DelayedWork<T, C> {
         }
     }
 
-    /// The owner, after the timer, queues the item where it was meant to go. Interrupts are masked;
-    /// the item may be gone when this returns, unless the caller keeps it. `Elsewhere`: put off.
-    fn forward(&self) -> Submitted {
-        // SAFETY: the caller owns `PENDING`.
-        let Some(to) = (unsafe { (*self.to.get()).take() }) else {
-            debug_assert!(false, "a timer without a destination");
-            return Submitted::Draining;
-        };
-        let h = self.work.header();
-        match to.queue.submit_owned(to.target, h) {
-            // It still runs for another queue, beside which it may not run (C5). The submission was
-            // accepted, so it is not lost: the timer tries again.
-            Submitted::Elsewhere => {
-                let old = self.set_destination(to);
-                debug_assert!(old.is_none(), "two owners of one item");
-                // SAFETY: as in `start`: the submission still holds its count.
-                unsafe { self.timer.arm(machine::now() + RETRY) };
-                Submitted::Elsewhere
-            }
-            // Unless queued: the queue drains or is gone, and the submission is lost (I10).
-            result => give_up_unless_queued(h, result),
-        }
-    }
-
-    /// The owner of the item says where it goes.
-    fn set_destination(&self, to: Destination) -> Option<Destination> {
-        // SAFETY: the caller owns `PENDING`.
-        unsafe { (*self.to.get()).replace(to) }
-    }
-
     /// The owner queues the item: now, or when the timer fires. On refusal it is given up.
     fn start(&self, queue: &Arc<Queue>, target: Target, delay: Duration) -> Submitted {
         let h = self.work.header();
         if delay == Duration::ZERO {
             return give_up_unless_queued(h, queue.submit_owned(target, h));
         }
-        let old = self.set_destination(Destination {
-            queue: Arc::clone(queue),
-            target,
-        });
-        let at = machine::now() + delay;
-        // SAFETY: the submission's count (or 'static) keeps the timer alive until it has fired or
-        // was cancelled.
-        unsafe { self.timer.arm(at) };
-        drop(old);
+        let queue = Arc::clone(queue);
+        self.alarm.set(Destination { queue, target }, delay);
         Submitted::Queued
     }
 }
@@ -205,20 +157,6 @@ fn give_up_unless_queued(h: &Header, result: Submitted) -> Submitted {
         drop(hold);
     }
     result
-}
-
-/// Timer callback: the timer owned the item, now this does (J8). The item goes to the core that
-/// was asked for, or to the one the timer fired on. Interrupts are masked since the timer was taken off
-/// its base (B3): a handler that cancels the item would wait for its owner, which it interrupted.
-fn fire<T: Send + Sync + 'static, C: Context>(timer: &Timer) {
-    let p = core::ptr::from_ref(timer).cast::<u8>();
-    let p = p
-        .wrapping_sub(offset_of!(DelayedWork<T, C>, timer))
-        .cast::<DelayedWork<T, C>>();
-    // SAFETY: only `DelayedWork<T, C>` makes timers with this callback, and the submission keeps
-    // it alive until the item is queued or given up below.
-    let me = unsafe { &*p };
-    let _ = me.forward();
 }
 
 impl<K: Kind> Workqueue<K> {
@@ -281,7 +219,8 @@ impl<K: Kind> Workqueue<K> {
         delay: Duration,
     ) -> Submitted {
         let (h, d) = (item.header(), item.delayed());
-        let (was, hold, irq) = ops::steal(h);
+        let stolen = ops::steal(h);
+        let was = stolen.was;
         let s = h.word.state();
         let result = if s.depth > 0 || s.poisoned {
             h.word.release();
@@ -294,8 +233,7 @@ impl<K: Kind> Workqueue<K> {
             h.set_owned(item.retain());
             d.start(&self.queue, Target::Here, delay)
         };
-        drop(irq);
-        drop(hold);
+        drop(stolen);
         if was && result == Submitted::Queued {
             Submitted::AlreadyPending(1)
         } else {

@@ -33,10 +33,10 @@ use links::Handle;
 use workqueue::Item;
 use workword::WorkWord;
 
+use super::alarm::Alarm;
 use crate::completion::Completion;
 use crate::softirq::BhCx;
 use crate::thread::ThreadCx;
-use crate::timer::Timer;
 
 /// Where handlers of an item run: [`Threaded`] or [`Softirq`].
 pub trait Context: Sized + 'static + private::Sealed {
@@ -81,8 +81,8 @@ pub(super) struct Vtable {
     retain: unsafe fn(*const Header),
     release: unsafe fn(*const Header),
     pub(super) name: fn() -> &'static str,
-    /// Where the timer is, from the header on; `None` for items without delay.
-    timer: Option<usize>,
+    /// Where the alarm is, from the header on; `None` for items without delay.
+    alarm: Option<usize>,
 }
 
 /// What every item starts with.
@@ -140,25 +140,20 @@ impl Header {
         Hold(self.owned.get().then_some(core::ptr::from_ref(self)))
     }
 
-    /// The item's timer, if it is a delayed one.
-    fn timer(&self) -> Option<&Timer> {
-        let p = core::ptr::from_ref(self).cast::<u8>();
-        let p = p.wrapping_add(self.vtable.timer?);
-        // SAFETY: `Inside` promises that the timer is there, in the structure this header begins.
-        Some(unsafe { &*p.cast::<Timer>() })
-    }
-
-    /// Disarms the item's timer. True if it was armed: the caller owns the item then, so interrupts
-    /// are masked.
-    pub(super) fn cancel_timer(&self) -> bool {
-        self.timer().is_some_and(Timer::cancel)
+    /// The item's alarm, if it is a delayed item.
+    pub(super) fn alarm(&self) -> Option<&Alarm> {
+        let p = core::ptr::from_ref(self)
+            .cast::<u8>()
+            .wrapping_add(self.vtable.alarm?);
+        // SAFETY: `Inside` promises that the alarm is there, in the structure this header begins.
+        Some(unsafe { &*p.cast::<Alarm>() })
     }
 
     /// Its owner is about to queue it, to arm its timer or to give it up, soon: interrupts are masked
     /// there. Stale at once, but false says that no submission before the call is on its way.
     pub(super) fn is_changing_hands(&self) -> bool {
         let s = self.word.state();
-        s.pending && !s.queued && !self.timer().is_some_and(Timer::is_armed)
+        s.pending && !s.queued && !self.alarm().is_some_and(Alarm::is_set)
     }
 
     /// Address of the handler.
@@ -187,6 +182,15 @@ pub(super) struct Hold(Option<*const Header>);
 impl Hold {
     /// No count.
     pub(super) const NONE: Self = Self(None);
+
+    /// Takes over a count that was forgotten.
+    ///
+    /// # Safety
+    ///
+    /// There is one on the item of `h` that nobody else gives up.
+    pub(super) const unsafe fn adopt(h: *const Header) -> Self {
+        Self(Some(h))
+    }
 
     /// Whether there is a count to give up.
     #[inline(always)]
@@ -222,7 +226,7 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
         retain: retain::<Self>,
         release: release::<Self>,
         name: core::any::type_name::<T>,
-        timer: None,
+        alarm: None,
     };
 
     /// An idle item.
@@ -250,22 +254,22 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
 ///
 /// # Safety
 ///
-/// `repr(C)`, first field `W`, and [`vtable_of`] made the table with the offset of a [`Timer`] field.
+/// `repr(C)`, first field `W`, and [`vtable_of`] made the table with the offset of its [`Alarm`].
 pub(super) unsafe trait Inside<W> {
     /// The table of items inside this type.
     const VTABLE: Vtable;
 }
 
 /// The table of an item that is the first field of `Outer`.
-/// `timer` is the offset of its [`Timer`].
-pub(super) const fn vtable_of<T: Send + Sync + 'static, C: Context, Outer>(timer: usize) -> Vtable {
+/// `alarm` is the offset of its [`Alarm`].
+pub(super) const fn vtable_of<T: Send + Sync + 'static, C: Context, Outer>(alarm: usize) -> Vtable {
     Vtable {
         run: run::<T, C>,
         function: function::<T, C>,
         retain: retain::<Outer>,
         release: release::<Outer>,
         name: core::any::type_name::<T>,
-        timer: Some(timer),
+        alarm: Some(alarm),
     }
 }
 

@@ -29,6 +29,7 @@
 //! flush lock of a queue (`Rank::Workqueue`) → one pool (`Rank::Pool`) → wait queue, timer base,
 //! runqueue, mailbox. Never two pools at once. Handlers and destructors run without any lock.
 
+mod alarm;
 pub(crate) mod bh;
 mod delayed;
 mod flush;
@@ -42,6 +43,8 @@ mod queue;
 mod registry;
 mod typed;
 mod worker;
+
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use machine::{Duration, MAX_CPUS};
 use workqueue::{Kind as PoolKind, Tuning};
@@ -58,6 +61,7 @@ pub use self::typed::{Bh, Builder, CreateError, Kind, Limited, PerCpu, Unbound, 
 pub use self::worker::Worker;
 pub(crate) use self::worker::worker_panicked;
 
+use self::alarm::Refused;
 use self::hog::Hogs;
 use self::pool::Pool;
 use self::queue::Class;
@@ -104,6 +108,9 @@ pub struct System {
     unbound: [Pool; 2],
     registry: Registry,
     hogs: Hogs,
+    refused: Refused,
+    /// Queues that are not freed yet.
+    alive: AtomicUsize,
 }
 
 impl System {
@@ -115,6 +122,8 @@ impl System {
             ],
             registry: Registry::new(),
             hogs: Hogs::new(),
+            refused: Refused::new(),
+            alive: AtomicUsize::new(0),
         }
     }
 }
@@ -184,6 +193,13 @@ pub(crate) fn init(_cx: &ThreadCx<'_>) {
             .build()
             .expect(queues),
     });
+}
+
+/// Queues whose memory is in use: those that were not destroyed, and those that a handle or an armed
+/// delayed item still refers to.
+#[must_use]
+pub fn queues_alive() -> usize {
+    kernel().wq.alive.load(Ordering::Relaxed)
 }
 
 fn system() -> &'static SystemQueues {

@@ -4,17 +4,19 @@
 //! pool that the word names, look again, unlink it), or in the hands of somebody who has masked
 //! interrupts and is about to queue it (try again). A delayed item's armed timer is disarmed.
 
-use links::Arena;
+use links::{Arena, Handle};
 use machine::PreemptWord;
 use sync::IrqGuard;
-use workqueue::Item;
+use workqueue::{Item, Worker as WorkerNode};
 use workword::{Enable, Seize};
 
+use super::alarm::{Alarm, Destination};
 use super::handles::item_name;
 use super::item::{Barrier, Context, Header, Hold, Softirq, Work};
-use super::pool::Inner;
+use super::pool::{Inner, Pool};
 use super::pool_at;
 use super::worker::current_worker;
+use crate::cpu::this_cpu;
 use crate::softirq::BhCx;
 use crate::thread::ThreadCx;
 use crate::trace::{Head, Kind, emit, emit_unmasked};
@@ -43,13 +45,35 @@ impl core::error::Error for WaitError {}
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TooDeep;
 
-/// Owns item `h`, taking it off its list or timer if it was pending (J7). Returns whether it was,
-/// the count its submission held, and the section in which it stays owned.
-pub(super) fn steal(h: &Header) -> (bool, Hold, IrqGuard) {
+/// An item taken away from whoever had it. Dropped in this order: first the section in which the
+/// item stays owned ends, then what may run destructors is given up.
+pub(super) struct Stolen {
+    _owned: IrqGuard,
+    /// It was pending.
+    pub(super) was: bool,
+    /// The count its submission held.
+    _hold: Hold,
+    /// The queue its timer would have put it on.
+    _to: Option<Destination>,
+}
+
+impl Stolen {
+    const fn new(owned: IrqGuard, was: bool, hold: Hold, to: Option<Destination>) -> Self {
+        Self {
+            _owned: owned,
+            was,
+            _hold: hold,
+            _to: to,
+        }
+    }
+}
+
+/// Owns item `h`, taking it off its list or timer if it was pending (J7).
+pub(super) fn steal(h: &Header) -> Stolen {
     loop {
         let irq = IrqGuard::new();
         match h.word.seize() {
-            Seize::Idle(_) => return (false, Hold::NONE, irq),
+            Seize::Idle(_) => return Stolen::new(irq, false, Hold::NONE, None),
             Seize::Queued(place) => {
                 let pool = pool_at(place);
                 let mut g = pool.lock();
@@ -62,12 +86,13 @@ pub(super) fn steal(h: &Header) -> (bool, Hold, IrqGuard) {
                     pool.wake(r.wake);
                     pool.flushed(r.flushed);
                     drop(g);
-                    return (true, h.take_hold(), irq);
+                    return Stolen::new(irq, true, h.take_hold(), None);
                 }
             }
             Seize::Busy => {
-                if h.cancel_timer() {
-                    return (true, h.take_hold(), irq);
+                let to = h.alarm().and_then(Alarm::disarm);
+                if to.is_some() {
+                    return Stolen::new(irq, true, h.take_hold(), to);
                 }
             }
         }
@@ -78,33 +103,45 @@ pub(super) fn steal(h: &Header) -> (bool, Hold, IrqGuard) {
 
 /// J1: takes the item out if it is pending.
 fn cancel(h: &Header) -> bool {
-    let (was, hold, irq) = steal(h);
+    let stolen = steal(h);
     h.word.release();
-    drop(irq);
-    drop(hold);
-    was
+    stolen.was
 }
 
 /// J4: cancels, and refuses submissions until [`enable`].
 fn disable(h: &Header) -> Result<bool, TooDeep> {
-    let (was, hold, irq) = steal(h);
-    let ok = h.word.release_disabled();
-    drop(irq);
-    drop(hold);
-    if ok { Ok(was) } else { Err(TooDeep) }
+    let stolen = steal(h);
+    if h.word.release_disabled() {
+        Ok(stolen.was)
+    } else {
+        Err(TooDeep)
+    }
+}
+
+/// The worker that executes `h`, and its pool, through `f`; `None` if nobody does. A run stays in
+/// the pool the word names; an item that changes pools between the look at the word and the lock
+/// would be looked at under the wrong lock.
+fn with_runner<R>(h: &Header, f: impl FnOnce(&Pool, Handle<WorkerNode>) -> R) -> Option<R> {
+    loop {
+        let place = h.word.state().place;
+        if !place.is_some() {
+            return None;
+        }
+        let pool = pool_at(place);
+        let g = pool.lock();
+        if h.word.state().place == place {
+            let node: &Item = g.store.get(h.handle());
+            return node.runner().map(|w| f(pool, w));
+        }
+    }
 }
 
 /// Whether the running thread is executing `h` now.
 fn is_own_run(h: &Header) -> bool {
-    let (place, Some(me)) = (h.word.state().place, current_worker()) else {
-        return false;
-    };
-    if !place.is_some() || !me.is_busy() {
-        return false;
+    match current_worker() {
+        Some(me) if me.is_busy() => with_runner(h, |_, w| w == me.handle()) == Some(true),
+        _ => false,
     }
-    let g = pool_at(place).lock();
-    let node: &Item = g.store.get(h.handle());
-    node.runner() == Some(me.handle())
 }
 
 /// Waits until the last submission so far is over (I5). True if there was something to wait for.
@@ -176,15 +213,7 @@ fn over(h: &Header) {
 
 /// Whether a run of `h` is going on, and whether on this core.
 fn running(h: &Header) -> Option<bool> {
-    let place = h.word.state().place;
-    if !place.is_some() {
-        return None;
-    }
-    let pool = pool_at(place);
-    let g = pool.lock();
-    let node: &Item = g.store.get(h.handle());
-    node.runner()
-        .map(|_| pool.cpu() == Some(crate::cpu::this_cpu().id()))
+    with_runner(h, |pool, _| pool.cpu() == Some(this_cpu().id()))
 }
 
 impl<T: Send + Sync + 'static, C: Context> Work<T, C> {

@@ -157,6 +157,8 @@ impl Queue {
                 queue: AtomicPtr::new(core::ptr::null_mut()),
             });
         }
+        // Before there is a queue whose drop takes it back.
+        crate::kernel().wq.alive.fetch_add(1, Ordering::Relaxed);
         let queue = crate::mem::try_arc(Self {
             attributes,
             shares: shares.into_boxed_slice(),
@@ -176,7 +178,7 @@ impl Queue {
             Class::Unbound => Kind::UNBOUND,
             Class::Bh => Kind::BH,
         };
-        let flags = class | u8::from(a.cpu_intensive) * Kind::CPU_INTENSIVE;
+        let flags = class | (u8::from(a.cpu_intensive) * Kind::CPU_INTENSIVE);
         let head = Head::of(a.max_active).flags(flags);
         emit_unmasked(Kind::AllocWorkqueue, head, 0, queue_name(&*queue));
         Some(queue)
@@ -307,6 +309,7 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
+        crate::kernel().wq.alive.fetch_sub(1, Ordering::Relaxed);
         emit_unmasked(Kind::DestroyWorkqueue, Head::of(0), 0, queue_name(self));
     }
 }

@@ -6,6 +6,7 @@
 mod bh;
 mod budget;
 mod delayed;
+mod giving_up;
 mod items;
 mod pools;
 mod waiting;

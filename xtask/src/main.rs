@@ -53,6 +53,15 @@ enum Verb {
         #[arg(long, value_name = "FILTER")]
         only: Option<String>,
     },
+    /// Look for failing seeds in the simulator: `sim [SCENARIO] [--seeds N] …`
+    #[command(disable_help_flag = true)]
+    Sim(verb::sim::Passed),
+    /// Run all scenarios of the simulator for a time: `soak --minutes M …`
+    #[command(disable_help_flag = true)]
+    Soak(verb::sim::Passed),
+    /// Measure: `bench sim` counts interleaving points per second
+    #[command(disable_help_flag = true)]
+    Bench(verb::sim::Passed),
     /// Everything the build machine runs
     Ci,
     /// Build the image and print its sizes
@@ -83,6 +92,9 @@ fn dispatch(cli: Cli) -> Outcome<u8> {
         Verb::Layers => verb::layers::run(),
         Verb::UnsafeAudit { check } => verb::unsafe_audit::run(check),
         Verb::Test { only } => verb::test::run(only.as_deref()),
+        Verb::Sim(passed) => verb::sim::run("sim", &passed),
+        Verb::Soak(passed) => verb::sim::run("soak", &passed),
+        Verb::Bench(passed) => verb::sim::run("bench", &passed),
         Verb::Ci => verb::ci::run(),
         Verb::Size => verb::size::run(),
         Verb::Mutants(options) => verb::mutants::run(&options),

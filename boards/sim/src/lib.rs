@@ -25,6 +25,7 @@
 
 mod arena;
 mod boot;
+mod campaign;
 mod core;
 mod current;
 mod decision;
@@ -33,6 +34,7 @@ mod engine;
 mod explore;
 mod faults;
 mod flow;
+pub mod host;
 mod minimise;
 pub mod net;
 mod options;
@@ -49,6 +51,7 @@ mod trace;
 mod world;
 
 pub use boot::{Machine, run};
+pub use campaign::{Campaign, Totals, investigate};
 pub use decision::{Choice, Decision};
 pub use engine::PanicHandler;
 pub use explore::{Explored, explore, explore_machine};

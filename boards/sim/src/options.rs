@@ -120,6 +120,12 @@ impl Outcome {
         self.run.seed
     }
 
+    /// The options it ran with, faults cut down to those the scenario endures.
+    #[must_use]
+    pub const fn options(&self) -> Options {
+        self.run.options
+    }
+
     /// How it ended, in a line.
     #[must_use]
     pub fn verdict(&self) -> String {

@@ -8,8 +8,8 @@ use core::fmt;
 
 use machine::Instant;
 
-/// Events a run always keeps.
-const TAIL: usize = 256;
+/// Events of each core a run always keeps.
+const TAIL: usize = 64;
 
 /// A kind of event: the seam call, or what the engine did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,7 +80,7 @@ impl fmt::Debug for Event {
 pub struct Trace {
     /// Hash of every event.
     pub hash: u64,
-    /// The last events, oldest first, or all if the run was asked to keep them.
+    /// The last events of each core, oldest first, or all if the run was asked to keep them.
     pub events: Vec<Event>,
 }
 
@@ -103,18 +103,48 @@ impl fmt::Display for Trace {
 pub(crate) struct Recorder {
     hash: Cell<u64>,
     keep_all: bool,
+    /// Every event, if all are kept.
     events: RefCell<Vec<Event>>,
-    /// Index of the oldest event once the tail has wrapped.
-    oldest: Cell<usize>,
+    /// Else the last ones of each core.
+    tails: Box<[Tail]>,
+}
+
+/// The last events of one core.
+struct Tail {
+    events: [Cell<Event>; TAIL],
+    /// Events so far.
+    count: Cell<usize>,
+}
+
+impl Tail {
+    fn new() -> Self {
+        const NONE: Event = Event {
+            step: 0,
+            at: Instant::ZERO,
+            cpu: 0,
+            what: What::SyncPoint,
+            arg: 0,
+        };
+        Self {
+            events: [const { Cell::new(NONE) }; TAIL],
+            count: Cell::new(0),
+        }
+    }
+
+    /// Oldest first.
+    fn iter(&self) -> impl Iterator<Item = Event> {
+        let end = self.count.get();
+        (end.saturating_sub(TAIL)..end).map(|n| self.events[n % TAIL].get())
+    }
 }
 
 impl Recorder {
-    pub(crate) fn new(keep_all: bool) -> Self {
+    pub(crate) fn new(keep_all: bool, cpus: usize) -> Self {
         Self {
             hash: Cell::new(0xcbf2_9ce4_8422_2325),
             keep_all,
-            events: RefCell::new(Vec::with_capacity(TAIL)),
-            oldest: Cell::new(0),
+            events: RefCell::default(),
+            tails: (0..cpus).map(|_| Tail::new()).collect(),
         }
     }
 
@@ -127,19 +157,23 @@ impl Recorder {
             h ^= h >> 29;
         }
         self.hash.set(h);
-        let mut events = self.events.borrow_mut();
-        if self.keep_all || events.len() < TAIL {
-            events.push(event);
+        if self.keep_all {
+            self.events.borrow_mut().push(event);
         } else {
-            let i = self.oldest.get();
-            events[i] = event;
-            self.oldest.set((i + 1) % TAIL);
+            let tail = &self.tails[usize::from(event.cpu)];
+            let n = tail.count.get();
+            tail.events[n % TAIL].set(event);
+            tail.count.set(n + 1);
         }
     }
 
     pub(crate) fn finish(&self) -> Trace {
         let mut events = self.events.borrow().clone();
-        events.rotate_left(self.oldest.get());
+        if !self.keep_all {
+            events.extend(self.tails.iter().flat_map(Tail::iter));
+            // Each core's are in order already, and the sort keeps that.
+            events.sort_by_key(|e| (e.step, e.at));
+        }
         Trace {
             hash: self.hash.get(),
             events,

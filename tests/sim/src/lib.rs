@@ -6,6 +6,8 @@
 //! failing seed is printed with its last events; keep it as a test of its own.
 
 pub mod kit;
+mod recordings;
 pub mod scenarios;
 
 pub use kit::{crowd, join};
+pub use recordings::{keep, kept};

@@ -8,6 +8,7 @@ pub mod qemu;
 pub mod run;
 pub mod seam;
 pub mod setup;
+pub mod sim;
 pub mod size;
 pub mod test;
 pub mod unsafe_audit;

@@ -18,6 +18,8 @@ use crate::trace::What;
 
 /// One unit of a stall, in nanoseconds.
 const STALL_NS: u64 = 1_000;
+/// Points until the next strike for each interrupt of a storm.
+const STORM_POINTS: u64 = 64;
 /// A late interrupt is at most so many nanoseconds late.
 const LATE_NS: u32 = 200_000;
 
@@ -208,7 +210,12 @@ impl Sim {
         let (what, value) = self.injector.draw_strike(&self.cores);
         self.note(what, value);
         self.hit(what, value);
-        self.injector.again(self.steps.get());
+        // A storm gets time to pass, or the cores would do nothing else.
+        let pause = match what {
+            Choice::Storm => u64::from(value >> 8) * STORM_POINTS,
+            _ => 0,
+        };
+        self.injector.again(self.steps.get() + pause);
     }
 
     /// A strike does its work.

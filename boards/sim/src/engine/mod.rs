@@ -171,7 +171,7 @@ impl Sim {
             even_ticks: run.even_ticks,
             keep_decisions: run.keep_decisions,
             decisions: RefCell::default(),
-            recorder: Recorder::new(options.keep_trace),
+            recorder: Recorder::new(options.keep_trace, cpus),
             result: Cell::new(None),
             moved: Cell::new(false),
             in_flow: Cell::new(false),

@@ -1,0 +1,182 @@
+//! `sim`: looks for a failing seed, minimises what it finds and keeps it as a recording.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use sim::{Campaign, Kinds, Outcome, Recording, Scenario, Strategy, explore, investigate};
+use sim_tests::{keep, scenarios};
+
+use crate::progress::Progress;
+use crate::{Common, chosen, options};
+
+/// Schedules after which an exhaustive search gives up.
+const MOST_SCHEDULES: u64 = 1_000_000;
+
+/// Options of `cargo xtask sim`.
+#[derive(Args, Debug)]
+pub(crate) struct Search {
+    /// The scenario; all of them if none is named
+    scenario: Option<String>,
+    /// Seeds for each scenario
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    seeds: u64,
+    /// walk, turns, pct:DEPTH, mixed, or exhaustive:PREEMPTIONS for one small scenario
+    #[arg(long, value_name = "S", default_value = "mixed")]
+    strategy: String,
+    /// none, all, or a list of thread, heap, pages, ipi, timer, spurious, stall, storm, packets,
+    /// forever; each scenario has those it endures
+    #[arg(long, value_name = "F", default_value = "none")]
+    faults: Kinds,
+    /// Run this recording again
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "seeds", "strategy", "faults"])]
+    replay: Option<PathBuf>,
+    /// Print the scenarios and end
+    #[arg(long)]
+    list: bool,
+    /// Do not write recordings of failures into tests/sim/seeds
+    #[arg(long)]
+    no_keep: bool,
+    /// Seconds to spend on minimising a failure
+    #[arg(long, value_name = "S", default_value_t = 20)]
+    minimise: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Search {
+    /// True when nothing failed.
+    pub(crate) fn run(&self) -> Result<bool, String> {
+        if self.list {
+            scenarios::ALL.iter().for_each(describe);
+            return Ok(true);
+        }
+        if let Some(file) = &self.replay {
+            return replay(file);
+        }
+        let set = chosen(self.scenario.as_deref())?;
+        if let Some(bound) = exhaustive(&self.strategy)? {
+            return self.explore(set, bound);
+        }
+        let strategy: Strategy = self.strategy.parse()?;
+        let campaign = Campaign {
+            scenarios: set,
+            first_seed: self.common.first_seed,
+            seeds: self.seeds,
+            until: None,
+            cpus: self.common.cpus(),
+            options: options(strategy, self.faults),
+            calm_half: false,
+            jobs: self.common.jobs(),
+            failures: 1,
+        };
+        let (began, whole) = (Instant::now(), campaign.worlds() as f64);
+        let mut progress = Progress::new();
+        let totals = campaign.run(|t| progress.show(t.worlds as f64 / whole, t));
+        progress.end();
+        let seconds = began.elapsed().as_secs_f64();
+        println!(
+            "{} scenarios, {} seeds in {seconds:.1} s: {} points, {} with a choice; faults: {}; {} failures",
+            set.len(),
+            totals.worlds,
+            totals.steps,
+            totals.choices,
+            totals.injected,
+            totals.failures.len()
+        );
+        let time = Duration::from_secs(self.minimise);
+        for failing in &totals.failures {
+            tell(set, failing, time, !self.no_keep);
+        }
+        Ok(totals.failures.is_empty())
+    }
+
+    fn explore(&self, set: &[Scenario], bound: u32) -> Result<bool, String> {
+        let [scenario] = set else {
+            return Err("an exhaustive search is for one scenario; name it".to_owned());
+        };
+        let cpus = self.common.cpus().unwrap_or(scenario.cpus());
+        let began = Instant::now();
+        let found = explore(&scenario.on(cpus), bound, MOST_SCHEDULES);
+        println!(
+            "{}: {} schedules with at most {bound} preemptions on {cpus} cores in {:.1} s, {}",
+            scenario.name(),
+            found.schedules,
+            began.elapsed().as_secs_f64(),
+            if found.complete {
+                "complete"
+            } else {
+                "not complete"
+            }
+        );
+        if let Some(failure) = &found.failure {
+            let time = Duration::from_secs(self.minimise);
+            tell(set, failure, time, !self.no_keep);
+        }
+        Ok(found.failure.is_none())
+    }
+}
+
+/// The bound in `exhaustive:BOUND`.
+fn exhaustive(strategy: &str) -> Result<Option<u32>, String> {
+    let (word, bound) = strategy.split_once(':').unwrap_or((strategy, "2"));
+    if word != "exhaustive" {
+        return Ok(None);
+    }
+    let bound = bound.parse();
+    bound
+        .map(Some)
+        .map_err(|_| format!("`{strategy}`: the bound is a number of preemptions"))
+}
+
+fn describe(s: &Scenario) {
+    let (fewest, most) = s.bounds();
+    println!("{:<32} {fewest}..{most} cores  {}", s.name(), s.what());
+}
+
+/// Prints the report of a failing run, and keeps its recording.
+pub(crate) fn tell(set: &[Scenario], failing: &Outcome, time: Duration, kept: bool) {
+    let Some(scenario) = set.iter().find(|s| s.name() == failing.scenario) else {
+        return;
+    };
+    eprintln!(
+        "{} failed under seed {}; minimising",
+        failing.scenario,
+        failing.seed()
+    );
+    let (outcome, recording) = investigate(scenario, failing, time);
+    let file = kept.then(|| keep(&recording));
+    let file = match file {
+        Some(Err(e)) => {
+            eprintln!("cannot keep the recording: {e}");
+            None
+        }
+        Some(Ok(path)) => Some(path.display().to_string()),
+        None => None,
+    };
+    println!("{}", outcome.report(file.as_deref()));
+}
+
+fn replay(file: &Path) -> Result<bool, String> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{name}: {e}"))?;
+    let recording: Recording = text.parse().map_err(|e| format!("{name}, {e}"))?;
+    let set = chosen(Some(&recording.scenario))?;
+    let replayed = recording.replay(&set[0]);
+    let outcome = &replayed.outcome;
+    println!("{}", outcome.report(Some(&name.to_string())));
+    if !replayed.faithful {
+        return Err(format!(
+            "{name} was recorded by another build: its trace is {:016x}, this one is {:016x} \
+             ({} decisions found no place). What you see is the nearest run; look for a new seed with\n  \
+             cargo xtask sim '{}' --cpus {} --faults {}",
+            recording.trace,
+            outcome.trace.hash,
+            outcome.missed,
+            recording.scenario,
+            recording.cpus,
+            recording.faults
+        ));
+    }
+    Ok(outcome.result.is_ok())
+}

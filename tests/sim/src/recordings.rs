@@ -1,0 +1,45 @@
+//! Recordings of failing runs, kept as files: `tests/sim/seeds/*.replay`.
+//!
+//! `cargo test` runs each of them again: the seed, which any build understands, and the recorded
+//! decisions, as far as they still find their places.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sim::Recording;
+
+/// Where they are.
+fn room() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds")
+}
+
+/// Writes `recording` to a file; the file's path.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn keep(recording: &Recording) -> io::Result<PathBuf> {
+    let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = recording.scenario.chars().map(word).collect();
+    let path = room().join(format!("{name}-{}.replay", recording.seed));
+    fs::create_dir_all(room())?;
+    fs::write(&path, recording.to_string())?;
+    Ok(path)
+}
+
+/// All recordings that are kept, by path.
+///
+/// # Panics
+///
+/// If one cannot be read.
+#[must_use]
+pub fn kept() -> Vec<PathBuf> {
+    let entries = fs::read_dir(room()).into_iter().flatten();
+    let paths = entries.map(|e| e.expect("a readable folder").path());
+    let mut paths: Vec<PathBuf> = paths
+        .filter(|p| p.extension().is_some_and(|e| e == "replay"))
+        .collect();
+    paths.sort();
+    paths
+}

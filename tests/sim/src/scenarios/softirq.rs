@@ -25,7 +25,7 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(1, 8),
     Scenario::new("bh-flood", 1, flood)
         .about("a BH item that queues itself for ever leaves a computing thread its share (S4, S6)")
-        .endures(Kinds::SPURIOUS),
+        .endures(Kinds::NONE),
     Scenario::new("end-of-a-section", 2, end_of_a_section)
         .about("a softirq raised while a BH-off section ends is not left behind (S2, S9)")
         .cpus_range(2, 8),

@@ -335,12 +335,6 @@ pub(crate) fn start(t: &ThreadRef, usable: CpuMask) {
     let irq = sync::IrqGuard::new();
     let target = balance::place(usable, this_cpu().id());
     t.set_cpu(target);
-    emit(
-        Kind::SchedWakeupNew,
-        Head::of(t.id()),
-        target.index() as u64,
-        0,
-    );
     // SAFETY: just made from the Arc; the scheduler's reference keeps it alive.
     enqueue_on(cpu(target), unsafe { &*raw }, Enqueue::New);
     drop(irq);
@@ -362,14 +356,14 @@ pub(crate) fn wake(t: &Thread) -> bool {
     let (id, from) = (Head::of(t.id()), owner.id().index() as u64);
     if rq.queue.entity(t.handle()).is_delayed() {
         // Still queued, paying off its lag: it goes on where it is.
-        emit(Kind::SchedWakeup, id, from, 0);
+        emit(Kind::SchedWakeup, id, from, t.affinity().0);
         let now = machine::now();
         let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
         settle(owner, &mut rq, decision, now);
     } else if !rq.queue.entity(t.handle()).is_queued() {
         let target = balance::place_woken(t, owner.id());
-        emit(Kind::SchedWakeup, id, target.index() as u64, 0);
         if target == owner.id() {
+            emit(Kind::SchedWakeup, id, from, t.affinity().0);
             let now = machine::now();
             let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
             settle(owner, &mut rq, decision, now);
@@ -382,7 +376,7 @@ pub(crate) fn wake(t: &Thread) -> bool {
         }
     } else {
         // It has not given up its core yet: `reschedule` finds it running.
-        emit(Kind::SchedWakeup, id, from, 0);
+        emit(Kind::SchedWakeup, id, from, t.affinity().0);
     }
     true
 }
@@ -390,6 +384,12 @@ pub(crate) fn wake(t: &Thread) -> bool {
 /// Puts `t`, which is on no runqueue, on core `c`'s.
 fn enqueue_on(c: &'static CpuLocal, t: &Thread, why: Enqueue) {
     let mut rq = c.rq.lock();
+    let kind = match why {
+        Enqueue::New => Kind::SchedWakeupNew,
+        _ => Kind::SchedWakeup,
+    };
+    let on = c.id().index() as u64;
+    emit(kind, Head::of(t.id()), on, t.affinity().0);
     let now = machine::now();
     let decision = rq.queue.enqueue(t.handle(), why, now);
     settle(c, &mut rq, decision, now);

@@ -46,7 +46,7 @@ use crate::cpu::CpuMask;
 use crate::mem::{self, Stack};
 use crate::mutex::HeldMutexes;
 use crate::timer::Timer;
-use crate::{kernel, mutex, schedule, wq};
+use crate::{kernel, mutex, schedule, trace, wq};
 
 mod builder;
 mod table;
@@ -237,6 +237,12 @@ impl Thread {
     /// thread moves when it next sleeps.
     pub fn set_affinity(&self, mask: CpuMask) {
         self.affinity.store(mask.0, Ordering::Relaxed);
+        trace::emit_unmasked(
+            trace::Kind::SchedSetAffinity,
+            trace::Head::of(self.id),
+            0,
+            mask.0,
+        );
     }
 
     /// State at the moment of the call.

@@ -61,6 +61,13 @@ pub enum Failure {
     Deadlock,
     /// Only spinning cores are left and nothing will ever happen.
     Livelock,
+    /// An oracle saw a rule broken.
+    Violation {
+        /// The rule: a row of the rule table, or a word.
+        rule: &'static str,
+        /// What happened, and the last events before it.
+        text: String,
+    },
     /// The run took too many points.
     StepLimit,
     /// The run took too much virtual time.
@@ -74,6 +81,7 @@ impl fmt::Display for Failure {
             Self::Exit(code) => write!(f, "exit {code}"),
             Self::Deadlock => f.write_str("deadlock"),
             Self::Livelock => f.write_str("livelock"),
+            Self::Violation { rule, .. } => write!(f, "violation of {rule}"),
             Self::StepLimit => f.write_str("too many points"),
             Self::TimeLimit => f.write_str("too much virtual time"),
         }

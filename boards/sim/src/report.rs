@@ -4,7 +4,7 @@ use core::fmt::{self, Write as _};
 
 use crate::decision::{Choice, Decision};
 use crate::engine::Sim;
-use crate::options::Outcome;
+use crate::options::{Failure, Outcome};
 use crate::trace::{Event, What};
 
 /// Events of each core that a report shows.
@@ -44,6 +44,9 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let o = self.outcome;
         writeln!(f, "FAILED   {}: {}", o.scenario, o.verdict())?;
+        if let Err(Failure::Violation { text, .. }) = &o.result {
+            text.lines().try_for_each(|l| writeln!(f, "  {l}"))?;
+        }
         let options = &o.run.options;
         writeln!(
             f,

@@ -14,7 +14,7 @@ use super::pool::Pool;
 use super::queue::{Queue, Share};
 use super::worker::Worker;
 use crate::timer::Timer;
-use crate::trace::{Kind, emit};
+use crate::trace::{Head, Kind, emit};
 
 /// The nodes that one pool's lock protects.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl workqueue::Store for Store {
         let share = share_of(pwq);
         emit(
             Kind::ActivateWork,
-            share.pool.head(),
+            limited(share.pool.head(), self.pwqs.get(pwq)),
             item_name(item),
             queue_name(share.queue_ptr()),
         );
@@ -75,6 +75,13 @@ impl workqueue::Store for Store {
 #[inline(always)]
 pub(super) fn item_name(h: Handle<Item>) -> u64 {
     h.raw() as u64
+}
+
+/// The head of an event that tells the limit of active items.
+#[inline(always)]
+pub(super) fn limited(head: Head, pwq: &Pwq) -> Head {
+    let small = pwq.max_active().min(u32::from(u16::MAX)) as u16;
+    Head { small, ..head }
 }
 
 /// How events name a queue.

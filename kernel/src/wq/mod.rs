@@ -149,6 +149,16 @@ fn pool_for(class: Class, highpri: bool, n: usize) -> &'static Pool {
     }
 }
 
+/// The core that the pool with this number belongs to; `None` for an unbound pool.
+#[must_use]
+pub const fn core_of_pool(id: usize) -> Option<machine::CpuId> {
+    if id < FIRST_UNBOUND {
+        Some(machine::CpuId::new(id / PER_CORE))
+    } else {
+        None
+    }
+}
+
 fn each_pool(mut f: impl FnMut(&'static Pool)) {
     kernel()
         .cpus()

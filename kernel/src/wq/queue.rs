@@ -26,7 +26,7 @@ use workqueue::{Item, Pwq};
 use workword::{Claim, Place};
 
 use super::flush::{FlushNode, FlushState};
-use super::handles::{item_name, queue_name};
+use super::handles::{item_name, limited, queue_name};
 use super::item::Header;
 use super::pool::{Inner, Pool};
 use super::worker::current_worker;
@@ -327,9 +327,10 @@ impl Inner {
         let q = self
             .policy
             .queue(&mut self.store, share.handle(), h.handle());
+        let head = limited(share.pool.head(), self.store.get(share.handle()));
         emit(
             Kind::QueueWork,
-            share.pool.head().flags(u8::from(q.active) * Kind::ACTIVE),
+            head.flags(u8::from(q.active) * Kind::ACTIVE),
             item_name(h.handle()),
             queue_name(share.queue_ptr()),
         );

@@ -314,6 +314,7 @@ fn manage<'p>(cx: &ThreadCx<'_>, pool: &'static Pool) -> SpinGuard<'p, Inner> {
             }
             Err(_) if !policy.keep_creating() => return g,
             Err(_) => {
+                emit(Kind::WorkerCreateFail, pool.head(), 0, 0);
                 let pause = policy.tuning().create_cooldown;
                 drop(g);
                 thread::sleep(cx, pause);

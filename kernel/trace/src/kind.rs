@@ -146,14 +146,16 @@ kinds! {
     /// A core changes threads: `arg` the next one, `a` the previous one, `b` why that one leaves:
     /// 0 preempted or yielding, 1 sleeping, 2 ended.
     SchedSwitch = 1, SCHED, "sched_switch";
-    /// Thread `arg` was woken and will run on core `a`.
+    /// Thread `arg` was woken and will run on core `a`; `b` is the set of cores it may run on.
     SchedWakeup = 2, SCHED, "sched_wakeup";
-    /// New thread `arg` will run on core `a`.
+    /// New thread `arg` will run on core `a`; `b` is the set of cores it may run on.
     SchedWakeupNew = 3, SCHED, "sched_wakeup_new";
     /// Thread `arg` goes from core `a` to core `b`.
     SchedMigrateTask = 4, SCHED, "sched_migrate_task";
     /// Thread `arg` ends.
     SchedProcessExit = 5, SCHED, "sched_process_exit";
+    /// Thread `arg` may run on the cores of set `b` from now on.
+    SchedSetAffinity = 6, SCHED, "sched_setaffinity";
 
     /// An interrupt is handled: `arg` 0 an inter-processor interrupt, 1 the timer, else a device's
     /// number.
@@ -193,9 +195,11 @@ kinds! {
     /// It got what it waited for, or (`arg` 1) its time is over.
     ContentionEnd = 43, LOCK, "contention_end";
 
-    /// Item `a` was queued on queue `b` in pool `arg`; flag [`Kind::ACTIVE`].
+    /// Item `a` was queued on queue `b` in pool `arg`, which may have `small` active items of the
+    /// queue (`u16::MAX`: that many or more); flag [`Kind::ACTIVE`].
     QueueWork = 48, WORKQUEUE, "workqueue_queue_work";
-    /// Item `a` of queue `b` got its max_active slot in pool `arg`.
+    /// Item `a` of queue `b` got its max_active slot in pool `arg`; `small` as at
+    /// [`Kind::QueueWork`].
     ActivateWork = 49, WORKQUEUE, "workqueue_activate_work";
     /// Item `a` of queue `b` starts in pool `arg`.
     ExecuteStart = 50, WORKQUEUE, "workqueue_execute_start";
@@ -233,6 +237,8 @@ kinds! {
     /// The running worker of pool `arg` has used the budget of item `a`, of function `b`: it is
     /// outside concurrency management until the item ends.
     WorkerHog = 66, WORKQUEUE, "workqueue_worker_hog";
+    /// The manager of pool `arg` could not make a worker and pauses.
+    WorkerCreateFail = 67, WORKQUEUE, "workqueue_worker_create_fail";
 
     /// A frame of `arg` bytes was received.
     NetRx = 80, NET, "netif_receive_skb";

@@ -45,6 +45,7 @@ use crate::decision::{Decision, Script};
 use crate::device::Devices;
 use crate::flow::Flows;
 use crate::options::{Failure, Options, Outcome};
+use crate::oracle::Oracles;
 use crate::reclaim::{Blocks, outside};
 use crate::rng::Rng;
 use crate::trace::{Event, Recorder, What};
@@ -104,6 +105,7 @@ pub(crate) struct Sim {
     keep_decisions: bool,
     decisions: RefCell<Vec<Decision>>,
     recorder: Recorder,
+    pub(crate) oracles: RefCell<Oracles>,
     pub(crate) result: Cell<Option<Result<(), Failure>>>,
     /// The running flow panicked and needs a fresh host thread.
     moved: Cell<bool>,
@@ -172,6 +174,7 @@ impl Sim {
             keep_decisions: run.keep_decisions,
             decisions: RefCell::default(),
             recorder: Recorder::new(options.keep_trace, cpus),
+            oracles: RefCell::default(),
             result: Cell::new(None),
             moved: Cell::new(false),
             in_flow: Cell::new(false),

@@ -189,8 +189,9 @@ impl Sim {
     #[cold]
     fn awake(&self, me: usize) -> usize {
         while self.runnable.get() == 0 {
+            self.look_for_forgotten();
             if self.next_event.get() == NEVER {
-                self.end(Err(Failure::Deadlock));
+                self.deadlocked();
             }
             self.jump();
         }

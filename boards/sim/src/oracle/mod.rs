@@ -1,9 +1,180 @@
 //! Oracles: what judges the executive while it runs.
+//!
+//! A scenario asserts what it can see. The oracles see every event of the kernel's trace, of all
+//! cores, in the one order in which they happened, and hold each against the rules that the
+//! workqueues and the scheduler promise (row IDs of the rule table). They know nothing of the
+//! executive's data, so a bug cannot hide in both. One file judges one thing:
+//!
+//! | File | Rules |
+//! | --- | --- |
+//! | `item` | every item is queued, activated, started, ended or cancelled in that order (7.14, B4), never runs twice at once (C5), starts in order (C9), within `max_active` (7.3) |
+//! | `pool` | a worker starts an item only if another one is in reserve (7.7); nobody sleeps on pending work (7.5) |
+//! | `bh` | BH items: in softirq, on their core, in order, not too many at a time (7.13) |
+//! | `wait` | what a flush or a synchronous cancel promises when it returns (7.10, 7.11, I5) |
+//! | `thread` | a thread runs on one core, only when runnable; no core idles while another has a thread for it |
+//! | `knot` | threads that wait for each other for ever, named |
+//!
+//! A violation ends the world with the rule's ID, what happened in words, and the last events. Items,
+//! queues and locks are named by numbers in order of appearance, since addresses differ from run to
+//! run; a name is forgotten when the thing may have been freed.
+
+mod bh;
+mod item;
+mod knot;
+mod names;
+mod pool;
+mod thread;
+mod wait;
+
+use trace::{Event, Kind};
+
+use self::names::{Names, Tail};
+use crate::core::NEVER;
 use crate::engine::Sim;
+use crate::options::Failure;
+
+/// A rule that was broken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Violation {
+    pub(crate) rule: &'static str,
+    pub(crate) text: String,
+}
+
+pub(crate) type Verdict = Result<(), Violation>;
+
+/// `Err` with a rule and words, unless a condition holds.
+macro_rules! ensure {
+    ($holds:expr, $rule:literal, $($words:tt)*) => {
+        if !$holds {
+            return Err($crate::oracle::Violation { rule: $rule, text: format!($($words)*) });
+        }
+    };
+}
+pub(crate) use ensure;
+
+/// An event as the oracles see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) event: Event,
+    pub(crate) cpu: usize,
+    /// Cores that wait for an interrupt while none is pending or on its way.
+    pub(crate) asleep: u64,
+}
+
+/// All oracles of a world.
+#[derive(Default, Debug)]
+pub(crate) struct Oracles {
+    names: Names,
+    tail: Tail,
+    threads: thread::Threads,
+    items: item::Items,
+    pools: pool::Pools,
+    bh: bh::Softirqs,
+    waits: wait::Waits,
+    knots: knot::Knots,
+}
+
+impl Oracles {
+    /// Judges one event.
+    pub(crate) fn see(&mut self, s: &Seen) -> Verdict {
+        self.tail.push(s);
+        self.threads.see(s)?;
+        let thread = self.threads.current(s.cpu);
+        match s.event.kind {
+            // Before the items' books forget what is over.
+            Kind::ExecuteStart => {
+                self.bh.see(s, &self.items)?;
+                self.items.see(s, thread, &mut self.names)?;
+                self.pools.see(s, thread)?;
+            }
+            _ => {
+                self.waits.see(s, thread, &self.items)?;
+                self.items.see(s, thread, &mut self.names)?;
+                self.pools.see(s, thread)?;
+                self.bh.see(s, &self.items)?;
+            }
+        }
+        self.knots.see(s, thread, &mut self.names);
+        Ok(())
+    }
+
+    /// Judges a moment in which every core waits for an interrupt and none is on its way.
+    pub(crate) fn quiescent(&self) -> Verdict {
+        self.threads.quiescent()?;
+        self.pools.quiescent(&self.items)?;
+        self.knots
+            .quiescent(&self.threads, &self.items, &self.waits)
+    }
+
+    /// Nothing will ever happen again: who waits for what.
+    pub(crate) fn deadlock(&self) -> Option<Violation> {
+        let text = self.knots.describe(&self.threads, &self.items, &self.waits);
+        (!text.is_empty()).then_some(Violation {
+            rule: "deadlock",
+            text,
+        })
+    }
+}
 
 impl Sim {
     /// An event of the kernel's trace, at the moment it happens.
     pub(crate) fn observed(&self, words: &[u64; 4]) {
-        debug_assert!(trace::Event::unpack(words).is_some(), "an event of no kind");
+        let Some(event) = Event::unpack(words) else {
+            return;
+        };
+        let asleep = if event.kind == Kind::SchedSwitch {
+            self.asleep()
+        } else {
+            0
+        };
+        let seen = Seen {
+            event,
+            cpu: self.running.get(),
+            asleep,
+        };
+        let verdict = self.oracles.borrow_mut().see(&seen);
+        self.judge(verdict);
+    }
+
+    /// The running core waits, and so may all others: a moment to look for what was forgotten.
+    pub(crate) fn look_for_forgotten(&self) {
+        let started = self.cores.iter().filter(|c| c.started.get()).count() as u32;
+        if self.asleep().count_ones() == started {
+            let verdict = self.oracles.borrow().quiescent();
+            self.judge(verdict);
+        }
+    }
+
+    /// Every core waits and nothing will ever happen.
+    pub(crate) fn deadlocked(&self) -> ! {
+        let violation = self.oracles.borrow().deadlock();
+        self.judge(violation.map_or(Ok(()), Err));
+        self.end(Err(Failure::Deadlock))
+    }
+
+    fn judge(&self, verdict: Verdict) {
+        if let Err(v) = verdict {
+            let text = format!("{}\nlast events:\n{}", v.text, self.oracles.borrow().tail());
+            self.end(Err(Failure::Violation { rule: v.rule, text }));
+        }
+    }
+
+    /// Cores that wait while nothing is pending or on its way to them.
+    fn asleep(&self) -> u64 {
+        let quiet = |c: &crate::core::Core| {
+            c.started.get()
+                && c.waiting.get()
+                && c.pending.get() == 0
+                && c.ipi_at.get() == NEVER
+                && c.stalled_until.get() == NEVER
+        };
+        let each = self.cores.iter().enumerate();
+        each.fold(0, |set, (i, c)| set | u64::from(quiet(c)) << i)
+    }
+}
+
+impl Oracles {
+    fn tail(&self) -> String {
+        self.tail.words(&self.names)
     }
 }

@@ -1,0 +1,307 @@
+//! Items: each one's way from the queue to its end (7.14), and the order and number of active ones.
+//!
+//! ```text
+//!            queue                activate           start            end
+//!   (none) ---------> inactive ------------> active -------> running ------> (none)
+//!             \                               ^  |
+//!              +-- queue with a slot ---------+  +-- cancel (also when inactive) --> (none)
+//! ```
+//!
+//! A running item may be queued again, so it can be pending and running at once. Since every arrow
+//! needs the state it starts from, accepted submissions are runs plus cancellations (7.1, B4).
+
+use std::collections::VecDeque;
+
+use trace::Kind;
+
+use super::names::{Map, Names};
+use super::{Seen, Verdict, ensure};
+
+/// A submission that has not started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) seq: u64,
+    pub(crate) queue: u64,
+    pub(crate) pool: u32,
+    pub(crate) active: bool,
+}
+
+/// A submission that runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Running {
+    pub(crate) seq: u64,
+    pub(crate) queue: u64,
+    pub(crate) pool: u32,
+    /// The thread on the core when it started (0: none, an idle core's softirq).
+    pub(crate) thread: u32,
+}
+
+/// An item that is not idle.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Item {
+    pub(crate) name: u32,
+    pub(crate) pending: Option<Pending>,
+    pub(crate) running: Option<Running>,
+}
+
+/// What a queue has in a pool.
+#[derive(Default, Debug)]
+struct Share {
+    /// Listed or running.
+    active: u32,
+    /// Submissions with a slot that have not started, in order.
+    listed: VecDeque<(u64, u64)>,
+    /// Submissions without a slot, in order.
+    inactive: VecDeque<(u64, u64)>,
+}
+
+/// What a queue is.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Queue {
+    pub(crate) flags: u8,
+}
+
+/// All items that are not idle.
+#[derive(Default, Debug)]
+pub(crate) struct Items {
+    items: Map<u64, Item>,
+    shares: Map<(u64, u32), Share>,
+    queues: Map<u64, Queue>,
+    /// Submissions so far.
+    pub(crate) seq: u64,
+}
+
+impl Items {
+    /// The item at `address`, if it is not idle.
+    pub(crate) fn get(&self, address: u64) -> Option<&Item> {
+        self.items.get(&address)
+    }
+
+    /// All items that are not idle, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Item> {
+        self.items.values()
+    }
+
+    /// What the queue at `address` is.
+    pub(crate) fn queue(&self, address: u64) -> Queue {
+        self.queues.get(&address).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn see(&mut self, s: &Seen, thread: u32, names: &mut Names) -> Verdict {
+        let e = &s.event;
+        match e.kind {
+            Kind::AllocWorkqueue => {
+                let flags = e.head.flags;
+                self.queues.insert(e.b, Queue { flags });
+                names.of(e.b);
+            }
+            Kind::DestroyWorkqueue => {
+                self.queues.remove(&e.b);
+                self.shares.retain(|(queue, _), _| *queue != e.b);
+                names.forget(e.b);
+            }
+            Kind::QueueWork => return self.queued(s, names.of(e.a)),
+            Kind::ActivateWork => return self.activated(s),
+            Kind::ExecuteStart => return self.started(s, thread),
+            Kind::ExecuteEnd => {
+                self.ended(s)?;
+                self.forget_idle(e.a, names);
+            }
+            Kind::CancelWork => {
+                self.cancelled(s)?;
+                self.forget_idle(e.a, names);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn queued(&mut self, s: &Seen, name: u32) -> Verdict {
+        let (e, pool) = (&s.event, s.event.head.arg);
+        self.seq += 1;
+        let (seq, active) = (self.seq, e.head.flags & Kind::ACTIVE != 0);
+        let item = self.items.entry(e.a).or_default();
+        item.name = name;
+        ensure!(
+            item.pending.is_none(),
+            "7.14",
+            "item #{name} is queued while it is pending"
+        );
+        item.pending = Some(Pending {
+            seq,
+            queue: e.b,
+            pool,
+            active,
+        });
+        let flags = self.queue(e.b).flags;
+        let share = self.shares.entry((e.b, pool)).or_default();
+        if active {
+            ensure!(
+                share.inactive.is_empty(),
+                "C9",
+                "item #{name} overtakes items of its queue that wait for a slot in pool {pool}"
+            );
+            share.listed.push_back((seq, e.a));
+            return share.one_more(s, name);
+        }
+        share.inactive.push_back((seq, e.a));
+        // An unbound queue may be limited by more than this pool's number.
+        let free = share.inactive.len() == 1 && share.active < u32::from(e.head.small);
+        ensure!(
+            !free || flags & Kind::UNBOUND != 0,
+            "7.3",
+            "item #{name} waits for a slot although {} of {} are taken in pool {pool}",
+            share.active,
+            e.head.small
+        );
+        Ok(())
+    }
+
+    fn activated(&mut self, s: &Seen) -> Verdict {
+        let (e, pool) = (&s.event, s.event.head.arg);
+        let item = self.items.entry(e.a).or_default();
+        let name = item.name;
+        let waits = item
+            .pending
+            .as_mut()
+            .filter(|p| !p.active && p.pool == pool && p.queue == e.b);
+        let Some(pending) = waits else {
+            ensure!(
+                false,
+                "7.14",
+                "item #{name} is activated in pool {pool} but does not wait there"
+            );
+            return Ok(());
+        };
+        pending.active = true;
+        let seq = pending.seq;
+        let share = self.shares.entry((e.b, pool)).or_default();
+        ensure!(
+            share.inactive.pop_front() == Some((seq, e.a)),
+            "C9",
+            "item #{name} is activated before one that waits for longer"
+        );
+        share.listed.push_back((seq, e.a));
+        share.one_more(s, name)
+    }
+
+    fn started(&mut self, s: &Seen, thread: u32) -> Verdict {
+        let (e, pool) = (&s.event, s.event.head.arg);
+        let item = self.items.entry(e.a).or_default();
+        let name = item.name;
+        ensure!(
+            item.running.is_none(),
+            "C5",
+            "item #{name} starts in pool {pool} while it runs: {:?}",
+            item.running
+        );
+        let ready = item
+            .pending
+            .filter(|p| p.active && p.pool == pool && p.queue == e.b);
+        let Some(pending) = ready else {
+            ensure!(
+                false,
+                "7.14",
+                "item #{name} starts in pool {pool}, but there it is not ready: {:?}",
+                item.pending
+            );
+            return Ok(());
+        };
+        item.pending = None;
+        item.running = Some(Running {
+            seq: pending.seq,
+            queue: e.b,
+            pool,
+            thread,
+        });
+        let share = self.shares.entry((e.b, pool)).or_default();
+        let at = share.listed.iter().position(|&(seq, _)| seq == pending.seq);
+        let at = at.unwrap_or_default();
+        // An earlier one may have stayed behind only because it still runs (C6).
+        let items = &self.items;
+        let behind = |&(_, a): &(u64, u64)| items.get(&a).is_none_or(|i| i.running.is_none());
+        let overtaken = share.listed.iter().take(at).copied().find(|x| behind(x));
+        share.listed.remove(at);
+        if let Some((_, other)) = overtaken {
+            let other = items.get(&other).map_or(0, |i| i.name);
+            ensure!(
+                false,
+                "C9",
+                "item #{name} starts before item #{other}, which was queued earlier in pool {pool}"
+            );
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, s: &Seen) -> Verdict {
+        let (e, pool) = (&s.event, s.event.head.arg);
+        let item = self.items.entry(e.a).or_default();
+        let (name, running) = (item.name, item.running.take());
+        ensure!(
+            running.is_some_and(|r| r.pool == pool),
+            "7.14",
+            "item #{name} ends in pool {pool}, but it runs {running:?}"
+        );
+        let queue = running.map_or(0, |r| r.queue);
+        self.one_less(queue, pool, name)
+    }
+
+    fn cancelled(&mut self, s: &Seen) -> Verdict {
+        let (e, pool) = (&s.event, s.event.head.arg);
+        let item = self.items.entry(e.a).or_default();
+        let (name, pending) = (item.name, item.pending.take());
+        let Some(p) = pending.filter(|p| p.pool == pool) else {
+            ensure!(
+                false,
+                "7.14",
+                "item #{name} is cancelled in pool {pool}, but it is pending {pending:?}"
+            );
+            return Ok(());
+        };
+        let share = self.shares.entry((p.queue, pool)).or_default();
+        if p.active {
+            share.listed.retain(|&(seq, _)| seq != p.seq);
+            return self.one_less(p.queue, pool, name);
+        }
+        share.inactive.retain(|&(seq, _)| seq != p.seq);
+        Ok(())
+    }
+
+    fn one_less(&mut self, queue: u64, pool: u32, name: u32) -> Verdict {
+        // A queue may be gone before its last item's end is told.
+        if let Some(share) = self.shares.get_mut(&(queue, pool)) {
+            ensure!(
+                share.active > 0,
+                "7.3",
+                "item #{name} gives a slot back that nobody had"
+            );
+            share.active -= 1;
+        }
+        Ok(())
+    }
+
+    /// The idle item at `address` may be freed, and another one be there next.
+    fn forget_idle(&mut self, address: u64, names: &mut Names) {
+        let idle = |i: &Item| i.pending.is_none() && i.running.is_none();
+        if self.items.get(&address).is_some_and(idle) {
+            self.items.remove(&address);
+            names.forget(address);
+        }
+    }
+}
+
+impl Share {
+    /// An item got a slot.
+    fn one_more(&mut self, s: &Seen, name: u32) -> Verdict {
+        self.active += 1;
+        let limit = s.event.head.small;
+        ensure!(
+            limit == u16::MAX || self.active <= u32::from(limit),
+            "7.3",
+            "item #{name} is active number {} of {limit} in pool {}",
+            self.active,
+            s.event.head.arg
+        );
+        Ok(())
+    }
+}

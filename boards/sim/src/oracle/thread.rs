@@ -1,0 +1,206 @@
+//! Threads: where each one is, and whether the cores do what the wake-ups asked for.
+//!
+//! Rules (`switch`): a core changes from the thread that it runs to one that is runnable and on that
+//! core's runqueue. (`runnable`): when all cores wait for an interrupt, no thread is runnable.
+//! (`conserve`): a core does not go on idling while another one changes threads twice and leaves one
+//! waiting that it could run; whoever leaves a thread waiting pokes an idle core, under the runqueue
+//! lock that the next change of threads needs.
+
+use trace::Kind;
+
+use super::names::Map;
+use super::{Seen, Verdict, ensure};
+
+/// Where a thread is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// On this core.
+    Running(usize),
+    /// Runnable, on this core's runqueue.
+    Waiting(usize),
+    /// Not runnable.
+    Asleep,
+    /// Over.
+    Dead,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Thread {
+    state: State,
+    /// When it got into that state.
+    since: u64,
+    allowed: u64,
+}
+
+#[derive(Clone, Copy, Default, Debug)]
+struct Core {
+    current: u32,
+    /// When it last changed to its idle thread.
+    idle_since: Option<u64>,
+    last_switch: u64,
+}
+
+/// What is known of threads and cores.
+#[derive(Default, Debug)]
+pub(crate) struct Threads {
+    threads: Map<u32, Thread>,
+    cores: Vec<Core>,
+    waiting: u32,
+    /// Counts events: a clock in which no two events are at the same time.
+    now: u64,
+}
+
+impl Threads {
+    /// The thread on core `cpu`, 0 if idle.
+    pub(crate) fn current(&self, cpu: usize) -> u32 {
+        self.cores.get(cpu).map_or(0, |c| c.current)
+    }
+
+    /// Where thread `id` is.
+    pub(crate) fn state(&self, id: u32) -> State {
+        self.threads.get(&id).map_or(State::Asleep, |t| t.state)
+    }
+
+    pub(crate) fn see(&mut self, s: &Seen) -> Verdict {
+        self.now += 1;
+        let (e, id) = (&s.event, s.event.head.arg);
+        match e.kind {
+            Kind::SchedSwitch => return self.switch(s),
+            Kind::SchedWakeupNew => {
+                let known = self.threads.contains_key(&id);
+                ensure!(!known, "switch", "thread {id} is new for the second time");
+                self.put(id, State::Waiting(e.a as usize));
+                self.allow(id, e.b);
+            }
+            Kind::SchedWakeup => {
+                self.allow(id, e.b);
+                match self.state(id) {
+                    State::Asleep => self.put(id, State::Waiting(e.a as usize)),
+                    State::Dead => ensure!(false, "switch", "thread {id} is woken after its end"),
+                    State::Running(_) | State::Waiting(_) => {}
+                }
+            }
+            Kind::SchedMigrateTask => {
+                let (to, state) = (e.b as usize, self.state(id));
+                let running = matches!(state, State::Running(_));
+                ensure!(
+                    !running,
+                    "switch",
+                    "thread {id} migrates while it is {state:?}"
+                );
+                if matches!(state, State::Waiting(_)) {
+                    self.put(id, State::Waiting(to));
+                }
+            }
+            Kind::SchedSetAffinity => self.allow(id, e.b),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn switch(&mut self, s: &Seen) -> Verdict {
+        let (e, cpu) = (&s.event, s.cpu);
+        let (prev, next) = (e.a as u32, e.head.arg);
+        if self.cores.len() <= cpu {
+            self.cores.resize_with(cpu + 1, Core::default);
+        }
+        let current = self.cores[cpu].current;
+        ensure!(
+            prev == current,
+            "switch",
+            "core {cpu} runs thread {current}, and thread {prev} leaves it"
+        );
+        if prev != 0 {
+            self.put(
+                prev,
+                match e.b {
+                    0 => State::Waiting(cpu),
+                    1 => State::Asleep,
+                    _ => State::Dead,
+                },
+            );
+        }
+        if next != 0 {
+            let state = self.state(next);
+            ensure!(
+                state == State::Waiting(cpu),
+                "switch",
+                "core {cpu} changes to thread {next}, which is {state:?}"
+            );
+            self.put(next, State::Running(cpu));
+        }
+        let verdict = self.conserve(cpu, s.asleep);
+        let core = &mut self.cores[cpu];
+        core.current = next;
+        core.last_switch = self.now;
+        core.idle_since = (next == 0).then_some(self.now);
+        verdict
+    }
+
+    /// Core `cpu` changes threads: was one left waiting since its last change that an idle core
+    /// could have run all the time?
+    fn conserve(&self, cpu: usize, asleep: u64) -> Verdict {
+        if self.waiting == 0 || asleep == 0 {
+            return Ok(());
+        }
+        let before = self.cores[cpu].last_switch;
+        for (id, t) in &self.threads {
+            if t.state != State::Waiting(cpu) || t.since >= before {
+                continue;
+            }
+            let idle = |(i, c): (usize, &Core)| {
+                let may = t.allowed >> i & 1 != 0 && c.current == 0 && c.idle_since.is_some();
+                u64::from(may) << i
+            };
+            let could = self.cores.iter().enumerate().map(idle).sum::<u64>();
+            let long = |i: usize| self.cores[i].idle_since.is_some_and(|at| at < before);
+            // One that is awake is on its way.
+            let forgotten = could != 0
+                && could & !asleep == 0
+                && (0..self.cores.len()).all(|i| could >> i & 1 == 0 || long(i));
+            ensure!(
+                !forgotten,
+                "conserve",
+                "thread {id} waits for core {cpu}, and the idle cores {could:#b} were not told"
+            );
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, id: u32, state: State) {
+        let now = self.now;
+        let t = self.threads.entry(id).or_insert(Thread {
+            state: State::Asleep,
+            since: now,
+            allowed: u64::MAX,
+        });
+        self.waiting -= u32::from(matches!(t.state, State::Waiting(_)));
+        self.waiting += u32::from(matches!(state, State::Waiting(_)));
+        (t.state, t.since) = (state, now);
+    }
+
+    fn allow(&mut self, id: u32, cores: u64) {
+        if let Some(t) = self.threads.get_mut(&id) {
+            t.allowed = cores;
+        }
+    }
+
+    /// All cores wait: nobody may be runnable.
+    pub(crate) fn quiescent(&self) -> Verdict {
+        if self.waiting == 0 {
+            return Ok(());
+        }
+        let waiting = |(id, t): (&u32, &Thread)| match t.state {
+            State::Waiting(cpu) => Some((*id, cpu)),
+            _ => None,
+        };
+        let first = self.threads.iter().filter_map(waiting).min();
+        let (id, cpu) = first.unwrap_or_default();
+        ensure!(
+            first.is_none(),
+            "runnable",
+            "every core waits for an interrupt, and thread {id} is runnable on core {cpu}"
+        );
+        Ok(())
+    }
+}

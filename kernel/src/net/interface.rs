@@ -10,24 +10,25 @@
 //! written under the stack's lock.
 #![expect(unsafe_code, reason = "arms the interface's own timer")]
 
+mod spare;
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use machine::{Duration, Instant, NetDevice, NetTx, TxFull};
+use machine::{Instant, NetDevice, NetTx, TxFull};
 use netsvc::{Config, Endpoint, Events, Route, SlotId, Stack};
 use sync::{BhOff, IrqOff, Rank, SpinLock};
 
+use self::spare::Spares;
 use super::conn::{Connection, Locked};
-use super::listener::{Ports, Trimmed};
-use super::spare::Spares;
+use super::listener::Ports;
 use super::stats::NetStats;
 use super::{Conn, NetConfig, RECEIVE_BUFFER, SEND_BUFFER};
-use crate::mem::{self, try_arc, try_vec_with_capacity};
+use crate::mem::{try_arc, try_vec_with_capacity};
 use crate::softirq::BhCx;
-use crate::thread::ThreadCx;
 use crate::timer::Timer;
 use crate::wq::{self, DelayedWork, Run, Softirq, Threaded, Work};
 
@@ -39,9 +40,6 @@ const KICK: usize = 16;
 const MAX_FRAME: usize = 1514;
 /// Connections beyond the limit that are let in at once, to be told that they cannot be served.
 const LOBBY: usize = 16;
-/// How often memory kept for connections is looked through, while there is any.
-const TIDY: Duration = Duration::from_secs(1);
-
 /// The network interface.
 pub struct Interface {
     mac: [u8; 6],
@@ -119,12 +117,6 @@ fn poll_item(_cx: &BhCx<'_>, _run: &Run<'_, (), Softirq>) {
     }
 }
 
-fn tidy_item(_cx: &ThreadCx<'_>, _run: &Run<'_, ()>) {
-    if let Some(interface) = super::interface() {
-        interface.tidy();
-    }
-}
-
 impl Interface {
     /// An interface for `device`, or `None` when memory is out.
     pub(super) fn new(device: Box<dyn NetDevice>, config: &NetConfig) -> Option<Self> {
@@ -152,7 +144,7 @@ impl Interface {
             ports: Ports::new(),
             timer: Timer::new(timer_due),
             poll: Work::<(), Softirq>::new((), poll_item),
-            tidy: DelayedWork::<(), Threaded>::new((), tidy_item),
+            tidy: spare::tidy_item(),
             interrupts: AtomicU64::new(0),
             polls: AtomicU64::new(0),
             full_polls: AtomicU64::new(0),
@@ -319,27 +311,7 @@ impl Interface {
         }
         if events.closed {
             connection.forget_session();
-            // Pending already is fine: then it comes sooner.
-            let _ = wq::unbound().queue_delayed(&self.tidy, TIDY);
-        }
-    }
-
-    /// Gives back what a second's connections did not need; comes again while something is kept.
-    fn tidy(&'static self) {
-        let mut shared = self.stack.lock();
-        let unused = shared.spares.unused();
-        drop(shared);
-        self.free_spares(unused);
-        let mut all = Trimmed {
-            freed: unused,
-            kept: self.stack.lock().spares.len(),
-        };
-        all += self.ports.trim();
-        if all.freed > 0 {
-            mem::trim();
-        }
-        if all.kept > 0 {
-            let _ = wq::unbound().queue_delayed(&self.tidy, TIDY);
+            self.tidy_later();
         }
     }
 
@@ -368,21 +340,6 @@ impl Interface {
             if let Some(c) = connection.filter(|c| c.local_port() == port) {
                 f(Conn::borrowed(c));
             }
-        }
-    }
-
-    /// Frees the connections kept for reuse.
-    pub(super) fn trim(&self) {
-        self.free_spares(usize::MAX);
-    }
-
-    fn free_spares(&self, most: usize) {
-        for _ in 0..most {
-            // One at a time: freeing under the stack's lock would keep packets waiting.
-            let Some(c) = self.stack.lock().spares.pop() else {
-                return;
-            };
-            drop(c);
         }
     }
 

@@ -20,7 +20,6 @@
 mod conn;
 mod interface;
 mod listener;
-mod spare;
 mod stats;
 
 use core::fmt;

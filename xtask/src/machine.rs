@@ -88,6 +88,7 @@ pub fn arguments(options: &Options, ports: &Ports, kernel: &Path) -> Vec<OsStrin
     if options.gdb {
         line.push("-S".into());
     }
+    line.extend(options.extra.iter().cloned());
     line.push("-kernel".into());
     line.push(kernel.as_os_str().to_owned());
     line

@@ -3,6 +3,8 @@
 //! Names and defaults are an interface; scripts depend on them. Wrong values are bad usage (exit
 //! code 2) with the allowed range in the sentence.
 
+use std::ffi::OsString;
+
 use clap::{Args, ValueEnum};
 
 use crate::{Failure, Outcome};
@@ -79,7 +81,7 @@ pub struct Options {
     /// Host port forwarded to the echo service, TCP and UDP (0 picks a free one)
     #[arg(long, value_name = "PORT", default_value_t = 7007)]
     pub echo_port: u16,
-    /// Host port forwarded to the monitor
+    /// Host port forwarded to the guest's port 23, for a monitor; nothing listens there yet
     #[arg(long, value_name = "PORT")]
     pub monitor_port: Option<u16>,
     /// Network: user, tap=INTERFACE or none
@@ -117,6 +119,9 @@ pub struct Options {
     /// Say nothing but the guest's console and READY
     #[arg(long)]
     pub quiet: bool,
+    /// Further arguments of QEMU, which win over the others. Tests only.
+    #[arg(skip)]
+    pub extra: Vec<OsString>,
 }
 
 impl Default for Options {
@@ -141,6 +146,7 @@ impl Default for Options {
             no_install: false,
             yes: false,
             quiet: false,
+            extra: Vec::new(),
         }
     }
 }

@@ -44,6 +44,10 @@ static ENTERED: Once<Instant> = Once::new();
 
 /// Default bytes of a thread's stack.
 const STACK_BYTES: usize = 32 * 1024;
+/// Free memory without which nothing can be served.
+const LEAST_MEMORY: usize = 2 << 20;
+/// The same for each core: stacks of its idle thread, interrupts, ksoftirqd and first workers.
+const LEAST_PER_CORE: usize = 256 * 1024;
 /// Exit code of a machine this image does not support.
 const UNSUPPORTED: u8 = 3;
 
@@ -65,7 +69,7 @@ pub fn start(dtb: usize, init: fn(&ThreadCx<'_>)) -> ! {
     }
     match machine.conduit {
         Some(conduit) => psci::init(conduit),
-        None => unsupported("no PSCI firmware interface (run without secure=on)"),
+        None => unsupported("no PSCI firmware interface"),
     }
     if machine.mpidrs.is_empty() {
         unsupported("the device tree names no core");
@@ -73,6 +77,9 @@ pub fn start(dtb: usize, init: fn(&ThreadCx<'_>)) -> ! {
     let Some(controller) = machine.gic else {
         unsupported("no interrupt controller this image knows (GICv2 or GICv3)");
     };
+    if machine.mpidrs.len() > controller.max_cores() {
+        unsupported("more cores than its interrupt controller serves");
+    }
     for seed in &machine.seeds {
         entropy::add(seed);
     }
@@ -82,6 +89,9 @@ pub fn start(dtb: usize, init: fn(&ThreadCx<'_>)) -> ! {
     let Some(plan) = memory::Plan::new(machine) else {
         unsupported("no memory, or it lies beyond 512 GiB");
     };
+    if plan.free_bytes() < LEAST_MEMORY + machine.mpidrs.len() * LEAST_PER_CORE {
+        unsupported("too little memory for its cores");
+    }
     let plan = MEMORY.call_once(|| plan);
     mmu::init(&machine.ram, &machine.devices, plan.tables);
     fault::enable_serror();

@@ -65,6 +65,11 @@ impl Plan {
             .collect();
         Some(Self { tables, free })
     }
+
+    /// Bytes of free memory.
+    pub(crate) fn free_bytes(&self) -> usize {
+        self.free.iter().map(|r| r.end - r.start).sum()
+    }
 }
 
 const GIB: usize = 1 << 30;

@@ -59,6 +59,9 @@ pub fn boot(options: &Options, flat: &Path) -> Outcome<u8> {
     }
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Release))
         .map_err(|e| Failure::failed(format!("cannot catch Ctrl-C: {e}")))?;
+    if options.monitor_port.is_some() {
+        tell::say("the guest has no monitor yet: nobody will answer on the monitor's port");
+    }
     let started = Instant::now();
     let guest = Guest::start(options, flat, Terminal::Attached)?;
     watch(guest, options, started)

@@ -45,6 +45,17 @@ pub enum Controller {
     },
 }
 
+impl Controller {
+    /// Most cores it serves.
+    #[must_use]
+    pub const fn max_cores(&self) -> usize {
+        match self {
+            Self::V2 { .. } => gicv2::MAX_CORES,
+            Self::V3 { .. } => machine::MAX_CPUS,
+        }
+    }
+}
+
 /// The controller does not fit this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GicError {

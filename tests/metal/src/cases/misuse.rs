@@ -1,7 +1,9 @@
 //! What must not happen is caught, with names. Each of these ends the machine.
 
+use alloc::sync::Arc;
 use kernel::mutex::Mutex;
 use kernel::thread::{self, ThreadCx};
+use kernel::wq::{self, Run, Work};
 use machine::Duration;
 use sync::{PreemptOff, Rank, SpinLock};
 
@@ -34,6 +36,11 @@ ktest!(
     "64_wait_with_a_spin_lock_names_both",
     wait_with_a_spin_lock,
     Needs::new().dies("Mutex::lock while holding spin lock \"inner\", in thread")
+);
+ktest!(
+    "65_fault_in_a_work_item_names_it",
+    fault_in_a_work_item,
+    Needs::new().dies("kernel panic: data abort, translation fault")
 );
 
 /// Two locks in the wrong order name both.
@@ -82,4 +89,31 @@ fn wait_with_a_spin_lock(cx: &ThreadCx<'_>) {
     let _o = outer.lock();
     let _i = inner.lock();
     drop(free.lock(cx));
+}
+
+/// The value of an item whose name the report must give.
+struct Stray(usize);
+
+/// A fault two calls deep in a work item. What the report must say is checked on the host, which reads
+/// it: place, registers in words, function names.
+fn fault_in_a_work_item(cx: &ThreadCx<'_>) {
+    // Page zero is not mapped.
+    let item = Arc::new(<Work<Stray>>::new(Stray(0x128), stray_handler));
+    assert!(wq::percpu().queue(&item).is_pending());
+    let _ = item.flush(cx);
+}
+
+#[inline(never)]
+fn stray_handler(_: &ThreadCx<'_>, run: &Run<'_, Stray>) {
+    stray_write(run.0);
+    core::hint::black_box(run.submissions());
+}
+
+#[inline(never)]
+#[expect(unsafe_code, reason = "provokes the fault it tests")]
+fn stray_write(address: usize) {
+    let nowhere = core::ptr::without_provenance_mut::<u64>(core::hint::black_box(address));
+    // SAFETY: none: the machine must stop this.
+    unsafe { nowhere.write_volatile(1) };
+    core::hint::black_box(nowhere);
 }

@@ -1,0 +1,81 @@
+//! The report of a fault: who, where, and why, in words and with function names.
+
+use std::time::{Duration, Instant};
+
+use qemu_tests::{catalogue, plan};
+use xtask::failure;
+use xtask::guest::{Guest, Terminal};
+use xtask::image::{self, Kind};
+use xtask::options::{Net, Options};
+use xtask::toolchain;
+
+use crate::{Body, check};
+
+pub(crate) const TESTS: &[(&str, Body)] = &[("fault_report_is_complete", report)];
+
+/// The on-target test that faults: a write to 0x128, two calls deep in a work item.
+const TEST: &str = "65_fault_in_a_work_item_names_it";
+
+fn report() -> Result<(), String> {
+    let toolchain = toolchain::metal(false, true).map_err(|f| f.message)?;
+    let image = image::build(Kind::Tests, &toolchain).map_err(|f| f.message)?;
+    let elf = std::fs::read(&image.elf).map_err(|e| e.to_string())?;
+    let test = catalogue::read(&elf)?.into_iter().find(|t| t.name == TEST);
+    let options = Options {
+        smp: 2,
+        net: Net::None,
+        append: plan::selection(&[test.ok_or("the image lacks the test")?]),
+        yes: true,
+        ..Options::default()
+    };
+    let mut guest =
+        Guest::start(&options, &image.flat, Terminal::Captured).map_err(|f| f.message)?;
+    let _ = guest.wait(Instant::now() + Duration::from_secs(60));
+    let code = guest.exit_code();
+    let said = guest.console().since(0);
+    complete(&said, code).map_err(|why| format!("{why}; the console:\n{said}"))
+}
+
+fn complete(said: &str, code: u8) -> Result<(), String> {
+    check(code == failure::PANIC, format!("exit code {code}"))?;
+    let start = said.find("kernel panic:").ok_or("there is no report")?;
+    let report = &said[start..];
+    let line = |what: &str, start: &str| {
+        let found = report.lines().map(str::trim).find(|l| l.starts_with(start));
+        found.ok_or_else(|| format!("no line about {what}"))
+    };
+    let syndrome = line("the cause, in words", "kernel panic: data abort")?;
+    check(
+        syndrome.contains("translation fault") && syndrome.contains("write"),
+        format!("the syndrome in words: {syndrome}"),
+    )?;
+    let place = line("core and thread", "core ")?;
+    check(
+        place.contains("thread \"kworker"),
+        format!("the thread: {place}"),
+    )?;
+    let item = line("the work item", "running work item")?;
+    check(item.ends_with("misuse::Stray"), format!("the item: {item}"))?;
+    let pc = line("ELR", "pc 0x")?;
+    check(
+        pc.contains(" sp 0x") && pc.contains("syndrome 0x96"),
+        format!("ELR, SP and ESR: {pc}"),
+    )?;
+    let address = line("FAR", "address ")?;
+    check(
+        address == "address 0x0000000000000128",
+        format!("FAR: {address}"),
+    )?;
+    let registers = report.lines().filter(|l| l.trim().starts_with('x')).count();
+    check(registers == 8, format!("{registers} lines of registers"))?;
+    let at = line("the function", "at 0x")?;
+    check(at.contains("stray_write+0x"), format!("the function: {at}"))?;
+    let frame = |name: &str| {
+        let mut frames = report.lines().map(str::trim).filter(|l| l.starts_with('#'));
+        frames.any(|f| f.contains(name))
+    };
+    for name in ["stray_handler+0x", "wq::item::run", "thread_main"] {
+        check(frame(name), format!("{name} in the backtrace"))?;
+    }
+    Ok(())
+}

@@ -37,7 +37,9 @@ impl Holder {
     /// It ended without releasing the mutex.
     fn is_gone(&self) -> bool {
         // SAFETY: a thread that holds a mutex runs, or is kept for ever (`abandon`).
-        unsafe { &*self.0 }.mutexes.gone.load(Ordering::Relaxed)
+        let holder = unsafe { &*self.0 };
+        // Acquire: nobody unlocked, so this alone shows the next holder what the last one left.
+        holder.mutexes.gone.load(Ordering::Acquire)
     }
 }
 
@@ -94,7 +96,7 @@ impl HeldMutexes {
 pub(crate) fn abandon(thread: &Thread) -> usize {
     let n = thread.mutexes.count.take();
     if n > 0 {
-        thread.mutexes.gone.store(true, Ordering::Relaxed);
+        thread.mutexes.gone.store(true, Ordering::Release);
         // Pairs with the fence in `prepare_to_sleep`: a waiter announces itself and then looks
         // whether the holder is gone, this does it the other way round.
         machine::fence_full();

@@ -3,6 +3,8 @@
 use loom::thread;
 use model_tests::atomic::{AtomicBool, AtomicU32, Ordering, fence_full};
 use model_tests::{Weak, breaks, holds, made};
+
+use crate::bell::Bell;
 use std::sync::Arc;
 
 /// The bare litmus (store buffering): store, fence, load on both sides; one sees the other.
@@ -78,4 +80,48 @@ fn suppression() {
 fn notification_suppression_loses_no_buffer() {
     holds(suppression);
     breaks(Weak::Fence, suppression);
+}
+
+/// A mutex whose holder dies (`mutex::abandon`): the waiter says that it waits and looks whether the
+/// holder is gone, the dying thread does it the other way round. Nobody unlocks, so the flag alone
+/// publishes what the dead one left in the mutex.
+fn abandoned() {
+    #[derive(Debug)]
+    struct Mutex {
+        value: AtomicU32,
+        gone: AtomicBool,
+        waits: AtomicBool,
+        wake: Bell,
+    }
+    let m = made(Mutex {
+        value: AtomicU32::new(0),
+        gone: AtomicBool::new(false),
+        waits: AtomicBool::new(false),
+        wake: Bell::new(),
+    });
+    let m2 = m.clone();
+    let holder = thread::spawn(move || {
+        m2.value.store(1, Ordering::Relaxed);
+        m2.gone.store(true, Ordering::Release);
+        fence_full();
+        if m2.waits.load(Ordering::Relaxed) {
+            m2.wake.ring();
+        }
+    });
+    m.waits.store(true, Ordering::Relaxed);
+    fence_full();
+    while !m.gone.load(Ordering::Acquire) {
+        m.wake.wait();
+    }
+    let value = m.value.load(Ordering::Relaxed);
+    assert_eq!(value, 1, "the next holder sees an older value");
+    holder.join().expect("ends");
+}
+
+#[test]
+fn a_dead_holders_mutex_is_passed_on() {
+    holds(abandoned);
+    breaks(Weak::Fence, abandoned);
+    breaks(Weak::Release, abandoned);
+    breaks(Weak::Acquire, abandoned);
 }

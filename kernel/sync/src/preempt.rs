@@ -4,9 +4,10 @@
 //! is a guard, so that it cannot be left open; guards are not `Send`.
 
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use machine::{IrqState, PreemptWord};
+
+use crate::atomic::{AtomicU32, Ordering, compiler_fence};
 
 type NotSend = PhantomData<*const ()>;
 
@@ -15,14 +16,19 @@ fn word() -> &'static AtomicU32 {
     &machine::current().preempt
 }
 
+// The word is the core's own, and an interrupt leaves it as it found it, so it needs no atomic
+// update; but the compiler must not move what a section protects out of the section.
+
 #[inline(always)]
 fn add(units: u32) {
     let w = word();
     w.store(w.load(Ordering::Relaxed) + units, Ordering::Relaxed);
+    compiler_fence(Ordering::SeqCst);
 }
 
 #[inline(always)]
 fn sub(units: u32) -> u32 {
+    compiler_fence(Ordering::SeqCst);
     let w = word();
     let v = w.load(Ordering::Relaxed) - units;
     w.store(v, Ordering::Relaxed);

@@ -207,18 +207,36 @@ fn closed_port_resets() -> Result<(), String> {
     })
 }
 
-fn sequence_numbers_are_unpredictable() -> Result<(), String> {
+/// Connections of each boot, the same ones from the guest's point of view.
+const PORTS: u16 = 8;
+
+/// The first sequence numbers of a boot.
+fn initial_sequence_numbers() -> Result<Vec<u32>, String> {
+    let mut seen = Vec::new();
     on_the_wire(|peer| {
-        let mut seen = Vec::new();
-        for n in 0..8 {
+        for n in 0..PORTS {
             seen.push(syn(peer, 6_100 + n, 80)?.1);
         }
+        Ok(())
+    })?;
+    Ok(seen)
+}
+
+/// Neither a constant step from one connection to the next, nor the same numbers after another boot.
+fn sequence_numbers_are_unpredictable() -> Result<(), String> {
+    let (first, second) = (initial_sequence_numbers()?, initial_sequence_numbers()?);
+    for seen in [&first, &second] {
         let mut steps: Vec<u32> = seen.windows(2).map(|w| w[1].wrapping_sub(w[0])).collect();
         steps.sort_unstable();
         steps.dedup();
         check(
             steps.len() >= 6,
             &format!("initial sequence numbers follow a rule: {seen:?}"),
-        )
-    })
+        )?;
+    }
+    let repeated = first.iter().filter(|n| second.contains(n)).count();
+    check(
+        repeated == 0,
+        &format!("two boots share {repeated} numbers: {first:?}, {second:?}"),
+    )
 }

@@ -95,17 +95,28 @@ fn golden(cx: &ThreadCx<'_>, max_active: u32) -> u64 {
     us
 }
 
+/// A slice on one core.
+const SLICE_US: u64 = 700;
+
 #[test]
 fn e8_the_golden_scenario_takes_50_35_or_25_ms() {
     fn body(cx: &ThreadCx<'_>) {
         for (limit, wanted) in [(1, 50_000), (2, 35_000), (3, 25_000)] {
             let us = golden(cx, limit);
-            // Item 0 wakes up when item 2 has microseconds left to burn, and takes the core for one
-            // slice (700 us) if it is owed time. `tests/metal` measures without that chance.
-            assert!(us.abs_diff(wanted) <= 900, "{us} us instead of {wanted}");
+            // With three active items the first wakes up when the third has about 20 us left to
+            // burn (what the switches took), and the makespan depends on who gets the core then.
+            // The first went to sleep with some 60 us of lag to its credit, so it is eligible and
+            // the third is not: it runs for one slice, and the third goes to sleep that much later.
+            // `tests/metal` burns CPU time instead of waiting for the clock, and sees none of this.
+            let late = us.saturating_sub(wanted);
+            let a_slice_late = limit == 3 && (SLICE_US..SLICE_US + 100).contains(&late);
+            assert!(
+                us >= wanted && (late < 100 || a_slice_late),
+                "{us} us instead of {wanted}"
+            );
         }
     }
-    for seed in 0..3 {
+    for seed in 0..8 {
         let _ = run(&Scenario::new("golden", 1, body), seed, Options::default()).expect_ok();
     }
 }

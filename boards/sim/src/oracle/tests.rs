@@ -1,0 +1,340 @@
+//! Each oracle against a little stream of events that breaks its rule, and one that keeps all.
+
+use trace::{Event, Head, Kind};
+
+use super::{Oracles, Seen};
+
+const QUEUE: u64 = 0x1000;
+const BH_QUEUE: u64 = 0x2000;
+const ITEM: u64 = 0x3000;
+const OTHER: u64 = 0x4000;
+const BARRIER: u64 = 0x5000;
+const MUTEX: u64 = 0x6000;
+const MUTEX_2: u64 = 0x7000;
+/// Pool of core 0's threads, and of its BH items.
+const POOL: u32 = 0;
+const BH_POOL: u32 = 2;
+
+/// A world in which the test says what happens.
+#[derive(Default)]
+struct Stage {
+    oracles: Oracles,
+    asleep: u64,
+    /// What the first broken rule was.
+    broken: Option<&'static str>,
+}
+
+impl Stage {
+    /// Two cores with workers 1 and 2 of pool 0, thread 1 on core 0.
+    fn new() -> Self {
+        let mut s = Self::default();
+        s.alloc(QUEUE, 0).alloc(BH_QUEUE, Kind::BH);
+        s.see(0, Kind::WorkerCreate, POOL, 1, 0);
+        s.see(0, Kind::WorkerCreate, POOL, 2, 0);
+        s.see(1, Kind::SchedWakeupNew, 1, 0, 0b11);
+        s.switch(0, 0, 1, 0)
+    }
+
+    fn head(mut self, cpu: usize, kind: Kind, head: Head, a: u64, b: u64) -> Self {
+        self.push(cpu, kind, head, a, b);
+        self
+    }
+
+    fn push(&mut self, cpu: usize, kind: Kind, head: Head, a: u64, b: u64) {
+        let event = Event {
+            stamp: 0,
+            kind,
+            head,
+            a,
+            b,
+        };
+        let asleep = self.asleep;
+        let verdict = self.oracles.see(&Seen { event, cpu, asleep });
+        if let Err(v) = verdict {
+            assert!(!v.text.is_empty());
+            self.broken.get_or_insert(v.rule);
+        }
+    }
+
+    fn see(&mut self, cpu: usize, kind: Kind, arg: u32, a: u64, b: u64) {
+        self.push(cpu, kind, Head::of(arg), a, b);
+    }
+
+    fn alloc(&mut self, queue: u64, flags: u8) -> &mut Self {
+        let head = Head::of(1).flags(flags);
+        self.push(0, Kind::AllocWorkqueue, head, 0, queue);
+        self
+    }
+
+    /// Thread `to` replaces `from` on `cpu`, which leaves because of `why`.
+    fn switch(self, cpu: usize, from: u64, to: u32, why: u64) -> Self {
+        self.head(cpu, Kind::SchedSwitch, Head::of(to), from, why)
+    }
+
+    fn wake(self, id: u32, cpu: u64) -> Self {
+        self.head(0, Kind::SchedWakeupNew, Head::of(id), cpu, 0b11)
+    }
+
+    /// Queues on pool 0, which may have one active item.
+    fn queue(self, item: u64, flags: u8) -> Self {
+        let head = Head::with(POOL, 1).flags(flags);
+        self.head(0, Kind::QueueWork, head, item, QUEUE)
+    }
+
+    fn start(self, item: u64) -> Self {
+        self.head(0, Kind::ExecuteStart, Head::of(POOL), item, QUEUE)
+    }
+
+    fn end(self, item: u64) -> Self {
+        self.head(0, Kind::ExecuteEnd, Head::of(POOL), item, QUEUE)
+    }
+
+    fn activate(self, item: u64) -> Self {
+        self.head(0, Kind::ActivateWork, Head::with(POOL, 1), item, QUEUE)
+    }
+
+    fn cancel(self, item: u64) -> Self {
+        self.head(0, Kind::CancelWork, Head::of(POOL), item, 0)
+    }
+
+    fn contend(self, cpu: usize, lock: u64) -> Self {
+        self.head(cpu, Kind::ContentionBegin, Head::of(0), lock, 0)
+    }
+
+    fn acquire(self, cpu: usize, lock: u64) -> Self {
+        self.head(cpu, Kind::LockAcquired, Head::of(0), lock, 0)
+    }
+
+    fn quiescent(&self) -> Option<&'static str> {
+        assert_eq!(self.broken, None, "broken before");
+        self.oracles.quiescent().err().map(|v| v.rule)
+    }
+
+    #[track_caller]
+    fn breaks(self, rule: &'static str) {
+        assert_eq!(self.broken, Some(rule));
+    }
+
+    #[track_caller]
+    fn holds(self) -> Self {
+        assert_eq!(self.broken, None);
+        self
+    }
+}
+
+const ACTIVE: u8 = Kind::ACTIVE;
+
+#[test]
+fn an_ordinary_life_breaks_nothing() {
+    let s = Stage::new()
+        .queue(ITEM, ACTIVE)
+        .queue(OTHER, 0)
+        .start(ITEM)
+        .queue(ITEM, 0)
+        .end(ITEM)
+        .activate(OTHER)
+        .start(OTHER)
+        .cancel(ITEM)
+        .end(OTHER)
+        .head(0, Kind::FlushIdle, Head::of(POOL), ITEM, 0)
+        .head(0, Kind::CancelSync, Head::of(0), OTHER, 0);
+    assert_eq!(s.holds().quiescent(), None);
+}
+
+#[test]
+fn the_automaton_of_an_item() {
+    Stage::new()
+        .queue(ITEM, ACTIVE)
+        .queue(ITEM, 0)
+        .breaks("7.14");
+    Stage::new().start(ITEM).breaks("7.14");
+    Stage::new().end(ITEM).breaks("7.14");
+    Stage::new().cancel(ITEM).breaks("7.14");
+    Stage::new().activate(ITEM).breaks("7.14");
+    // Without a slot it may not start.
+    Stage::new()
+        .queue(OTHER, ACTIVE)
+        .queue(ITEM, 0)
+        .start(ITEM)
+        .breaks("7.14");
+}
+
+#[test]
+fn an_item_runs_twice_at_once() {
+    Stage::new()
+        .queue(ITEM, ACTIVE)
+        .start(ITEM)
+        .queue(ITEM, 0)
+        .start(ITEM)
+        .breaks("C5");
+}
+
+#[test]
+fn slots_are_counted() {
+    Stage::new()
+        .queue(ITEM, ACTIVE)
+        .queue(OTHER, ACTIVE)
+        .breaks("7.3");
+    Stage::new().queue(ITEM, 0).breaks("7.3");
+    // A cancelled inactive item gives no slot back.
+    Stage::new()
+        .queue(ITEM, ACTIVE)
+        .queue(OTHER, 0)
+        .cancel(OTHER)
+        .queue(OTHER, ACTIVE)
+        .breaks("7.3");
+}
+
+#[test]
+fn items_start_and_activate_in_order() {
+    Stage::new()
+        .queue(ITEM, ACTIVE)
+        .queue(OTHER, 0)
+        .queue(BARRIER, 0)
+        .start(ITEM)
+        .end(ITEM)
+        .activate(BARRIER)
+        .breaks("C9");
+    let two = |item, s: Stage| {
+        let head = Head::with(POOL, 2).flags(ACTIVE);
+        s.head(0, Kind::QueueWork, head, item, QUEUE)
+    };
+    two(OTHER, two(ITEM, Stage::new()))
+        .start(OTHER)
+        .breaks("C9");
+}
+
+#[test]
+fn nobody_in_reserve() {
+    let mut s = Stage::new();
+    s.see(0, Kind::WorkerCreate, 4, 1, 0);
+    let head = Head::with(4, 1).flags(ACTIVE);
+    s.head(0, Kind::QueueWork, head, ITEM, QUEUE)
+        .head(0, Kind::ExecuteStart, Head::of(4), ITEM, QUEUE)
+        .breaks("7.7");
+}
+
+#[test]
+fn pending_work_and_everybody_asleep() {
+    let s = Stage::new().switch(0, 1, 0, 1).queue(ITEM, ACTIVE);
+    assert_eq!(s.quiescent(), Some("7.5"));
+    // Not while the manager pauses for want of memory.
+    let s = s.head(0, Kind::WorkerCreateFail, Head::of(POOL), 0, 0);
+    assert_eq!(s.quiescent(), None);
+}
+
+#[test]
+fn bh_items_have_rules_of_their_own() {
+    let queue = |s: Stage, item| {
+        let head = Head::with(BH_POOL, u16::MAX).flags(ACTIVE);
+        s.head(0, Kind::QueueWork, head, item, BH_QUEUE)
+    };
+    let start = |s: Stage, cpu, item| {
+        let head = Head::of(BH_POOL);
+        s.head(cpu, Kind::ExecuteStart, head, item, BH_QUEUE)
+    };
+    let enter = |s: Stage, cpu| s.head(cpu, Kind::SoftirqEntry, Head::of(6), 0, 0);
+    // In thread context.
+    start(queue(Stage::new(), ITEM), 0, ITEM).breaks("7.13");
+    // On another core.
+    start(enter(queue(Stage::new(), ITEM), 1), 1, ITEM).breaks("7.13");
+    // Two at once.
+    let s = start(enter(queue(queue(Stage::new(), ITEM), OTHER), 0), 0, ITEM);
+    start(s, 0, OTHER).breaks("7.13");
+    // Too many in one go.
+    let mut s = enter(Stage::new(), 0);
+    for _ in 0..11 {
+        s = start(queue(s.holds(), ITEM), 0, ITEM);
+        s = s.head(0, Kind::ExecuteEnd, Head::of(BH_POOL), ITEM, BH_QUEUE);
+    }
+    s.breaks("7.13");
+    enter(enter(Stage::new(), 0), 0).breaks("S7");
+}
+
+#[test]
+fn flushes_and_cancels_that_return_too_early() {
+    let running = || Stage::new().queue(ITEM, ACTIVE).start(ITEM);
+    let barrier = |s: Stage| s.head(0, Kind::InsertBarrier, Head::of(POOL), ITEM, BARRIER);
+    let done = |s: Stage| s.head(0, Kind::BarrierDone, Head::of(POOL), 0, BARRIER);
+    done(barrier(running())).breaks("I5");
+    done(barrier(running()).end(ITEM)).holds();
+    barrier(Stage::new()).breaks("I5");
+    running()
+        .head(0, Kind::FlushIdle, Head::of(POOL), ITEM, 0)
+        .breaks("I5");
+    running()
+        .head(0, Kind::CancelSync, Head::of(0), ITEM, 0)
+        .breaks("7.10");
+    running()
+        .head(0, Kind::FlushStart, Head::of(0), 0, QUEUE)
+        .head(0, Kind::FlushEnd, Head::of(0), 0, QUEUE)
+        .breaks("7.11");
+    // What is queued later is not waited for.
+    Stage::new()
+        .head(0, Kind::FlushStart, Head::of(0), 0, QUEUE)
+        .queue(ITEM, ACTIVE)
+        .head(0, Kind::FlushEnd, Head::of(0), 0, QUEUE)
+        .holds();
+}
+
+#[test]
+fn threads_are_where_they_should_be() {
+    Stage::new().switch(0, 2, 0, 1).breaks("switch");
+    // Asleep, and on a core all the same.
+    Stage::new()
+        .switch(0, 1, 0, 1)
+        .switch(0, 0, 1, 0)
+        .breaks("switch");
+    // On the runqueue of another core.
+    Stage::new().wake(5, 1).switch(0, 1, 5, 0).breaks("switch");
+    let s = Stage::new().wake(5, 1).switch(0, 1, 0, 1);
+    assert_eq!(s.quiescent(), Some("runnable"));
+}
+
+#[test]
+fn an_idle_core_that_nobody_pokes() {
+    let busy = || {
+        let s = Stage::new().wake(3, 1).switch(1, 0, 3, 0);
+        let s = s.switch(1, 3, 0, 1);
+        s.wake(4, 0).wake(5, 0).switch(0, 1, 4, 1)
+    };
+    let mut s = busy();
+    s.asleep = 0b10;
+    s.wake(6, 0).switch(0, 4, 6, 1).breaks("conserve");
+    // It is on its way.
+    busy().wake(6, 0).switch(0, 4, 6, 1).holds();
+    // The thread may not run there.
+    let mut s = busy();
+    s.asleep = 0b10;
+    let pin = Head::of(5);
+    s.head(0, Kind::SchedSetAffinity, pin, 0, 0b01)
+        .switch(0, 4, 5, 1)
+        .holds();
+}
+
+#[test]
+fn a_knot_of_mutexes_is_named() {
+    let s = Stage::new().wake(2, 1).switch(1, 0, 2, 0);
+    let s = s.acquire(0, MUTEX).acquire(1, MUTEX_2);
+    let s = s.contend(0, MUTEX_2).switch(0, 1, 0, 1).holds();
+    assert_eq!(s.quiescent(), None, "one of them still runs");
+    let s = s.contend(1, MUTEX).switch(1, 2, 0, 1).holds();
+    let v = s.oracles.quiescent().expect_err("a knot");
+    assert_eq!(v.rule, "deadlock");
+    assert!(v.text.contains("a mutex that thread 1 has"), "{}", v.text);
+    assert!(v.text.contains("a mutex that thread 2 has"), "{}", v.text);
+}
+
+#[test]
+fn a_thread_that_flushes_what_waits_for_its_mutex() {
+    let flusher = |s: Stage| {
+        let s = s.wake(2, 1).switch(1, 0, 2, 0).acquire(1, MUTEX);
+        let s = s.head(1, Kind::InsertBarrier, Head::of(POOL), ITEM, BARRIER);
+        s.contend(1, BARRIER).switch(1, 2, 0, 1)
+    };
+    let s = flusher(Stage::new().queue(ITEM, ACTIVE).start(ITEM));
+    assert_eq!(s.quiescent(), None, "the item may end by itself");
+    let s = s.contend(0, MUTEX).switch(0, 1, 0, 1);
+    assert_eq!(s.quiescent(), Some("deadlock"));
+    assert!(s.oracles.deadlock().is_some());
+}

@@ -3,7 +3,7 @@
 //! Calls that wait do so in virtual time and give up, by a panic that fails the world, after
 //! [`PATIENCE`]: whatever the kernel does, it must do something by then.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use std::rc::Rc;
 
@@ -147,6 +147,7 @@ impl<'y> Client<'y> {
         let (handle, own_port) = self.host.borrow_mut().connect(port, window);
         Stream {
             client: self,
+            patience: Cell::new(Duration::MAX),
             handle: Some(handle),
             own_port,
         }
@@ -198,6 +199,7 @@ impl<'y> Client<'y> {
 #[derive(Debug)]
 pub struct Stream<'c, 'y> {
     client: &'c Client<'y>,
+    patience: Cell<Duration>,
     /// `None` once it was reset or abandoned.
     handle: Option<SocketHandle>,
     own_port: u16,
@@ -253,15 +255,26 @@ impl Stream<'_, '_> {
         self.act(|s| s.send_slice(bytes)).map_err(|_| Gone)
     }
 
+    /// Gives the connection up when nothing has come for so long. A client without this fails its
+    /// world after [`PATIENCE`].
+    pub fn give_up_after(&self, time: Duration) {
+        self.patience.set(time);
+    }
+
     /// Bytes that have arrived, waiting for at least one; none at the end of the stream.
     ///
     /// # Errors
     ///
     /// When the connection is gone.
     pub fn recv(&self, most: usize) -> Result<Vec<u8>, Gone> {
+        let start = self.client.now();
         self.client.wait("data", || {
             let mut buffer = vec![0; most];
             match self.act(|s| s.recv_slice(&mut buffer)) {
+                Ok(0) if self.client.now().since(start) >= self.patience.get() => {
+                    self.act(Socket::abort);
+                    Some(Err(Gone))
+                }
                 Ok(0) => None,
                 Ok(n) => {
                     buffer.truncate(n);

@@ -8,6 +8,7 @@ mod browser;
 mod crowd;
 mod echo;
 mod http;
+mod memory;
 mod rude;
 mod slow;
 
@@ -36,6 +37,8 @@ pub const ALL: &[Scenario] = &[
     address::DHCP,
     address::DHCP_LATE,
     address::DHCP_NEVER,
+    memory::MEMORY,
+    memory::MEMORY_THREADS,
 ];
 
 /// A scenario whose wire is sound, with hours of virtual time.

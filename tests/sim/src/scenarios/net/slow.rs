@@ -127,8 +127,10 @@ fn vanishing(client: &Client<'_>) {
 pub(super) const SLOW: Scenario = sound(
     "net-slow",
     |cx| {
-        let stats = serve(cx);
-        assert!(stats.stack.tcp_timed_out > 0, "nobody was given up");
+        let stats = serve(cx).stack;
+        // A small ring may have dropped the vanished clients' last words, the handshake's end.
+        let given_up = stats.tcp_timed_out + stats.tcp_syn_expired;
+        assert!(given_up >= 2, "{given_up} of the vanished were given up");
     },
     |peer| {
         peer.client("silent", silent);

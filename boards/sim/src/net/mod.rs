@@ -33,6 +33,7 @@ mod peer;
 mod raw;
 mod script;
 mod signals;
+mod stream;
 mod wire;
 
 use core::cell::{Cell, RefCell};
@@ -56,10 +57,11 @@ use wire::Lane;
 pub(crate) use peer::build;
 pub(crate) use script::note_panic;
 
-pub use client::{Client, Gone, PATIENCE, Refused, Stream};
+pub use client::{Client, PATIENCE, Refused};
 pub use nic::NicStats;
 pub use peer::{Peer, Program};
 pub use raw::{Flag, Forged};
+pub use stream::{Gone, Stream};
 pub use wire::WireStats;
 
 /// The kernel's station address.
@@ -180,10 +182,13 @@ impl Network {
             }
             self.card.borrow_mut().tick(now, sim, LINE);
             let due = self.to_peer.borrow().next_event().min(self.peer_at.get());
-            if (due <= now || self.told.get())
-                && let Err(message) = self.run_peer(now)
-            {
-                return sim.fail(Failure::Panic(message));
+            if due <= now || self.told.get() {
+                let result = self.run_peer(now);
+                let said = self.signals.take_lines();
+                sim.console.borrow_mut().extend_from_slice(said.as_bytes());
+                if let Err(message) = result {
+                    return sim.fail(Failure::Panic(message));
+                }
             }
             self.plan();
             if self.next.get() > now {

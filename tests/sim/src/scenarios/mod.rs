@@ -12,7 +12,7 @@ mod ipi;
 mod items;
 mod limits;
 mod mixture;
-pub mod net;
+mod net;
 mod panics;
 mod pools;
 mod queues;
@@ -41,6 +41,7 @@ const GROUPS: &[&[Scenario]] = &[
     threads::ALL,
     fairness::ALL,
     heap::ALL,
+    net::ALL,
 ];
 
 const COUNT: usize = {

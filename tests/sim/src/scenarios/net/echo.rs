@@ -35,6 +35,7 @@ fn talk(client: &Client<'_>) {
         Err(rest) => panic!("reset after {} bytes", back.len() + rest.len()),
     }
     assert!(back == data, "{} bytes became {}", data.len(), back.len());
+    client.say(&format!("echoed {}: {:?}", data.len(), data.first()));
 }
 
 /// As [`talk`], but the connection may break: what came back must still be the beginning of what was

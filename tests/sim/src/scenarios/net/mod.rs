@@ -21,7 +21,7 @@ use sim::net::{Peer, wait_for_clients};
 use sim::{Kinds, Scenario};
 
 /// Every scenario with a network.
-pub const ALL: &[Scenario] = &[
+pub(super) const ALL: &[Scenario] = &[
     echo::ECHO,
     echo::BLOCKING,
     echo::THREADS,

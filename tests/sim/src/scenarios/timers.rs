@@ -175,7 +175,8 @@ fn periodic(cx: &ThreadCx<'_>) {
     // The first waits for a callback that is about to arm itself, the second undoes that.
     let _ = all[0].timer.cancel_sync();
     let _ = all[0].timer.cancel_sync();
-    assert!((1..=20).contains(&all[0].fired.get()));
+    // Not at all, if its core was held up all the time.
+    assert!(all[0].fired.get() <= 20);
     until(cx, || all[1..].iter().all(|a| a.fired.get() == 20));
     for alarm in all.iter() {
         assert!(!alarm.timer.cancel_sync(), "armed beyond its end");

@@ -25,7 +25,7 @@ pub struct Campaign<'a> {
     pub seeds: u64,
     /// No world is begun after this.
     pub until: Option<Instant>,
-    /// Cores; else the seed chooses between the scenario's bounds.
+    /// Cores, within each scenario's bounds; else the seed chooses between them.
     pub cpus: Option<usize>,
     /// Options of each run.
     pub options: Options,
@@ -66,7 +66,11 @@ impl Campaign<'_> {
         let len = self.scenarios.len() as u64;
         let seed = self.first_seed.wrapping_add(n / len);
         let scenario = &self.scenarios[(n % len) as usize];
-        let cpus = self.cpus.unwrap_or_else(|| scenario.cpus_of(seed));
+        let (fewest, most) = scenario.bounds();
+        let cpus = match self.cpus {
+            Some(cpus) => cpus.clamp(fewest, most),
+            None => scenario.cpus_of(seed),
+        };
         let mut options = self.options;
         if self.calm_half && seed.is_multiple_of(2) {
             options.faults = Faults::of(Kinds::NONE);

@@ -37,11 +37,13 @@ impl Bench {
             "{:<32} {:>8} {:>14} {:>14}",
             self.what, "seeds", "points a seed", "points/s"
         );
-        let share = Duration::from_secs(self.seconds) / scenarios::ALL.len() as u32;
+        // One core has no choice.
+        let set = || scenarios::ALL.iter().filter(|s| s.bounds().1 > 1);
+        let share = Duration::from_secs(self.seconds) / set().count() as u32;
         let (mut points, mut time, mut rates) = (0, 0.0, Vec::new());
-        for scenario in scenarios::ALL {
-            // One core has no choice.
-            let cpus = self.common.cpus().unwrap_or(scenario.bounds().1.max(2));
+        for scenario in set() {
+            let (fewest, most) = scenario.bounds();
+            let cpus = self.common.cpus().unwrap_or(most).clamp(fewest, most);
             let (mut seed, mut mine, mut spent) = (self.common.first_seed, 0, 0.0);
             let end = Instant::now() + share;
             while seed == self.common.first_seed || Instant::now() < end {

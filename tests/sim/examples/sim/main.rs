@@ -44,7 +44,7 @@ enum Verb {
 /// What all verbs understand.
 #[derive(Args, Clone, Debug)]
 struct Common {
-    /// Number of cores, 1 to 64; else the seed chooses within the scenario's bounds
+    /// Number of cores, within each scenario's bounds; else the seed chooses
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     cpus: Option<u8>,
     /// First seed

@@ -95,7 +95,9 @@ impl Search {
         let [scenario] = set else {
             return Err("an exhaustive search is for one scenario; name it".to_owned());
         };
+        let (fewest, most) = scenario.bounds();
         let cpus = self.common.cpus().unwrap_or(scenario.cpus());
+        let cpus = cpus.clamp(fewest, most);
         let began = Instant::now();
         let found = explore(&scenario.on(cpus), bound, MOST_SCHEDULES);
         println!(

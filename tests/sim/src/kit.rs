@@ -6,12 +6,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kernel::thread::{Builder, ThreadCx, ThreadRef, sleep, yield_now};
+use kernel::thread::{Builder, SpawnError, ThreadCx, ThreadRef, sleep, yield_now};
 use kernel::wq::{DelayedWork, Handler, Softirq, Threaded, Work};
 use machine::{CpuId, Duration, now};
+use sim::Kinds;
 
 /// Longest that [`until`] waits for anything, in virtual time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Faults that a scenario endures if it takes no exact times: delays, and want of memory for a while,
+/// since it makes its threads and queues by [`crowd`] and [`insist`].
+pub const HARDY: Kinds = Kinds::DELAYS.or(Kinds::MEMORY);
 
 /// `n` microseconds.
 #[must_use]
@@ -86,7 +91,7 @@ pub fn dawdle(cx: &ThreadCx<'_>) {
 ///
 /// # Panics
 ///
-/// When it does not hold for a minute of virtual time: what it waits for is lost.
+/// When it does not hold for five minutes of virtual time: what it waits for is lost.
 #[track_caller]
 pub fn until(cx: &ThreadCx<'_>, condition: impl Fn() -> bool) {
     let begin = now();
@@ -175,18 +180,29 @@ pub fn new_delayed_bh<T: Send + Sync + 'static>(
     Arc::new(DelayedWork::<T, Softirq>::new(data, handler))
 }
 
-/// Starts `n` threads that run `body` with their number.
+/// What `f` makes, tried again while there is no memory for it.
 ///
 /// # Panics
 ///
-/// Without memory.
+/// When there never is.
+#[track_caller]
+pub fn insist<T, E>(mut f: impl FnMut() -> Result<T, E>) -> T {
+    for _ in 0..1_000 {
+        if let Ok(made) = f() {
+            return made;
+        }
+        machine::sync_point();
+    }
+    panic!("there is never enough memory")
+}
+
+/// Starts `n` threads that run `body` with their number.
 pub fn crowd<F>(n: usize, body: F) -> Vec<ThreadRef>
 where
     F: Fn(&ThreadCx<'_>, usize) + Send + Sync + 'static,
 {
-    let threads = volunteers(n, body);
-    assert_eq!(threads.len(), n, "memory for a thread");
-    threads
+    let body = Arc::new(body);
+    (0..n).map(|i| insist(|| spawn(i, &body))).collect()
 }
 
 /// As [`crowd`], with as many threads as there is memory for.
@@ -195,12 +211,15 @@ where
     F: Fn(&ThreadCx<'_>, usize) + Send + Sync + 'static,
 {
     let body = Arc::new(body);
-    let start = |i| {
-        let body = Arc::clone(&body);
-        let thread = Builder::new(&format!("t{i}"));
-        thread.spawn(move |cx: &ThreadCx<'_>| body(cx, i)).ok()
-    };
-    (0..n).filter_map(start).collect()
+    (0..n).filter_map(|i| spawn(i, &body).ok()).collect()
+}
+
+fn spawn<F>(i: usize, body: &Arc<F>) -> Result<ThreadRef, SpawnError>
+where
+    F: Fn(&ThreadCx<'_>, usize) + Send + Sync + 'static,
+{
+    let body = Arc::clone(body);
+    Builder::new(&format!("t{i}")).spawn(move |cx: &ThreadCx<'_>| body(cx, i))
 }
 
 /// Waits for all of `threads`.

@@ -9,30 +9,36 @@ use machine::{CpuId, now};
 use sim::Scenario;
 
 use crate::kit::{
-    Count, core, cpus, crowd, dawdle, here, join, linger, new_bh_item, new_delayed_bh, new_item,
-    one_in, pick, some_core, until, us,
+    Count, HARDY, core, cpus, crowd, dawdle, here, insist, join, linger, new_bh_item,
+    new_delayed_bh, new_item, one_in, pick, some_core, until, us,
 };
 
 /// Scenarios of BH items.
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("bh-order", 3, order)
         .about("BH items run in order, one at a time, on the core they were queued on (K2, K3, K4)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("bh-item-hammered", 3, hammered)
         .about("a BH item queued and cancelled by all cores never runs twice at once (B4, K6)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("bh-cancels-bh", 3, cancel_from_bh)
         .about("BH items cancel others and spin until their runs are over (J3, K6)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("bh-queues-threads", 3, hand_over)
         .about("BH items hand work to threads and threads hand it back, without loss (B4, K2, K3)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("bh-delayed", 3, delayed)
         .about("delayed BH items run on their core, not early, as often as accepted (J8, K2)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("bh-flushed-and-destroyed", 3, flushed_and_destroyed)
         .about("flush and destroy of BH queues wait for all their items (I1, I10, K2)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
 ];
 
 fn order(cx: &ThreadCx<'_>) {
@@ -84,8 +90,7 @@ fn enter_and_leave(_: &BhCx<'_>, run: &Run<'_, Ledger, Softirq>) {
 }
 
 fn hammered(cx: &ThreadCx<'_>) {
-    let wq = Workqueue::<Bh>::builder("bh").highpri().build();
-    let wq = wq.expect("memory for a queue");
+    let wq = insist(|| Workqueue::<Bh>::builder("bh").highpri().build());
     let item = new_bh_item(Ledger::default(), enter_and_leave);
     let users = {
         let (wq, item) = (wq.clone(), Arc::clone(&item));
@@ -223,9 +228,10 @@ fn flushed_and_destroyed(cx: &ThreadCx<'_>) {
     }
     let owners = crowd(cpus() + 1, |cx, i| {
         for _ in 0..3 {
-            let b = Workqueue::<Bh>::builder("short");
-            let b = if i % 2 == 0 { b.highpri() } else { b };
-            let wq = b.build().expect("memory for a queue");
+            let wq = insist(|| {
+                let b = Workqueue::<Bh>::builder("short");
+                if i % 2 == 0 { b.highpri() } else { b }.build()
+            });
             let runs = Arc::new(Count::default());
             for n in 1..15 {
                 let item = new_bh_item(Arc::clone(&runs), count);

@@ -9,22 +9,28 @@ use kernel::wq::{self, Run, Submitted, Work};
 use machine::CpuId;
 use sim::Scenario;
 
-use crate::kit::{Count, core, cpus, crowd, dawdle, here, join, linger, pick, some_core, until};
+use crate::kit::{
+    Count, HARDY, core, cpus, crowd, dawdle, here, join, linger, pick, some_core, until,
+};
 
 /// Scenarios of calls across cores.
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("calls-across-cores", 3, calls)
         .about("every accepted call runs once, on the core it was meant for, in an interrupt")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("full-mailbox", 2, full_mailbox)
         .about("a core that masks interrupts gets no more calls than fit, and all of those")
-        .cpus_range(2, 8),
+        .cpus_range(2, 8)
+        .endures(HARDY),
     Scenario::new("interrupts-queue-and-cancel", 3, queue_and_cancel)
         .about("interrupts queue and cancel an item that threads queue and cancel (B3, B4, J1)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("interrupts-wake-threads", 3, wake)
         .about("a thread that parks for every interrupt misses none (no lost wake-up)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
 ];
 
 /// What `arg` is the address of.

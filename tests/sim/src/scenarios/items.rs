@@ -8,38 +8,48 @@ use machine::CpuId;
 use sim::Scenario;
 
 use crate::kit::{
-    Count, core, cpus, crowd, dawdle, here, join, linger, new_item, one_in, pick, some_core, until,
+    Count, HARDY, core, cpus, crowd, dawdle, here, insist, join, linger, new_item, one_in, pick,
+    some_core, until,
 };
 
 /// Scenarios of single items.
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("runs-where-queued", 3, runs_where_queued)
         .about("a per-CPU item runs on the core it was queued on, in order there (B4, C1, C3)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("hammered-item", 4, hammered)
         .about("all cores queue one item: it never runs twice at once, no submission is lost (B4, C5)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("doorbell", 3, doorbell)
         .about("what was written before a submission, accepted or merged, is seen by a run (B6, B7)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("queue-and-cancel-storm", 3, queue_and_cancel)
         .about("accepted submissions are runs plus cancellations, whatever interleaves (B4, J1, J2, J7)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("nested-disables", 3, nested_disables)
         .about("while anybody holds it disabled an item neither runs nor is accepted (B9, J4, J5)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("freed-in-its-handler", 2, freed_in_its_handler)
         .about("items that queue themselves again are freed after their last run (B5, B8)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("family-of-items", 2, family)
         .about("items that queue a child and go, whose address the next may get, all run (B8, C7)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("item-on-three-queues", 3, three_queues)
         .about("an item queued on several queues never runs twice at once (B4, C5)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("same-worker-again", 2, same_worker)
         .about("an item that queues itself and sleeps is continued by the same worker (C6)")
-        .cpus_range(1, 4),
+        .cpus_range(1, 4)
+        .endures(HARDY),
 ];
 
 struct Ticket {
@@ -270,10 +280,8 @@ fn family(cx: &ThreadCx<'_>) {
 }
 
 fn three_queues(cx: &ThreadCx<'_>) {
-    let own = Workqueue::<PerCpu>::builder("third").build();
-    let own = own.expect("memory for a queue");
-    let free = Workqueue::<Unbound>::builder("free").max_active(2).build();
-    let free = free.expect("memory for a queue");
+    let own = insist(|| Workqueue::<PerCpu>::builder("third").build());
+    let free = insist(|| Workqueue::<Unbound>::builder("free").max_active(2).build());
     let item = new_item(Ledger::default(), enter_and_leave);
     let users = {
         let (item, own, free) = (Arc::clone(&item), own.clone(), free.clone());

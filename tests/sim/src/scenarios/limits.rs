@@ -8,24 +8,28 @@ use kernel::wq::{self, PerCpu, Run, Submitted, Unbound, Work, Workqueue};
 use sim::Scenario;
 
 use crate::kit::{
-    Count, burn, core, cpus, crowd, dawdle, here, join, linger, new_item, pick, some_core, until,
-    us,
+    Count, HARDY, burn, core, cpus, crowd, dawdle, here, insist, join, linger, new_item, pick,
+    some_core, until, us,
 };
 
 /// Scenarios of limits.
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("limit-per-core", 3, limit_per_core)
         .about("a per-CPU queue has at most max_active items under way on each core (D2, C9)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("limit-of-the-system", 4, limit_of_the_system)
         .about("an unbound queue has at most max_active items under way, all of them run (D3, F1)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("start-order", 3, start_order)
         .about("items start in the order they were queued, past the limit too (C9, D2)")
-        .cpus_range(1, 4),
+        .cpus_range(1, 4)
+        .endures(HARDY),
     Scenario::new("dependent-items", 2, dependent_items)
         .about("as many items as max_active may wait for each other (D2, D3, E2)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("highpri-beside-a-hog", 2, highpri_beside_a_hog)
         .about("a computing item does not hold back highpri items of its core (F3)")
         .cpus_range(1, 4),
@@ -34,7 +38,8 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(1, 4),
     Scenario::new("unbound-spread", 4, unbound_spread)
         .about("unbound items all start although each waits for all others (F1)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
 ];
 
 /// Counts who is inside, in groups that may have `limit` at once.
@@ -74,10 +79,11 @@ fn limit_per_core(cx: &ThreadCx<'_>) {
         run.pass(cx, here().index());
     }
     let limit = 1 + pick(4);
-    let wq = Workqueue::<PerCpu>::builder("few")
-        .max_active(limit as u32)
-        .build();
-    let wq = wq.expect("memory for a queue");
+    let wq = insist(|| {
+        Workqueue::<PerCpu>::builder("few")
+            .max_active(limit as u32)
+            .build()
+    });
     let hall = Hall::new(limit);
     let queued = Arc::new(Count::default());
     let users = {
@@ -105,10 +111,11 @@ fn limit_of_the_system(cx: &ThreadCx<'_>) {
         run.pass(cx, 0);
     }
     let limit = 1 + pick(5);
-    let wq = Workqueue::<Unbound>::builder("few")
-        .max_active(limit as u32)
-        .build();
-    let wq = wq.expect("memory for a queue");
+    let wq = insist(|| {
+        Workqueue::<Unbound>::builder("few")
+            .max_active(limit as u32)
+            .build()
+    });
     let hall = Hall::new(limit);
     let users = {
         let (wq, hall) = (wq.clone(), Arc::clone(&hall));
@@ -136,10 +143,11 @@ fn start_order(cx: &ThreadCx<'_>) {
         dawdle(cx);
     }
     let limit = 1 + pick(3) as u32;
-    let wq = Workqueue::<PerCpu>::builder("order")
-        .max_active(limit)
-        .build();
-    let wq = wq.expect("memory for a queue");
+    let wq = insist(|| {
+        Workqueue::<PerCpu>::builder("order")
+            .max_active(limit)
+            .build()
+    });
     let next = Arc::new(Count::default());
     for nth in 0..40 {
         let next = Arc::clone(&next);
@@ -180,14 +188,16 @@ fn links(n: usize) -> Vec<Arc<Work<Link>>> {
 
 fn dependent_items(cx: &ThreadCx<'_>) {
     const LIMIT: u32 = 6;
-    let bound = Workqueue::<PerCpu>::builder("bound")
-        .max_active(LIMIT)
-        .build();
-    let free = Workqueue::<Unbound>::builder("free")
-        .max_active(LIMIT)
-        .build();
-    let bound = bound.expect("memory for a queue");
-    let free = free.expect("memory for a queue");
+    let bound = insist(|| {
+        Workqueue::<PerCpu>::builder("bound")
+            .max_active(LIMIT)
+            .build()
+    });
+    let free = insist(|| {
+        Workqueue::<Unbound>::builder("free")
+            .max_active(LIMIT)
+            .build()
+    });
     for _ in 0..3 {
         let (on_core, anywhere) = (links(LIMIT as usize), links(LIMIT as usize));
         let cpu = some_core();
@@ -230,10 +240,11 @@ fn highpri_beside_a_hog(cx: &ThreadCx<'_>) {
 }
 
 fn cpu_intensive(cx: &ThreadCx<'_>) {
-    let heavy = Workqueue::<PerCpu>::builder("heavy")
-        .cpu_intensive()
-        .build();
-    let heavy = heavy.expect("memory for a queue");
+    let heavy = insist(|| {
+        Workqueue::<PerCpu>::builder("heavy")
+            .cpu_intensive()
+            .build()
+    });
     let stop = Arc::new(Count::default());
     let hogs: Vec<_> = (0..cpus())
         .map(|_| new_item(Arc::clone(&stop), hog))

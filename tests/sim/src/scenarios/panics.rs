@@ -7,19 +7,22 @@ use kernel::thread::ThreadCx;
 use kernel::wq::{self, PerCpu, Run, Submitted, Unbound, WaitError, Workqueue};
 use sim::Scenario;
 
-use crate::kit::{Count, cpus, crowd, dawdle, join, new_item, some_core};
+use crate::kit::{Count, HARDY, cpus, crowd, dawdle, insist, join, new_item, some_core};
 
 /// Scenarios of panics.
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("panics-under-load", 3, panics_under_load)
         .about("items that panic die alone: others run, flushes return, slots are freed (D2, E9)")
-        .cpus_range(1, 4),
+        .cpus_range(1, 4)
+        .endures(HARDY),
     Scenario::new("poisoned-mutex", 3, poisoned_mutex)
         .about("a mutex whose holder panics is handed on, poisoned, to all who wait for it")
-        .cpus_range(1, 4),
+        .cpus_range(1, 4)
+        .endures(HARDY),
     Scenario::new("poisoned-item", 2, poisoned_item)
         .about("an item that panicked refuses submissions until its poison is cleared (B4)")
-        .cpus_range(1, 4),
+        .cpus_range(1, 4)
+        .endures(HARDY),
 ];
 
 fn panics_under_load(cx: &ThreadCx<'_>) {
@@ -30,10 +33,8 @@ fn panics_under_load(cx: &ThreadCx<'_>) {
         assert!(!run.1, "this one was meant to");
     }
     let runs = Arc::new(Count::default());
-    let bound = Workqueue::<PerCpu>::builder("bound").max_active(2).build();
-    let free = Workqueue::<Unbound>::builder("free").max_active(2).build();
-    let bound = bound.expect("memory for a queue");
-    let free = free.expect("memory for a queue");
+    let bound = insist(|| Workqueue::<PerCpu>::builder("bound").max_active(2).build());
+    let free = insist(|| Workqueue::<Unbound>::builder("free").max_active(2).build());
     let users = {
         let (runs, bound, free) = (Arc::clone(&runs), bound.clone(), free.clone());
         crowd(cpus() + 1, move |cx, i| {

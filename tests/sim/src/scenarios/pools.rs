@@ -11,18 +11,20 @@ use machine::{CpuId, now};
 use sim::{Kinds, Scenario};
 
 use crate::kit::{
-    Count, burn, core, cpus, crowd, dawdle, here, join, linger, ms, new_item, one_in, pick,
-    some_core, until, us,
+    Count, HARDY, burn, core, cpus, crowd, dawdle, here, insist, join, linger, ms, new_item,
+    one_in, pick, some_core, until, us,
 };
 
 /// Scenarios of worker pools.
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("sleeping-items", 2, sleeping_items)
         .about("as many items as you like sleep on one core, each starting while others sleep (E2, E3, E9)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("sleepers-and-wakers", 3, sleepers_and_wakers)
         .about("items put each other to sleep and wake each other across cores (E2, E3, E4)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("golden-timeline", 1, golden)
         .about("the classic three items take 50, 35 or 25 ms for max_active 1, 2 or 3 (E8)")
         .endures(Kinds::SPURIOUS),
@@ -31,17 +33,20 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(1, 4),
     Scenario::new("reaper-against-bursts", 2, reaper)
         .about("the idle reaper and the manager work against each other; two workers remain (E9, E11, E12)")
-        .cpus_range(1, 4),
+        .cpus_range(1, 4)
+        .endures(HARDY),
     Scenario::new("one-computing-item", 3, one_computing_item)
         .about("items that only compute never run beside each other on one core (E1, E6)")
         .cpus_range(1, 8)
         .endures(Kinds::DELAYS.without(Kinds::STALL.or(Kinds::STORM))),
     Scenario::new("two-priorities", 2, two_priorities)
         .about("normal and highpri pools of all cores under mixed load lose nothing (A1, F3)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("counted-workers", 2, counted_workers)
         .about("at rest every worker is idle, none is counted as running, nothing pends (E1, N4)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
 ];
 
 /// Workers of core `cpu`'s normal pool.
@@ -127,10 +132,11 @@ fn golden(cx: &ThreadCx<'_>) {
         }
     }
     for (limit, wanted) in [(1, 50_000), (2, 35_000), (3, 25_000)] {
-        let wq = Workqueue::<PerCpu>::builder("golden")
-            .max_active(limit)
-            .build();
-        let wq = wq.expect("memory for a queue");
+        let wq = insist(|| {
+            Workqueue::<PerCpu>::builder("golden")
+                .max_active(limit)
+                .build()
+        });
         let begin = now();
         for again in [true, false, false] {
             let item = new_item(again, play);
@@ -269,10 +275,11 @@ fn two_priorities(cx: &ThreadCx<'_>) {
 }
 
 fn counted_workers(cx: &ThreadCx<'_>) {
-    let wq = Workqueue::<PerCpu>::builder("counted")
-        .max_active(3)
-        .build();
-    let wq = wq.expect("memory for a queue");
+    let wq = insist(|| {
+        Workqueue::<PerCpu>::builder("counted")
+            .max_active(3)
+            .build()
+    });
     let mut queued = 0;
     for _ in 0..4 {
         for _ in 0..4 * cpus() {

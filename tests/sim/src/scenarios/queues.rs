@@ -6,45 +6,52 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kernel::completion::Completion;
 use kernel::thread::{ThreadCx, sleep, yield_now};
 use kernel::wq::{self, PerCpu, Run, Submitted, Unbound, WaitError, Work, Workqueue};
-use sim::{Kinds, Scenario};
+use machine::Duration;
+use sim::Scenario;
 
 use crate::kit::{
-    Count, core, cpus, crowd, dawdle, join, ms, new_delayed, new_item, one_in, pick, some_core,
-    until, us, volunteers,
+    Count, HARDY, core, cpus, crowd, dawdle, insist, join, ms, new_delayed, new_item, one_in, pick,
+    some_core, until, us, volunteers,
 };
 
 /// Scenarios of whole queues.
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("flush-under-producers", 3, flush_under_producers)
         .about("flush waits for what was queued before it and not for what comes later (I1)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("many-flushers", 4, many_flushers)
         .about("more flushes at once than there are colours all return, none too early (I1, I2)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("flush-and-cancel", 3, flush_and_cancel)
         .about("waiters for an inactive item return when it is cancelled (I6, I7, J7)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("barriers-beyond-the-limit", 3, barriers)
         .about("flushes of running and waiting items get past max_active = 1 (D7, I5, I6)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("drained-chains", 3, drained_chains)
         .about("drain lets chains finish and refuses strangers, whose items stay usable (C10, I9)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("queues-come-and-go", 3, come_and_go)
         .about("destroyed queues have run all they accepted; armed timers find them gone (I10)")
         .cpus_range(1, 8)
-        .endures(Kinds::DELAYS.or(Kinds::HEAP)),
+        .endures(HARDY),
     Scenario::new("waiting-for-oneself", 2, waiting_for_oneself)
         .about("an item that waits for itself or its queue is told so, under load (I4, J2)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("items-wait-for-items", 3, items_wait_for_items)
         .about("items flush items of other queues on the same core without deadlock (E2, I5)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
 ];
 
 fn flush_under_producers(cx: &ThreadCx<'_>) {
-    let wq = Workqueue::<PerCpu>::builder("flushed").build();
-    let wq = wq.expect("memory for a queue");
+    let wq = insist(|| Workqueue::<PerCpu>::builder("flushed").build());
     let stop = Arc::new(AtomicBool::new(false));
     let producers = {
         let (wq, stop) = (wq.clone(), Arc::clone(&stop));
@@ -52,12 +59,15 @@ fn flush_under_producers(cx: &ThreadCx<'_>) {
             let mine: Vec<_> = (0..3)
                 .map(|_| new_item((), |cx: &ThreadCx<'_>, _| dawdle(cx)))
                 .collect();
+            let mut pause = us(3);
             while !stop.load(Ordering::Relaxed) {
                 for item in &mine {
                     assert!(wq.queue_on(some_core(), item).is_pending());
                     yield_now(cx);
                 }
-                sleep(cx, us(3));
+                sleep(cx, pause);
+                // Ever slower: without memory for workers it takes seconds.
+                pause = (pause + pause).min(ms(50));
             }
         })
     };
@@ -82,10 +92,11 @@ fn flush_under_producers(cx: &ThreadCx<'_>) {
 }
 
 fn many_flushers(cx: &ThreadCx<'_>) {
-    let wq = Workqueue::<PerCpu>::builder("colours")
-        .max_active(2)
-        .build();
-    let wq = wq.expect("memory for a queue");
+    let wq = insist(|| {
+        Workqueue::<PerCpu>::builder("colours")
+            .max_active(2)
+            .build()
+    });
     let flushers = {
         let wq = wq.clone();
         crowd(36, move |cx, i| {
@@ -114,8 +125,7 @@ fn blocker(gate: &Arc<Completion>) -> Arc<Work<Arc<Completion>>> {
 }
 
 fn flush_and_cancel(cx: &ThreadCx<'_>) {
-    let wq = Workqueue::<PerCpu>::builder("one").max_active(1).build();
-    let wq = wq.expect("memory for a queue");
+    let wq = insist(|| Workqueue::<PerCpu>::builder("one").max_active(1).build());
     for _ in 0..5 {
         let gate = Arc::new(Completion::new());
         let first = blocker(&gate);
@@ -152,8 +162,7 @@ fn flush_and_cancel(cx: &ThreadCx<'_>) {
 }
 
 fn barriers(cx: &ThreadCx<'_>) {
-    let wq = Workqueue::<PerCpu>::builder("narrow").max_active(1).build();
-    let wq = wq.expect("memory for a queue");
+    let wq = insist(|| Workqueue::<PerCpu>::builder("narrow").max_active(1).build());
     let items: Arc<Vec<_>> = Arc::new(
         (0..4)
             .map(|_| {
@@ -198,8 +207,7 @@ fn next_link(cx: &ThreadCx<'_>, run: &Run<'_, Chain>) {
 }
 
 fn drained_chains(cx: &ThreadCx<'_>) {
-    let wq = Workqueue::<PerCpu>::builder("chains").build();
-    let wq = wq.expect("memory for a queue");
+    let wq = insist(|| Workqueue::<PerCpu>::builder("chains").build());
     let strangers = {
         let wq = wq.clone();
         crowd(2, move |cx, _| {
@@ -245,7 +253,10 @@ fn come_and_go(cx: &ThreadCx<'_>) {
                 continue;
             };
             let late = new_delayed((), |_: &ThreadCx<'_>, _| panic!("after the end"));
-            assert_eq!(wq.queue_delayed(&late, ms(30_000)), Submitted::Queued);
+            assert_eq!(
+                wq.queue_delayed(&late, Duration::from_secs(300)),
+                Submitted::Queued
+            );
             let runs = Arc::new(Count::default());
             for _ in 0..4 {
                 let item = new_item(
@@ -270,7 +281,7 @@ fn come_and_go(cx: &ThreadCx<'_>) {
     });
     join(cx, &owners);
     // The timers left behind fire into nothing.
-    sleep(cx, ms(31_000));
+    sleep(cx, Duration::from_secs(301));
 }
 
 fn waiting_for_oneself(cx: &ThreadCx<'_>) {

@@ -11,34 +11,44 @@ use kernel::wq::{self, Run, Submitted};
 use machine::now;
 use sim::Scenario;
 
-use crate::kit::{Count, core, cpus, crowd, dawdle, join, new_item, one_in, pick, some_core, us};
+use crate::kit::{
+    Count, HARDY, core, cpus, crowd, dawdle, join, new_item, one_in, pick, some_core, us,
+};
 
 /// Scenarios of sleeping primitives.
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("mutex", 3, mutex)
         .about("a read and a write torn apart by a sleep are one step under a mutex")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("mutex-with-timeouts", 3, mutex_timeouts)
         .about("a timed lock holds or gives up, not before its time; none is lost")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("table-of-philosophers", 3, philosophers)
         .about("threads and work items that take two mutexes in order all get to eat (E2)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("completions-with-timeouts", 3, completions)
         .about("each completion lets one waiter through, also when others give up meanwhile")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("semaphore-with-timeouts", 3, semaphore)
         .about("never more inside than there are units; units of those who gave up come back")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("bounded-buffer", 3, bounded_buffer)
         .about("producers and consumers on two wait queues: nothing lost, nothing twice")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("wake-storm", 4, wake_storm)
         .about("twelve waiters are all woken, gate after gate")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("one-wake-up-each", 3, one_wakeup_each)
         .about("wake_one wakes somebody who waits, also beside timeouts and conditions come true")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
 ];
 
 fn mutex(cx: &ThreadCx<'_>) {

@@ -11,24 +11,28 @@ use machine::{CpuId, now};
 use sim::{Kinds, Scenario};
 
 use crate::kit::{
-    Count, burn, core, cpus, crowd, dawdle, here, join, linger, ms, new_bh_item, one_in, pick,
-    some_core, until, us,
+    Count, HARDY, burn, core, cpus, crowd, dawdle, here, insist, join, linger, ms, new_bh_item,
+    one_in, pick, some_core, until, us,
 };
 
 /// Scenarios of softirqs.
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("raise-storm", 3, raise_storm)
         .about("a vector raised from a thread, a section, an interrupt or afar runs after that (S2, S3)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("bh-off-sections", 3, sections)
         .about("no BH item runs on a core inside its BH-off sections; all run afterwards (S9, S10)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("bh-flood", 1, flood)
         .about("a BH item that queues itself for ever leaves a computing thread its share (S4, S6)")
+        // Each interrupt's exit runs a pass of BH items, so with many interrupts it has no share.
         .endures(Kinds::NONE),
     Scenario::new("end-of-a-section", 2, end_of_a_section)
         .about("a softirq raised while a BH-off section ends is not left behind (S2, S9)")
-        .cpus_range(2, 8),
+        .cpus_range(2, 8)
+        .endures(HARDY),
 ];
 
 /// How often vector `v` has run on core `cpu`.
@@ -152,14 +156,14 @@ fn end_of_a_section(cx: &ThreadCx<'_>) {
     fn nothing(_: &BhCx<'_>, _: &Run<'_, (), Softirq>) {}
     for _ in 0..12 {
         let other = core(1 + pick(cpus() - 1));
-        let thread = Builder::new("section").affinity(CpuMask::single(other));
-        let thread = thread.spawn(|_: &ThreadCx<'_>| {
+        let section = |_: &ThreadCx<'_>| {
             let off = sync::bh_disable();
             raise(Vector::NetRx);
             linger();
             drop(off);
-        });
-        let thread = thread.expect("memory for a thread");
+        };
+        let thread = Builder::new("section").affinity(CpuMask::single(other));
+        let thread = insist(|| thread.clone().spawn(section));
         linger();
         let item = new_bh_item((), nothing);
         assert_eq!(wq::bh().queue_on(other, &item), Submitted::Queued);

@@ -10,8 +10,8 @@ use kernel::thread::{
 use sim::{Kinds, Scenario};
 
 use crate::kit::{
-    Count, burn, core, cpus, crowd, dawdle, here, join, linger, ms, one_in, pick, until, us,
-    volunteers,
+    Count, HARDY, burn, core, cpus, crowd, dawdle, here, insist, join, linger, ms, one_in, pick,
+    until, us, volunteers,
 };
 
 /// Scenarios of threads.
@@ -22,29 +22,36 @@ pub(super) const ALL: &[Scenario] = &[
         .endures(Kinds::ALL),
     Scenario::new("many-joiners", 3, many_joiners)
         .about("many threads join one that ends at that moment, early and late ones alike")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("token-ring", 3, token_ring)
         .about("a token goes round by unpark and park: a lost wake-up is a deadlock")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("unpark-storm", 3, unpark_storm)
         .about("a parked thread sees everything that was written before an unpark")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("affinity-changes", 4, affinity_changes)
         .about("once a thread has arrived on the only core it may use, it stays there")
-        .cpus_range(2, 8),
+        .cpus_range(2, 8)
+        .endures(HARDY),
     Scenario::new("pinned-and-free", 4, pinned_and_free)
         .about("pinned threads never leave their core while free ones are pulled around them")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("no-core-idle", 3, no_core_idle)
         .about("while twice as many threads compute as there are cores, no core is idle")
         .cpus_range(1, 8)
         .endures(Kinds::SPURIOUS),
     Scenario::new("yield-storm", 3, yield_storm)
         .about("threads that only yield all make progress")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("nice-changes", 3, nice_changes)
         .about("niceness changes while threads run, wait and sleep; everybody ends (V9)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
 ];
 
 fn family(cx: &ThreadCx<'_>) {
@@ -176,7 +183,7 @@ fn pinned_and_free(cx: &ThreadCx<'_>) {
                 }
             };
             let thread = Builder::new("pinned").affinity(CpuMask::single(home));
-            thread.spawn(body).expect("memory for a thread")
+            insist(|| thread.clone().spawn(body))
         })
         .collect();
     join(cx, &free);

@@ -8,25 +8,30 @@ use kernel::timer::Timer;
 use machine::{Duration, Instant, now};
 use sim::{Kinds, Scenario};
 
-use crate::kit::{Count, cpus, crowd, dawdle, join, linger, ms, one_in, pick, until, us};
+use crate::kit::{Count, HARDY, cpus, crowd, dawdle, join, linger, ms, one_in, pick, until, us};
 
 /// Scenarios of timers.
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("alarms-cancelled-across-cores", 3, cancelled_across_cores)
         .about("every arming of a timer ends in one callback or one cancellation, whoever cancels")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("alarms-at-the-same-time", 3, same_time)
         .about("more timers due at once than one softirq serves all fire, none early (S4)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("periodic-alarms", 3, periodic)
         .about("timers that arm themselves keep their rhythm until they are stopped")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("alarms-freed-when-cancelled", 3, freed)
         .about("after cancel_sync a timer's memory may go, even while its callback was running")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("sleepers-in-crowds", 3, sleepers)
         .about("threads that sleep for all sorts of times wake up, none too early")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("sleep-accuracy", 2, accuracy)
         .about("with little to do sleeps end within 100 us of their time")
         .cpus_range(1, 4)

@@ -8,8 +8,8 @@ use machine::{Duration, now};
 use sim::{Kinds, Scenario};
 
 use crate::kit::{
-    Count, core, cpus, crowd, dawdle, here, join, ms, new_delayed, one_in, pick, some_core, until,
-    us,
+    Count, HARDY, core, cpus, crowd, dawdle, here, join, ms, new_delayed, one_in, pick, some_core,
+    until, us,
 };
 
 /// Scenarios of delayed items.
@@ -18,22 +18,28 @@ pub(super) const ALL: &[Scenario] = &[
         .about(
             "submissions with a delay are runs plus cancellations, and never run early (J8, J10)",
         )
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("moved-deadlines", 3, moved_deadlines)
         .about("an item that everybody puts off runs once, after the last deadline (J9)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("armed-item", 2, armed)
         .about("disable, cancel and flush reach an item whose timer is armed (I8, J10)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("interrupted-timer", 3, interrupted)
         .about("interrupts cancel a delayed item while its timer fires (B3, J10)")
-        .cpus_range(1, 4),
+        .cpus_range(1, 4)
+        .endures(HARDY),
     Scenario::new("delayed-on-its-core", 4, on_its_core)
         .about("a delayed item runs on the core it was meant for, not where its timer fires (J8)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("flushed-early", 3, flushed_early)
         .about("flush of an armed item brings its run forward and waits for it (I8)")
-        .cpus_range(1, 8),
+        .cpus_range(1, 8)
+        .endures(HARDY),
     Scenario::new("exact-delay", 2, exact)
         .about("a delayed item starts within 100 us of its time on idle cores (J8, J9)")
         .cpus_range(1, 4)
@@ -120,7 +126,7 @@ fn moved_deadlines(cx: &ThreadCx<'_>) {
 fn armed(cx: &ThreadCx<'_>) {
     for _ in 0..6 {
         let item = new_delayed(Ledger::default(), note_run);
-        let arm = || wq::percpu().queue_delayed_on(some_core(), &item, Duration::from_secs(60));
+        let arm = || wq::percpu().queue_delayed_on(some_core(), &item, Duration::from_secs(600));
         let inside: &Work<Ledger> = &item;
         assert_eq!(arm(), Submitted::Queued);
         assert_eq!(item.disable_sync(cx), Ok(true));
@@ -221,12 +227,12 @@ fn flushed_early(cx: &ThreadCx<'_>) {
                 } else {
                     wq::highpri()
                 };
-                let done = wq.queue_delayed(item, Duration::from_secs(60));
+                let done = wq.queue_delayed(item, Duration::from_secs(600));
                 item.queued.up_if(done == Submitted::Queued);
                 let begin = now();
                 item.flush(cx).expect("no panic");
                 let took = now().since(begin);
-                assert!(took < Duration::from_secs(50), "it waited for the timer");
+                assert!(took < Duration::from_secs(300), "it waited for the timer");
                 if done == Submitted::Queued {
                     assert!(item.runs.get() > runs, "flush returned before the run");
                 }

@@ -17,6 +17,7 @@
 //! | [`wq`] | workqueues: concurrency-managed pools, BH pools |
 //! | [`net`] | network devices and connections |
 //! | [`mem`] | pages, heap, stacks, fallible allocation |
+//! | [`audit`] | the executive recounts itself |
 //! | [`mod@trace`] | what happened, event by event |
 //! | [`mod@log`], [`mod@panic`], [`dump`] | the console; when something is broken |
 //!
@@ -27,6 +28,7 @@
 
 extern crate alloc;
 
+pub mod audit;
 mod boot;
 pub mod completion;
 pub mod cpu;

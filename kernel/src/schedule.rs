@@ -139,6 +139,7 @@ fn reschedule(why: Why) {
             c.header.need_resched.store(false, Ordering::Relaxed);
         }
     }
+    debug_assert_eq!(rq.queue.check(), Ok(()), "runqueue of {:?}", c.id());
     let next = match picked {
         // SAFETY: a queued entity belongs to a live thread.
         Some(h) => unsafe { Thread::of_entity(h) },
@@ -452,6 +453,11 @@ pub(crate) fn set_nice(t: &Thread, nice: Nice) {
     settle(c, &mut rq, decision, now);
     drop(rq);
     drop(irq);
+}
+
+/// What is wrong with core `c`'s runqueue, if anything.
+pub(crate) fn check(c: &CpuLocal) -> Result<(), &'static str> {
+    c.rq.lock().queue.check()
 }
 
 /// Reads `t`'s entity under the lock that owns it.

@@ -7,7 +7,7 @@ use links::{Arena, Handle};
 use machine::Duration;
 
 use crate::average::mul_div;
-use crate::entity::Entity;
+use crate::entity::{Entity, is_before};
 use crate::run_queue::RunQueue;
 use crate::weight::NICE_0_WEIGHT;
 
@@ -63,6 +63,45 @@ impl<A: Arena<Entity>> RunQueue<A> {
                 "the current entity is in the tree"
             );
         }
+    }
+
+    /// Holds what EEVDF promises of the queued entities (V1, V2, deadlines ahead) against a fresh
+    /// count, in O(n), as of the last charge.
+    ///
+    /// # Errors
+    ///
+    /// The broken rule.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let ensure = |holds, wrong| if holds { Ok(()) } else { Err(wrong) };
+        let total = self.total();
+        let average = total.average();
+        let (mut weights, mut lags, mut queued, mut eligible) = (0, 0, 0, false);
+        let mut tree = self.tree.first();
+        let mut next = self.current.or_else(|| tree.take());
+        while let Some(h) = next {
+            let se = self.arena.get(h);
+            queued += 1;
+            weights += i128::from(se.weight());
+            let vlag = average.wrapping_sub(se.vruntime) as i64;
+            lags += i128::from(se.weight()) * i128::from(vlag);
+            eligible |= total.is_eligible(se.vruntime);
+            ensure(se.queued, "a queued entity does not know it")?;
+            ensure(
+                !is_before(se.deadline, se.vruntime),
+                "an entity has run beyond its deadline, which was not renewed",
+            )?;
+            next = match tree.take() {
+                Some(first) => Some(first),
+                None if self.current == Some(h) => None,
+                None => self.tree.next(&self.arena, h),
+            };
+        }
+        ensure(queued == self.nr_queued, "the number of entities is wrong")?;
+        ensure(eligible || queued == 0, "V1: nobody is eligible")?;
+        ensure(
+            queued == 0 || (-weights < lags && lags <= 0),
+            "V2: the lags do not add up to zero",
+        )
     }
 
     /// The slice of threads that ask for none.

@@ -13,6 +13,7 @@ use super::pool::{Inner, Pool};
 use super::queue::{Class, Queue};
 use super::typed::{Bh, PerCpu, Unbound, Workqueue};
 use super::{QueueName, each_pool};
+use crate::audit::{Finding, Structure};
 use crate::kernel;
 
 /// The queues everybody may use.
@@ -200,4 +201,30 @@ pub fn for_each_queue(mut f: impl FnMut(QueueInfo)) {
     for q in &copy {
         f(queue_info(q));
     }
+}
+
+/// What is wrong with the pools and the queues' shares of them, if anything.
+pub(crate) fn check() -> Result<(), Finding> {
+    let mut found = Ok(());
+    each_pool(|p| {
+        let g = p.lock();
+        if let (Ok(()), Err(wrong)) = (found, g.policy.check(&g.store)) {
+            found = Err(finding(Structure::Pool, p, wrong));
+        }
+    });
+    found?;
+    for q in kernel().wq.registry.queues.lock().iter() {
+        for share in &q.shares {
+            let g = share.pool.lock();
+            let pwq: &Pwq = g.store.get(share.handle());
+            let checked = pwq.check(&g.store);
+            checked.map_err(|wrong| finding(Structure::PoolWorkqueue, share.pool, wrong))?;
+        }
+    }
+    Ok(())
+}
+
+fn finding(what: Structure, pool: &Pool, wrong: &'static str) -> Finding {
+    let id = pool.place().index();
+    Finding { what, id, wrong }
 }

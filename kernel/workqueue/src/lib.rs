@@ -37,6 +37,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod check;
 mod flush;
 mod item;
 mod manage;

@@ -343,6 +343,26 @@ impl Sim {
         }
     }
 
+    /// Looks at the kernel by `f` from an idle core's flow: its seam calls are no points. `None`
+    /// while there is no kernel.
+    pub(crate) fn at_rest<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        if self.init.get().is_none() || self.is_early() {
+            return None;
+        }
+        // SAFETY: the running thread's header outlives its running.
+        let thread = unsafe { &*self.core().current.get() };
+        let preempt = thread.preempt.load(Ordering::Relaxed);
+        // Locks that are released must not lead into the scheduler.
+        thread
+            .preempt
+            .store(preempt + PreemptWord::PREEMPT, Ordering::Relaxed);
+        let still = self.still.replace(true);
+        let r = f();
+        self.still.set(still);
+        thread.preempt.store(preempt, Ordering::Relaxed);
+        Some(r)
+    }
+
     /// Stops the running core where it is, so that the kernel can be looked at without going on:
     /// seam calls are no points any more. False when there is no kernel yet, or no failure.
     pub(crate) fn stand_still(&self) -> bool {

@@ -147,6 +147,13 @@ impl Sim {
         if self.asleep().count_ones() == started {
             let verdict = outside(|| self.oracles.borrow().quiescent());
             self.judge(verdict);
+            if let Some(Err(finding)) = self.at_rest(kernel::audit::check) {
+                let text = outside(|| finding.to_string());
+                self.judge(Err(Violation {
+                    rule: "audit",
+                    text,
+                }));
+            }
         }
     }
 

@@ -40,7 +40,7 @@ fn sweep(scenario: &'static Scenario, seeds: u64) -> Result<(), Failed> {
         cpus: None,
         options: Options {
             strategy: Strategy::Mixed,
-            faults: Faults::of(Kinds::ALL),
+            faults: Faults::of(Kinds::EVERY),
             ..Options::default()
         },
         calm_half: true,

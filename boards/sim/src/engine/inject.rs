@@ -39,6 +39,8 @@ pub(crate) struct Injector {
     late: u32,
     /// Points from one strike to the next, on average half of this.
     gap: u32,
+    /// Strikes still to come: a world must also see what follows them.
+    left: Cell<u32>,
     /// Step of the next strike.
     pub(super) next: Cell<u64>,
     counts: [Cell<u64>; Kinds::COUNT],
@@ -59,6 +61,7 @@ impl Injector {
             memory: 4 << rng.below(7),
             late: 2 << rng.below(6),
             gap: 32 << rng.below(8),
+            left: Cell::new(16 << rng.below(6)),
             next: Cell::new(u64::MAX),
             counts: Default::default(),
             rng,
@@ -73,10 +76,13 @@ impl Injector {
 
     /// Draws the step of the next strike.
     fn again(&self, step: u64) {
-        if !self.strikes().is_empty() {
-            self.next
-                .set(step + 1 + u64::from(self.rng.below(self.gap)));
-        }
+        let left = self.left.get();
+        self.next.set(if self.strikes().is_empty() || left == 0 {
+            u64::MAX
+        } else {
+            step + 1 + u64::from(self.rng.below(self.gap))
+        });
+        self.left.set(left.saturating_sub(1));
     }
 
     fn strikes(&self) -> Kinds {
@@ -159,7 +165,12 @@ impl Sim {
     /// Whether the kernel may make a thread.
     pub(crate) fn may_make_thread(&self) -> bool {
         let refused = self.decide(Choice::Thread, |f| u32::from(f.refuses_thread()));
-        self.refused(refused, Kinds::THREAD, 0)
+        let kind = if self.injector.has(Kinds::FOREVER) {
+            Kinds::FOREVER
+        } else {
+            Kinds::THREAD
+        };
+        self.refused(refused, kind, 0)
     }
 
     /// Whether the kernel gets `bytes` of heap.

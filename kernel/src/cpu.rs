@@ -40,6 +40,8 @@ pub struct CpuLocal {
     pub(crate) current: AtomicPtr<Thread>,
     /// `[A]` copy of the runqueue's length, for placement without its lock.
     pub(crate) nr_runnable: AtomicU64,
+    /// `[A]` the idle core was poked to look for a thread that waits on another core.
+    pub(crate) poked: AtomicBool,
     /// `[A]` nanoseconds this core spent in its idle thread, complete up to the last switch.
     pub(crate) idle_ns: AtomicU64,
     /// `[I]` what runs when nothing else does.
@@ -84,6 +86,7 @@ impl CpuLocal {
             rq: SpinLock::new(Rank::RunQueue, "runqueue", Rq::new(cores)),
             current: AtomicPtr::new(core::ptr::null_mut()),
             nr_runnable: AtomicU64::new(0),
+            poked: AtomicBool::new(false),
             idle_ns: AtomicU64::new(0),
             idle: Once::new(),
             dead: Cell::new(None),

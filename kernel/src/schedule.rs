@@ -107,6 +107,7 @@ fn reschedule(why: Why) {
     let mut rq = c.rq.lock();
     // A swap: what other cores did before they set the flag is visible to the look below.
     resched_flag::answer(&c.header.need_resched);
+    let poked = balance::take_poke(c);
     let now = machine::now();
     let prev = current();
     let prev_idle = core::ptr::eq(prev, &raw const **c.idle_thread());
@@ -127,13 +128,14 @@ fn reschedule(why: Why) {
     }
     let me = CpuMask::single(c.id()).0;
     let mut picked = rq.queue.pick_next(now);
-    let mut announced = prev_idle;
+    let (mut announced, mut pulled) = (prev_idle, false);
     if picked.is_none() {
         // First say "idle", then look at the others' runqueues: whoever makes a second thread
         // runnable publishes its load and then looks who is idle. One of the two sees the other.
         kernel().idle_mask.enter(me);
         announced = true;
-        if balance::pull(c, &mut rq, now) {
+        pulled = balance::pull(c, &mut rq, now);
+        if pulled {
             picked = rq.queue.pick_next(now);
             // A failed try may have left it set; this core has something to do now.
             c.header.need_resched.store(false, Ordering::Relaxed);
@@ -147,6 +149,9 @@ fn reschedule(why: Why) {
     };
     if announced && picked.is_some() {
         kernel().idle_mask.leave(me);
+    }
+    if poked && picked.is_some() && !pulled {
+        balance::pass_on(c);
     }
     c.publish_load(rq.queue.nr_runnable());
     c.clock.set_slice_end(rq.queue.slice_end(now));

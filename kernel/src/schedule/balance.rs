@@ -6,6 +6,8 @@
 //! So no core idles for longer than one interrupt's delivery while another has two runnable threads
 //! of which one may migrate.
 
+use core::sync::atomic::Ordering;
+
 use machine::{CpuId, Instant};
 use sched::{Dequeue, Enqueue};
 use sync::handshake::resched;
@@ -109,8 +111,38 @@ pub(super) fn kick_idle_for(no_help: CpuMask, rq: &Rq) {
     let me = crate::cpu::this_cpu().id();
     let _poked = waiting.is_some_and(|h| {
         let mut takers = takers(h).iter();
-        takers.any(|id| super::kick(cpu(id), id == me))
+        takers.any(|id| poke(id, id == me))
     });
+}
+
+/// Makes idle core `id` look for a waiting thread. False when it was about to look anyway.
+fn poke(id: CpuId, local: bool) -> bool {
+    let c = cpu(id);
+    if c.header.need_resched.load(Ordering::Relaxed) {
+        return false;
+    }
+    // Before the kick, whose order makes it visible to who takes the kick.
+    c.poked.store(true, Ordering::Relaxed);
+    super::kick(c, local)
+}
+
+/// Whether core `c`, the running one, was poked since it last asked.
+#[inline]
+pub(super) fn take_poke(c: &'static CpuLocal) -> bool {
+    let poked = c.poked.load(Ordering::Relaxed);
+    if poked {
+        c.poked.store(false, Ordering::Relaxed);
+    }
+    poked
+}
+
+/// Core `c`, the running one, was poked for a thread that waits elsewhere but has one of its own to
+/// run by now: it pokes the next core.
+#[cold]
+pub(super) fn pass_on(c: &'static CpuLocal) {
+    let me = CpuMask::single(c.id());
+    let idle = CpuMask(kernel().idle_mask.look() & !me.0).and(online());
+    let _poked = idle.iter().any(|id| poke(id, false));
 }
 
 fn may_run(h: links::Handle<sched::Entity>, on: CpuId) -> bool {

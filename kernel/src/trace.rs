@@ -7,8 +7,8 @@
 //!
 //! # Context
 //!
-//! [`emit`] wants interrupts masked, as they are almost everywhere something of interest happens;
-//! [`emit_unmasked`] is for the other places. Both may be called with any lock held.
+//! `emit` wants interrupts masked, as they are almost everywhere something of interest happens;
+//! `emit_unmasked` is for the other places. Both may be called with any lock held.
 #![expect(
     unsafe_code,
     reason = "the rings' memory comes from the page allocator"

@@ -57,7 +57,9 @@ pub use self::ops::{TooDeep, WaitError};
 pub use self::queue::Submitted;
 pub use self::registry::{PoolInfo, QueueInfo, WorkerCounts, for_each_pool, for_each_queue};
 pub(crate) use self::registry::{check, try_each_pool};
-pub use self::typed::{Bh, Builder, CreateError, Kind, Limited, PerCpu, Unbound, Workqueue};
+pub use self::typed::{
+    Bh, Builder, CreateError, Kind, Limited, Ordered, PerCpu, Unbound, Workqueue,
+};
 pub use self::worker::Worker;
 pub(crate) use self::worker::worker_panicked;
 

@@ -16,7 +16,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use links::{Arena, Handle};
 use machine::CpuId;
@@ -86,6 +86,7 @@ pub(super) struct Attributes {
     pub(super) class: Class,
     pub(super) highpri: bool,
     pub(super) cpu_intensive: bool,
+    /// To begin with.
     pub(super) max_active: u32,
 }
 
@@ -129,6 +130,8 @@ pub(super) struct Queue {
     /// One per core, or one for an unbound queue.
     pub(super) shares: Box<[Share]>,
     pub(super) flush: SpinLock<FlushState>,
+    /// `[A]` changed under `flush`.
+    max_active: AtomicU32,
     /// Pwqs that the first flusher still waits for, plus one while they are being armed.
     pub(super) to_flush: Countdown,
     /// The first flusher; stable while `to_flush` is not zero.
@@ -160,6 +163,7 @@ impl Queue {
         // Before there is a queue whose drop takes it back.
         crate::kernel().wq.alive.fetch_add(1, Ordering::Relaxed);
         let queue = crate::mem::try_arc(Self {
+            max_active: AtomicU32::new(attributes.max_active),
             attributes,
             shares: shares.into_boxed_slice(),
             flush: FlushState::lock(),
@@ -182,6 +186,25 @@ impl Queue {
         let head = Head::of(a.max_active).flags(flags);
         emit_unmasked(Kind::AllocWorkqueue, head, 0, queue_name(&*queue));
         Some(queue)
+    }
+
+    /// The limit of items that are active at a time, in each share.
+    pub(super) fn max_active(&self) -> u32 {
+        self.max_active.load(Ordering::Relaxed)
+    }
+
+    /// Changes the limit, and starts what may start now (D6).
+    pub(super) fn set_max_active(&self, n: u32) {
+        // One at a time: the shares end up with the same limit.
+        let g = self.flush.lock();
+        self.max_active.store(n, Ordering::Relaxed);
+        for share in &self.shares {
+            let mut pool = share.pool.lock();
+            let Inner { policy, store } = &mut *pool;
+            let wake = policy.set_max_active(store, share.handle(), n);
+            share.pool.wake(wake);
+        }
+        drop(g);
     }
 
     #[inline(always)]

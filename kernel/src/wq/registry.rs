@@ -164,7 +164,7 @@ fn queue_info(q: &Queue) -> QueueInfo {
         },
         highpri: a.highpri,
         cpu_intensive: a.cpu_intensive,
-        max_active: a.max_active,
+        max_active: q.max_active(),
         pending: 0,
         active: 0,
         inactive: 0,

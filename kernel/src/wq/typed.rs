@@ -18,7 +18,7 @@ use super::queue::{Attributes, Class, Queue, Submitted, Target};
 use super::registry;
 use crate::thread::{ThreadCx, cut};
 
-/// A kind of workqueue: [`PerCpu`], [`Unbound`] or [`Bh`].
+/// A kind of workqueue: [`PerCpu`], [`Unbound`], [`Ordered`] or [`Bh`].
 pub trait Kind: private::Kind {
     /// Where its items run.
     type Context: Context;
@@ -29,6 +29,9 @@ mod private {
         #[doc(hidden)]
         #[expect(private_interfaces, reason = "sealed: nobody outside can name it")]
         const CLASS: super::Class;
+        /// The `max_active` of a queue that asks for none.
+        #[doc(hidden)]
+        const MAX_ACTIVE: u32;
     }
 }
 
@@ -38,24 +41,31 @@ pub enum PerCpu {}
 /// Items run on any core, as many at a time as `max_active` allows (F1).
 #[derive(Debug)]
 pub enum Unbound {}
+/// Items run on any core, one at a time, in the order in which they were queued (D8). Its limit
+/// cannot be changed.
+#[derive(Debug)]
+pub enum Ordered {}
 /// Items run in the softirq of the core they were queued on (K2).
 #[derive(Debug)]
 pub enum Bh {}
 
 macro_rules! kind {
-    ($k:ident, $c:ty) => {
+    ($k:ident, $class:ident, $max_active:expr, $c:ty) => {
         impl private::Kind for $k {
             #[expect(private_interfaces, reason = "sealed: nobody outside can name it")]
-            const CLASS: Class = Class::$k;
+            const CLASS: Class = Class::$class;
+            const MAX_ACTIVE: u32 = $max_active;
         }
         impl Kind for $k {
             type Context = $c;
         }
     };
 }
-kind!(PerCpu, Threaded);
-kind!(Unbound, Threaded);
-kind!(Bh, Softirq);
+kind!(PerCpu, PerCpu, clamp_max_active(0), Threaded);
+kind!(Unbound, Unbound, clamp_max_active(0), Threaded);
+// All cores share the one pwq of an unbound queue. Its only slot goes from item to item in order.
+kind!(Ordered, Unbound, 1, Threaded);
+kind!(Bh, Bh, u32::MAX, Softirq);
 
 /// There is no memory for another queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,7 +109,8 @@ impl<K: Kind> Builder<K> {
     }
 }
 
-/// Kinds of queue whose number of active items can be limited (K1: BH queues' cannot).
+/// Kinds of queue whose number of active items can be limited (K1: BH queues' cannot; D8: ordered
+/// queues' is one).
 pub trait Limited: Kind {}
 impl Limited for PerCpu {}
 impl Limited for Unbound {}
@@ -111,6 +122,14 @@ impl<K: Limited> Builder<K> {
     pub fn max_active(mut self, n: u32) -> Self {
         self.attributes.max_active = clamp_max_active(n);
         self
+    }
+}
+
+impl<K: Limited> Workqueue<K> {
+    /// Changes the limit, as [`Builder::max_active`] sets it (D6). Raising it lets waiting items
+    /// start at once; lowering it stops no running item.
+    pub fn set_max_active(&self, n: u32) {
+        self.queue.set_max_active(clamp_max_active(n));
     }
 }
 
@@ -149,17 +168,12 @@ impl<K: Kind> Workqueue<K> {
     /// Starts the description of a queue; the name is cut at 32 bytes.
     #[must_use]
     pub fn builder(name: &str) -> Builder<K> {
-        let class = <K as private::Kind>::CLASS;
         let attributes = Attributes {
             name: QueueName::from(cut(name)),
-            class,
+            class: <K as private::Kind>::CLASS,
             highpri: false,
             cpu_intensive: false,
-            max_active: if class == Class::Bh {
-                u32::MAX
-            } else {
-                clamp_max_active(0)
-            },
+            max_active: <K as private::Kind>::MAX_ACTIVE,
         };
         Builder {
             attributes,
@@ -172,9 +186,9 @@ impl<K: Kind> Workqueue<K> {
         &self.queue.attributes.name
     }
 
-    /// The limit it got (D1); `u32::MAX` for a BH queue.
+    /// The limit it has (D1); `u32::MAX` for a BH queue.
     pub fn max_active(&self) -> u32 {
-        self.queue.attributes.max_active
+        self.queue.max_active()
     }
 
     /// Queues an item: on this core (C1), or on the pool of an unbound queue. Any context. Never

@@ -8,6 +8,7 @@ mod budget;
 mod delayed;
 mod giving_up;
 mod items;
+mod order;
 mod pools;
 mod waiting;
 

@@ -9,6 +9,7 @@ use kernel::thread::{Builder, ThreadCx, sleep};
 use kernel::wq::{self, DelayedWork, Run, Softirq, Submitted, Threaded, Work};
 use machine::{CpuId, Duration};
 use sim::{Scenario, sweep};
+use sim_tests::scenarios::find;
 
 /// An interrupt raises a softirq between the look at the pending bits and the end of the BH-off
 /// section: the item must not stay behind on an idle core.
@@ -108,4 +109,21 @@ fn an_accepted_delayed_submission_runs() {
         due_while_running_elsewhere,
     );
     sweep(scenario, &[2], 0..20);
+}
+
+/// Both flushed items too early: one that another core had claimed and not listed yet, one whose
+/// timer had put it off because it ran for another queue.
+#[test]
+fn flush_sees_submissions_on_their_way() {
+    for name in ["barriers-beyond-the-limit", "flushed-early"] {
+        let scenario = find(name).expect("in the catalogue");
+        sweep(*scenario, &[3, 8], 0..100);
+    }
+}
+
+/// Threads started at once went to one core, which poked one other core for all of them.
+#[test]
+fn every_waiting_thread_finds_an_idle_core() {
+    let scenario = find("no-core-idle").expect("in the catalogue");
+    sweep(*scenario, &[5, 8], 0..10);
 }

@@ -122,9 +122,9 @@ mod tests {
         assert_eq!(select_cpu(cpu(0), ALL, 0, &[2, 1, 1, 1]), cpu(0));
         assert_eq!(select_cpu(cpu(0), ALL, 0, &[3, 2, 1, 1]), cpu(2));
         assert_eq!(
-            select_cpu(cpu(3), 0b0011, 0, &[3, 2, 9, 0]),
+            select_cpu(cpu(3), 0b0011, 0, &[3, 2, 0, 0]),
             cpu(1),
-            "last one is forbidden"
+            "the last one and the emptiest are forbidden"
         );
     }
 

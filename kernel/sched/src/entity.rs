@@ -275,3 +275,33 @@ impl TreeNode for Entity {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_until_is_what_a_charge_needs() {
+        for nice in [Nice::MIN, Nice::ZERO, Nice::MAX] {
+            let mut se = Entity::new(nice, None);
+            se.charge(12_345);
+            assert_eq!(se.time_until(se.vruntime), 0);
+            assert_eq!(se.time_until(se.vruntime - 1), 0, "it is past that");
+            let v = se.vruntime + 1_000_000;
+            let ns = se.time_until(v);
+            se.charge(ns - 1);
+            assert!(is_before(se.vruntime, v));
+            se.charge(1);
+            assert!(!is_before(se.vruntime, v));
+        }
+    }
+
+    #[test]
+    fn time_until_saturates_far_away() {
+        let se = Entity::new(Nice::ZERO, None);
+        let longest = (1 << 42) - 1;
+        for v in [longest, longest + 1, longest + 2, 1 << 50, (1 << 63) - 1] {
+            assert_eq!(se.time_until(v), longest);
+        }
+    }
+}

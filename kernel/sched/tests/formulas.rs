@@ -1,6 +1,6 @@
 //! The formulas one by one, with numbers worked out by hand.
 
-use links::{Handle, Slab};
+use links::{Arena, Handle, Slab};
 use machine::{Duration, Instant};
 use sched::{Decision, Dequeue, Dequeued, Enqueue, Entity, Nice, RunQueue, base_slice};
 
@@ -354,4 +354,13 @@ fn pull_candidate_respects_the_filter_and_its_bound() {
         None
     );
     assert_eq!(asked, sched::PULL_SCAN);
+}
+
+#[test]
+#[should_panic(expected = "wrong")]
+fn validation_finds_an_entity_replaced_while_queued() {
+    let (mut rq, all) = queue(&[0, 0]);
+    start(&mut rq, &all);
+    *rq.arena_mut().get_mut(all[1]) = Entity::new(Nice::ZERO, None);
+    rq.assert_valid();
 }

@@ -68,6 +68,8 @@ enum Verb {
     Size,
     /// Change the policy crates in small ways and see whether their tests notice (takes hours)
     Mutants(verb::mutants::Options),
+    /// Apply each seeded bug to a copy of the tree and let the simulator's sweep find it
+    Bugs(verb::bugs::Options),
     /// Check that the hot calls of the machine seam are instructions in the image
     Seam,
 }
@@ -97,6 +99,7 @@ fn dispatch(cli: Cli) -> Outcome<u8> {
         Verb::Bench(passed) => verb::sim::run("bench", &passed),
         Verb::Ci => verb::ci::run(),
         Verb::Size => verb::size::run(),
+        Verb::Bugs(options) => verb::bugs::run(&options),
         Verb::Mutants(options) => verb::mutants::run(&options),
         Verb::Seam => verb::seam::run(),
     }

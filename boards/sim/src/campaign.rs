@@ -62,7 +62,8 @@ impl Campaign<'_> {
     }
 
     /// World number `n`: scenario, seed, options.
-    fn world(&self, n: u64) -> (Scenario, u64, Options) {
+    #[must_use]
+    pub fn world(&self, n: u64) -> (Scenario, u64, Options) {
         let len = self.scenarios.len() as u64;
         let seed = self.first_seed.wrapping_add(n / len);
         let scenario = &self.scenarios[(n % len) as usize];

@@ -1,5 +1,6 @@
 //! One file per command of the tool.
 
+pub mod bugs;
 pub mod ci;
 pub mod layers;
 pub mod lint;

@@ -110,3 +110,73 @@ impl<A: Arena<Entity>> RunQueue<A> {
         Duration::from_nanos(self.base_slice_ns as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use links::Slab;
+    use machine::Instant;
+
+    use super::*;
+    use crate::{Enqueue, Nice};
+
+    type Queue = RunQueue<Slab<Entity>>;
+
+    /// Three threads, the first one running for 1 ms, and what `break_it` does to them.
+    fn check(break_it: impl FnOnce(&mut Queue, [Handle<Entity>; 3])) -> Result<(), &'static str> {
+        let mut slab = Slab::new();
+        let all = [0; 3].map(|_| slab.insert(Entity::new(Nice::ZERO, None)));
+        let mut rq = RunQueue::new(slab, 8);
+        for h in all {
+            let _ = rq.enqueue(h, Enqueue::New, Instant::ZERO);
+        }
+        assert_eq!(rq.pick_next(Instant::ZERO), Some(all[0]));
+        let _ = rq.update(Instant::from_nanos(1_000_000));
+        break_it(&mut rq, all);
+        rq.check()
+    }
+
+    #[test]
+    fn check_finds_what_is_broken_and_nothing_else() {
+        let later = |rq: &mut Queue, h, ns: u64| {
+            let se = rq.arena.get_mut(h);
+            se.vruntime = se.vruntime.wrapping_add(ns);
+            se.deadline = se.deadline.wrapping_add(ns);
+        };
+        assert_eq!(check(|_, _| ()), Ok(()));
+        let wrong = [
+            check(|rq, _| rq.nr_queued = 2),
+            check(|rq, all| rq.arena.get_mut(all[2]).queued = false),
+            check(|rq, all| rq.arena.get_mut(all[0]).deadline = 999_999),
+            check(|rq, all| rq.arena.get_mut(all[1]).vruntime = 1_400_001),
+            check(|rq, all| all.into_iter().for_each(|h| later(rq, h, 5_000_000))),
+            check(|rq, all| later(rq, all[1], 100_000)),
+            check(|rq, all| later(rq, all[1], 100_000_u64.wrapping_neg())),
+        ];
+        let v2 = "V2: the lags do not add up to zero";
+        assert_eq!(
+            wrong.map(|w| w.expect_err("a break that nobody finds")),
+            [
+                "the number of entities is wrong",
+                "a queued entity does not know it",
+                "an entity has run beyond its deadline, which was not renewed",
+                "an entity has run beyond its deadline, which was not renewed",
+                "V1: nobody is eligible",
+                v2,
+                v2,
+            ]
+        );
+    }
+
+    #[test]
+    fn empty_and_idle_runqueues_are_sound() {
+        let empty = Queue::new(Slab::new(), 1);
+        assert_eq!(empty.check(), Ok(()));
+        let mut slab = Slab::new();
+        let h = slab.insert(Entity::new(Nice::ZERO, None));
+        let mut rq = RunQueue::new(slab, 1);
+        let _ = rq.enqueue(h, Enqueue::New, Instant::ZERO);
+        assert_eq!(rq.check(), Ok(()), "nobody runs yet");
+        rq.nr_queued = 0;
+        assert!(rq.check().is_err());
+    }
+}

@@ -13,6 +13,7 @@ use crate::{Kind, Phase};
 impl Sim {
     /// Recounts everything and compares (cmwq.md section 7).
     pub(crate) fn check(&self) {
+        assert_eq!(self.pool.check(&self.s), Ok(()));
         self.check_items();
         self.check_pwqs();
         self.check_pool();
@@ -35,6 +36,7 @@ impl Sim {
     fn check_pwqs(&self) {
         for (p, &h) in self.pwqs.iter().enumerate() {
             let pwq = self.pwq(p);
+            assert_eq!(pwq.check(&self.s), Ok(()), "pwq {p}");
             let (mut active, mut inactive, mut in_flight) = (0, 0, 0);
             let nodes = self.items.iter().chain(self.barriers.iter().map(|b| &b.0));
             for &i in nodes.clone() {

@@ -62,7 +62,6 @@ impl Campaign<'_> {
     }
 
     /// World number `n`: scenario, seed, options.
-    #[must_use]
     pub fn world(&self, n: u64) -> (Scenario, u64, Options) {
         let len = self.scenarios.len() as u64;
         let seed = self.first_seed.wrapping_add(n / len);

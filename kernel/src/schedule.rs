@@ -1,4 +1,4 @@
-//! The scheduler's mechanism: switch protocol, wake-ups, placement and idle balancing.
+//! The scheduler's mechanism: switching, sleeping, preemption. `wake` and `balance` are its rooms.
 //!
 //! The policy ([`sched::RunQueue`], EEVDF) decides who runs; this file takes the locks, performs
 //! the switch and delivers the decision to the core it concerns. A wrong policy could starve a
@@ -26,12 +26,11 @@
 //! thread while it does not run.
 #![expect(unsafe_code, reason = "the context switch and the entities of threads")]
 
-use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use links::Direct;
 use machine::Instant;
-use sched::{Decision, Dequeue, Enqueue, Entity, Nice, RunQueue};
+use sched::{Decision, Dequeue, Entity, RunQueue};
 use sync::SpinGuard;
 use sync::handshake::resched as resched_flag;
 
@@ -41,6 +40,9 @@ use crate::trace::{Head, Kind, emit};
 use crate::{kernel, wq};
 
 mod balance;
+mod wake;
+
+pub(crate) use self::wake::{set_nice, start, wake};
 
 /// A runqueue and the mechanism's notes about it, under one lock.
 #[derive(Debug)]
@@ -334,108 +336,6 @@ fn slept_in_atomic(who: &'static str) -> ! {
     }
 }
 
-/// Starts a new thread on one of `usable` (not empty).
-pub(crate) fn start(t: &ThreadRef, usable: CpuMask) {
-    // The scheduler's reference: taken back when the thread has ended.
-    let raw = Arc::into_raw(Arc::clone(t));
-    let irq = sync::IrqGuard::new();
-    let target = balance::place(usable, this_cpu().id());
-    t.set_cpu(target);
-    // SAFETY: just made from the Arc; the scheduler's reference keeps it alive.
-    enqueue_on(cpu(target), unsafe { &*raw }, Enqueue::New);
-    drop(irq);
-}
-
-/// Wakes `t` if it sleeps; true if it did. Any context, also under a pool's or a wait queue's lock.
-pub(crate) fn wake(t: &Thread) -> bool {
-    // Pairs with `prepare_to_sleep`: the caller made its condition true before.
-    if !t.state.may_sleep() {
-        return false;
-    }
-    // Dropped last: with the runqueue lock still held, unmasking would let a due reschedule in.
-    let _irq = sync::IrqGuard::new();
-    let (owner, mut rq) = lock_rq_of(t);
-    if t.state() != State::Sleeping {
-        return false;
-    }
-    t.state.set(State::Running);
-    let (id, from) = (Head::of(t.id()), owner.id().index() as u64);
-    if rq.queue.entity(t.handle()).is_delayed() {
-        // Still queued, paying off its lag: it goes on where it is.
-        emit(Kind::SchedWakeup, id, from, t.affinity().0);
-        let now = machine::now();
-        let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
-        settle(owner, &mut rq, decision, now);
-    } else if !rq.queue.entity(t.handle()).is_queued() {
-        let target = balance::place_woken(t, owner.id());
-        if target == owner.id() {
-            emit(Kind::SchedWakeup, id, from, t.affinity().0);
-            let now = machine::now();
-            let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
-            settle(owner, &mut rq, decision, now);
-        } else {
-            // State is Running and the thread is on no runqueue: no other waker touches it.
-            emit(Kind::SchedMigrateTask, id, from, target.index() as u64);
-            t.set_cpu(target);
-            drop(rq);
-            enqueue_on(cpu(target), t, Enqueue::Wakeup);
-        }
-    } else {
-        // It has not given up its core yet: `reschedule` finds it running.
-        emit(Kind::SchedWakeup, id, from, t.affinity().0);
-    }
-    true
-}
-
-/// Puts `t`, which is on no runqueue, on core `c`'s.
-fn enqueue_on(c: &'static CpuLocal, t: &Thread, why: Enqueue) {
-    let mut rq = c.rq.lock();
-    let kind = match why {
-        Enqueue::New => Kind::SchedWakeupNew,
-        _ => Kind::SchedWakeup,
-    };
-    let on = c.id().index() as u64;
-    emit(kind, Head::of(t.id()), on, t.affinity().0);
-    let now = machine::now();
-    let decision = rq.queue.enqueue(t.handle(), why, now);
-    settle(c, &mut rq, decision, now);
-}
-
-/// After a change of `c`'s runqueue: tells the core what it must do about it.
-fn settle(c: &'static CpuLocal, rq: &mut Rq, decision: Decision, now: Instant) {
-    let n = rq.queue.nr_runnable();
-    c.publish_load(n);
-    let local = c.id() == this_cpu().id();
-    if decision == Decision::Resched || rq.queue.current().is_none() {
-        let _ = kick(c, local);
-    } else if local {
-        c.clock.set_slice_end(rq.queue.slice_end(now));
-        c.clock.program();
-    } else if n == 2 {
-        // The core was alone with its thread and has no slice timer running: make it look.
-        let _ = kick(c, local);
-    }
-    if n > 1 {
-        balance::kick_idle_for(CpuMask::single(c.id()), rq);
-    }
-}
-
-/// Makes core `c` run its scheduler. False when it was about to anyway.
-fn kick(c: &'static CpuLocal, local: bool) -> bool {
-    let flag = &c.header.need_resched;
-    if local {
-        let due = flag.load(Ordering::Relaxed);
-        resched_flag::request_here(flag);
-        return !due;
-    }
-    let first = resched_flag::request(flag);
-    if first {
-        emit(Kind::IpiSend, Head::of(c.id().index() as u32), 0, 0);
-        machine::send_ipi(c.id());
-    }
-    first
-}
-
 /// This core's timer says the slice may be over; interrupts are masked.
 pub(crate) fn slice_timer(now: Instant) {
     let c = this_cpu();
@@ -448,16 +348,6 @@ pub(crate) fn slice_timer(now: Instant) {
     } else {
         c.clock.set_slice_end(rq.queue.slice_end(now));
     }
-}
-
-pub(crate) fn set_nice(t: &Thread, nice: Nice) {
-    let irq = sync::IrqGuard::new();
-    let (c, mut rq) = lock_rq_of(t);
-    let now = machine::now();
-    let decision = rq.queue.set_nice(t.handle(), nice, now);
-    settle(c, &mut rq, decision, now);
-    drop(rq);
-    drop(irq);
 }
 
 /// What is wrong with core `c`'s runqueue, if anything.

@@ -123,7 +123,7 @@ fn poke(id: CpuId, local: bool) -> bool {
     }
     // Before the kick, whose order makes it visible to who takes the kick.
     c.poked.store(true, Ordering::Relaxed);
-    super::kick(c, local)
+    super::wake::kick(c, local)
 }
 
 /// Whether core `c`, the running one, was poked since it last asked.

@@ -21,7 +21,8 @@ use core::cell::{Cell, UnsafeCell};
 use machine::Duration;
 use sync::{Rank, SpinLock};
 
-use super::item::{Header, Hold, Run, Work};
+use super::header::{Header, Hold};
+use super::item::{Run, Work};
 use super::queue::{Queue, Submitted, Target};
 use crate::kernel;
 use crate::thread::ThreadCx;

@@ -9,8 +9,9 @@ use links::Arena;
 use machine::Duration;
 use workqueue::{Item, Step, Worker as WorkerNode};
 
+use super::barrier::Barrier;
 use super::handles::{item_name, queue_name, share_of};
-use super::item::{Barrier, Header, Hold};
+use super::header::{Header, Hold};
 use super::pool::Inner;
 use crate::cpu::this_cpu;
 use crate::softirq::{BhCx, raise};

@@ -17,7 +17,8 @@ use sync::IrqGuard;
 use workword::Claim;
 
 use super::alarm::{Alarm, Destination};
-use super::item::{Context, Handler, Header, Inside, Vtable, Work, sealed, vtable_of};
+use super::header::{Header, Vtable};
+use super::item::{Context, Handler, Inside, Work, sealed, vtable_of};
 use super::ops::{self, WaitError};
 use super::queue::{Queue, Submitted, Target};
 use super::typed::{Kind, Workqueue};

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use sync::{Rank, SpinLock};
 
 use super::each_pool;
-use super::item::Header;
+use super::header::Header;
 use crate::kernel;
 use machine::Duration;
 

@@ -5,8 +5,8 @@
 #![expect(unsafe_code, reason = "the hogging item is named by its handle")]
 
 use super::handles::item_name;
+use super::header::Header;
 use super::hog;
-use super::item::Header;
 use super::pool::Inner;
 use super::worker::{WorkerKind, of_thread};
 use crate::kernel;

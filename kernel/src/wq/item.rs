@@ -23,18 +23,11 @@
 #![expect(unsafe_code, reason = "type-erased items and their reference counts")]
 
 use alloc::sync::Arc;
-use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::offset_of;
 use core::ops::Deref;
 
-use links::Handle;
-use workqueue::Item;
-use workword::WorkWord;
-
-use super::alarm::Alarm;
-use crate::completion::Completion;
+use super::header::{Header, Vtable};
 use crate::softirq::BhCx;
 use crate::thread::ThreadCx;
 
@@ -73,143 +66,6 @@ mod private {
 /// The function of an item. The second argument leads to the item's value, says how many
 /// submissions this run serves, and can be queued again.
 pub type Handler<T, C> = for<'a, 'b, 'c> fn(&'b <C as Context>::Cx<'a>, &'b Run<'c, T, C>);
-
-/// The functions of one type of item.
-pub(super) struct Vtable {
-    run: unsafe fn(*const Header, *const (), u32, bool),
-    function: unsafe fn(*const Header) -> usize,
-    retain: unsafe fn(*const Header),
-    release: unsafe fn(*const Header),
-    pub(super) name: fn() -> &'static str,
-    /// Where the alarm is, from the header on; `None` for items without delay.
-    alarm: Option<usize>,
-}
-
-/// What every item starts with.
-#[repr(C)]
-pub(super) struct Header {
-    pub(super) word: WorkWord,
-    node: UnsafeCell<Item>,
-    owned: Cell<bool>,
-    pub(super) vtable: &'static Vtable,
-}
-
-// SAFETY: the module documentation says who may touch `node` and `owned`.
-unsafe impl Sync for Header {}
-// SAFETY: nothing in it is tied to a thread.
-unsafe impl Send for Header {}
-
-impl Header {
-    const fn new(vtable: &'static Vtable) -> Self {
-        Self {
-            word: WorkWord::new(),
-            node: UnsafeCell::new(Item::new()),
-            owned: Cell::new(false),
-            vtable,
-        }
-    }
-
-    /// The handle pools know the item by.
-    #[inline(always)]
-    pub(super) fn handle(&self) -> Handle<Item> {
-        core::ptr::from_ref(self).expose_provenance();
-        Handle::of(self.node.get())
-    }
-
-    /// The item whose node this is.
-    ///
-    /// # Safety
-    ///
-    /// The handle was made by [`Self::handle`] of an item that lives for `'a`.
-    #[inline(always)]
-    pub(super) unsafe fn of<'a>(h: Handle<Item>) -> &'a Self {
-        let p = core::ptr::with_exposed_provenance::<Self>(h.raw() - offset_of!(Self, node));
-        // SAFETY: promised by the caller.
-        unsafe { &*p }
-    }
-
-    /// Notes whether the queue holds a count; by the owner of `PENDING`.
-    #[inline(always)]
-    pub(super) fn set_owned(&self, owned: bool) {
-        self.owned.set(owned);
-    }
-
-    /// Takes over the submission's count, if it has one; by whoever ended the pending state.
-    #[inline(always)]
-    pub(super) fn take_hold(&self) -> Hold {
-        Hold(self.owned.get().then_some(core::ptr::from_ref(self)))
-    }
-
-    /// The item's alarm, if it is a delayed item.
-    pub(super) fn alarm(&self) -> Option<&Alarm> {
-        let p = core::ptr::from_ref(self)
-            .cast::<u8>()
-            .wrapping_add(self.vtable.alarm?);
-        // SAFETY: `Inside` promises that the alarm is there, in the structure this header begins.
-        Some(unsafe { &*p.cast::<Alarm>() })
-    }
-
-    /// Its owner is about to queue it, to arm its timer or to give it up, soon: interrupts are masked
-    /// there. Stale at once, but false says that no submission before the call is on its way.
-    pub(super) fn is_changing_hands(&self) -> bool {
-        let s = self.word.state();
-        s.pending && !s.queued && !self.alarm().is_some_and(Alarm::is_set)
-    }
-
-    /// Address of the handler.
-    pub(super) fn function(&self) -> usize {
-        // SAFETY: the table fits the item.
-        unsafe { (self.vtable.function)(self) }
-    }
-
-    /// Calls the handler.
-    ///
-    /// # Safety
-    ///
-    /// `cx` points to the context that the item's type asks for, and the caller holds the
-    /// submission's count.
-    #[inline(always)]
-    pub(super) unsafe fn run(&self, cx: *const (), submissions: u32, owned: bool) {
-        // SAFETY: promised by the caller; the table fits the item.
-        unsafe { (self.vtable.run)(self, cx, submissions, owned) }
-    }
-}
-
-/// One count on an item; dropping it may free the item, so do that outside locks.
-#[must_use = "dropping it under a lock may run the item's destructor there"]
-pub(super) struct Hold(Option<*const Header>);
-
-impl Hold {
-    /// No count.
-    pub(super) const NONE: Self = Self(None);
-
-    /// Takes over a count that was forgotten.
-    ///
-    /// # Safety
-    ///
-    /// There is one on the item of `h` that nobody else gives up.
-    pub(super) const unsafe fn adopt(h: *const Header) -> Self {
-        Self(Some(h))
-    }
-
-    /// Whether there is a count to give up.
-    #[inline(always)]
-    pub(super) const fn is_some(&self) -> bool {
-        self.0.is_some()
-    }
-}
-
-impl Drop for Hold {
-    #[inline(always)]
-    fn drop(&mut self) {
-        if let Some(h) = self.0.take() {
-            // SAFETY: the count keeps the item alive until here.
-            let vtable = unsafe { (*h).vtable };
-            // SAFETY: gives up the one count that this value stands for.
-            unsafe { (vtable.release)(h) }
-        }
-    }
-}
 
 /// A work item: a value and the function that works on it.
 #[repr(C)]
@@ -475,38 +331,3 @@ unsafe impl<T, C: Context> sealed::Submit for &Run<'_, T, C> {
 impl<T: Send + Sync + 'static, C: Context> Submit<C> for &Arc<Work<T, C>> {}
 impl<T: Send + Sync + 'static, C: Context> Submit<C> for &'static Work<T, C> {}
 impl<T: Send + Sync + 'static, C: Context> Submit<C> for &Run<'_, T, C> {}
-
-/// A flush barrier: lives in the waiting thread, queued behind what it waits for (I6).
-#[repr(C)]
-pub(super) struct Barrier {
-    node: UnsafeCell<Item>,
-    pub(super) done: Completion,
-}
-
-// SAFETY: the node is touched only under the lock of the pool it is queued on.
-unsafe impl Sync for Barrier {}
-
-impl Barrier {
-    pub(super) const fn new() -> Self {
-        Self {
-            node: UnsafeCell::new(Item::barrier()),
-            done: Completion::new(),
-        }
-    }
-
-    pub(super) fn handle(&self) -> Handle<Item> {
-        core::ptr::from_ref(self).expose_provenance();
-        Handle::of(self.node.get())
-    }
-
-    /// Lets the waiter go; the barrier may be gone when this returns. Under the pool's lock.
-    ///
-    /// # Safety
-    ///
-    /// The handle was made by [`Self::handle`] of a barrier that has not been completed.
-    pub(super) unsafe fn complete(h: Handle<Item>) {
-        let p = core::ptr::with_exposed_provenance::<Self>(h.raw());
-        // SAFETY: promised by the caller; the waiter waits until `complete` is over.
-        unsafe { &*p }.done.complete();
-    }
-}

@@ -30,10 +30,12 @@
 //! runqueue, mailbox. Never two pools at once. Handlers and destructors run without any lock.
 
 mod alarm;
+mod barrier;
 pub(crate) mod bh;
 mod delayed;
 mod flush;
 mod handles;
+mod header;
 mod hog;
 pub(crate) mod hooks;
 mod item;

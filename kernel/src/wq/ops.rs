@@ -11,8 +11,10 @@ use workqueue::{Item, Worker as WorkerNode};
 use workword::{Enable, Seize};
 
 use super::alarm::{Alarm, Destination};
+use super::barrier::Barrier;
 use super::handles::item_name;
-use super::item::{Barrier, Context, Header, Hold, Softirq, Work};
+use super::header::{Header, Hold};
+use super::item::{Context, Softirq, Work};
 use super::pool::{Inner, Pool};
 use super::pool_at;
 use super::worker::current_worker;

@@ -27,7 +27,7 @@ use workword::{Claim, Place};
 
 use super::flush::{FlushNode, FlushState};
 use super::handles::{item_name, limited, queue_name};
-use super::item::Header;
+use super::header::Header;
 use super::pool::{Inner, Pool};
 use super::worker::current_worker;
 use super::{QueueName, pool_at};

@@ -18,8 +18,9 @@ use spin::Once;
 use sync::SpinGuard;
 use workqueue::{Item, Step, Worker as WorkerNode};
 
+use super::barrier::Barrier;
 use super::handles::{arm_reaper, item_name, queue_name, share_of};
-use super::item::{Barrier, Header, Hold, Vtable};
+use super::header::{Header, Hold, Vtable};
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
 use crate::cpu::{CpuMask, online, this_cpu};

@@ -1,0 +1,131 @@
+//! Who becomes runnable, where, and who is told: starts, wake-ups, changes of weight.
+//!
+//! Each takes the lock of the runqueue that owns the thread, puts the thread there or on a better
+//! core's, and delivers the policy's decision to the core it concerns: a flag to its own core, an
+//! interrupt to another. Any context; a pool's or a wait queue's lock may be held.
+#![expect(unsafe_code, reason = "the scheduler's own reference to a new thread")]
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use machine::Instant;
+use sched::{Decision, Enqueue, Nice};
+use sync::handshake::resched as resched_flag;
+
+use super::{Rq, balance, lock_rq_of};
+use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
+use crate::thread::{State, Thread, ThreadRef};
+use crate::trace::{Head, Kind, emit};
+
+/// Starts a new thread on one of `usable` (not empty).
+pub(crate) fn start(t: &ThreadRef, usable: CpuMask) {
+    // The scheduler's reference: taken back when the thread has ended.
+    let raw = Arc::into_raw(Arc::clone(t));
+    let irq = sync::IrqGuard::new();
+    let target = balance::place(usable, this_cpu().id());
+    t.set_cpu(target);
+    // SAFETY: just made from the Arc; the scheduler's reference keeps it alive.
+    enqueue_on(cpu(target), unsafe { &*raw }, Enqueue::New);
+    drop(irq);
+}
+
+/// Wakes `t` if it sleeps; true if it did. Any context, also under a pool's or a wait queue's lock.
+pub(crate) fn wake(t: &Thread) -> bool {
+    // Pairs with `prepare_to_sleep`: the caller made its condition true before.
+    if !t.state.may_sleep() {
+        return false;
+    }
+    // Dropped last: with the runqueue lock still held, unmasking would let a due reschedule in.
+    let _irq = sync::IrqGuard::new();
+    let (owner, mut rq) = lock_rq_of(t);
+    if t.state() != State::Sleeping {
+        return false;
+    }
+    t.state.set(State::Running);
+    let (id, from) = (Head::of(t.id()), owner.id().index() as u64);
+    if rq.queue.entity(t.handle()).is_delayed() {
+        // Still queued, paying off its lag: it goes on where it is.
+        emit(Kind::SchedWakeup, id, from, t.affinity().0);
+        let now = machine::now();
+        let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
+        settle(owner, &mut rq, decision, now);
+    } else if !rq.queue.entity(t.handle()).is_queued() {
+        let target = balance::place_woken(t, owner.id());
+        if target == owner.id() {
+            emit(Kind::SchedWakeup, id, from, t.affinity().0);
+            let now = machine::now();
+            let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
+            settle(owner, &mut rq, decision, now);
+        } else {
+            // State is Running and the thread is on no runqueue: no other waker touches it.
+            emit(Kind::SchedMigrateTask, id, from, target.index() as u64);
+            t.set_cpu(target);
+            drop(rq);
+            enqueue_on(cpu(target), t, Enqueue::Wakeup);
+        }
+    } else {
+        // It has not given up its core yet: `reschedule` finds it running.
+        emit(Kind::SchedWakeup, id, from, t.affinity().0);
+    }
+    true
+}
+
+/// Puts `t`, which is on no runqueue, on core `c`'s.
+fn enqueue_on(c: &'static CpuLocal, t: &Thread, why: Enqueue) {
+    let mut rq = c.rq.lock();
+    let kind = match why {
+        Enqueue::New => Kind::SchedWakeupNew,
+        _ => Kind::SchedWakeup,
+    };
+    let on = c.id().index() as u64;
+    emit(kind, Head::of(t.id()), on, t.affinity().0);
+    let now = machine::now();
+    let decision = rq.queue.enqueue(t.handle(), why, now);
+    settle(c, &mut rq, decision, now);
+}
+
+/// After a change of `c`'s runqueue: tells the core what it must do about it.
+fn settle(c: &'static CpuLocal, rq: &mut Rq, decision: Decision, now: Instant) {
+    let n = rq.queue.nr_runnable();
+    c.publish_load(n);
+    let local = c.id() == this_cpu().id();
+    if decision == Decision::Resched || rq.queue.current().is_none() {
+        let _ = kick(c, local);
+    } else if local {
+        c.clock.set_slice_end(rq.queue.slice_end(now));
+        c.clock.program();
+    } else if n == 2 {
+        // The core was alone with its thread and has no slice timer running: make it look.
+        let _ = kick(c, local);
+    }
+    if n > 1 {
+        balance::kick_idle_for(CpuMask::single(c.id()), rq);
+    }
+}
+
+/// Makes core `c` run its scheduler. False when it was about to anyway.
+pub(super) fn kick(c: &'static CpuLocal, local: bool) -> bool {
+    let flag = &c.header.need_resched;
+    if local {
+        let due = flag.load(Ordering::Relaxed);
+        resched_flag::request_here(flag);
+        return !due;
+    }
+    let first = resched_flag::request(flag);
+    if first {
+        emit(Kind::IpiSend, Head::of(c.id().index() as u32), 0, 0);
+        machine::send_ipi(c.id());
+    }
+    first
+}
+
+/// Changes the weight of `t`.
+pub(crate) fn set_nice(t: &Thread, nice: Nice) {
+    let irq = sync::IrqGuard::new();
+    let (c, mut rq) = lock_rq_of(t);
+    let now = machine::now();
+    let decision = rq.queue.set_nice(t.handle(), nice, now);
+    settle(c, &mut rq, decision, now);
+    drop(rq);
+    drop(irq);
+}

@@ -1,0 +1,151 @@
+//! What every work item starts with, whatever its type: the part that queues know.
+//!
+//! The data word says who owns the item, the node which list it is on, and the table what its type
+//! does. Why items have no box and who may touch which field is told in [`super::item`].
+#![expect(unsafe_code, reason = "type-erased items and their reference counts")]
+
+use core::cell::{Cell, UnsafeCell};
+use core::mem::offset_of;
+
+use links::Handle;
+use workqueue::Item;
+use workword::WorkWord;
+
+use super::alarm::Alarm;
+
+/// The functions of one type of item.
+pub(super) struct Vtable {
+    pub(super) run: unsafe fn(*const Header, *const (), u32, bool),
+    pub(super) function: unsafe fn(*const Header) -> usize,
+    pub(super) retain: unsafe fn(*const Header),
+    pub(super) release: unsafe fn(*const Header),
+    pub(super) name: fn() -> &'static str,
+    /// Where the alarm is, from the header on; `None` for items without delay.
+    pub(super) alarm: Option<usize>,
+}
+
+/// What every item starts with.
+#[repr(C)]
+pub(super) struct Header {
+    pub(super) word: WorkWord,
+    node: UnsafeCell<Item>,
+    owned: Cell<bool>,
+    pub(super) vtable: &'static Vtable,
+}
+
+// SAFETY: the module documentation says who may touch `node` and `owned`.
+unsafe impl Sync for Header {}
+// SAFETY: nothing in it is tied to a thread.
+unsafe impl Send for Header {}
+
+impl Header {
+    pub(super) const fn new(vtable: &'static Vtable) -> Self {
+        Self {
+            word: WorkWord::new(),
+            node: UnsafeCell::new(Item::new()),
+            owned: Cell::new(false),
+            vtable,
+        }
+    }
+
+    /// The handle pools know the item by.
+    #[inline(always)]
+    pub(super) fn handle(&self) -> Handle<Item> {
+        core::ptr::from_ref(self).expose_provenance();
+        Handle::of(self.node.get())
+    }
+
+    /// The item whose node this is.
+    ///
+    /// # Safety
+    ///
+    /// The handle was made by [`Self::handle`] of an item that lives for `'a`.
+    #[inline(always)]
+    pub(super) unsafe fn of<'a>(h: Handle<Item>) -> &'a Self {
+        let p = core::ptr::with_exposed_provenance::<Self>(h.raw() - offset_of!(Self, node));
+        // SAFETY: promised by the caller.
+        unsafe { &*p }
+    }
+
+    /// Notes whether the queue holds a count; by the owner of `PENDING`.
+    #[inline(always)]
+    pub(super) fn set_owned(&self, owned: bool) {
+        self.owned.set(owned);
+    }
+
+    /// Takes over the submission's count, if it has one; by whoever ended the pending state.
+    #[inline(always)]
+    pub(super) fn take_hold(&self) -> Hold {
+        Hold(self.owned.get().then_some(core::ptr::from_ref(self)))
+    }
+
+    /// The item's alarm, if it is a delayed item.
+    pub(super) fn alarm(&self) -> Option<&Alarm> {
+        let p = core::ptr::from_ref(self)
+            .cast::<u8>()
+            .wrapping_add(self.vtable.alarm?);
+        // SAFETY: `Inside` promises that the alarm is there, in the structure this header begins.
+        Some(unsafe { &*p.cast::<Alarm>() })
+    }
+
+    /// Its owner is about to queue it, to arm its timer or to give it up, soon: interrupts are masked
+    /// there. Stale at once, but false says that no submission before the call is on its way.
+    pub(super) fn is_changing_hands(&self) -> bool {
+        let s = self.word.state();
+        s.pending && !s.queued && !self.alarm().is_some_and(Alarm::is_set)
+    }
+
+    /// Address of the handler.
+    pub(super) fn function(&self) -> usize {
+        // SAFETY: the table fits the item.
+        unsafe { (self.vtable.function)(self) }
+    }
+
+    /// Calls the handler.
+    ///
+    /// # Safety
+    ///
+    /// `cx` points to the context that the item's type asks for, and the caller holds the
+    /// submission's count.
+    #[inline(always)]
+    pub(super) unsafe fn run(&self, cx: *const (), submissions: u32, owned: bool) {
+        // SAFETY: promised by the caller; the table fits the item.
+        unsafe { (self.vtable.run)(self, cx, submissions, owned) }
+    }
+}
+
+/// One count on an item; dropping it may free the item, so do that outside locks.
+#[must_use = "dropping it under a lock may run the item's destructor there"]
+pub(super) struct Hold(Option<*const Header>);
+
+impl Hold {
+    /// No count.
+    pub(super) const NONE: Self = Self(None);
+
+    /// Takes over a count that was forgotten.
+    ///
+    /// # Safety
+    ///
+    /// There is one on the item of `h` that nobody else gives up.
+    pub(super) const unsafe fn adopt(h: *const Header) -> Self {
+        Self(Some(h))
+    }
+
+    /// Whether there is a count to give up.
+    #[inline(always)]
+    pub(super) const fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Drop for Hold {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(h) = self.0.take() {
+            // SAFETY: the count keeps the item alive until here.
+            let vtable = unsafe { (*h).vtable };
+            // SAFETY: gives up the one count that this value stands for.
+            unsafe { (vtable.release)(h) }
+        }
+    }
+}

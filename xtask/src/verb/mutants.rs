@@ -2,12 +2,13 @@
 //!
 //! `cargo mutants` changes one operator or one result at a time and runs the tests. This verb draws
 //! a sample of its mutants by a seed, runs it one crate after the other with that crate's own
-//! tests, and says which ones survived. It is a survey of some hours, not a check: not part of
+//! tests, and says which ones survived. It is a survey of an hour, not a check: not part of
 //! `ci`. What it last found stands in docs/mutants.md.
 //!
 //! `--resume` goes on after an interruption or after new tests: what was caught or did not compile
-//! stays decided, the rest runs again. A mutant that loops for ever counts as caught, because the
-//! tests fail by their time limit; the report lists those, so that a person can judge.
+//! stays decided, the rest runs again. One survey at a time: two would overwrite each other's
+//! results. A mutant that loops for ever counts as caught, because the tests fail by their time
+//! limit; the report lists those, so that a person can judge.
 
 use std::fs;
 use std::path::{Path, PathBuf};

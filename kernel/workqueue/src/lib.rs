@@ -51,6 +51,10 @@ extern crate std;
 #[cfg(test)]
 mod by_hand;
 #[cfg(test)]
+mod by_hand_checks;
+#[cfg(test)]
+mod by_hand_workers;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod sim;

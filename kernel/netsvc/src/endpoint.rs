@@ -304,6 +304,14 @@ impl Endpoint {
         self.socket().state()
     }
 
+    /// True while the peer has not finished sending.
+    pub(crate) fn awaits_end(&self) -> bool {
+        matches!(
+            self.state(),
+            State::Established | State::FinWait1 | State::FinWait2
+        )
+    }
+
     /// When the endpoint wants attention apart from TCP's own timers.
     pub(crate) fn own_deadline(&self) -> Instant {
         let stuck = if self.owes() {

@@ -16,6 +16,7 @@ extern crate alloc;
 mod address;
 mod buffer;
 mod endpoint;
+mod fin;
 mod flow;
 mod frame;
 pub mod http;

@@ -9,6 +9,7 @@ use smoltcp::socket::tcp::State;
 
 use super::{SlotId, Stack, TIME_WAIT};
 use crate::endpoint::{Endpoint, Events};
+use crate::fin;
 use crate::frame::Segment;
 use crate::phy::OneFrame;
 use crate::{smol, unsmol};
@@ -78,12 +79,14 @@ impl Stack {
         let before = endpoint.snapshot();
         let at = smol(now);
         let mut packets = 0;
-        if let Some((_, frame)) = arrived {
-            let mut device = OneFrame::new(Some(frame), tx, &mut self.scratch);
-            self.interface
-                .poll_ingress_single(at, &mut device, &mut endpoint.sockets);
-            packets += device.out().packets;
-            device.out().add_to(&mut self.stats);
+        if let Some((segment, frame)) = arrived {
+            packets += self.take(now, frame, endpoint, tx);
+            if segment.fin && endpoint.awaits_end() {
+                let mut headers = [0; fin::HEADERS];
+                if let Some(fin) = fin::alone(segment, frame, &mut headers) {
+                    packets += self.take(now, fin, endpoint, tx);
+                }
+            }
             endpoint.heard = now;
         }
         if endpoint.orphan {
@@ -137,6 +140,21 @@ impl Stack {
         let due = due.map_or(Instant::FOREVER, |t| unsmol(t).max(now));
         self.wheel.set(index, due.min(endpoint.own_deadline()));
         events
+    }
+
+    /// Gives a frame to the connection's socket; the number of packets that this sent.
+    fn take(
+        &mut self,
+        now: Instant,
+        frame: &[u8],
+        endpoint: &mut Endpoint,
+        tx: &mut dyn NetTx,
+    ) -> u32 {
+        let mut device = OneFrame::new(Some(frame), tx, &mut self.scratch);
+        self.interface
+            .poll_ingress_single(smol(now), &mut device, &mut endpoint.sockets);
+        device.out().add_to(&mut self.stats);
+        device.out().packets
     }
 
     fn overdue(&self, now: Instant, endpoint: &Endpoint) -> bool {

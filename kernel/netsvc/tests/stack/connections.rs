@@ -218,3 +218,43 @@ proptest! {
         assert_empty(&server);
     }
 }
+
+/// The last segment came before the one in front of it, whose repetition filled the hole without the
+/// end of the stream; then the last comes again.
+#[test]
+fn an_end_that_comes_with_known_data_is_taken() {
+    let mut server = acquainted(4, 4);
+    let t = Instant::ZERO;
+    server.receive(t, &segment(CLIENT, 9000, TcpControl::Syn, 100, None));
+    let (_, isn, _) = sent_segment(&mut server);
+    let mut send = |control, seq, data: &[u8]| {
+        let frame = data_segment(CLIENT, 9000, control, seq, Some(isn + 1), data);
+        // Damage that no checksum lets through must end nothing.
+        let mut bad = frame.clone();
+        *bad.last_mut().unwrap() ^= 1;
+        server.receive(t, &bad);
+        server.receive(t, &frame);
+        let ends = server
+            .endpoints
+            .iter()
+            .flatten()
+            .map(netsvc::Endpoint::is_orphan);
+        (
+            ends.collect::<Vec<_>>(),
+            core::mem::take(&mut server.sent.frames),
+        )
+    };
+    let open = vec![false];
+    assert_eq!(send(TcpControl::None, 101, &[]).0, open);
+    assert_eq!(
+        send(TcpControl::Fin, 106, b"world").0,
+        open,
+        "data are missing"
+    );
+    assert_eq!(send(TcpControl::None, 101, b"hello").0, open);
+    let (ended, sent) = send(TcpControl::Fin, 106, b"world");
+    assert_eq!(ended, [true], "the end of the stream was dropped");
+    let ip = Ipv4Packet::new_checked(&sent.last().unwrap()[14..]).unwrap();
+    let tcp = TcpPacket::new_checked(ip.payload()).unwrap();
+    assert_eq!((tcp.ack_number().0, tcp.fin()), (112, true));
+}

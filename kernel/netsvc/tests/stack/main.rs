@@ -87,6 +87,17 @@ fn ip(from: [u8; 4], next_header: IpProtocol, payload_len: usize) -> Ipv4Repr {
 }
 
 fn segment(from: [u8; 4], port: u16, control: TcpControl, seq: u32, ack: Option<u32>) -> Vec<u8> {
+    data_segment(from, port, control, seq, ack, &[])
+}
+
+fn data_segment(
+    from: [u8; 4],
+    port: u16,
+    control: TcpControl,
+    seq: u32,
+    ack: Option<u32>,
+    payload: &[u8],
+) -> Vec<u8> {
     let tcp = TcpRepr {
         src_port: port,
         dst_port: 7,
@@ -99,7 +110,7 @@ fn segment(from: [u8; 4], port: u16, control: TcpControl, seq: u32, ack: Option<
         sack_permitted: false,
         sack_ranges: [None; 3],
         timestamp: None,
-        payload: &[],
+        payload,
     };
     frame(ip(from, IpProtocol::Tcp, tcp.buffer_len()), |b| {
         let (src, dst) = (IpAddress::Ipv4(from.into()), IpAddress::Ipv4(SERVER.into()));

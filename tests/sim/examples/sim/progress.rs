@@ -14,6 +14,8 @@ pub(crate) struct Progress {
     terminal: bool,
     began: Instant,
     last_line: Instant,
+    /// Failures already named.
+    named: usize,
 }
 
 impl Progress {
@@ -23,6 +25,7 @@ impl Progress {
             terminal: std::io::stderr().is_terminal(),
             began: now,
             last_line: now,
+            named: 0,
         }
     }
 
@@ -39,6 +42,13 @@ impl Progress {
             totals.failures.len()
         );
         let mut out = std::io::stderr().lock();
+        // At once, in a line of its own: a long run may be stopped before it reports.
+        let start = if self.terminal { "\r\x1b[K" } else { "" };
+        for failing in &totals.failures[self.named..] {
+            let (name, seed, cpus) = (failing.scenario, failing.seed(), failing.cpus);
+            let _ = writeln!(out, "{start}failed: {name}, seed {seed}, {cpus} cores");
+        }
+        self.named = totals.failures.len();
         // A closed terminal must not end the run.
         if self.terminal {
             let full = (part.min(1.0) * WIDTH as f64) as usize;

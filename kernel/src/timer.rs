@@ -259,6 +259,16 @@ impl Timer {
     }
 }
 
+/// Timers that are armed at this moment, on all cores.
+#[must_use]
+pub fn armed() -> usize {
+    crate::kernel()
+        .cpus()
+        .iter()
+        .map(|c| c.timers.lock().queue.len())
+        .sum()
+}
+
 /// The hardware timer fired; hard-interrupt context.
 pub(crate) fn interrupt() {
     let c = this_cpu();

@@ -4,7 +4,9 @@
 use kernel::thread::ThreadCx;
 use kernel::{BootInfo, Kernel, MemoryRange};
 
+use crate::baseline::{self, Holdings};
 use crate::current;
+use crate::engine::way::Way;
 use crate::engine::{Limits, PanicHandler, Plan, Setup, Sim};
 use crate::faults::Kinds;
 use crate::net;
@@ -119,6 +121,7 @@ impl Subject for Scenario {
                     .connect(outside(|| net::build(seed, faults, describe)));
             }
             sim.init.set(Some(scenario.init));
+            sim.leaves.set(scenario.leaves);
             sim.start(move || boot_kernel(&scenario, memory, stack_bytes));
         };
         let limits = Limits {
@@ -168,8 +171,15 @@ fn first_thread(cx: &ThreadCx<'_>) {
         && let Some(init) = sim.init.get()
     {
         net::connect(sim);
+        // An exhaustive search has no budget for a rest after each of its schedules.
+        let rests = sim.leaves.get().is_none() && !matches!(sim.way, Way::Tree(_));
+        let before = rests.then(Holdings::take);
         sim.begin();
         init(cx);
+        if let Some(before) = before {
+            sim.over();
+            sim.judge(baseline::rest(cx).compare(&before));
+        }
     }
     machine::shutdown(0)
 }

@@ -24,6 +24,7 @@
 //! Worlds are independent: run as many as there are host threads.
 
 mod arena;
+mod baseline;
 mod boot;
 mod campaign;
 mod core;

@@ -28,6 +28,7 @@ pub struct Scenario {
     pub(crate) max_steps: u64,
     pub(crate) virtual_time: Duration,
     pub(crate) endures: Kinds,
+    pub(crate) leaves: Option<&'static str>,
     pub(crate) peer: Option<fn(&mut Peer)>,
     pub(crate) init: fn(&ThreadCx<'_>),
 }
@@ -44,6 +45,7 @@ impl Scenario {
             max_steps: MAX_STEPS,
             virtual_time: VIRTUAL,
             endures: Kinds::DELAYS,
+            leaves: None,
             peer: None,
             init,
         }
@@ -96,6 +98,12 @@ impl Scenario {
     /// One that measures time endures fewer, one that handles refused allocations endures all.
     pub const fn endures(mut self, kinds: Kinds) -> Self {
         self.endures = kinds;
+        self
+    }
+
+    /// Lets the scenario end with something still allocated, armed or queued, for this reason.
+    pub const fn leaves(mut self, reason: &'static str) -> Self {
+        self.leaves = Some(reason);
         self
     }
 

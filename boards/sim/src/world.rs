@@ -15,6 +15,7 @@ use crate::core::{IPI, NEVER, TIMER};
 use crate::device;
 use crate::engine::Sim;
 use crate::options::Failure;
+use crate::reclaim::outside;
 use crate::trace::What;
 
 impl World for Sim {
@@ -140,7 +141,7 @@ impl World for Sim {
         if self.options.echo {
             eprint!("{}", String::from_utf8_lossy(bytes));
         }
-        self.console.borrow_mut().extend_from_slice(bytes);
+        outside(|| self.console.borrow_mut().extend_from_slice(bytes));
     }
 
     fn console_read(&self) -> Option<u8> {

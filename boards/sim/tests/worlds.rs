@@ -23,7 +23,8 @@ fn messy(cx: &ThreadCx<'_>) {
     threads.iter().take(3).for_each(|t| t.join(cx));
 }
 
-const MESSY: Scenario = Scenario::new("messy", 3, messy);
+const MESSY: Scenario =
+    Scenario::new("messy", 3, messy).leaves("the test is about what ends with the world");
 
 #[test]
 fn a_world_gives_everything_back() {
@@ -90,4 +91,22 @@ fn a_seed_is_a_run_in_every_process() {
             .collect();
         assert_eq!(here, there);
     }
+}
+
+/// What a scenario leaves behind ends its world, unless it says why it may.
+#[test]
+fn what_is_left_at_the_end_is_found() {
+    let leaky = sim::Scenario::new("leaky", 2, |_cx| {
+        std::mem::forget(std::hint::black_box(Box::new(7_u64)))
+    });
+    let outcome = sim::run(&leaky, 1, sim::Options::default());
+    assert!(
+        matches!(
+            &outcome.result,
+            Err(sim::Failure::Violation { rule: "base line", text }) if text.starts_with("heap blocks")
+        ),
+        "{outcome}"
+    );
+    let excused = leaky.leaves("a test of this very rule");
+    let _ = sim::run(&excused, 1, sim::Options::default()).expect_ok();
 }

@@ -74,6 +74,12 @@ impl Injector {
         self.again(step);
     }
 
+    /// The scenario is over.
+    pub(super) fn end(&self) {
+        self.kinds.set(Kinds::NONE);
+        self.next.set(u64::MAX);
+    }
+
     /// Draws the step of the next strike.
     fn again(&self, step: u64) {
         let left = self.left.get();

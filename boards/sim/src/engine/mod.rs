@@ -82,7 +82,7 @@ pub(crate) struct Sim {
     /// Apart from the choices, so that a strategy does not change what the world's devices do.
     pub(crate) world_rng: Rng,
     pub(crate) options: Options,
-    limits: Limits,
+    limits: Cell<Limits>,
     pub(crate) console: RefCell<Vec<u8>>,
     /// Index of the core whose turn it is.
     pub(crate) running: Cell<usize>,
@@ -117,6 +117,8 @@ pub(crate) struct Sim {
     pub(crate) picture: RefCell<String>,
     /// Body of the kernel's first thread.
     pub(crate) init: Cell<Option<fn(&ThreadCx<'_>)>>,
+    /// Why something of it may be left at its end.
+    pub(crate) leaves: Cell<Option<&'static str>>,
     panic_handler: Option<PanicHandler>,
     early_thread: ThreadHeader,
     early_cpus: Box<[CpuHeader]>,
@@ -157,7 +159,7 @@ impl Sim {
             rng,
             world_rng,
             options,
-            limits: setup.limits,
+            limits: Cell::new(setup.limits),
             console: RefCell::default(),
             running: Cell::new(0),
             runnable: Cell::new(1),
@@ -183,6 +185,7 @@ impl Sim {
             still: Cell::new(false),
             picture: RefCell::default(),
             init: Cell::new(None),
+            leaves: Cell::new(None),
             panic_handler: setup.panic_handler,
             early_thread,
             early_cpus: early,

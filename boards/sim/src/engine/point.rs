@@ -4,18 +4,22 @@
 //! is deadlocked. When the only core that can run spins, it jumps too, since nobody else could
 //! release what it waits for.
 
-use super::Sim;
 use super::inject::Injector;
 use super::way::{self, PATIENCE, Way};
+use super::{Limits, Sim};
+use crate::baseline::REST;
 use crate::core::NEVER;
 use crate::decision::{Choice, Decision};
 use crate::options::Failure;
+use crate::reclaim::outside;
 use crate::trace::What;
 
 /// Points a lone spinning core gets before the world counts as livelocked.
 const MAX_LONE_SPINS: u64 = 100_000;
 /// Spinning points in a row after which the clock jumps to the next event.
 const SPIN_PATIENCE: u64 = 1_000;
+/// Points that the rest after a scenario may take.
+const REST_STEPS: u64 = 2_000_000;
 
 impl Sim {
     /// An interleaving point of the running core: others may go on here, and interrupts come in.
@@ -88,7 +92,7 @@ impl Sim {
     #[cold]
     fn attend(&self) {
         let (step, me) = (self.steps.get(), self.running.get());
-        if step > self.limits.steps {
+        if step > self.limits.get().steps {
             self.end(Err(Failure::StepLimit));
         }
         match &self.way {
@@ -116,7 +120,7 @@ impl Sim {
             Way::Pct(pct) => pct.next.get(),
             _ => u64::MAX,
         };
-        let limit = self.limits.steps.saturating_add(1);
+        let limit = self.limits.get().steps.saturating_add(1);
         self.attention
             .set(limit.min(change).min(self.injector.next.get()));
     }
@@ -135,10 +139,20 @@ impl Sim {
         self.look_ahead();
     }
 
+    /// The body of the scenario is over: no more faults, and time for what it left to go away.
+    pub(crate) fn over(&self) {
+        self.injector.end();
+        self.limits.set(Limits {
+            steps: self.steps.get().saturating_add(REST_STEPS),
+            ns: self.clock.get().saturating_add(2 * REST.as_nanos()),
+        });
+        self.look_ahead();
+    }
+
     /// Moves the clock to the next event.
     fn jump(&self) {
         self.clock.set(self.clock.get().max(self.next_event.get()));
-        if self.clock.get() > self.limits.ns {
+        if self.clock.get() > self.limits.get().ns {
             self.end(Err(Failure::TimeLimit));
         }
         self.happen();
@@ -240,12 +254,13 @@ impl Sim {
     #[inline]
     pub(super) fn note(&self, what: Choice, value: u32) {
         if self.keep_decisions {
-            self.decisions.borrow_mut().push(Decision {
+            let decision = Decision {
                 cpu: self.running.get() as u8,
                 at: self.core().calls.get(),
                 what,
                 value,
-            });
+            };
+            outside(|| self.decisions.borrow_mut().push(decision));
         }
     }
 

@@ -164,7 +164,7 @@ impl Sim {
         self.end(Err(Failure::Deadlock))
     }
 
-    fn judge(&self, verdict: Verdict) {
+    pub(crate) fn judge(&self, verdict: Verdict) {
         if let Err(v) = verdict {
             let text = outside(|| {
                 let tail = self.oracles.borrow().tail();

@@ -165,6 +165,11 @@ impl Injected {
         self.0.iter().sum()
     }
 
+    /// Adds faults of one kind.
+    pub(crate) const fn add_of(&mut self, kind: Kinds, n: u64) {
+        self.0[kind.index()] += n;
+    }
+
     /// Adds the faults of another run.
     pub fn add(&mut self, other: &Self) {
         self.0

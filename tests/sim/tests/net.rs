@@ -52,3 +52,15 @@ fn clients_do_the_same_under_every_strategy() {
         assert_eq!(walk, lines(Strategy::RoundRobin));
     }
 }
+
+/// What a wire does is among the faults a run reports, and nothing is on a sound wire.
+#[test]
+fn faults_of_packets_are_counted() {
+    let faults = |name| {
+        let scenario = find(name).expect("it is in the catalogue");
+        let outcome = run(scenario, 1, Options::default()).expect_ok();
+        outcome.injected.of(sim::Kinds::PACKETS)
+    };
+    assert_ne!(faults("net-lossy"), 0);
+    assert_eq!(faults("net-echo"), 0);
+}

@@ -43,6 +43,7 @@ use crate::boot::Run;
 use crate::core::{Core, NEVER};
 use crate::decision::{Decision, Script};
 use crate::device::Devices;
+use crate::faults::{Injected, Kinds};
 use crate::flow::Flows;
 use crate::options::{Failure, Options, Outcome};
 use crate::oracle::Oracles;
@@ -278,7 +279,7 @@ impl Sim {
             steps: self.steps.get(),
             choices: self.choices.get(),
             virtual_time: self.time(),
-            injected: self.injector.injected(),
+            injected: self.injected(),
             last_panic: self.last_panic.borrow().clone(),
             picture: self.picture.borrow().clone(),
             console: String::from_utf8_lossy(&self.console.borrow()).into_owned(),
@@ -286,6 +287,15 @@ impl Sim {
             missed: self.way.script().map_or(0, Script::missed),
             nodes: self.way.nodes(),
         }
+    }
+
+    /// The faults so far; those of packets are the wire's, which draws them itself.
+    fn injected(&self) -> Injected {
+        let mut injected = self.injector.injected();
+        if let Some(network) = self.devices.network() {
+            injected.add_of(Kinds::PACKETS, network.faults());
+        }
+        injected
     }
 
     /// Recomputes what depends on the state of all cores.

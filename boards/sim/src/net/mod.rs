@@ -167,6 +167,11 @@ impl Network {
         }
     }
 
+    /// Faults of the wire so far.
+    pub(crate) fn faults(&self) -> u64 {
+        self.to_kernel.borrow().stats.faults + self.to_peer.borrow().stats.faults
+    }
+
     /// When something happens by itself.
     #[inline]
     pub(crate) fn next_event(&self) -> u64 {

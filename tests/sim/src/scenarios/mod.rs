@@ -6,6 +6,7 @@
 use sim::Scenario;
 
 mod bh;
+mod changes;
 mod fairness;
 mod heap;
 mod ipi;
@@ -31,6 +32,7 @@ const GROUPS: &[&[Scenario]] = &[
     work_timers::ALL,
     queues::ALL,
     limits::ALL,
+    changes::ALL,
     pools::ALL,
     panics::ALL,
     bh::ALL,

@@ -121,6 +121,8 @@ impl CoreClock {
         }
     }
 
+    // The rare case, and the only place that sets the timer: the seam's call becomes instructions here.
+    #[inline(never)]
     fn set_hardware(&self, at: Instant) {
         self.programmed.set(at);
         machine::arm_timer(at);

@@ -71,8 +71,6 @@ pub(crate) fn rt_stamp_time(stamp: u64) -> Instant {
 
 /// Definition of the seam's `arm_timer`.
 #[unsafe(no_mangle)]
-// Left to itself the compiler calls it from the colder of its users.
-#[inline(always)]
 pub(crate) fn rt_arm_timer(deadline: Instant) {
     if deadline == Instant::FOREVER {
         return rt_cancel_timer();

@@ -109,7 +109,7 @@ fn reschedule(why: Why) {
     let mut rq = c.rq.lock();
     // A swap: what other cores did before they set the flag is visible to the look below.
     resched_flag::answer(&c.header.need_resched);
-    let poked = balance::take_poke(c);
+    let mut poked = balance::take_poke(c);
     let now = machine::now();
     let prev = current();
     let prev_idle = core::ptr::eq(prev, &raw const **c.idle_thread());
@@ -130,17 +130,18 @@ fn reschedule(why: Why) {
     }
     let me = CpuMask::single(c.id()).0;
     let mut picked = rq.queue.pick_next(now);
-    let (mut announced, mut pulled) = (prev_idle, false);
+    let mut announced = prev_idle;
     if picked.is_none() {
         // First say "idle", then look at the others' runqueues: whoever makes a second thread
         // runnable publishes its load and then looks who is idle. One of the two sees the other.
         kernel().idle_mask.enter(me);
         announced = true;
-        pulled = balance::pull(c, &mut rq, now);
-        if pulled {
+        if balance::pull(c, &mut rq, now) {
             picked = rq.queue.pick_next(now);
-            // A failed try may have left it set; this core has something to do now.
-            c.header.need_resched.store(false, Ordering::Relaxed);
+            // A failed try may have left it set; this core has something to do now. So may a poke
+            // that came meanwhile, for a thread that still waits.
+            resched_flag::answer(&c.header.need_resched);
+            poked = balance::take_poke(c);
         }
     }
     debug_assert_eq!(rq.queue.check(), Ok(()), "runqueue of {:?}", c.id());
@@ -152,7 +153,7 @@ fn reschedule(why: Why) {
     if announced && picked.is_some() {
         kernel().idle_mask.leave(me);
     }
-    if poked && picked.is_some() && !pulled {
+    if poked && picked.is_some() {
         balance::pass_on(c);
     }
     c.publish_load(rq.queue.nr_runnable());

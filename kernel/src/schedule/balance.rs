@@ -106,19 +106,26 @@ pub(super) fn kick_idle_for(no_help: CpuMask, rq: &Rq) {
     if idle.is_empty() {
         return;
     }
-    let takers = |h| thread_of(h).affinity().and(idle);
-    let waiting = rq.queue.pull_candidate(|h| !takers(h).is_empty());
+    // Of the threads, too, those that only told cores may take are passed over: another may wait
+    // behind them for a core that nobody has told.
+    let takers = |h| {
+        let allowed = thread_of(h).affinity().and(idle);
+        allowed.iter().filter(|&id| !is_told(cpu(id)))
+    };
+    let waiting = rq.queue.pull_candidate(|h| takers(h).next().is_some());
     let me = crate::cpu::this_cpu().id();
-    let _poked = waiting.is_some_and(|h| {
-        let mut takers = takers(h).iter();
-        takers.any(|id| poke(id, id == me))
-    });
+    let _poked = waiting.is_some_and(|h| takers(h).any(|id| poke(id, id == me)));
+}
+
+/// Core `c` is about to look for something to run.
+fn is_told(c: &CpuLocal) -> bool {
+    c.header.need_resched.load(Ordering::Relaxed)
 }
 
 /// Makes idle core `id` look for a waiting thread. False when it was about to look anyway.
 fn poke(id: CpuId, local: bool) -> bool {
     let c = cpu(id);
-    if c.header.need_resched.load(Ordering::Relaxed) {
+    if is_told(c) {
         return false;
     }
     // Before the kick, whose order makes it visible to who takes the kick.

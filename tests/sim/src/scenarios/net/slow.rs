@@ -9,10 +9,11 @@ use super::{serve, sound};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Checks that `limit` seconds have passed since `start`, and less than two more.
+/// Checks that `limit` seconds have passed since `start`, and less than three more: a client that looks
+/// once a second, over a wire, at a core that may stand still, sees the end that late.
 fn expect_passed(client: &Client<'_>, start: Instant, limit: u64) {
     let took = client.now().since(start);
-    let (least, most) = (limit * SECOND.as_nanos(), (limit + 2) * SECOND.as_nanos());
+    let (least, most) = (limit * SECOND.as_nanos(), (limit + 3) * SECOND.as_nanos());
     assert!(
         (least..most).contains(&took.as_nanos()),
         "closed after {took:?} instead of {limit} s"

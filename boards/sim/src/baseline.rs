@@ -53,12 +53,20 @@ pub(crate) struct Holdings {
     pub(crate) stack: usize,
 }
 
-/// Rests until nothing happens any more, then looks.
-pub(crate) fn rest(cx: &ThreadCx<'_>) -> Holdings {
+/// Between two looks: what is in the middle of something at the first is not at the second.
+const MOMENT: Duration = Duration::from_millis(100);
+
+/// Rests until nothing happens any more but what repeats itself for ever, then judges what is held
+/// beside what was held before.
+pub(crate) fn rest(cx: &ThreadCx<'_>, before: &Holdings) -> Verdict {
     // Before the rest, since it wakes workers.
     mem::trim();
     sleep(cx, REST);
-    Holdings::take()
+    Holdings::take().compare(before).or_else(|_| {
+        // A periodic timer, for one, may have fired and not be armed again yet.
+        sleep(cx, MOMENT);
+        Holdings::take().compare(before)
+    })
 }
 
 impl Holdings {

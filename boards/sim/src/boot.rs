@@ -178,7 +178,7 @@ fn first_thread(cx: &ThreadCx<'_>) {
         init(cx);
         if let Some(before) = before {
             sim.over();
-            sim.judge(baseline::rest(cx).compare(&before));
+            sim.judge(baseline::rest(cx, &before));
         }
     }
     machine::shutdown(0)

@@ -243,7 +243,9 @@ impl Timer {
     /// Disarms the timer and waits until a callback running on another core is over. Spins; from
     /// BH context only if the callback does not wait for the caller. True if it was armed.
     ///
-    /// A callback that re-arms the timer must be stopped by its own means first.
+    /// A callback that re-arms the timer must be stopped by its own means first. Nor may anybody have
+    /// re-armed it on another core while its callback may still run: only the core that armed it last is
+    /// waited for.
     pub fn cancel_sync(&self) -> bool {
         let was = self.cancel();
         let me = core::ptr::from_ref(self).addr();

@@ -8,7 +8,8 @@
 //!
 //! Locks: a seat's sleeping mutex for the state; the spin locks of hall and seat (`Rank::Service`),
 //! never two of those at once, and never while calling into the network. A seat whose handler
-//! panicked is poisoned and never used again; its connection is reset.
+//! panicked is poisoned and never used again; its connection is reset at the next news of it (in
+//! blocking mode not at all: `docs/caveats.md`).
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;

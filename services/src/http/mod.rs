@@ -184,7 +184,8 @@ impl Http {
 
     /// Nothing to do now: sends what is written and says when to give up.
     fn wait(&mut self, conn: &Conn, writing: bool) -> Next {
-        // A client that reads slowly is the stack's business, which gives up after a minute.
+        // A client that reads slowly is the stack's business, which gives up after a minute without a
+        // segment from it: one that stops reading but answers probes stays.
         let deadline = match self.awaits {
             _ if writing => Instant::FOREVER,
             Awaits::Head => self.since + self.settings.head,

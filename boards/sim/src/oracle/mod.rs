@@ -3,7 +3,7 @@
 //! A scenario asserts what it can see. The oracles see every event of the kernel's trace, of all
 //! cores, in the one order in which they happened, and hold each against the rules that the
 //! workqueues and the scheduler promise (row IDs of the rule table). They know nothing of the
-//! executive's data, so a bug cannot hide in both. One file judges one thing:
+//! executive's data but which core a BH pool serves, so a bug can hardly hide in both. One file judges one thing:
 //!
 //! | File | Rules |
 //! | --- | --- |

@@ -17,7 +17,7 @@
 //! `thread.owner`, changed only under the lock of the runqueue it names. Lockers read it, lock, and
 //! check that it still holds (`lock_rq_of`).
 //!
-//! # Contract with the workqueues (cmwq.md section 8)
+//! # Contract with the workqueues (docs/rules.md 8)
 //!
 //! The block hook runs before the runqueue lock is taken, so it may take its pool's lock and wake
 //! another worker (E2); the resume hook runs when the thread has the core again (E3). Preemption

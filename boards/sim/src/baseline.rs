@@ -7,7 +7,7 @@
 //! stacks of threads that died in a panic, which are put away on purpose. Of the host's heap the
 //! blocks are counted and not the bytes, since tables keep the room they have once grown to.
 //!
-//! References: cmwq.md 7.8 (idle workers).
+//! References: docs/rules.md 7.8 (idle workers).
 
 use kernel::mem::PAGE;
 use kernel::thread::{ThreadCx, quarantined_stack_bytes, sleep, thread_count};

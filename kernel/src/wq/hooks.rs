@@ -1,4 +1,4 @@
-//! What the scheduler tells workers' pools (the contract of cmwq.md section 8).
+//! What the scheduler tells workers' pools (the contract of docs/rules.md 8).
 //!
 //! Called only for threads with a worker, and dispatched on the worker's kind, so that another
 //! scheme can add its own. None of them holds a runqueue lock when it takes the pool's.

@@ -2,7 +2,7 @@
 //!
 //! A [`Work`] item owns a value and a handler. A [`Workqueue`] takes items; the pools of the system
 //! execute them, one running worker per core and priority, another as soon as that one blocks
-//! (cmwq.md, rows A to K). The decisions are made in the `workqueue` crate, ownership of items in
+//! (docs/rules.md, rows A to K). The decisions are made in the `workqueue` crate, ownership of items in
 //! `workword`; this module takes the locks, switches the threads and gives it types.
 //!
 //! # The life of a work item

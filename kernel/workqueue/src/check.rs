@@ -1,6 +1,6 @@
 //! Checks: what must hold of a pool and its pwqs whenever the pool's lock is free.
 //!
-//! Recounted from the lists, in O(n), for audits (cmwq.md section 7, numbers in brackets). Nothing
+//! Recounted from the lists, in O(n), for audits (docs/rules.md 7, numbers in brackets). Nothing
 //! here decides anything.
 
 use crate::item::{On, Store, item, worker};

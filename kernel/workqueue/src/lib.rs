@@ -2,7 +2,7 @@
 //!
 //! A thread per kind of work wastes threads and still queues behind a sleeper; one thread for all
 //! deadlocks. A *pool* keeps as few threads running as there is work for one core: it starts the
-//! next item only when the running one blocks or ends (rows E1-E13 of cmwq.md). This crate decides;
+//! next item only when the running one blocks or ends (rows E1-E13 of docs/rules.md). This crate decides;
 //! it holds no lock, reads no clock and knows no thread. The executive takes the pool's lock, calls
 //! one function, and carries out the decision it returns.
 //!

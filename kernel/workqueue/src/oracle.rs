@@ -11,7 +11,7 @@ use crate::sim::{Act, Sim, SimWorker};
 use crate::{Kind, Phase};
 
 impl Sim {
-    /// Recounts everything and compares (cmwq.md section 7).
+    /// Recounts everything and compares (docs/rules.md 7).
     pub(crate) fn check(&self) {
         assert_eq!(self.pool.check(&self.s), Ok(()));
         self.check_items();

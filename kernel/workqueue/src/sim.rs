@@ -1,7 +1,7 @@
 //! A pool with simulated workers: the executive's part, one step at a time, with a slow oracle.
 //!
 //! Workers advance only when a test says so, so every order of steps can be had. After each step
-//! [`Sim::check`] recounts everything from scratch and compares (cmwq.md section 7, 1-8).
+//! [`Sim::check`] recounts everything from scratch and compares (docs/rules.md 7, 1-8).
 
 use std::collections::VecDeque;
 use std::vec::Vec;

@@ -3,7 +3,7 @@
 //! Interrupt handlers, BH and threads of every core queue and cancel the same item. The naive
 //! answer, a lock in each item, costs two locks for each queueing and cannot be taken while a pool
 //! is searched for the item. One 64-bit word decides instead: whoever turns `PENDING` from 0 to 1
-//! owns the item until it is queued or `PENDING` is cleared (cmwq.md B3).
+//! owns the item until it is queued or `PENDING` is cleared (docs/rules.md B3).
 //!
 //! # Rules
 //!

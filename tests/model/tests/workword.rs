@@ -1,4 +1,4 @@
-//! Models of the work item's data word (cmwq.md B3, B5, B6, B7).
+//! Models of the work item's data word (docs/rules.md B3, B5, B6, B7).
 //!
 //! B7 broke on real hardware once: a producer stores an event, finds the item pending already and
 //! leaves; the worker clears the pending bit and reads the old event state. The shipped word must

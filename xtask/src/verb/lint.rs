@@ -1,13 +1,13 @@
 //! `lint`: everything that can be said about the tree without running it.
 //!
 //! Formatting, clippy for the host and for the metal (a warning is an error), layers, file sizes,
-//! the table of unsafe code, and documentation without warnings. All checks run even when one fails, so
+//! the table of unsafe code, the rules that are cited, and documentation without warnings. All checks run even when one fails, so
 //! one run shows everything that is to be mended.
 
 use std::process::Command;
 use std::time::Instant;
 
-use crate::verb::{layers, unsafe_audit};
+use crate::verb::{layers, rules, unsafe_audit};
 use crate::{Failure, Outcome, sources, tell, toolchain, tree};
 
 /// A file longer than this fails the check.
@@ -20,11 +20,12 @@ const METAL_PACKAGES: [&str; 4] = ["arch-aarch64", "drivers", "qemu-virt", "meta
 /// A named check.
 type Check = (&'static str, fn() -> Outcome<()>);
 
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 8] = [
     ("formatting", formatting),
     ("layers", || layers::run().map(drop)),
     ("file sizes", file_sizes),
     ("unsafe table", || unsafe_audit::run(true).map(drop)),
+    ("rule table", rules::run),
     ("clippy, host", clippy_host),
     ("clippy, metal", clippy_metal),
     ("documentation", documentation),

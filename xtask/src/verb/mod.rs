@@ -6,6 +6,7 @@ pub mod layers;
 pub mod lint;
 pub mod mutants;
 pub mod qemu;
+pub mod rules;
 pub mod run;
 pub mod seam;
 pub mod setup;

@@ -102,6 +102,16 @@ impl Drop for Blocks {
     }
 }
 
+/// Tells the world, if it is one of its flows that gives this block back: no item may be there.
+fn tell(block: *mut u8, layout: Layout) {
+    if LIST.get().is_null() {
+        return;
+    }
+    if let Some(sim) = crate::current::sim().filter(|sim| sim.in_flow()) {
+        sim.freed(block.addr(), layout.size());
+    }
+}
+
 struct Keeper;
 
 #[global_allocator]
@@ -146,7 +156,8 @@ unsafe impl GlobalAlloc for Keeper {
         user
     }
 
-    unsafe fn dealloc(&self, user: *mut u8, _layout: Layout) {
+    unsafe fn dealloc(&self, user: *mut u8, freed: Layout) {
+        tell(user, freed);
         // SAFETY: `alloc` put a header in front of the block.
         let place = unsafe { user.cast::<Header>().sub(1) };
         // SAFETY: as above.

@@ -20,7 +20,7 @@ use super::alarm::{Alarm, Destination};
 use super::header::{Header, Vtable};
 use super::item::{Context, Handler, Inside, Work, sealed, vtable_of};
 use super::ops::{self, WaitError};
-use super::queue::{Queue, Submitted, Target};
+use super::queue::{Queue, Submitted, Target, refused};
 use super::typed::{Kind, Workqueue};
 use crate::thread::ThreadCx;
 
@@ -206,7 +206,7 @@ impl<K: Kind> Workqueue<K> {
                 item.delayed().start(&self.queue, target, delay)
             }
             Claim::Pending(n) => Submitted::AlreadyPending(n),
-            Claim::Disabled => Submitted::Disabled,
+            Claim::Disabled => refused(h),
             Claim::Poisoned => Submitted::Poisoned,
             Claim::Elsewhere(_) => Submitted::Elsewhere,
         }
@@ -228,7 +228,7 @@ impl<K: Kind> Workqueue<K> {
             if s.poisoned {
                 Submitted::Poisoned
             } else {
-                Submitted::Disabled
+                refused(h)
             }
         } else {
             h.set_owned(item.retain());

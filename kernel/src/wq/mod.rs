@@ -163,6 +163,12 @@ pub const fn core_of_pool(id: usize) -> Option<machine::CpuId> {
     }
 }
 
+/// Whether the pool with this number, one of a core's, is that for high priority.
+#[must_use]
+pub const fn is_highpri_pool(id: usize) -> bool {
+    id < FIRST_UNBOUND && id % 2 == 1
+}
+
 fn each_pool(mut f: impl FnMut(&'static Pool)) {
     kernel()
         .cpus()

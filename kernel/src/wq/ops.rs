@@ -114,10 +114,24 @@ fn cancel(h: &Header) -> bool {
 fn disable(h: &Header) -> Result<bool, TooDeep> {
     let stolen = steal(h);
     if h.word.release_disabled() {
+        emit(Kind::DisableWork, Head::of(0), item_name(h.handle()), 0);
         Ok(stolen.was)
     } else {
         Err(TooDeep)
     }
+}
+
+/// Undoes one [`disable`]. True when submissions are accepted again.
+fn enable(h: &Header) -> bool {
+    let irq = IrqGuard::new();
+    let after = h.word.enable();
+    let last = after == Enable::Enabled;
+    if after != Enable::Underflow {
+        let head = Head::of(0).flags(u8::from(last) * Kind::ENABLED);
+        emit(Kind::EnableWork, head, item_name(h.handle()), 0);
+    }
+    drop(irq);
+    last
 }
 
 /// The worker that executes `h`, and its pool, through `f`; `None` if nobody does. A run stays in
@@ -202,7 +216,7 @@ fn cancel_sync(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
     let waited = flush(cx, h);
     if disabled.is_ok() {
         over(h);
-        let _ = h.word.enable();
+        enable(h);
     }
     waited?;
     Ok(disabled.unwrap_or(false))
@@ -265,7 +279,7 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
 
     /// Undoes one [`Self::disable`]. True when submissions are accepted again. Any context.
     pub fn enable(&self) -> bool {
-        self.header().word.enable() == Enable::Enabled
+        enable(self.header())
     }
 
     /// Waits until the last submission before this call is over (I5). True if it had to wait;
@@ -299,7 +313,7 @@ impl<T: Send + Sync + 'static> Work<T, Softirq> {
         }
         if was.is_ok() {
             over(self.header());
-            let _ = self.header().word.enable();
+            enable(self.header());
         }
         Ok(was.unwrap_or(false))
     }

@@ -251,7 +251,7 @@ impl Queue {
                 Submitted::Queued
             }
             Claim::Pending(n) => Submitted::AlreadyPending(n),
-            Claim::Disabled => Submitted::Disabled,
+            Claim::Disabled => refused(h),
             Claim::Poisoned => Submitted::Poisoned,
             Claim::Elsewhere(_) => {
                 drop(g);
@@ -266,7 +266,7 @@ impl Queue {
         match h.word.claim() {
             Claim::Claimed(_) => {}
             Claim::Pending(n) => return Submitted::AlreadyPending(n),
-            Claim::Disabled => return Submitted::Disabled,
+            Claim::Disabled => return refused(h),
             Claim::Poisoned => return Submitted::Poisoned,
             Claim::Elsewhere(_) => return Submitted::Elsewhere,
         }
@@ -328,6 +328,13 @@ impl Queue {
     fn is_chained(&self) -> bool {
         current_worker().is_some_and(|w| w.works_for(self))
     }
+}
+
+/// B9: the item is disabled. Interrupts are masked since it said so.
+#[cold]
+pub(super) fn refused(h: &Header) -> Submitted {
+    emit(Kind::RefuseWork, Head::of(0), item_name(h.handle()), 0);
+    Submitted::Disabled
 }
 
 impl Drop for Queue {

@@ -239,6 +239,12 @@ kinds! {
     WorkerHog = 66, WORKQUEUE, "workqueue_worker_hog";
     /// The manager of pool `arg` could not make a worker and pauses.
     WorkerCreateFail = 67, WORKQUEUE, "workqueue_worker_create_fail";
+    /// Item `a` was disabled once more.
+    DisableWork = 68, WORKQUEUE, "workqueue_disable_work";
+    /// A disable of item `a` was undone; flag [`Kind::ENABLED`].
+    EnableWork = 69, WORKQUEUE, "workqueue_enable_work";
+    /// Item `a` was refused because it is disabled: the submission is lost.
+    RefuseWork = 70, WORKQUEUE, "workqueue_refuse_work";
 
     /// A frame of `arg` bytes was received.
     NetRx = 80, NET, "netif_receive_skb";
@@ -264,6 +270,8 @@ impl Kind {
     pub const CPU_INTENSIVE: u8 = 8;
     /// Flag of [`Kind::ExecuteEnd`]: the handler panicked.
     pub const PANICKED: u8 = 1;
+    /// Flag of [`Kind::EnableWork`]: it was the last one, the item can be queued again.
+    pub const ENABLED: u8 = 1;
 }
 
 #[cfg(test)]

@@ -1,20 +1,43 @@
-//! BH items (7.13): in softirq context, on their pool's core, in order, one at a time, at most ten
-//! in one go.
+//! BH items (7.13): in softirq context, on their pool's core, in order, one at a time; the urgent
+//! vector first; at most ten items or 2 ms in one go.
+//!
+//! # Which vector is due
+//!
+//! A pass of the softirq loop takes the raised vectors and runs them by number (S1); what is raised
+//! meanwhile waits for the next pass. Events do not say where a pass begins, but a vector whose
+//! number is not greater than the one before begins one. Whatever was raised before that one ended
+//! belongs to the new pass, so no higher number may come before it.
 
+use std::collections::VecDeque;
+
+use kernel::softirq::Vector;
 use trace::Kind;
 
 use super::item::Items;
+use super::names::Map;
 use super::{Seen, Verdict, ensure};
 
 /// Most items in one go (K4).
 const BATCH: u32 = 10;
+/// Longest one goes on starting items, in nanoseconds (K4).
+const BUDGET: u64 = 2_000_000;
 
 #[derive(Clone, Copy, Default, Debug)]
 struct Core {
     /// The softirq that runs.
     vector: Option<u32>,
+    /// The softirq that ran last, or runs.
+    last: u32,
+    /// Raised and not begun since, one bit for each.
+    raised: u32,
+    /// Of those, the ones that were raised when the last softirq ended.
+    waiting: u32,
+    /// Those that must run before any higher number.
+    due: u32,
     /// BH items started by it.
     started: u32,
+    /// When the first of them started.
+    since: u64,
     /// A BH item runs.
     busy: bool,
 }
@@ -23,6 +46,8 @@ struct Core {
 #[derive(Default, Debug)]
 pub(crate) struct Softirqs {
     cores: Vec<Core>,
+    /// Items of each BH pool that have not started, in order.
+    pools: Map<u32, VecDeque<u64>>,
 }
 
 impl Softirqs {
@@ -34,44 +59,99 @@ impl Softirqs {
         let core = &mut self.cores[cpu];
         let is_bh = || items.queue(e.b).flags & Kind::BH != 0;
         match e.kind {
-            Kind::SoftirqEntry => {
-                let n = e.head.arg;
-                let other = core.vector;
-                ensure!(
-                    other.is_none(),
-                    "S7",
-                    "softirq {n} starts on core {cpu} inside softirq {other:?}"
-                );
-                core.vector = Some(n);
-                core.started = 0;
+            Kind::SoftirqRaise => core.raised |= 1 << e.head.arg,
+            Kind::SoftirqEntry => return core.enter(e.head.arg, cpu),
+            Kind::SoftirqExit => {
+                core.vector = None;
+                core.waiting = core.raised;
             }
-            Kind::SoftirqExit => core.vector = None,
+            Kind::QueueWork if is_bh() => {
+                self.pools.entry(e.head.arg).or_default().push_back(e.a);
+            }
+            Kind::CancelWork => {
+                if let Some(line) = self.pools.get_mut(&e.head.arg) {
+                    line.retain(|&item| item != e.a);
+                }
+            }
             Kind::ExecuteStart if is_bh() => {
-                let pool = e.head.arg;
+                core.start(s)?;
+                let line = self.pools.entry(e.head.arg).or_default();
+                let next = line.pop_front();
                 ensure!(
-                    core.vector.is_some(),
+                    next == Some(e.a),
                     "7.13",
-                    "a BH item of pool {pool} starts outside softirq context on core {cpu}"
-                );
-                ensure!(!core.busy, "7.13", "two BH items run at once on core {cpu}");
-                let home = kernel::wq::core_of_pool(pool as usize);
-                ensure!(
-                    home.is_none_or(|c| c.index() == cpu),
-                    "7.13",
-                    "a BH item of pool {pool} starts on core {cpu}"
-                );
-                core.busy = true;
-                core.started += 1;
-                ensure!(
-                    core.started <= BATCH,
-                    "7.13",
-                    "one softirq on core {cpu} starts {} BH items",
-                    core.started
+                    "a BH item of pool {} starts before one that was queued earlier",
+                    e.head.arg
                 );
             }
             Kind::ExecuteEnd if is_bh() => core.busy = false,
             _ => {}
         }
+        Ok(())
+    }
+}
+
+impl Core {
+    fn enter(&mut self, n: u32, cpu: usize) -> Verdict {
+        let other = self.vector;
+        ensure!(
+            other.is_none(),
+            "S7",
+            "softirq {n} starts on core {cpu} inside softirq {other:?}"
+        );
+        if n <= self.last {
+            self.due |= self.waiting;
+        }
+        let first = self.due.trailing_zeros();
+        ensure!(
+            n <= first,
+            "7.13",
+            "softirq {n} starts on core {cpu} although softirq {first} was raised before"
+        );
+        let rest = !(1 << n);
+        self.due &= rest;
+        self.raised &= rest;
+        self.waiting &= rest;
+        (self.vector, self.last) = (Some(n), n);
+        self.started = 0;
+        Ok(())
+    }
+
+    /// A BH item starts.
+    fn start(&mut self, s: &Seen) -> Verdict {
+        let (cpu, pool, now) = (s.cpu, s.event.head.arg, s.event.stamp);
+        let highpri = kernel::wq::is_highpri_pool(pool as usize);
+        let vector = if highpri { Vector::Hi } else { Vector::Tasklet };
+        ensure!(
+            self.vector == Some(vector as u32),
+            "7.13",
+            "a BH item of pool {pool} starts on core {cpu} in {:?} instead of {vector:?}",
+            self.vector
+        );
+        ensure!(!self.busy, "7.13", "two BH items run at once on core {cpu}");
+        let home = kernel::wq::core_of_pool(pool as usize);
+        ensure!(
+            home.is_none_or(|c| c.index() == cpu),
+            "7.13",
+            "a BH item of pool {pool} starts on core {cpu}"
+        );
+        self.busy = true;
+        if self.started == 0 {
+            self.since = now;
+        }
+        self.started += 1;
+        ensure!(
+            self.started <= BATCH,
+            "7.13",
+            "one softirq on core {cpu} starts {} BH items",
+            self.started
+        );
+        let after = now.saturating_sub(self.since);
+        ensure!(
+            after < BUDGET,
+            "7.13",
+            "one softirq on core {cpu} starts a BH item {after} ns after its first one"
+        );
         Ok(())
     }
 }

@@ -280,6 +280,21 @@ impl Items {
         Ok(())
     }
 
+    /// `bytes` at `address` are free: an item there must be idle (B8).
+    pub(crate) fn freed(&self, address: u64, bytes: u64) -> Verdict {
+        let block = address..address + bytes;
+        let inside = |(at, _): &(&u64, &Item)| block.contains(*at);
+        if let Some((_, i)) = self.items.iter().find(inside) {
+            ensure!(
+                false,
+                "B8",
+                "item #{} is freed while it is pending or running: {i:?}",
+                i.name
+            );
+        }
+        Ok(())
+    }
+
     /// The idle item at `address` may be freed, and another one be there next.
     fn forget_idle(&mut self, address: u64, names: &mut Names) {
         let idle = |i: &Item| i.pending.is_none() && i.running.is_none();

@@ -9,7 +9,8 @@
 //! | --- | --- |
 //! | `item` | every item is queued, activated, started, ended or cancelled in that order (7.14, B4), never runs twice at once (C5), starts in order (C9), within `max_active` (7.3) |
 //! | `pool` | a worker starts an item only if another one is in reserve (7.7); nobody sleeps on pending work (7.5) |
-//! | `bh` | BH items: in softirq, on their core, in order, not too many at a time (7.13) |
+//! | `bh` | BH items: in softirq, on their core, in order, the urgent ones first, not too many at a time nor for too long (7.13) |
+//! | `disable` | a disabled item is refused and an enabled one is not (B9, 7.10) |
 //! | `wait` | what a flush or a synchronous cancel promises when it returns (7.10, 7.11, I5) |
 //! | `thread` | a thread runs on one core, only when runnable; no core idles while another has a thread for it |
 //! | `knot` | threads that wait for each other for ever, named |
@@ -19,6 +20,7 @@
 //! run; a name is forgotten when the thing may have been freed.
 
 mod bh;
+mod disable;
 mod item;
 mod knot;
 mod names;
@@ -74,6 +76,7 @@ pub(crate) struct Oracles {
     items: item::Items,
     pools: pool::Pools,
     bh: bh::Softirqs,
+    disables: disable::Disables,
     waits: wait::Waits,
     knots: knot::Knots,
 }
@@ -93,6 +96,7 @@ impl Oracles {
             }
             _ => {
                 self.waits.see(s, thread, &self.items)?;
+                self.disables.see(s, &self.items)?;
                 self.items.see(s, thread, &mut self.names)?;
                 self.pools.see(s, thread)?;
                 self.bh.see(s, &self.items)?;
@@ -100,6 +104,12 @@ impl Oracles {
         }
         self.knots.see(s, thread, &mut self.names);
         Ok(())
+    }
+
+    /// Judges that the block of `bytes` at `address` is given back.
+    pub(crate) fn freed(&mut self, address: u64, bytes: u64) -> Verdict {
+        self.disables.freed(address, bytes);
+        self.items.freed(address, bytes)
     }
 
     /// Judges a moment in which every core waits for an interrupt and none is on its way.
@@ -138,6 +148,13 @@ impl Sim {
         };
         // Their books are no memory of the world's.
         let verdict = outside(|| self.oracles.borrow_mut().see(&seen));
+        self.judge(verdict);
+    }
+
+    /// The running flow gives back the block of `bytes` at `address`.
+    pub(crate) fn freed(&self, address: usize, bytes: usize) {
+        let freed = |o: &mut Oracles| o.freed(address as u64, bytes as u64);
+        let verdict = outside(|| freed(&mut self.oracles.borrow_mut()));
         self.judge(verdict);
     }
 

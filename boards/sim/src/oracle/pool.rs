@@ -12,26 +12,33 @@ struct Pool {
     workers: Vec<u32>,
     /// Of those, how many execute an item.
     busy: u32,
-    /// Its manager could not make a worker and pauses.
-    pausing: bool,
+    /// Its manager, if that could not make a worker and has not woken up since.
+    pausing: Option<u32>,
 }
 
 /// The pools of threads.
 #[derive(Default, Debug)]
 pub(crate) struct Pools {
     pools: Map<u32, Pool>,
+    /// How many of them pause.
+    pausing: u32,
 }
 
 impl Pools {
     pub(crate) fn see(&mut self, s: &Seen, thread: u32) -> Verdict {
+        // Of a wake-up it is the thread.
         let (e, pool) = (&s.event, s.event.head.arg);
         match e.kind {
             Kind::WorkerCreate => {
                 let p = self.pools.entry(pool).or_default();
                 p.workers.push(e.a as u32);
-                p.pausing = false;
             }
-            Kind::WorkerCreateFail => self.pools.entry(pool).or_default().pausing = true,
+            Kind::WorkerCreateFail => {
+                let p = self.pools.entry(pool).or_default();
+                self.pausing += u32::from(p.pausing.replace(thread).is_none());
+            }
+            // From here on the pool is on its way again, or tells of the next failure.
+            Kind::SchedWakeup if self.pausing > 0 => self.woken(pool),
             Kind::WorkerDie => {
                 if let Some(p) = self.pools.get_mut(&pool) {
                     p.workers.retain(|&w| w != thread);
@@ -64,13 +71,21 @@ impl Pools {
         p.workers.contains(&thread).then_some(p)
     }
 
+    /// Thread `id` is woken, maybe a manager that pauses.
+    fn woken(&mut self, id: u32) {
+        for p in self.pools.values_mut().filter(|p| p.pausing == Some(id)) {
+            p.pausing = None;
+            self.pausing -= 1;
+        }
+    }
+
     /// All cores wait: no item may be ready to start.
     pub(crate) fn quiescent(&self, items: &Items) -> Verdict {
         let ready = items.iter().filter_map(|i| {
             let p = i.pending?;
             // One that runs is started again by whoever runs it (C6).
             let waits = p.active && i.running.is_none();
-            let pauses = self.pools.get(&p.pool).is_some_and(|p| p.pausing);
+            let pauses = self.pools.get(&p.pool).is_some_and(|p| p.pausing.is_some());
             (waits && !pauses).then_some((p.seq, i.name, p.pool))
         });
         if let Some((_, name, pool)) = ready.min() {

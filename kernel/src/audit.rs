@@ -4,12 +4,17 @@
 //! recounts them all and compares. It is for tests, for the simulator, and for somebody at a console
 //! who wants to know whether the machine's state can be trusted.
 //!
-//! Context: any in which a pool's or a runqueue's lock may be taken. Locks are taken one after the
-//! other, so each finding is about one structure at one moment. O(everything that is queued).
+//! Context: [`check`] any in which a pool's or a runqueue's lock may be taken, [`glance`] any. Locks
+//! are taken one after the other, so each finding is about one structure at one moment.
+//! O(everything that is queued).
 
 use core::fmt;
 
-use crate::{kernel, schedule, wq};
+use machine::{CpuId, Duration, Instant};
+use sync::{SpinGuard, SpinLock};
+
+use crate::cpu::cpu;
+use crate::{kernel, schedule, timer, wq};
 
 /// A structure that contradicts itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +36,10 @@ pub enum Structure {
     Pool,
     /// A queue's share of a pool.
     PoolWorkqueue,
+    /// A core's armed timers.
+    Timers,
+    /// A thread that sleeps.
+    Thread,
 }
 
 impl fmt::Display for Finding {
@@ -40,22 +49,77 @@ impl fmt::Display for Finding {
             Structure::RunQueue => write!(f, "runqueue of core {id}: {wrong}"),
             Structure::Pool => write!(f, "pool {id}: {wrong}"),
             Structure::PoolWorkqueue => write!(f, "a queue's share of pool {id}: {wrong}"),
+            Structure::Timers => write!(f, "timers of core {id}: {wrong}"),
+            Structure::Thread => write!(f, "thread {id}: {wrong}"),
         }
     }
 }
 
-/// Recounts runqueues, pools and queues.
+/// What an audit does about a structure that is locked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Locked {
+    /// It waits.
+    Wait,
+    /// It passes the structure over, which is in the middle of a change.
+    Pass,
+}
+
+impl Locked {
+    pub(crate) fn take<T>(self, lock: &SpinLock<T>) -> Option<SpinGuard<'_, T>> {
+        match self {
+            Self::Wait => Some(lock.lock()),
+            Self::Pass => lock.try_lock(),
+        }
+    }
+}
+
+/// Recounts runqueues, timers, pools and queues, and looks at the threads that sleep.
 ///
 /// # Errors
 ///
 /// The first finding.
 pub fn check() -> Result<(), Finding> {
+    all(Locked::Wait)
+}
+
+/// As [`check`], of what nobody has locked.
+///
+/// # Errors
+///
+/// The first finding.
+pub fn glance() -> Result<(), Finding> {
+    all(Locked::Pass)
+}
+
+fn all(locked: Locked) -> Result<(), Finding> {
     for c in kernel().cpus() {
-        schedule::check(c).map_err(|wrong| Finding {
-            what: Structure::RunQueue,
-            id: c.id().index(),
-            wrong,
-        })?;
+        let id = c.id().index();
+        let finding = |what| move |wrong| Finding { what, id, wrong };
+        schedule::audit::check(c, locked).map_err(finding(Structure::RunQueue))?;
+        timer::check(c, locked).map_err(finding(Structure::Timers))?;
     }
-    wq::check()
+    schedule::audit::check_sleepers().map_err(|(id, wrong)| Finding {
+        what: Structure::Thread,
+        id: id as usize,
+        wrong,
+    })?;
+    wq::check(locked)
+}
+
+/// How fair a core is to its threads at a moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fairness {
+    /// The greatest lag of any thread on it: what it should have had of the core and had not, or the
+    /// other way round.
+    pub lag: Duration,
+    /// What that should stay below while slices end when they should (V4).
+    pub bound: Duration,
+    /// For how long the running thread's slice has been over while others wait (V5).
+    pub overrun: Duration,
+}
+
+/// How fair core `id` is at `now`; `None` while its runqueue is locked.
+#[must_use]
+pub fn fairness(id: CpuId, now: Instant) -> Option<Fairness> {
+    schedule::audit::fairness(cpu(id), now)
 }

@@ -1,4 +1,5 @@
-//! The scheduler's mechanism: switching, sleeping, preemption. `wake` and `balance` are its rooms.
+//! The scheduler's mechanism: switching, sleeping, preemption. `wake`, `balance` and `audit` are its
+//! rooms.
 //!
 //! The policy ([`sched::RunQueue`], EEVDF) decides who runs; this file takes the locks, performs
 //! the switch and delivers the decision to the core it concerns. A wrong policy could starve a
@@ -39,6 +40,7 @@ use crate::thread::{self, Name, State, Thread, ThreadCx, ThreadRef, current};
 use crate::trace::{Head, Kind, emit};
 use crate::{kernel, wq};
 
+pub(crate) mod audit;
 mod balance;
 mod wake;
 
@@ -55,12 +57,16 @@ pub(crate) struct Rq {
 }
 
 impl Rq {
+    /// V10: virtual time wraps this long after its beginning, so that whoever compares it wrongly
+    /// does so on every machine soon, and not on one in 500 years.
+    const BEFORE_THE_WRAP: u64 = 1_000_000;
+
     pub(crate) const fn new(cores: usize) -> Self {
         // SAFETY: entities are reached only through the runqueue that owns their thread, under its
         // lock; a thread is alive while it is on a runqueue (the scheduler's reference).
         let arena = unsafe { Direct::new() };
         Self {
-            queue: RunQueue::new(arena, cores),
+            queue: RunQueue::starting_at(arena, cores, Self::BEFORE_THE_WRAP.wrapping_neg()),
             since: Instant::ZERO,
             switches: 0,
         }
@@ -349,11 +355,6 @@ pub(crate) fn slice_timer(now: Instant) {
     } else {
         c.clock.set_slice_end(rq.queue.slice_end(now));
     }
-}
-
-/// What is wrong with core `c`'s runqueue, if anything.
-pub(crate) fn check(c: &CpuLocal) -> Result<(), &'static str> {
-    c.rq.lock().queue.check()
 }
 
 /// Reads `t`'s entity under the lock that owns it.

@@ -21,6 +21,7 @@ use sync::SpinGuard;
 use sync::handshake::{Owner, Running};
 use timer::{TimerNode, TimerQueue};
 
+use crate::audit::Locked;
 use crate::cpu::{CpuLocal, cpu, this_cpu};
 use crate::softirq::{self, Vector};
 use crate::thread;
@@ -271,6 +272,19 @@ pub fn armed() -> usize {
         .iter()
         .map(|c| c.timers.lock().queue.len())
         .sum()
+}
+
+/// The earliest time for which any core has a timer armed.
+#[must_use]
+pub fn earliest() -> Option<Instant> {
+    let each = crate::kernel().cpus().iter();
+    each.filter_map(|c| c.timers.lock().queue.next()).min()
+}
+
+/// What is wrong with core `c`'s timers, if anything.
+pub(crate) fn check(c: &CpuLocal, locked: Locked) -> Result<(), &'static str> {
+    let base = locked.take(&c.timers);
+    base.map_or(Ok(()), |base| base.queue.check())
 }
 
 /// The hardware timer fired; hard-interrupt context.

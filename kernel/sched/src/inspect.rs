@@ -7,7 +7,7 @@ use links::{Arena, Handle};
 use machine::Duration;
 
 use crate::average::mul_div;
-use crate::entity::{Entity, is_before};
+use crate::entity::{Entity, TICK_NS, is_before};
 use crate::run_queue::RunQueue;
 use crate::weight::NICE_0_WEIGHT;
 
@@ -65,8 +65,8 @@ impl<A: Arena<Entity>> RunQueue<A> {
         }
     }
 
-    /// Holds what EEVDF promises of the queued entities (V1, V2, deadlines ahead) against a fresh
-    /// count, in O(n), as of the last charge.
+    /// Holds what EEVDF promises of the queued entities (V1, V2, requests of one slice, deadlines
+    /// ahead) against a fresh count, in O(n), as of the last charge.
     ///
     /// # Errors
     ///
@@ -90,6 +90,11 @@ impl<A: Arena<Entity>> RunQueue<A> {
                 !is_before(se.deadline, se.vruntime),
                 "an entity has run beyond its deadline, which was not renewed",
             )?;
+            let request = se.deadline.wrapping_sub(se.vruntime);
+            ensure(
+                request <= almost(se.vslice()),
+                "V5: a request is longer than a slice",
+            )?;
             next = match tree.take() {
                 Some(first) => Some(first),
                 None if self.current == Some(h) => None,
@@ -104,11 +109,101 @@ impl<A: Arena<Entity>> RunQueue<A> {
         )
     }
 
+    /// Whether the choice of `best` is the rule's: what runs, if it is protected and eligible, else
+    /// the earliest deadline among the eligible ones. By looking at all, in O(n).
+    ///
+    /// # Errors
+    ///
+    /// The broken rule.
+    pub fn check_choice(&self, best: Handle<Entity>) -> Result<(), &'static str> {
+        let total = self.total();
+        let eligible = |h| total.is_eligible(self.arena.get(h).vruntime);
+        if !eligible(best) {
+            return Err("V1: who is chosen is not eligible");
+        }
+        if let Some(current) = self.current.filter(|&h| eligible(h)) {
+            let se = self.arena.get(current);
+            if is_before(se.vruntime, se.protected_until) {
+                return if best == current {
+                    Ok(())
+                } else {
+                    Err("who runs is protected, and another one is chosen")
+                };
+            }
+        }
+        let deadline = self.arena.get(best).deadline;
+        let earlier = |h| eligible(h) && is_before(self.arena.get(h).deadline, deadline);
+        let mut next = self.current.or_else(|| self.tree.first());
+        while let Some(h) = next {
+            if earlier(h) {
+                return Err("an eligible entity has an earlier deadline than who is chosen");
+            }
+            next = if self.current == Some(h) {
+                self.tree.first()
+            } else {
+                self.tree.next(&self.arena, h)
+            };
+        }
+        Ok(())
+    }
+
+    /// Whether the lag that `h` took along when it left is within its bound (V6).
+    ///
+    /// # Errors
+    ///
+    /// The broken rule.
+    pub fn check_saved(&self, h: Handle<Entity>) -> Result<(), &'static str> {
+        let se = self.arena.get(h);
+        let limit = almost(se.vlag_limit() as u64);
+        if se.queued || se.vlag.unsigned_abs() <= limit {
+            Ok(())
+        } else {
+            Err("V6: a thread has saved more lag than its bound")
+        }
+    }
+
+    /// Whether the average stayed where it was, at `average`, when the weight of queued `h` changed
+    /// (V9): but for what the old weight `from` rounded, which counts for more among light ones.
+    pub(crate) fn is_reweighted(&self, h: Handle<Entity>, average: u64, from: u64) -> bool {
+        let total = self.total();
+        let weights = total.load() - u64::from(self.arena.get(h).weight()) + from;
+        let moved = total.average().wrapping_sub(average) as i64;
+        moved.unsigned_abs() <= weights / total.load() + 2
+    }
+
+    /// The greatest lag of anybody queued, in either direction, and the bound it should stay below
+    /// (V4), in ns of CPU time, as of the last charge.
+    ///
+    /// Among entities that stay, nobody falls behind by more than the longest slice. One that joins
+    /// brings up to its own bound along (V6), which the others pay while it is queued; so the sum of
+    /// all bounds is what holds at any time.
+    #[must_use]
+    pub fn worst_lag(&self) -> (u64, u64) {
+        let (mut worst, mut bound) = (0, 0);
+        let mut next = self.current.or_else(|| self.tree.first());
+        while let Some(h) = next {
+            worst = self.lag_ns(h).unsigned_abs().max(worst);
+            bound += (2 * u64::from(self.arena.get(h).slice_ns)).max(TICK_NS);
+            next = if self.current == Some(h) {
+                self.tree.first()
+            } else {
+                self.tree.next(&self.arena, h)
+            };
+        }
+        (worst, bound)
+    }
+
     /// The slice of threads that ask for none.
     #[must_use]
     pub const fn base_slice(&self) -> Duration {
         Duration::from_nanos(self.base_slice_ns as u64)
     }
+}
+
+/// `v` of virtual time, and what rounding adds to it when weights change: a part of what the
+/// reciprocals of the weights are wrong by, and a unit or two.
+const fn almost(v: u64) -> u64 {
+    v + v / 4096 + 2
 }
 
 #[cfg(test)]
@@ -149,6 +244,7 @@ mod tests {
             check(|rq, all| rq.arena.get_mut(all[0]).deadline = 999_999),
             check(|rq, all| rq.arena.get_mut(all[1]).vruntime = 1_400_001),
             check(|rq, all| all.into_iter().for_each(|h| later(rq, h, 5_000_000))),
+            check(|rq, all| rq.arena.get_mut(all[1]).deadline = 2_802_000),
             check(|rq, all| later(rq, all[1], 100_000)),
             check(|rq, all| later(rq, all[1], 100_000_u64.wrapping_neg())),
         ];
@@ -161,10 +257,62 @@ mod tests {
                 "an entity has run beyond its deadline, which was not renewed",
                 "an entity has run beyond its deadline, which was not renewed",
                 "V1: nobody is eligible",
+                "V5: a request is longer than a slice",
                 v2,
                 v2,
             ]
         );
+    }
+
+    #[test]
+    fn only_the_rule_s_choice_is_right() {
+        let mut slab = Slab::new();
+        let all = [0; 3].map(|_| slab.insert(Entity::new(Nice::ZERO, None)));
+        let mut rq = RunQueue::new(slab, 8);
+        for h in all {
+            let _ = rq.enqueue(h, Enqueue::New, Instant::ZERO);
+        }
+        assert_eq!(rq.pick_next(Instant::ZERO), Some(all[0]));
+        let _ = rq.update(Instant::from_nanos(1_000_000));
+        assert!(
+            rq.check_choice(all[0]).is_err(),
+            "it has had more than the others"
+        );
+        rq.arena.get_mut(all[2]).deadline -= 1;
+        assert!(rq.check_choice(all[1]).is_err(), "the other one is earlier");
+        assert_eq!(rq.check_choice(all[2]), Ok(()));
+        // What runs is protected once it is eligible.
+        rq.arena.get_mut(all[0]).vruntime = 0;
+        assert_eq!(rq.check_choice(all[0]), Ok(()));
+        assert!(rq.check_choice(all[2]).is_err());
+    }
+
+    #[test]
+    fn saved_lag_has_a_bound() {
+        let mut slab = Slab::new();
+        let h = slab.insert(Entity::new(Nice::ZERO, None));
+        let mut rq = RunQueue::new(slab, 8);
+        let limit = rq.arena.get(h).vlag_limit();
+        for (vlag, within) in [(limit, true), (-limit, true), (2 * limit, false)] {
+            rq.arena.get_mut(h).vlag = vlag;
+            assert_eq!(rq.check_saved(h).is_ok(), within, "{vlag}");
+        }
+        rq.arena.get_mut(h).vlag = -2 * limit;
+        assert!(rq.check_saved(h).is_err());
+    }
+
+    #[test]
+    fn worst_lag_is_of_who_is_furthest_off() {
+        let mut slab = Slab::new();
+        let all = [0; 2].map(|_| slab.insert(Entity::new(Nice::ZERO, None)));
+        let mut rq = RunQueue::new(slab, 8);
+        assert_eq!(rq.worst_lag(), (0, 0));
+        for h in all {
+            let _ = rq.enqueue(h, Enqueue::New, Instant::ZERO);
+        }
+        assert_eq!(rq.pick_next(Instant::ZERO), Some(all[0]));
+        let _ = rq.update(Instant::from_nanos(1_000_000));
+        assert_eq!(rq.worst_lag(), (500_000, 4 * 2_800_000));
     }
 
     #[test]

@@ -145,6 +145,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
         }
         loop {
             let best = self.pick_eevdf()?;
+            debug_assert_eq!(self.check_choice(best), Ok(()));
             if self.current == Some(best) {
                 self.protect_again(best);
                 return self.current;
@@ -249,6 +250,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
         if in_tree {
             self.link(h);
         }
+        debug_assert!(!queued || self.is_reweighted(h, average, from), "V9");
         match self.current {
             _ if !queued || self.tree.is_empty() => Decision::Keep,
             None if delayed => Decision::Keep,

@@ -57,7 +57,9 @@ pub use self::hog::{Hog, for_each_hog, hog_count, set_cpu_intensive_threshold};
 pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
 pub use self::ops::{TooDeep, WaitError};
 pub use self::queue::Submitted;
-pub use self::registry::{PoolInfo, QueueInfo, WorkerCounts, for_each_pool, for_each_queue};
+pub use self::registry::{
+    PoolInfo, QueueInfo, WorkerCounts, for_each_free_pool, for_each_pool, for_each_queue,
+};
 pub(crate) use self::registry::{check, try_each_pool};
 pub use self::typed::{
     Bh, Builder, CreateError, Kind, Limited, Ordered, PerCpu, Unbound, Workqueue,

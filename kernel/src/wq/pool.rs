@@ -16,6 +16,7 @@ use workqueue::{Cull, Kind, Pool as Policy, Tuning, Worker as WorkerNode};
 use workword::Place;
 
 use super::handles::{Store, arm_reaper, pool_of_reaper, share_of, worker_of};
+use crate::audit::Locked;
 use crate::schedule;
 use crate::softirq::{self, Vector};
 use crate::timer::Timer;
@@ -104,6 +105,11 @@ impl Pool {
     /// As [`Self::lock`], if nobody holds it.
     pub(super) fn try_lock(&self) -> Option<SpinGuard<'_, Inner>> {
         self.inner.try_lock()
+    }
+
+    /// As [`Self::lock`], unless an audit passes over what is locked.
+    pub(super) fn lock_or_pass(&self, locked: Locked) -> Option<SpinGuard<'_, Inner>> {
+        locked.take(&self.inner)
     }
 
     /// Its number in the pool table.

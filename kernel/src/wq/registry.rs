@@ -13,7 +13,7 @@ use super::pool::{Inner, Pool};
 use super::queue::{Class, Queue};
 use super::typed::{Bh, PerCpu, Unbound, Workqueue};
 use super::{QueueName, each_pool};
-use crate::audit::{Finding, Structure};
+use crate::audit::{Finding, Locked, Structure};
 use crate::kernel;
 
 /// The queues everybody may use.
@@ -145,6 +145,15 @@ pub fn for_each_pool(mut f: impl FnMut(PoolInfo)) {
     each_pool(|p| f(pool_info(p, &p.lock())));
 }
 
+/// As [`for_each_pool`], without those that are locked.
+pub fn for_each_free_pool(mut f: impl FnMut(PoolInfo)) {
+    each_pool(|p| {
+        if let Some(g) = p.try_lock() {
+            f(pool_info(p, &g));
+        }
+    });
+}
+
 /// Describes every pool that is not locked through `f`; of a locked one it only gets the name.
 pub(crate) fn try_each_pool(mut f: impl FnMut((usize, Option<CpuId>), Option<PoolInfo>)) {
     each_pool(|p| {
@@ -204,18 +213,24 @@ pub fn for_each_queue(mut f: impl FnMut(QueueInfo)) {
 }
 
 /// What is wrong with the pools and the queues' shares of them, if anything.
-pub(crate) fn check() -> Result<(), Finding> {
+pub(crate) fn check(locked: Locked) -> Result<(), Finding> {
     let mut found = Ok(());
     each_pool(|p| {
-        let g = p.lock();
-        if let (Ok(()), Err(wrong)) = (found, g.policy.check(&g.store)) {
+        let g = p.lock_or_pass(locked);
+        let checked = g.map_or(Ok(()), |g| g.policy.check(&g.store));
+        if let (Ok(()), Err(wrong)) = (found, checked) {
             found = Err(finding(Structure::Pool, p, wrong));
         }
     });
     found?;
-    for q in kernel().wq.registry.queues.lock().iter() {
+    let Some(queues) = locked.take(&kernel().wq.registry.queues) else {
+        return Ok(());
+    };
+    for q in queues.iter() {
         for share in &q.shares {
-            let g = share.pool.lock();
+            let Some(g) = share.pool.lock_or_pass(locked) else {
+                continue;
+            };
             let pwq: &Pwq = g.store.get(share.handle());
             let checked = pwq.check(&g.store);
             checked.map_err(|wrong| finding(Structure::PoolWorkqueue, share.pool, wrong))?;

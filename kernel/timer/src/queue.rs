@@ -165,6 +165,32 @@ impl<A: Arena<TimerNode>> TimerQueue<A> {
         &mut self.arena
     }
 
+    /// Counts again: what is in the tree is armed, in order of deadlines, as many as `len`.
+    ///
+    /// # Errors
+    ///
+    /// The broken rule.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let (mut n, mut last) = (0, Instant::ZERO);
+        let mut at = self.tree.first();
+        while let Some(h) = at {
+            let node = self.arena.get(h);
+            if !node.is_armed() {
+                return Err("a timer in the queue is not armed");
+            }
+            if node.at < last {
+                return Err("a timer comes before an earlier one");
+            }
+            (n, last) = (n + 1, node.at);
+            at = self.tree.next(&self.arena, h);
+        }
+        if n == self.len {
+            Ok(())
+        } else {
+            Err("the number of armed timers is wrong")
+        }
+    }
+
     /// Checks every invariant in O(n): for tests and models.
     ///
     /// # Panics

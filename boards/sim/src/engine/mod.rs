@@ -99,6 +99,8 @@ pub(crate) struct Sim {
     turn_began: Cell<u64>,
     /// Step at which more than the choice of a core is due.
     attention: Cell<u64>,
+    /// Step of the next look at the kernel's data.
+    glance_at: Cell<u64>,
     pub(crate) way: Way,
     pub(crate) injector: Injector,
     /// Time passes evenly, not at random.
@@ -171,6 +173,7 @@ impl Sim {
             spins: Cell::new(0),
             turn_began: Cell::new(0),
             attention: Cell::new(0),
+            glance_at: Cell::new(u64::MAX),
             way,
             injector,
             even_ticks: run.even_ticks,

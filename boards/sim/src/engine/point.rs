@@ -18,6 +18,8 @@ use crate::trace::What;
 const MAX_LONE_SPINS: u64 = 100_000;
 /// Spinning points in a row after which the clock jumps to the next event.
 const SPIN_PATIENCE: u64 = 1_000;
+/// Points between two looks at the kernel's data.
+const GLANCES: u64 = 512;
 /// Points that the rest after a scenario may take.
 const REST_STEPS: u64 = 2_000_000;
 
@@ -95,6 +97,10 @@ impl Sim {
         if step > self.limits.get().steps {
             self.end(Err(Failure::StepLimit));
         }
+        if step >= self.glance_at.get() {
+            self.glance_at.set(step + GLANCES);
+            self.glance();
+        }
         match &self.way {
             Way::Script(script) => {
                 while let Some(d) = script.strike(me, self.core().calls.get()) {
@@ -121,12 +127,13 @@ impl Sim {
             _ => u64::MAX,
         };
         let limit = self.limits.get().steps.saturating_add(1);
-        self.attention
-            .set(limit.min(change).min(self.injector.next.get()));
+        let first = limit.min(change).min(self.glance_at.get());
+        self.attention.set(first.min(self.injector.next.get()));
     }
 
     /// The body of the scenario begins: from here on there are faults and change points.
     pub(crate) fn begin(&self) {
+        self.glance_at.set(self.steps.get() + GLANCES);
         match &self.way {
             Way::Script(_) => {}
             Way::Tree(tree) => tree.begin(),

@@ -3,7 +3,8 @@
 //! A scenario asserts what it can see. The oracles see every event of the kernel's trace, of all
 //! cores, in the one order in which they happened, and hold each against the rules that the
 //! workqueues and the scheduler promise (row IDs of the rule table). They know nothing of the
-//! executive's data but which core a BH pool serves, so a bug can hardly hide in both. One file judges one thing:
+//! executive's data but which core and priority a BH pool serves, so a bug can hardly hide in both.
+//! One file judges one thing:
 //!
 //! | File | Rules |
 //! | --- | --- |
@@ -14,11 +15,13 @@
 //! | `wait` | what a flush or a synchronous cancel promises when it returns (7.10, 7.11, I5) |
 //! | `thread` | a thread runs on one core, only when runnable; no core idles while another has a thread for it |
 //! | `knot` | threads that wait for each other for ever, named |
+//! | `audit` | the executive's own data: when all is quiet, and in between wherever nobody has it locked |
 //!
 //! A violation ends the world with the rule's ID, what happened in words, and the last events. Items,
 //! queues and locks are named by numbers in order of appearance, since addresses differ from run to
 //! run; a name is forgotten when the thing may have been freed.
 
+mod audit;
 mod bh;
 mod disable;
 mod item;
@@ -92,13 +95,13 @@ impl Oracles {
             Kind::ExecuteStart => {
                 self.bh.see(s, &self.items)?;
                 self.items.see(s, thread, &mut self.names)?;
-                self.pools.see(s, thread)?;
+                self.pools.see(s, thread, &self.items)?;
             }
             _ => {
                 self.waits.see(s, thread, &self.items)?;
                 self.disables.see(s, &self.items)?;
                 self.items.see(s, thread, &mut self.names)?;
-                self.pools.see(s, thread)?;
+                self.pools.see(s, thread, &self.items)?;
                 self.bh.see(s, &self.items)?;
             }
         }
@@ -164,13 +167,7 @@ impl Sim {
         if self.asleep().count_ones() == started {
             let verdict = outside(|| self.oracles.borrow().quiescent());
             self.judge(verdict);
-            if let Some(Err(finding)) = self.at_rest(kernel::audit::check) {
-                let text = outside(|| finding.to_string());
-                self.judge(Err(Violation {
-                    rule: "audit",
-                    text,
-                }));
-            }
+            self.at_rest(|| self.look_at_rest());
         }
     }
 

@@ -1,4 +1,9 @@
-//! Pools: somebody in reserve whenever an item starts (7.7), nobody asleep on work (7.5).
+//! Pools: somebody in reserve whenever an item starts (7.7), nobody asleep on work (7.5), as many
+//! workers running as the pool counts (7.6).
+//!
+//! A worker of a core's pool counts as running while it executes an item, unless it has told that it
+//! sleeps (E2, E3), has used up its budget (E14) or its queue is CPU-intensive (E13). Between two
+//! items it holds the pool's lock, so whenever the lock is free the number is exact.
 
 use trace::Kind;
 
@@ -6,12 +11,21 @@ use super::item::Items;
 use super::names::Map;
 use super::{Seen, Verdict, ensure};
 
+/// A worker, by its thread.
+#[derive(Clone, Copy, Default, Debug)]
+struct Worker {
+    thread: u32,
+    /// Executes an item.
+    busy: bool,
+    /// Blocks in it.
+    sleeps: bool,
+    /// This item is outside concurrency management.
+    apart: bool,
+}
+
 #[derive(Default, Debug)]
 struct Pool {
-    /// Threads of its workers.
-    workers: Vec<u32>,
-    /// Of those, how many execute an item.
-    busy: u32,
+    workers: Vec<Worker>,
     /// Its manager, if that could not make a worker and has not woken up since.
     pausing: Option<u32>,
 }
@@ -25,13 +39,17 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
-    pub(crate) fn see(&mut self, s: &Seen, thread: u32) -> Verdict {
+    pub(crate) fn see(&mut self, s: &Seen, thread: u32, items: &Items) -> Verdict {
         // Of a wake-up it is the thread.
         let (e, pool) = (&s.event, s.event.head.arg);
         match e.kind {
             Kind::WorkerCreate => {
                 let p = self.pools.entry(pool).or_default();
-                p.workers.push(e.a as u32);
+                let thread = e.a as u32;
+                p.workers.push(Worker {
+                    thread,
+                    ..Worker::default()
+                });
             }
             Kind::WorkerCreateFail => {
                 let p = self.pools.entry(pool).or_default();
@@ -41,34 +59,42 @@ impl Pools {
             Kind::SchedWakeup if self.pausing > 0 => self.woken(pool),
             Kind::WorkerDie => {
                 if let Some(p) = self.pools.get_mut(&pool) {
-                    p.workers.retain(|&w| w != thread);
+                    p.workers.retain(|w| w.thread != thread);
                 }
             }
             Kind::ExecuteStart => {
-                if let Some(p) = self.member(pool, thread) {
-                    p.busy += 1;
-                    ensure!(
-                        (p.busy as usize) < p.workers.len(),
-                        "7.7",
-                        "all {} workers of pool {pool} execute items: none is in reserve",
-                        p.workers.len()
-                    );
-                }
+                let Some(w) = self.member(pool, thread) else {
+                    return Ok(());
+                };
+                let apart = items.queue(e.b).flags & Kind::CPU_INTENSIVE != 0;
+                (w.busy, w.sleeps, w.apart) = (true, false, apart);
+                let all = &self.pools[&pool].workers;
+                ensure!(
+                    all.iter().any(|w| !w.busy),
+                    "7.7",
+                    "all {} workers of pool {pool} execute items: none is in reserve",
+                    all.len()
+                );
             }
-            Kind::ExecuteEnd => {
-                if let Some(p) = self.member(pool, thread) {
-                    p.busy = p.busy.saturating_sub(1);
-                }
-            }
+            Kind::ExecuteEnd => self.change(pool, thread, |w| w.busy = false),
+            Kind::WorkerSleep => self.change(pool, thread, |w| w.sleeps = true),
+            Kind::WorkerResume => self.change(pool, thread, |w| w.sleeps = false),
+            Kind::WorkerHog => self.change(pool, thread, |w| w.apart = true),
             _ => {}
         }
         Ok(())
     }
 
-    /// Pool `pool`, if `thread` is one of its own workers (a rescuer is not).
-    fn member(&mut self, pool: u32, thread: u32) -> Option<&mut Pool> {
+    /// The worker of pool `pool` that is `thread`, if it is one of its own (a rescuer is not).
+    fn member(&mut self, pool: u32, thread: u32) -> Option<&mut Worker> {
         let p = self.pools.get_mut(&pool)?;
-        p.workers.contains(&thread).then_some(p)
+        p.workers.iter_mut().find(|w| w.thread == thread)
+    }
+
+    fn change(&mut self, pool: u32, thread: u32, f: impl FnOnce(&mut Worker)) {
+        if let Some(w) = self.member(pool, thread) {
+            f(w);
+        }
     }
 
     /// Thread `id` is woken, maybe a manager that pauses.
@@ -77,6 +103,24 @@ impl Pools {
             p.pausing = None;
             self.pausing -= 1;
         }
+    }
+
+    /// Holds what a pool counts, while its lock is free, against the workers that run.
+    pub(crate) fn check_running(&self, pool: u32, counted: u32) -> Verdict {
+        // Workers of an unbound pool may sleep without notice; none is counted.
+        let bound = kernel::wq::core_of_pool(pool as usize).is_some();
+        let Some(p) = self.pools.get(&pool).filter(|_| bound) else {
+            return Ok(());
+        };
+        let runs = |w: &&Worker| w.busy && !w.sleeps && !w.apart;
+        let running = p.workers.iter().filter(runs).count();
+        ensure!(
+            running == counted as usize,
+            "7.6",
+            "pool {pool} counts {counted} running workers, and {running} of its {} run",
+            p.workers.len()
+        );
+        Ok(())
     }
 
     /// All cores wait: no item may be ready to start.

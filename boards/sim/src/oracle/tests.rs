@@ -221,6 +221,28 @@ fn nobody_in_reserve() {
 }
 
 #[test]
+fn running_workers_are_counted() {
+    let counts = |s: &Stage, n| s.oracles.pools.check_running(POOL, n).is_ok();
+    let tell = |s: Stage, kind| s.head(0, kind, Head::of(POOL), ITEM, 0);
+    let s = Stage::new().queue(ITEM, ACTIVE);
+    assert!(counts(&s, 0) && !counts(&s, 1));
+    let s = s.start(ITEM);
+    assert!(counts(&s, 1) && !counts(&s, 0));
+    let s = tell(s, Kind::WorkerSleep);
+    assert!(counts(&s, 0) && !counts(&s, 1));
+    let s = tell(s, Kind::WorkerResume);
+    assert!(counts(&s, 1));
+    let s = tell(s, Kind::WorkerHog);
+    assert!(counts(&s, 0));
+    let s = s.end(ITEM).queue(ITEM, ACTIVE).start(ITEM);
+    assert!(counts(&s, 1), "only that run was apart");
+    assert!(counts(&s.end(ITEM).holds(), 0));
+    let mut s = Stage::new();
+    s.alloc(QUEUE, Kind::CPU_INTENSIVE);
+    assert!(counts(&s.queue(ITEM, ACTIVE).start(ITEM), 0));
+}
+
+#[test]
 fn pending_work_and_everybody_asleep() {
     let s = Stage::new().switch(0, 1, 0, 1).queue(ITEM, ACTIVE);
     assert_eq!(s.quiescent(), Some("7.5"));

@@ -1,0 +1,50 @@
+//! What an audit sees of the scheduler: runqueues counted again, saved lags, lateness.
+//!
+//! Nothing here decides anything. Any context; the locks are one runqueue's at a time, and that of
+//! the list of threads, under which runqueues are only tried.
+
+use machine::{Duration, Instant};
+
+use super::Rq;
+use crate::audit::{Fairness, Locked};
+use crate::cpu::{CpuLocal, cpu};
+use crate::kernel;
+use crate::thread::Thread;
+
+/// What is wrong with core `c`'s runqueue, if anything.
+pub(crate) fn check(c: &CpuLocal, locked: Locked) -> Result<(), &'static str> {
+    let rq = locked.take(&c.rq);
+    rq.map_or(Ok(()), |rq: sync::SpinGuard<'_, Rq>| rq.queue.check())
+}
+
+/// The first thread that sleeps and has taken too much lag along (V6).
+pub(crate) fn check_sleepers() -> Result<(), (u32, &'static str)> {
+    let mut found = Ok(());
+    kernel().threads.try_for_each(|t| {
+        if found.is_ok() {
+            found = check_sleeper(t).map_err(|wrong| (t.id(), wrong));
+        }
+    });
+    found
+}
+
+fn check_sleeper(t: &Thread) -> Result<(), &'static str> {
+    let owner = cpu(t.cpu());
+    match owner.rq.try_lock() {
+        // It may have changed its owner before the lock was taken.
+        Some(rq) if t.cpu() == owner.id() => rq.queue.check_saved(t.handle()),
+        _ => Ok(()),
+    }
+}
+
+/// How fair core `c` is at `now`; `None` while its runqueue is locked.
+pub(crate) fn fairness(c: &CpuLocal, now: Instant) -> Option<Fairness> {
+    let rq = c.rq.try_lock()?;
+    let (lag, bound) = rq.queue.worst_lag();
+    let end = rq.queue.slice_end(Instant::ZERO);
+    Some(Fairness {
+        lag: Duration::from_nanos(lag),
+        bound: Duration::from_nanos(bound),
+        overrun: end.map_or(Duration::ZERO, |end| now.since(end)),
+    })
+}

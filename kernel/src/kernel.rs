@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use machine::{CpuHeader, CpuId, PreemptWord, ThreadHeader};
+use machine::{CpuHeader, CpuId, PreemptWord, ThreadHeader, Topology};
 use spin::Once;
 use sync::handshake::IdleMask;
 
@@ -33,6 +33,8 @@ pub struct BootInfo {
     pub board: &'static str,
     /// Hardware ids of the cores; the index is the [`CpuId`]. At least one, at most 64.
     pub mpidrs: &'static [u64],
+    /// How they lie to each other; [`Topology::flat`] where nothing is known.
+    pub topology: Topology,
     /// Free memory.
     pub memory: &'static [MemoryRange],
     /// Boot arguments, `key=value` separated by blanks.

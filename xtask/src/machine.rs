@@ -12,7 +12,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::options::{Accel, Net, Options};
+use crate::options::{Accel, Net, Options, megabytes};
 
 /// Name of the emulator.
 pub const QEMU: &str = "qemu-system-aarch64";
@@ -52,8 +52,29 @@ pub fn arguments(options: &Options, ports: &Ports, kernel: &Path) -> Vec<OsStrin
             add("-cpu", "host".to_owned());
         }
     }
-    add("-smp", options.smp.to_string());
+    let levels = match options.topology.as_str() {
+        "" => String::new(),
+        levels => format!(",{levels}"),
+    };
+    add("-smp", format!("{}{levels}", options.smp));
     add("-m", options.mem.clone());
+    if options.numa > 1 {
+        let (cores, mem) = (
+            options.smp / options.numa,
+            megabytes(&options.mem) / u64::from(options.numa),
+        );
+        for n in 0..options.numa {
+            let (first, last) = (n * cores, (n + 1) * cores - 1);
+            add(
+                "-object",
+                format!("memory-backend-ram,id=node{n},size={mem}M"),
+            );
+            add(
+                "-numa",
+                format!("node,nodeid={n},memdev=node{n},cpus={first}-{last}"),
+            );
+        }
+    }
     add("-display", "none".to_owned());
     add("-monitor", "none".to_owned());
     add("-chardev", "stdio,id=console,signal=on".to_owned());
@@ -180,6 +201,23 @@ mod tests {
             assert!(text.contains(forward), "{forward} in {text}");
         }
         assert!(text.ends_with("-kernel /k.img"), "{text}");
+    }
+
+    #[test]
+    fn cores_and_memory_are_divided_as_asked() {
+        let text = line(&Options {
+            smp: 8,
+            topology: "clusters=2,cores=2,threads=2".to_owned(),
+            numa: 2,
+            ..Options::default()
+        });
+        for part in [
+            "-smp 8,clusters=2,cores=2,threads=2",
+            "-object memory-backend-ram,id=node1,size=128M",
+            "-numa node,nodeid=1,memdev=node1,cpus=4-7",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
     }
 
     #[test]

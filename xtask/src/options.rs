@@ -60,6 +60,12 @@ pub struct Options {
     /// Number of cores (at most 8 with GICv2)
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
     pub smp: u32,
+    /// How the cores lie to each other, as in clusters=2,cores=2,threads=2; their product is --smp
+    #[arg(long, value_name = "LEVELS", default_value = "", value_parser = topology)]
+    pub topology: String,
+    /// Memory nodes that cores and memory are divided into
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub numa: u32,
     /// Guest memory, such as 64M or 4G
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
     pub mem: String,
@@ -128,6 +134,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             smp: 4,
+            topology: String::new(),
+            numa: 1,
             mem: "256M".to_owned(),
             cpu: "cortex-a57".to_owned(),
             gic: 3,
@@ -160,6 +168,14 @@ impl Options {
                 self.smp
             )));
         }
+        if !self.smp.is_multiple_of(self.numa)
+            || !megabytes(&self.mem).is_multiple_of(u64::from(self.numa))
+        {
+            return Err(Failure::usage(format!(
+                "--numa {} does not divide {} cores and {} evenly",
+                self.numa, self.smp, self.mem
+            )));
+        }
         if self.accel != Accel::Tcg && self.icount {
             return Err(Failure::usage(
                 "--icount needs --accel tcg: only emulation counts",
@@ -169,6 +185,31 @@ impl Options {
             return Err(Failure::usage("--el2 needs --accel tcg"));
         }
         Ok(())
+    }
+}
+
+/// Accepts the levels that QEMU's `-smp` knows.
+fn topology(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 4] = ["sockets", "clusters", "cores", "threads"];
+    let fine = |level: &str| {
+        let (name, n) = level.split_once('=').unwrap_or_default();
+        LEVELS.contains(&name) && n.parse::<u32>().is_ok_and(|n| n > 0)
+    };
+    if text.is_empty() || text.split(',').all(fine) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected levels such as sockets=1,clusters=2,cores=2,threads=2".to_owned())
+    }
+}
+
+/// A checked memory size in megabytes.
+pub fn megabytes(text: &str) -> u64 {
+    let digits = text.trim_end_matches(['K', 'M', 'G', 'k', 'm', 'g']);
+    let n = digits.parse().unwrap_or(0);
+    match text.as_bytes().last() {
+        Some(b'K' | b'k') => n / 1024,
+        Some(b'G' | b'g') => n * 1024,
+        _ => n,
     }
 }
 
@@ -205,6 +246,26 @@ mod tests {
         for bad in ["", "M", "12MM", "0", "63M", "-1", "1T", "10K", "1.5G"] {
             assert!(memory(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn topologies_name_known_levels_and_nodes_divide_evenly() {
+        for good in ["", "threads=2", "sockets=1,clusters=2,cores=2,threads=2"] {
+            assert!(topology(good).is_ok(), "{good}");
+        }
+        for bad in ["cores", "cores=0", "dies=2", "cores=2,,threads=2"] {
+            assert!(topology(bad).is_err(), "{bad}");
+        }
+        let mut options = Options {
+            smp: 6,
+            numa: 4,
+            ..Options::default()
+        };
+        assert!(options.check().is_err());
+        options.numa = 2;
+        assert!(options.check().is_ok());
+        options.mem = "4G".to_owned();
+        assert_eq!(megabytes(&options.mem), 4096);
     }
 
     #[test]

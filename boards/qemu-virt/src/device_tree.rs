@@ -14,7 +14,9 @@ use arch_aarch64::{cpu, image};
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
 use heapless::Vec;
-use machine::{IntId, MAX_CPUS};
+use machine::{IntId, MAX_CPUS, Topology};
+
+mod cpu_map;
 
 /// First word of a tree, big endian.
 const MAGIC: u32 = 0xd00d_feed;
@@ -41,6 +43,8 @@ pub(crate) struct Machine {
     pub(crate) devices: Vec<Region, 16>,
     /// Affinities; the boot core first.
     pub(crate) mpidrs: Vec<u64, MAX_CPUS>,
+    /// How the cores lie to each other, in the same order.
+    pub(crate) topology: Topology,
     pub(crate) conduit: Option<Conduit>,
     pub(crate) gic: Option<Controller>,
     pub(crate) uart: Option<usize>,
@@ -83,6 +87,7 @@ impl Machine {
             reserved: Vec::new(),
             devices: Vec::new(),
             mpidrs: Vec::new(),
+            topology: Topology::flat(0),
             conduit: None,
             gic: None,
             uart: None,
@@ -97,10 +102,6 @@ impl Machine {
         }
         for node in tree.root().children() {
             m.read_node(node);
-        }
-        // The boot core is core 0, whatever the order in the tree.
-        if let Some(own) = m.mpidrs.iter().position(|&id| id == cpu::own_mpidr()) {
-            m.mpidrs.swap(0, own);
         }
         m
     }
@@ -195,14 +196,22 @@ impl Machine {
     }
 
     fn read_cpus(&mut self, node: FdtNode<'static>) {
+        let mut cores: Vec<cpu_map::Core, MAX_CPUS> = Vec::new();
         for core in node.children() {
             if text(core, "device_type") == Some("cpu")
                 && let Some(reg) = core.reg().ok().flatten().and_then(|mut all| all.next())
                 && let Ok(mpidr) = reg.address::<u64>()
+                && self.mpidrs.push(mpidr).is_ok()
             {
-                let _ = self.mpidrs.push(mpidr);
+                let _ = cores.push(cpu_map::Core::read(core));
             }
         }
+        // The boot core is core 0, whatever the order in the tree.
+        if let Some(own) = self.mpidrs.iter().position(|&id| id == cpu::own_mpidr()) {
+            self.mpidrs.swap(0, own);
+            cores.swap(0, own);
+        }
+        self.topology = cpu_map::read(node, &cores);
     }
 
     /// Addresses of the first two register blocks, both mapped.
@@ -255,6 +264,10 @@ fn bytes(node: FdtNode<'static>, name: &str) -> Option<&'static [u8]> {
     node.properties()
         .find(|p| p.name() == name)
         .and_then(|p| p.value_as().ok())
+}
+
+fn cell(node: FdtNode<'static>, name: &str) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes(node, name)?.try_into().ok()?))
 }
 
 fn text(node: FdtNode<'static>, name: &str) -> Option<&'static str> {

@@ -103,6 +103,7 @@ pub fn start(dtb: usize, init: fn(&ThreadCx<'_>)) -> ! {
     let info = BootInfo {
         board: "qemu-virt",
         mpidrs: &machine.mpidrs,
+        topology: machine.topology,
         memory: &plan.free,
         bootargs: machine.bootargs,
         stack_bytes: STACK_BYTES,

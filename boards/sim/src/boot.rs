@@ -148,6 +148,7 @@ fn boot_kernel(scenario: &Scenario, memory: MemoryRange, stack_bytes: usize) {
     let info = BootInfo {
         board: "sim",
         mpidrs: mpidrs.leak(),
+        topology: (scenario.topology)(scenario.cpus),
         memory: Vec::leak(vec![memory]),
         bootargs: scenario.bootargs,
         stack_bytes,

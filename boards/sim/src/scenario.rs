@@ -5,7 +5,7 @@
 //! when its body returns.
 
 use kernel::thread::ThreadCx;
-use machine::Duration;
+use machine::{Duration, Topology};
 
 use crate::faults::Kinds;
 use crate::net::Peer;
@@ -25,6 +25,7 @@ pub struct Scenario {
     pub(crate) cpus: usize,
     pub(crate) range: (usize, usize),
     pub(crate) bootargs: &'static str,
+    pub(crate) topology: fn(usize) -> Topology,
     pub(crate) max_steps: u64,
     pub(crate) virtual_time: Duration,
     pub(crate) endures: Kinds,
@@ -42,6 +43,7 @@ impl Scenario {
             cpus,
             range: (cpus, cpus),
             bootargs: "",
+            topology: Topology::flat,
             max_steps: MAX_STEPS,
             virtual_time: VIRTUAL,
             endures: Kinds::DELAYS,
@@ -79,6 +81,12 @@ impl Scenario {
     /// Sets the boot arguments.
     pub const fn bootargs(mut self, bootargs: &'static str) -> Self {
         self.bootargs = bootargs;
+        self
+    }
+
+    /// Says how the cores lie to each other, given how many there are; flat otherwise.
+    pub const fn topology(mut self, of: fn(usize) -> Topology) -> Self {
+        self.topology = of;
         self
     }
 

@@ -25,7 +25,9 @@ mod device;
 mod header;
 mod ids;
 mod irq;
+mod mask;
 mod time;
+mod topology;
 
 #[cfg(not(target_os = "none"))]
 #[path = "host.rs"]
@@ -48,4 +50,6 @@ pub use device::{Frame, NetDevice, NetTx, TxFull};
 pub use header::{Context, CpuHeader, HeldLock, HeldLocks, Hooks, ThreadHeader};
 pub use ids::{CpuId, IntId, MAX_CPUS};
 pub use irq::{Fault, Interrupt, IrqState, PreemptWord, Protection, StartError};
+pub use mask::CpuMask;
 pub use time::{Duration, Instant};
+pub use topology::{CpuPlace, Level, Topology};

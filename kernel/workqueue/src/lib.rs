@@ -12,6 +12,7 @@
 //! * [`Pwq`]: the share of one workqueue in one pool: its max_active slots, colours, statistics.
 //! * [`Pool`]: the list, the workers, the count of running ones.
 //! * [`Flush`]: the colours of one workqueue's flushes.
+//! * [`Pods`]: which cores share the pools of an unbound queue, and [`PoolKey`]: which pool that is.
 //!
 //! # Life of an item (functions of [`Pool`] unless said)
 //!
@@ -41,6 +42,7 @@ mod check;
 mod flush;
 mod item;
 mod manage;
+mod pods;
 mod pool;
 mod pwq;
 mod run;
@@ -57,6 +59,8 @@ mod by_hand_workers;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod pods_oracle;
+#[cfg(test)]
 mod sim;
 #[cfg(test)]
 mod sim_flush;
@@ -64,6 +68,7 @@ mod sim_flush;
 pub use flush::{Cascade, Flush, FlushStart, Flusher};
 pub use item::{Item, Outcome, Store};
 pub use manage::Cull;
+pub use pods::{Attrs, CPUS_PER_SHARD, Pods, PoolKey, Scope, Surroundings};
 pub use pool::{Kind, OverBudget, Pool, Queued, Removed, Tuning};
 pub use pwq::{COLOURS, Colour, DEFAULT_ACTIVE, MAX_ACTIVE, Pwq, PwqStats, clamp_max_active};
 pub use run::{Finished, Step};

@@ -17,6 +17,8 @@ pub(crate) type Body = fn(&ThreadCx<'_>);
 const ICOUNT: u32 = 1;
 /// Wants a network device and clients on the host; run by the network tests.
 const NET: u32 = 2;
+/// Wants eight cores in two clusters of two cores of two threads, each cluster a memory node.
+const PARTED: u32 = 4;
 
 /// What a test needs from the machine and the harness.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +64,12 @@ impl Needs {
     pub(crate) const fn net(mut self) -> Self {
         self.flags |= NET;
         self
+    }
+
+    /// Eight cores that share caches and memory nodes unevenly.
+    pub(crate) const fn parted(mut self) -> Self {
+        self.flags |= PARTED;
+        self.cpus(8)
     }
 
     /// Boot arguments.
@@ -125,7 +133,7 @@ impl Descriptor {
     /// Whether the test runs on any machine and comes back: it neither must end in a panic nor
     /// needs exact time.
     pub(crate) const fn is_ordinary(&self) -> bool {
-        self.dies[0] == 0 && self.flags & (ICOUNT | NET) == 0
+        self.dies[0] == 0 && self.flags & (ICOUNT | NET | PARTED) == 0
     }
 }
 

@@ -17,6 +17,7 @@ const SIZE: usize = 208;
 /// Flag: wants exact virtual time.
 const ICOUNT: u32 = 1;
 const NET: u32 = 2;
+const PARTED: u32 = 4;
 
 /// One on-target test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct KernelTest {
     pub icount: bool,
     /// Needs a network device and clients: run by the network tests.
     pub net: bool,
+    /// Runs only where the cores are parted into clusters, threads and memory nodes.
+    pub parted: bool,
     /// Boot arguments it needs; it shares a boot with tests that need the same.
     pub bootargs: String,
     /// The guest must panic and say this; such a test has a boot of its own.
@@ -92,6 +95,7 @@ fn parse(index: usize, bytes: &[u8]) -> Result<KernelTest, String> {
         timeout_s: u64::from(word(12)?),
         icount: word(16)? & ICOUNT != 0,
         net: word(16)? & NET != 0,
+        parted: word(16)? & PARTED != 0,
         bootargs: text(80, 64)?,
         dies: Some(text(144, 64)?).filter(|t| !t.is_empty()),
     })

@@ -1,8 +1,9 @@
 //! Which machine runs which tests, in how many boots.
 //!
 //! Every ordinary test runs on 1, 2, 4 and 8 cores, with GICv2, and entered at EL2; a test that
-//! measures exact time runs where QEMU counts instructions instead. Tests that need the same boot
-//! arguments share a boot; a test that must end in a panic has one of its own.
+//! measures exact time runs where QEMU counts instructions instead, and one that is about how the
+//! cores lie to each other on a machine with clusters, threads and memory nodes. Tests that need the
+//! same boot arguments share a boot; a test that must end in a panic has one of its own.
 
 use xtask::options::{Net, Options};
 
@@ -17,16 +18,19 @@ pub struct Variant {
     gic: u8,
     el2: bool,
     icount: bool,
+    /// Two clusters of two cores of two threads, each cluster a memory node.
+    parted: bool,
 }
 
 /// All machines, in the order in which they run.
-pub const VARIANTS: [Variant; 8] = [
+pub const VARIANTS: [Variant; 9] = [
     Variant {
         name: "smp4",
         smp: 4,
         gic: 3,
         el2: false,
         icount: false,
+        parted: false,
     },
     Variant {
         name: "smp1",
@@ -34,6 +38,7 @@ pub const VARIANTS: [Variant; 8] = [
         gic: 3,
         el2: false,
         icount: false,
+        parted: false,
     },
     Variant {
         name: "smp2",
@@ -41,6 +46,7 @@ pub const VARIANTS: [Variant; 8] = [
         gic: 3,
         el2: false,
         icount: false,
+        parted: false,
     },
     Variant {
         name: "smp8",
@@ -48,6 +54,7 @@ pub const VARIANTS: [Variant; 8] = [
         gic: 3,
         el2: false,
         icount: false,
+        parted: false,
     },
     Variant {
         name: "gic2",
@@ -55,6 +62,7 @@ pub const VARIANTS: [Variant; 8] = [
         gic: 2,
         el2: false,
         icount: false,
+        parted: false,
     },
     Variant {
         name: "el2",
@@ -62,6 +70,7 @@ pub const VARIANTS: [Variant; 8] = [
         gic: 3,
         el2: true,
         icount: false,
+        parted: false,
     },
     Variant {
         name: "icount1",
@@ -69,6 +78,7 @@ pub const VARIANTS: [Variant; 8] = [
         gic: 3,
         el2: false,
         icount: true,
+        parted: false,
     },
     Variant {
         name: "icount4",
@@ -76,6 +86,15 @@ pub const VARIANTS: [Variant; 8] = [
         gic: 3,
         el2: false,
         icount: true,
+        parted: false,
+    },
+    Variant {
+        name: "parted8",
+        smp: 8,
+        gic: 3,
+        el2: false,
+        icount: false,
+        parted: true,
     },
 ];
 
@@ -86,13 +105,20 @@ impl Variant {
     pub fn runs(&self, test: &KernelTest) -> bool {
         let enough = self.smp >= test.cpus;
         let smallest = !self.icount || self.smp == 1 || test.cpus > 1;
-        enough && smallest && self.icount == test.icount && !test.net
+        let kind = self.icount == test.icount && self.parted == test.parted;
+        enough && smallest && kind && !test.net
     }
 
     /// The QEMU options for a boot with these boot arguments.
     pub fn options(&self, append: String) -> Options {
         Options {
             smp: self.smp,
+            topology: if self.parted {
+                "sockets=1,clusters=2,cores=2,threads=2".to_owned()
+            } else {
+                String::new()
+            },
+            numa: if self.parted { 2 } else { 1 },
             gic: self.gic,
             el2: self.el2,
             icount: self.icount,
@@ -148,6 +174,7 @@ mod tests {
             timeout_s: 10,
             icount: false,
             net: false,
+            parted: false,
             bootargs: bootargs.to_owned(),
             dies: dies.then(|| "dead".to_owned()),
         }

@@ -17,6 +17,7 @@ mod work_examples;
 mod work_hogs;
 mod work_kit;
 mod work_panic;
+mod work_pods;
 mod work_pools;
 mod work_waiting;
 

@@ -54,18 +54,20 @@ impl Pwq {
     ///
     /// The broken rule.
     pub fn check<S: Store>(&self, s: &S) -> Result<(), &'static str> {
-        let mut inactive = 0;
+        let (mut inactive, mut waiting) = (0, 0);
         for h in self.inactive.iter(s) {
+            waiting += 1;
             let it = item(s, h);
             ensure(it.on == On::Inactive, "a waiting item does not know it")?;
             inactive += u32::from(!it.barrier);
         }
         ensure(
-            inactive == self.nr_inactive,
+            (inactive, waiting) == (self.nr_inactive, self.nr_waiting),
             "the number of waiting items is wrong",
         )?;
+        let full = self.nr_active >= self.max_active;
         ensure(
-            inactive == 0 || self.nr_active >= self.max_active,
+            inactive == 0 || full || self.by_node || !self.leaving.activates(),
             "3: an item waits for a slot and one is free",
         )?;
         let coloured: u32 = self.in_flight.iter().sum();

@@ -160,6 +160,12 @@ impl Flush {
         }
     }
 
+    /// The colour of what is queued now, for a pwq that joins.
+    #[must_use]
+    pub const fn work_colour(&self) -> Colour {
+        self.work_colour
+    }
+
     /// No flush is under way.
     #[must_use]
     pub const fn is_idle(&self) -> bool {

@@ -8,6 +8,23 @@ use crate::{Colour, Pwq, Worker};
 pub trait Store: Arena<Item> + Arena<Worker> + Arena<Pwq> {
     /// Told when an item that waited for a max_active slot of `pwq` gets one.
     fn activated(&mut self, _item: Handle<Item>, _pwq: Handle<Pwq>) {}
+
+    /// [`crate::NodeLimit::take`] for `pwq`, whose node limits it.
+    fn take_slot(&mut self, _pwq: Handle<Pwq>) -> bool {
+        true
+    }
+    /// [`crate::NodeLimit::free`] for `pwq`.
+    fn free_slot(&mut self, _pwq: Handle<Pwq>) -> Option<Handle<Pwq>> {
+        None
+    }
+    /// [`crate::NodeLimit::accept`] for `pwq`.
+    fn accept_slot(&mut self, _pwq: Handle<Pwq>) -> bool {
+        true
+    }
+    /// `pwq` has nothing in flight: takes it out of its node's line, unless a slot was granted to it.
+    fn leave_line(&mut self, _pwq: Handle<Pwq>) -> bool {
+        true
+    }
 }
 
 /// On which list an item is.

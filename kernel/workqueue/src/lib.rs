@@ -11,6 +11,7 @@
 //! * [`Worker`]: who executes. Idle workers wait last-in first-out.
 //! * [`Pwq`]: the share of one workqueue in one pool: its max_active slots, colours, statistics.
 //! * [`Pool`]: the list, the workers, the count of running ones.
+//! * [`NodeLimit`]: the slots that the pwqs of an unbound queue share in one memory node.
 //! * [`Flush`]: the colours of one workqueue's flushes.
 //! * [`Pods`]: which cores share the pools of an unbound queue, and [`PoolKey`]: which pool that is.
 //!
@@ -34,18 +35,20 @@
 //!
 //! Everything here is called under the lock of the one pool concerned; items, workers and pwqs are
 //! reached through a [`Store`] that the same lock protects. [`Flush`] stands under its workqueue's
-//! lock. A decision that is dropped is a lost wake-up, so they are all `#[must_use]`.
+//! lock, [`NodeLimit`] under one of its own inside a pool's; pods and keys are plain values. A decision that is dropped is a lost wake-up, so they are all `#[must_use]`.
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod check;
 mod flush;
 mod item;
+mod limit;
 mod manage;
 mod pods;
 mod pool;
 mod pwq;
 mod run;
+mod slots;
 mod worker;
 
 #[cfg(test)]
@@ -64,12 +67,16 @@ mod pods_oracle;
 mod sim;
 #[cfg(test)]
 mod sim_flush;
+#[cfg(test)]
+mod sim_node;
 
 pub use flush::{Cascade, Flush, FlushStart, Flusher};
 pub use item::{Item, Outcome, Store};
+pub use limit::{DEFAULT_MIN_ACTIVE, NodeLimit, Turn, split};
 pub use manage::Cull;
 pub use pods::{Attrs, CPUS_PER_SHARD, Pods, PoolKey, Scope, Surroundings};
 pub use pool::{Kind, OverBudget, Pool, Queued, Removed, Tuning};
 pub use pwq::{COLOURS, Colour, DEFAULT_ACTIVE, MAX_ACTIVE, Pwq, PwqStats, clamp_max_active};
 pub use run::{Finished, Step};
+pub use slots::Accepted;
 pub use worker::{Phase, Worker};

@@ -40,7 +40,34 @@ impl Pool {
         debug_assert!(worker(s, w).phase == Phase::New, "a worker joins twice");
         self.nr_workers += 1;
         let reap_at = self.enter_idle(s, w, now);
+        if self.closing {
+            return (self.dismiss(s), None);
+        }
         (self.kick(), reap_at)
+    }
+
+    /// The pool's last pwq is gone, so it has no work and gets none: its workers end. The executive
+    /// wakes those that [`Self::dismiss`] names.
+    pub fn close(&mut self) {
+        debug_assert!(self.worklist.is_empty(), "a pool closes with work");
+        self.closing = true;
+    }
+
+    /// Takes an idle worker out of a closing pool: wake it, it will exit.
+    #[must_use = "the worker must be woken"]
+    pub fn dismiss<S: Store>(&mut self, s: &mut S) -> Option<Handle<Worker>> {
+        let w = self.idle.front()?;
+        self.idle.remove(s, w);
+        self.nr_idle -= 1;
+        self.nr_workers -= 1;
+        worker_mut(s, w).phase = Phase::Dying;
+        Some(w)
+    }
+
+    /// It was closed, and nobody belongs to it any more.
+    #[must_use]
+    pub const fn is_vacant(&self) -> bool {
+        self.closing && self.nr_workers == 0
     }
 
     /// The manager made worker `w` (E9).

@@ -34,6 +34,7 @@ impl Sim {
     }
 
     fn check_pwqs(&self) {
+        let mut all_active = 0;
         for (p, &h) in self.pwqs.iter().enumerate() {
             let pwq = self.pwq(p);
             assert_eq!(pwq.check(&self.s), Ok(()), "pwq {p}");
@@ -64,14 +65,17 @@ impl Sim {
             );
             // 3: the limit holds, and nobody waits below it.
             assert!(active <= pwq.max_active, "pwq {p}: {active} active");
+            let idle = !self.is_node_full() && active < pwq.max_active;
             assert!(
-                inactive == 0 || active == pwq.max_active,
+                inactive == 0 || !idle || pwq.is_moving(),
                 "pwq {p}: idle slot"
             );
+            all_active += active;
             // 4: the colours add up.
             assert_eq!(pwq.nr_in_flight, in_flight, "pwq {p}");
             assert_eq!(pwq.in_flight.iter().sum::<u32>(), in_flight, "pwq {p}");
         }
+        self.check_node(all_active);
     }
 
     fn check_pool(&self) {
@@ -128,6 +132,10 @@ enum Op {
     Enable(usize),
     FailCreation(bool),
     Pass(u64),
+    NodeMax(u32),
+    Retire(usize),
+    Reopen(usize),
+    Plug(usize),
 }
 
 fn ops() -> impl Strategy<Value = Op> {
@@ -145,14 +153,22 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => (0..6usize).prop_map(Op::Enable),
         1 => any::<bool>().prop_map(Op::FailCreation),
         1 => (0..400u64).prop_map(Op::Pass),
+        1 => (0..5u32).prop_map(Op::NodeMax),
+        1 => (0..2usize).prop_map(Op::Retire),
+        1 => (0..2usize).prop_map(Op::Reopen),
+        1 => (0..2usize).prop_map(Op::Plug),
     ]
 }
 
-fn run(kind: Kind, ops: &[Op]) {
+fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
     let mut sim = Sim::new(kind, &[(2, false), (3, true)], 6);
+    if let Some(max) = node {
+        sim.limit_by_node(max);
+    }
     for op in ops {
         let nr = sim.workers.len();
         match *op {
+            Op::Queue(p, _) if sim.pwq(p).is_retired() => {}
             Op::Queue(p, i) => {
                 sim.queue(p, i);
             }
@@ -182,9 +198,14 @@ fn run(kind: Kind, ops: &[Op]) {
             Op::Disable(i) => sim.disable(i),
             Op::Enable(i) => sim.enable(i),
             Op::FailCreation(on) => sim.fail_creation = on,
+            Op::NodeMax(max) => sim.set_node_max(max),
+            Op::Retire(p) => sim.retire(p),
+            Op::Reopen(p) => sim.reopen(p),
+            Op::Plug(p) => sim.plug(p),
             Op::Pass(secs) => sim.pass(Duration::from_secs(secs)),
         }
     }
+    sim.set_node_max(3);
     sim.drain();
     for (i, a) in sim.accounts.iter().enumerate() {
         assert_eq!(a.queued, a.runs + a.cancelled, "item {i} is lost: {a:?}");
@@ -209,11 +230,18 @@ proptest! {
 
     #[test]
     fn a_bound_pool_keeps_the_invariants(ops in prop::collection::vec(ops(), 1..200)) {
-        run(Kind::Bound, &ops);
+        run(Kind::Bound, None, &ops);
     }
 
     #[test]
     fn an_unbound_pool_keeps_the_invariants(ops in prop::collection::vec(ops(), 1..200)) {
-        run(Kind::Unbound, &ops);
+        run(Kind::Unbound, None, &ops);
+    }
+
+    #[test]
+    fn pwqs_that_share_a_nodes_slots_keep_the_invariants(
+        max in 0..4u32, ops in prop::collection::vec(ops(), 1..200),
+    ) {
+        run(Kind::Unbound, Some(max), &ops);
     }
 }

@@ -13,7 +13,7 @@
 use links::{Handle, List};
 use machine::{Duration, Instant};
 
-use crate::item::{On, item, item_mut, pwq, pwq_mut, worker, worker_mut};
+use crate::item::{On, item, item_mut, pwq_mut, worker, worker_mut};
 use crate::{Item, Phase, Pwq, Store, Worker};
 
 /// What a pool serves.
@@ -67,6 +67,10 @@ pub struct Removed {
     pub wake: Option<Handle<Worker>>,
     /// This pwq finished the colour that a flush waits for.
     pub flushed: Option<Handle<Pwq>>,
+    /// The slot is kept for this pwq: see [`Pool::accept`].
+    pub hand: Option<Handle<Pwq>>,
+    /// This pwq has left the pool, or can move.
+    pub gone: Option<Handle<Pwq>>,
 }
 
 /// An execution used its budget and has left concurrency management.
@@ -93,6 +97,8 @@ pub struct Pool {
     pub(crate) manager: bool,
     pub(crate) reaper_armed: bool,
     pub(crate) pending: u32,
+    /// No pwq uses it any more: its workers end.
+    pub(crate) closing: bool,
 }
 
 impl Pool {
@@ -110,6 +116,7 @@ impl Pool {
             manager: false,
             reaper_armed: false,
             pending: 0,
+            closing: false,
         }
     }
 
@@ -164,9 +171,9 @@ impl Pool {
         let share = pwq_mut(s, p);
         let colour = share.work_colour;
         share.enter(colour);
-        let active = share.inactive.is_empty() && share.nr_active < share.max_active;
+        let active = Self::has_slot(s, p);
         if active {
-            share.nr_active += 1;
+            pwq_mut(s, p).nr_active += 1;
         }
         let it = item_mut(s, h);
         debug_assert!(it.on == On::Nothing, "queueing an item that is queued");
@@ -183,6 +190,7 @@ impl Pool {
             it.on = On::Inactive;
             let share = pwq_mut(s, p);
             share.nr_inactive += 1;
+            share.nr_waiting += 1;
             let mut list = core::mem::take(&mut share.inactive);
             list.push_back(s, h);
             pwq_mut(s, p).inactive = list;
@@ -199,6 +207,8 @@ impl Pool {
             return Removed {
                 wake: None,
                 flushed: None,
+                hand: None,
+                gone: None,
             };
         };
         it.on = On::Nothing;
@@ -218,22 +228,25 @@ impl Pool {
                 let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
                 let behind = if linked { list.next(s, h) } else { None };
                 list.remove(s, h);
-                self.release_chain(s, &mut list, behind);
+                let released = 1 + self.release_chain(s, &mut list, behind);
                 let share = pwq_mut(s, p);
                 share.inactive = list;
+                share.nr_waiting -= released;
                 share.nr_inactive -= 1;
             }
         }
         let share = pwq_mut(s, p);
         share.stats.cancelled += 1;
         let flushed = share.leave(colour).then_some(p);
-        if on != On::Inactive {
-            pwq_mut(s, p).nr_active -= 1;
-            self.activate(s, p);
-        }
+        let hand = match on {
+            On::Inactive => None,
+            _ => self.give_back(s, p),
+        };
         Removed {
             wake: self.kick(),
             flushed,
+            hand,
+            gone: Self::left(s, p),
         }
     }
 
@@ -279,7 +292,9 @@ impl Pool {
             On::Inactive => {
                 let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
                 list.insert_after(s, target, b);
-                pwq_mut(s, p).inactive = list;
+                let share = pwq_mut(s, p);
+                share.inactive = list;
+                share.nr_waiting += 1;
             }
             On::Scheduled(w) => {
                 let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
@@ -336,19 +351,6 @@ impl Pool {
         })
     }
 
-    /// Changes `p`'s limit; raising it activates waiting items (D6). The worker to wake.
-    #[must_use = "the worker must be woken"]
-    pub fn set_max_active<S: Store>(
-        &mut self,
-        s: &mut S,
-        p: Handle<Pwq>,
-        max_active: u32,
-    ) -> Option<Handle<Worker>> {
-        pwq_mut(s, p).max_active = max_active;
-        self.activate(s, p);
-        self.kick()
-    }
-
     /// There is work and nobody counted works on it (E5).
     #[inline(always)]
     pub(crate) const fn need_more_worker(&self) -> bool {
@@ -369,48 +371,6 @@ impl Pool {
     pub(crate) fn push<S: Store>(&mut self, s: &mut S, h: Handle<Item>) {
         self.worklist.push_back(s, h);
         self.pending += 1;
-    }
-
-    /// (3) Moves inactive items of `p` to the list while there are slots.
-    pub(crate) fn activate<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) {
-        while pwq(s, p).nr_active < pwq(s, p).max_active {
-            let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
-            let Some(h) = list.front() else { return };
-            let behind = if item(s, h).linked {
-                list.next(s, h)
-            } else {
-                None
-            };
-            list.remove(s, h);
-            item_mut(s, h).on = On::Worklist;
-            s.activated(h, p);
-            self.push(s, h);
-            self.release_chain(s, &mut list, behind);
-            let share = pwq_mut(s, p);
-            share.inactive = list;
-            share.nr_inactive -= 1;
-            share.nr_active += 1;
-        }
-    }
-
-    /// Moves the barriers from `b` on, up to the end of their chain, from `list` to the worklist.
-    fn release_chain<S: Store>(
-        &mut self,
-        s: &mut S,
-        list: &mut List<Item>,
-        b: Option<Handle<Item>>,
-    ) {
-        let mut next = b;
-        while let Some(h) = next {
-            next = if item(s, h).linked {
-                list.next(s, h)
-            } else {
-                None
-            };
-            list.remove(s, h);
-            item_mut(s, h).on = On::Worklist;
-            self.push(s, h);
-        }
     }
 
     /// `w` goes on the idle list; when to reap, if that is to be armed now.

@@ -2,11 +2,15 @@
 //!
 //! `max_active` limits how many items of the queue are *active* (on the pool's list or executing)
 //! here; later ones wait on the inactive list, in order (C9). A per-CPU queue has one pwq for each
-//! core, so the limit is per core (D2). An unbound queue has one pwq for the one memory node, so
-//! the limit is system-wide (D3).
+//! core, so the limit is per core (D2). An unbound queue has one pwq for each pool that its pods lead to,
+//! and slots for all of them that belong to the memory node (D3). An ordered queue has a single pwq.
+//!
+//! When an unbound queue's attributes change, its pwqs do: an old one takes no new items and is gone
+//! when its last one is over ([`crate::Pool::retire`]); the one of an ordered queue moves with all its
+//! waiting items as soon as none is active ([`crate::Pool::plug`], D9).
 //!
 //! Invariants: `nr_active <= max_active` unless it was lowered; the inactive list is non-empty only
-//! when the limit is reached; `in_flight[c]` counts queued and executing items and barriers of
+//! when the limit is reached, or the pwq is about to move; `in_flight[c]` counts queued and executing items and barriers of
 //! colour `c`.
 
 use links::List;
@@ -50,6 +54,29 @@ pub struct PwqStats {
     pub cancelled: u64,
 }
 
+/// Whether a pwq stays in its pool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Leaving {
+    /// It does.
+    No,
+    /// It is gone when its last item is over.
+    Retired,
+    /// It is gone; the executive was told.
+    Gone,
+    /// It moves when its active item is over.
+    Plugged,
+    /// It moves; the executive was told.
+    Moving,
+}
+
+impl Leaving {
+    /// Waiting items may start.
+    #[inline(always)]
+    pub(crate) const fn activates(self) -> bool {
+        matches!(self, Self::No | Self::Retired)
+    }
+}
+
 /// One workqueue's share of one pool.
 #[derive(Debug)]
 pub struct Pwq {
@@ -57,12 +84,18 @@ pub struct Pwq {
     pub(crate) nr_in_flight: u32,
     pub(crate) nr_active: u32,
     pub(crate) nr_inactive: u32,
+    /// Inactive items, and the barriers among them.
+    pub(crate) nr_waiting: u32,
+    /// The limit of its own.
     pub(crate) max_active: u32,
     pub(crate) inactive: List<Item>,
     pub(crate) work_colour: Colour,
     pub(crate) flush_colour: Option<Colour>,
     pub(crate) cpu_intensive: bool,
     pub(crate) refuse: bool,
+    pub(crate) leaving: Leaving,
+    /// Its slots are its node's.
+    pub(crate) by_node: bool,
     pub(crate) stats: PwqStats,
 }
 
@@ -75,12 +108,15 @@ impl Pwq {
             nr_in_flight: 0,
             nr_active: 0,
             nr_inactive: 0,
+            nr_waiting: 0,
             max_active,
             inactive: List::new(),
             work_colour: 0,
             flush_colour: None,
             cpu_intensive,
             refuse: false,
+            leaving: Leaving::No,
+            by_node: false,
             stats: PwqStats {
                 started: 0,
                 completed: 0,
@@ -90,6 +126,50 @@ impl Pwq {
                 cancelled: 0,
             },
         }
+    }
+
+    /// As [`Self::new`], for an unbound queue: the slots are those of the pwq's node (D3). Items get
+    /// `colour` to begin with.
+    #[must_use]
+    pub const fn of_node(colour: Colour) -> Self {
+        let mut pwq = Self::new(u32::MAX, false);
+        pwq.by_node = true;
+        pwq.work_colour = colour;
+        pwq
+    }
+
+    /// New items go to another pwq of the queue.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_retired(&self) -> bool {
+        matches!(self.leaving, Leaving::Retired | Leaving::Gone)
+    }
+
+    /// It has left its pool for good.
+    #[must_use]
+    pub const fn is_gone(&self) -> bool {
+        matches!(self.leaving, Leaving::Gone)
+    }
+
+    /// It takes new items again, where it is. False: it is gone.
+    #[must_use]
+    pub fn reopen(&mut self) -> bool {
+        if self.leaving == Leaving::Retired {
+            self.leaving = Leaving::No;
+        }
+        self.leaving != Leaving::Gone
+    }
+
+    /// It has slots of its own, or shares those of its node.
+    #[must_use]
+    pub const fn is_limited_by_node(&self) -> bool {
+        self.by_node
+    }
+
+    /// It is on its way to another pool.
+    #[must_use]
+    pub const fn is_moving(&self) -> bool {
+        matches!(self.leaving, Leaving::Plugged | Leaving::Moving)
     }
 
     /// Whether submissions from outside are refused: the queue drains or is destroyed (I9, C10).
@@ -122,7 +202,7 @@ impl Pwq {
         self.nr_inactive
     }
 
-    /// The limit.
+    /// The limit of its own.
     #[must_use]
     pub const fn max_active(&self) -> u32 {
         self.max_active

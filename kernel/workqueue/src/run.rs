@@ -37,6 +37,10 @@ pub struct Finished {
     pub wake: Option<Handle<Worker>>,
     /// This pwq finished the colour that a flush waits for.
     pub flushed: Option<Handle<Pwq>>,
+    /// The slot is kept for this pwq: see [`Pool::accept`].
+    pub hand: Option<Handle<Pwq>>,
+    /// This pwq has left the pool, or can move.
+    pub gone: Option<Handle<Pwq>>,
 }
 
 impl Pool {
@@ -99,17 +103,20 @@ impl Pool {
     /// the lock in between or later.
     #[inline]
     pub fn finish<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Finished {
-        let flushed = self.end(s, w, Outcome::Returned);
-        Finished {
-            wake: None,
-            flushed,
-        }
+        self.end(s, w, Outcome::Returned)
+    }
+
+    /// A worker of a pool that closes leaves instead of going idle.
+    fn dismiss_self<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Step {
+        self.nr_workers -= 1;
+        worker_mut(s, w).phase = Phase::Dying;
+        Step::Exit
     }
 
     /// (6) The current item of `w` panicked and `w` will never run again: its slot is released,
     /// what was scheduled on it goes back to the front of the list, and it leaves the pool.
     pub fn abandon<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Finished {
-        let flushed = self.end(s, w, Outcome::Panicked);
+        let over = self.end(s, w, Outcome::Panicked);
         let node = worker_mut(s, w);
         if self.kind == Kind::Bound && node.is_counted() && !node.sleeping {
             self.nr_running -= 1;
@@ -126,7 +133,7 @@ impl Pool {
         }
         Finished {
             wake: self.kick(),
-            flushed,
+            ..over
         }
     }
 
@@ -155,6 +162,9 @@ impl Pool {
     }
 
     fn sleep<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, now: Instant) -> Step {
+        if self.closing {
+            return self.dismiss_self(s, w);
+        }
         Step::Sleep {
             reap_at: self.enter_idle(s, w, now),
         }
@@ -248,33 +258,33 @@ impl Pool {
         }
     }
 
-    /// Ends `w`'s execution; the pwq whose flush pass that ended.
+    /// Ends `w`'s execution. A worker that goes on with the next item wakes nobody.
     #[inline(always)]
-    fn end<S: Store>(
-        &mut self,
-        s: &mut S,
-        w: Handle<Worker>,
-        outcome: Outcome,
-    ) -> Option<Handle<Pwq>> {
+    fn end<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, outcome: Outcome) -> Finished {
+        let mut over = Finished {
+            wake: None,
+            flushed: None,
+            hand: None,
+            gone: None,
+        };
         let node = worker_mut(s, w);
-        let (h, p) = (node.current.take()?, node.current_pwq.take()?);
+        let (Some(h), Some(p)) = (node.current.take(), node.current_pwq.take()) else {
+            return over;
+        };
         let (colour, active) = (node.current_colour, node.current_active);
         if core::mem::take(&mut node.cpu_intensive) {
             self.nr_running += 1;
         }
         let share = pwq_mut(s, p);
-        let flushed = share.leave(colour).then_some(p);
+        over.flushed = share.leave(colour).then_some(p);
         if active {
             share.stats.completed += 1;
             share.stats.panicked += u64::from(outcome == Outcome::Panicked);
-            share.nr_active -= 1;
-            let waiting = !share.inactive.is_empty();
             // A barrier's node is gone by now; an item's is kept alive by whoever runs it.
             item_mut(s, h).runner = None;
-            if waiting {
-                self.activate(s, p);
-            }
+            over.hand = self.give_back(s, p);
         }
-        flushed
+        over.gone = Self::left(s, p);
+        over
     }
 }

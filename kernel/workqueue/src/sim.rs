@@ -11,7 +11,8 @@ use machine::{Duration, Instant};
 use workword::{Claim, Place, Seize, WorkWord};
 
 use crate::item::On;
-use crate::{Cull, Flush, Flusher, Item, Kind, Pool, Pwq, Step, Store, Tuning, Worker};
+use crate::sim_node::Node;
+use crate::{Cull, Flush, Flusher, Item, Kind, Pool, Pwq, Step, Tuning, Worker};
 
 const HERE: Place = Place::new(0);
 
@@ -21,6 +22,7 @@ pub(crate) struct Slabs {
     workers: Slab<Worker>,
     pub(crate) pwqs: Slab<Pwq>,
     pub(crate) flushers: Slab<Flusher>,
+    pub(crate) node: Option<Node>,
 }
 
 macro_rules! arena {
@@ -39,8 +41,6 @@ arena!(Item, items);
 arena!(Worker, workers);
 arena!(Pwq, pwqs);
 arena!(Flusher, flushers);
-
-impl Store for Slabs {}
 
 /// What a simulated worker thread is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,7 +148,7 @@ impl Sim {
             .expect("unknown worker")
     }
 
-    fn wake(&mut self, w: Option<Handle<Worker>>) {
+    pub(crate) fn wake(&mut self, w: Option<Handle<Worker>>) {
         if let Some(w) = w.map(|h| self.index(h))
             && self.workers[w].act == Act::Asleep
         {
@@ -201,6 +201,7 @@ impl Sim {
                 self.words[i].unqueue();
                 self.wake(r.wake);
                 self.flushed(r.flushed);
+                self.conclude(r.hand, r.gone);
                 true
             }
         };
@@ -259,6 +260,7 @@ impl Sim {
                 let f = self.pool.finish(&mut self.s, h);
                 self.wake(f.wake);
                 self.flushed(f.flushed);
+                self.conclude(f.hand, f.gone);
             }
             Act::Barrier(b) => {
                 let (i, nth) = self.outlives[b];
@@ -271,6 +273,7 @@ impl Sim {
                 let f = self.pool.finish(&mut self.s, h);
                 self.wake(f.wake);
                 self.flushed(f.flushed);
+                self.conclude(f.hand, f.gone);
             }
         }
         self.next(w);
@@ -393,6 +396,7 @@ impl Sim {
         self.workers[w].act = Act::Gone;
         self.wake(f.wake);
         self.flushed(f.flushed);
+        self.conclude(f.hand, f.gone);
         self.check();
         true
     }

@@ -1,0 +1,199 @@
+//! Slots of max_active: how a waiting item becomes active (C9, D2-D6).
+//!
+//! A pwq whose queue is per-CPU or ordered has slots of its own. One of an unbound queue takes them
+//! from its node ([`crate::NodeLimit`]), which the [`Store`] reaches; a slot that becomes free there
+//! may be for a pwq of another pool. Its handle is handed up, and the executive brings it to that
+//! pool, holding no other pool's lock, and calls [`Pool::accept`].
+
+use links::{Handle, List};
+
+use crate::item::{On, item, item_mut, pwq, pwq_mut};
+use crate::pwq::Leaving;
+use crate::{Item, Pool, Pwq, Store, Worker};
+
+/// What accepting a slot decided.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[must_use = "the worker must be woken, the slot passed on"]
+pub struct Accepted {
+    /// Wake this worker.
+    pub wake: Option<Handle<Worker>>,
+    /// The slot was not needed, and is for this pwq.
+    pub hand: Option<Handle<Pwq>>,
+    /// This pwq has left the pool.
+    pub gone: Option<Handle<Pwq>>,
+}
+
+impl Pool {
+    /// Changes `p`'s own limit; raising it activates waiting items (D6). The worker to wake.
+    #[must_use = "the worker must be woken"]
+    pub fn set_max_active<S: Store>(
+        &mut self,
+        s: &mut S,
+        p: Handle<Pwq>,
+        max_active: u32,
+    ) -> Option<Handle<Worker>> {
+        pwq_mut(s, p).max_active = max_active;
+        self.activate(s, p);
+        self.kick()
+    }
+
+    /// `p`, whose items wait, gets the slot that its node keeps for it: one item starts, and with
+    /// more waiting it goes to the end of the line (D5).
+    pub fn accept<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> Accepted {
+        let mut result = Accepted::default();
+        let mut slot = s.accept_slot(p);
+        while slot {
+            if !self.activate_first(s, p) {
+                result.hand = s.free_slot(p);
+                break;
+            }
+            slot = !pwq(s, p).inactive.is_empty() && s.take_slot(p);
+        }
+        // It may have emptied while the slot was on its way, and waited for that with leaving.
+        result.gone = Self::departs(s, p);
+        result.wake = self.kick();
+        result
+    }
+
+    /// The first item on `p`'s share that was queued may have a slot.
+    #[inline(always)]
+    pub(crate) fn has_slot<S: Store>(s: &mut S, p: Handle<Pwq>) -> bool {
+        let share = pwq(s, p);
+        let own = share.inactive.is_empty() && share.nr_active < share.max_active;
+        own && share.leaving.activates() && (!share.by_node || s.take_slot(p))
+    }
+
+    /// `p` is to leave, and nothing keeps it any more: told once.
+    #[inline(always)]
+    pub(crate) fn left<S: Store>(s: &mut S, p: Handle<Pwq>) -> Option<Handle<Pwq>> {
+        if pwq(s, p).leaving == Leaving::No {
+            return None;
+        }
+        Self::departs(s, p)
+    }
+
+    #[cold]
+    fn departs<S: Store>(s: &mut S, p: Handle<Pwq>) -> Option<Handle<Pwq>> {
+        let share = pwq(s, p);
+        let leaving = share.leaving;
+        let (empty, waits) = (
+            share.nr_in_flight == 0,
+            share.nr_in_flight == share.nr_waiting,
+        );
+        let next = match leaving {
+            Leaving::Retired if empty && s.leave_line(p) => Leaving::Gone,
+            Leaving::Plugged if waits => Leaving::Moving,
+            _ => return None,
+        };
+        pwq_mut(s, p).leaving = next;
+        Some(p)
+    }
+
+    /// `p`'s queue has other pwqs now: new items go there. True: it is gone already; else the end of
+    /// its last item will say so.
+    #[must_use = "a pwq that is gone holds its pool no longer"]
+    pub fn retire<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
+        pwq_mut(s, p).leaving = Leaving::Retired;
+        Self::departs(s, p).is_some()
+    }
+
+    /// `p`, of an ordered queue, shall move to another pool with all that waits in it, in order
+    /// (D9): no item starts until it has. True: it can move now; else the end of the active item
+    /// will say so.
+    #[must_use = "a pwq that can move must be moved"]
+    pub fn plug<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
+        if pwq(s, p).leaving == Leaving::Moving {
+            return false;
+        }
+        pwq_mut(s, p).leaving = Leaving::Plugged;
+        Self::departs(s, p).is_some()
+    }
+
+    /// `p` has moved to this pool, and its items may start. The worker to wake.
+    #[must_use = "the worker must be woken"]
+    pub fn unplug<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> Option<Handle<Worker>> {
+        pwq_mut(s, p).leaving = Leaving::No;
+        self.activate(s, p);
+        self.kick()
+    }
+
+    /// The items of `p` that wait for a slot, through `f`, in order.
+    pub fn each_waiting<S: Store>(&self, s: &S, p: Handle<Pwq>, mut f: impl FnMut(Handle<Item>)) {
+        let list = &pwq(s, p).inactive;
+        let items = list.iter(s).filter(|&h| !item(s, h).is_barrier());
+        items.for_each(&mut f);
+    }
+
+    /// An active item of `p` is over; who gets its slot, if that is another pwq.
+    #[inline(always)]
+    pub(crate) fn give_back<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> Option<Handle<Pwq>> {
+        let share = pwq_mut(s, p);
+        share.nr_active -= 1;
+        if share.by_node {
+            return s.free_slot(p);
+        }
+        if !share.inactive.is_empty() {
+            self.activate(s, p);
+        }
+        None
+    }
+
+    /// (3) Moves inactive items of `p` to the list while it has slots of its own.
+    pub(crate) fn activate<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) {
+        loop {
+            let share = pwq(s, p);
+            let free = share.nr_active < share.max_active;
+            if share.by_node || !free || !share.leaving.activates() || !self.activate_first(s, p) {
+                return;
+            }
+        }
+    }
+
+    /// Moves the first inactive item of `p` to the list, with a slot that it has. False: there is
+    /// none.
+    fn activate_first<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
+        let Some(h) = pwq(s, p).inactive.front() else {
+            return false;
+        };
+        let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
+        let behind = if item(s, h).linked {
+            list.next(s, h)
+        } else {
+            None
+        };
+        list.remove(s, h);
+        item_mut(s, h).on = On::Worklist;
+        s.activated(h, p);
+        self.push(s, h);
+        let released = 1 + self.release_chain(s, &mut list, behind);
+        let share = pwq_mut(s, p);
+        share.inactive = list;
+        share.nr_waiting -= released;
+        share.nr_inactive -= 1;
+        share.nr_active += 1;
+        true
+    }
+
+    /// Moves the barriers from `b` on, up to the end of their chain, from `list` to the worklist; how
+    /// many.
+    pub(crate) fn release_chain<S: Store>(
+        &mut self,
+        s: &mut S,
+        list: &mut List<Item>,
+        b: Option<Handle<Item>>,
+    ) -> u32 {
+        let (mut next, mut n) = (b, 0);
+        while let Some(h) = next {
+            n += 1;
+            next = if item(s, h).linked {
+                list.next(s, h)
+            } else {
+                None
+            };
+            list.remove(s, h);
+            item_mut(s, h).on = On::Worklist;
+            self.push(s, h);
+        }
+        n
+    }
+}

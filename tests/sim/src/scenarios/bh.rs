@@ -9,7 +9,7 @@ use machine::{CpuId, now};
 use sim::Scenario;
 
 use crate::kit::{
-    Count, HARDY, core, cpus, crowd, dawdle, here, insist, join, linger, new_bh_item,
+    Count, HARDY, burn, core, cpus, crowd, dawdle, here, insist, join, linger, new_bh_item,
     new_delayed_bh, new_item, one_in, pick, some_core, until, us,
 };
 
@@ -38,6 +38,10 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new("bh-flushed-and-destroyed", 3, flushed_and_destroyed)
         .about("flush and destroy of BH queues wait for all their items (I1, I10, K2)")
         .cpus_range(1, 8)
+        .endures(HARDY),
+    Scenario::new("bh-heavy-items", 2, heavy)
+        .about("BH items of both priorities that compute for long all run, a thread among them (K2, K4, S4)")
+        .cpus_range(1, 4)
         .endures(HARDY),
 ];
 
@@ -246,4 +250,28 @@ fn flushed_and_destroyed(cx: &ThreadCx<'_>) {
         }
     });
     join(cx, &owners);
+}
+
+fn heavy(cx: &ThreadCx<'_>) {
+    type Urgent = Arc<Work<Arc<Count>, Softirq>>;
+    fn count(_: &BhCx<'_>, run: &Run<'_, Arc<Count>, Softirq>) {
+        run.up();
+    }
+    fn toil(_: &BhCx<'_>, run: &Run<'_, Urgent, Softirq>) {
+        burn(us(200 + pick(300) as u64));
+        // While the normal vector runs: it is next.
+        assert_eq!(wq::bh_highpri().queue_on(here(), &**run), Submitted::Queued);
+        burn(us(pick(100) as u64));
+    }
+    const ITEMS: usize = 12;
+    let (cpu, runs) = (some_core(), Arc::new(Count::default()));
+    for _ in 0..ITEMS {
+        let urgent = new_bh_item(Arc::clone(&runs), count);
+        let item = new_bh_item(urgent, toil);
+        assert_eq!(wq::bh().queue_on(cpu, &item), Submitted::Queued);
+    }
+    dawdle(cx);
+    wq::bh().flush(cx).expect("not one of its items");
+    wq::bh_highpri().flush(cx).expect("not one of its items");
+    assert_eq!(runs.get(), ITEMS);
 }

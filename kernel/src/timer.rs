@@ -8,6 +8,8 @@
 //!
 //! A due timer raises the TIMER softirq; callbacks run there, in BH context, on the core whose base
 //! holds the timer, without the base's lock, so a callback may arm and cancel timers (also itself).
+//! A timer that is armed on another core while its callback runs stays with the core of the callback:
+//! so [`Timer::cancel_sync`] has one core to look at, the one that the timer names.
 //!
 //! Arm, re-arm and cancel are O(log n) and never allocate: the node is inside the timer.
 #![expect(unsafe_code, reason = "timers are intrusive nodes owned by others")]
@@ -137,7 +139,8 @@ pub struct Timer {
     callback: fn(&Timer),
     /// The callback runs with interrupts masked, from the moment the timer leaves its base.
     masked: bool,
-    /// Core whose base holds the node while armed; where it was last armed afterwards.
+    /// Core whose base holds the node while armed; afterwards where it was last armed, which is where
+    /// its callback runs if that is still going on.
     base: Owner,
 }
 
@@ -188,7 +191,8 @@ impl Timer {
         Some(f(c, &mut base))
     }
 
-    /// Arms the timer on the running core, or moves it there if it is armed. Any context.
+    /// Arms the timer on the running core, or moves it there if it is armed. While its callback runs
+    /// on another core it stays there. Any context.
     ///
     /// Arming one timer from two cores at once is the caller's mistake to avoid (one of the two
     /// deadlines wins).
@@ -200,60 +204,75 @@ impl Timer {
     pub unsafe fn arm(&self, at: Instant) {
         let irq = sync::IrqGuard::new();
         let here = this_cpu();
-        self.move_to(here.id().index() as u32);
-        let mut base = here.timers.lock();
+        let (c, mut base) = self.lock_for(here);
         emit(Kind::TimerStart, Head::of(0), name(self), at.as_nanos());
-        if base.queue.arm(self.handle(), at) {
-            here.clock.timer_due.set(at);
-        } else {
-            here.clock
-                .timer_due
-                .set(base.queue.next().unwrap_or(Instant::FOREVER));
+        let first = base.queue.arm(self.handle(), at);
+        // Another core runs its callback, and looks at its base again when that is over.
+        if core::ptr::eq(c, here) {
+            here.clock.timer_due.set(if first {
+                at
+            } else {
+                base.queue.next().unwrap_or(Instant::FOREVER)
+            });
+            here.clock.program();
         }
-        here.clock.program();
         drop(base);
         drop(irq);
     }
 
-    /// Gives the timer to core `here`'s base, disarmed if it comes from another. `base` changes only
-    /// under the lock of the base it names, so whoever holds that lock and reads it can rely on it.
-    fn move_to(&self, here: u32) {
-        if self.base.get() == here || self.base.claim(here) {
-            return;
-        }
-        if let Some((_, (_, mut old))) = self.base.lock(lock_base) {
+    /// Locks the base that the timer shall be armed in and gives the timer to it, disarmed if it comes
+    /// from another: that of core `here`, unless the callback runs on the core it comes from. `base`
+    /// changes only under the lock of the base it names, so whoever holds that lock and reads it can
+    /// rely on it.
+    fn lock_for(
+        &self,
+        here: &'static CpuLocal,
+    ) -> (&'static CpuLocal, SpinGuard<'static, TimerBase>) {
+        let n = here.id().index() as u32;
+        if self.base.get() != n
+            && !self.base.claim(n)
+            && let Some((_, (c, mut old))) = self.base.lock(lock_base)
+        {
+            // `begin` was under this lock. After `end` the callback's core takes it once more.
+            if c.clock.running.is(core::ptr::from_ref(self).addr()) {
+                return (c, old);
+            }
             old.queue.cancel(self.handle());
-            self.base.give(here);
+            self.base.give(n);
         }
+        (here, here.timers.lock())
     }
 
     /// Disarms the timer. True if it was armed, in which case the callback will not run. Any
     /// context.
     pub fn cancel(&self) -> bool {
+        self.take_off().is_some_and(|(_, was)| was)
+    }
+
+    /// Disarms the timer: the core whose base held it last, and whether it was armed; `None` if it
+    /// never was.
+    fn take_off(&self) -> Option<(&'static CpuLocal, bool)> {
         // The hardware timer stays programmed: an early interrupt finds nothing due and reprograms.
-        self.with_base(|_, base| {
+        self.with_base(|c, base| {
             let was = base.queue.cancel(self.handle());
             if was {
                 emit(Kind::TimerCancel, Head::of(0), name(self), 0);
             }
-            was
+            (c, was)
         })
-        .unwrap_or(false)
     }
 
     /// Disarms the timer and waits until a callback running on another core is over. Spins; from
     /// BH context only if the callback does not wait for the caller. True if it was armed.
     ///
-    /// A callback that re-arms the timer must be stopped by its own means first. Nor may anybody have
-    /// re-armed it on another core while its callback may still run: only the core that armed it last is
-    /// waited for.
+    /// A callback that re-arms the timer must be stopped by its own means first.
     pub fn cancel_sync(&self) -> bool {
-        let was = self.cancel();
-        let me = core::ptr::from_ref(self).addr();
-        let n = self.base.get();
-        if n != Owner::NONE {
-            cpu(CpuId::new(n as usize)).clock.running.wait(me);
-        }
+        let Some((c, was)) = self.take_off() else {
+            return false;
+        };
+        // Found off its base under the base's lock, under which a callback would have begun: pairs
+        // with `begin` by that lock, and with `end` by release and acquire.
+        c.clock.running.wait(core::ptr::from_ref(self).addr());
         was
     }
 

@@ -35,10 +35,18 @@ impl Running {
         self.0.store(0, Ordering::Release);
     }
 
+    /// Whether the callback of `object` runs here; under the list's lock, in which "yes" means that
+    /// the core takes the lock again when the callback is over. After a "no" what the callback did is
+    /// visible.
+    #[inline]
+    pub fn is(&self, object: usize) -> bool {
+        self.0.load(Ordering::Acquire) == object
+    }
+
     /// Spins until no callback of `object` runs here.
     #[inline]
     pub fn wait(&self, object: usize) {
-        while self.0.load(Ordering::Acquire) == object {
+        while self.is(object) {
             relax();
         }
     }

@@ -152,6 +152,64 @@ fn a_cancel_returns_after_the_callback() {
     breaks(Weak::Release, cancelled);
 }
 
+/// As [`cancelled`], and the timer was armed on another core's base while the callback may have run:
+/// it stays on the base of the callback's core if that goes on, so that the cancel waits there.
+fn armed_again_elsewhere() {
+    struct Base {
+        armed: SpinLock<bool>,
+        running: Arc<Running>,
+    }
+    struct Cores {
+        bases: [Base; 2],
+        owner: Arc<Owner>,
+        timer: Watched,
+    }
+    let base = |armed| Base {
+        armed: locked(armed),
+        running: made(Running::new()),
+    };
+    let cores = Arc::new(Cores {
+        bases: [base(true), base(false)],
+        owner: made(Owner::new(0)),
+        timer: Watched::new(),
+    });
+    let c = cores.clone();
+    let core = thread::spawn(move || {
+        let mut armed = c.bases[0].armed.lock();
+        if std::mem::take(&mut *armed) {
+            c.bases[0].running.begin(1);
+            drop(armed);
+            c.timer.add_one();
+            c.bases[0].running.end();
+        }
+    });
+    let mut old = cores.bases[0].armed.lock();
+    let fired = !std::mem::take(&mut *old);
+    if cores.bases[0].running.is(1) {
+        *old = true;
+        drop(old);
+    } else {
+        cores.owner.give(1);
+        drop(old);
+        *cores.bases[1].armed.lock() = true;
+    }
+    let held = &cores.bases[cores.owner.get() as usize];
+    let was = std::mem::take(&mut *held.armed.lock());
+    held.running.wait(1);
+    if fired {
+        assert!(was, "the core runs a callback once");
+        assert_eq!(cores.timer.get(), 1);
+    }
+    core.join().expect("ends");
+}
+
+#[test]
+fn a_timer_stays_where_its_callback_runs() {
+    holds(armed_again_elsewhere);
+    breaks(Weak::Acquire, armed_again_elsewhere);
+    breaks(Weak::Release, armed_again_elsewhere);
+}
+
 /// A flush over two pools: whoever is last completes the flusher.
 fn counted() {
     struct Flush {

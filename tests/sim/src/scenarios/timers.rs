@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
+use kernel::ipi::call_on;
 use kernel::thread::{ThreadCx, sleep};
 use kernel::timer::Timer;
 use machine::{Duration, Instant, now};
 use sim::{Kinds, Scenario};
 
-use crate::kit::{Count, HARDY, cpus, crowd, dawdle, join, linger, ms, one_in, pick, until, us};
+use crate::kit::{
+    Count, HARDY, cpus, crowd, dawdle, insist, join, linger, ms, one_in, pick, some_core, until, us,
+};
 
 /// Scenarios of timers.
 pub(super) const ALL: &[Scenario] = &[
@@ -26,6 +29,10 @@ pub(super) const ALL: &[Scenario] = &[
         .endures(HARDY),
     Scenario::new("alarms-freed-when-cancelled", 3, freed)
         .about("after cancel_sync a timer's memory may go, even while its callback was running")
+        .cpus_range(1, 8)
+        .endures(HARDY),
+    Scenario::new("alarm-set-again-elsewhere", 2, set_again)
+        .about("cancel_sync waits for a callback on a core that the timer was armed on before")
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("sleepers-in-crowds", 3, sleepers)
@@ -198,6 +205,40 @@ fn freed(cx: &ThreadCx<'_>) {
             assert_eq!(alarm.fired.get(), usize::from(!was), "neither, or both");
             // Whoever gets the memory next must not find the callback still in it.
             drop(alarm);
+        }
+    });
+    join(cx, &users);
+}
+
+fn set_again(cx: &ThreadCx<'_>) {
+    /// Counts itself in and out: `left` callbacks are going on.
+    fn slowly(timer: &Timer) {
+        let alarm = Alarm::of(timer);
+        alarm.left.up();
+        linger();
+        linger();
+        alarm.fired.up();
+        alarm.left.down();
+    }
+    fn arm_here(alarm: usize) {
+        let p = std::ptr::with_exposed_provenance::<Alarm>(alarm);
+        // SAFETY: whoever had it called waits until `cancelled` says that it was.
+        let alarm = unsafe { &*p };
+        alarm.arm(soon());
+        alarm.cancelled.up();
+    }
+    let users = crowd(cpus() + 1, |cx, _| {
+        for _ in 0..12 {
+            let alarm = Box::new(Alarm::new(slowly));
+            let address = std::ptr::from_ref(&*alarm).expose_provenance();
+            insist(|| call_on(some_core(), arm_here, address));
+            until(cx, || alarm.cancelled.get() == 1);
+            linger();
+            // Perhaps while it rings, and perhaps elsewhere.
+            alarm.arm(if one_in(4) { soon() } else { now() + ms(500) });
+            dawdle(cx);
+            let _ = alarm.timer.cancel_sync();
+            assert_eq!(alarm.left.get(), 0, "a callback is still running");
         }
     });
     join(cx, &users);

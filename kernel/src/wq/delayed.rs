@@ -117,6 +117,10 @@ impl<T: Send + Sync + 'static, C: Context> DelayedWork<T, C> {
     /// As [`Work::cancel_sync`].
     pub fn flush(&self, cx: &ThreadCx<'_>) -> Result<bool, WaitError> {
         let h = self.work.header();
+        // Before anything is queued: a handler's own timer stays armed.
+        if ops::is_own_run(h) {
+            return Err(WaitError::SelfWait);
+        }
         let mut waited = false;
         loop {
             let irq = IrqGuard::new();

@@ -30,6 +30,8 @@ pub enum WaitError {
     Poisoned,
     /// The caller is the very item, or an item of the very queue: it would wait for itself.
     SelfWait,
+    /// The item was cancelled and is over, but its disable count is full: do not enable it for this call.
+    TooDeep(TooDeep),
 }
 
 impl core::fmt::Display for WaitError {
@@ -37,15 +39,19 @@ impl core::fmt::Display for WaitError {
         f.write_str(match self {
             Self::Poisoned => "the work item's handler panicked",
             Self::SelfWait => "a work item cannot wait for itself",
+            Self::TooDeep(_) => "the work item is disabled too often",
         })
     }
 }
 
 impl core::error::Error for WaitError {}
 
-/// The item is disabled 65,535 times already.
+/// The item is disabled 65,535 times already. It was cancelled, and is as disabled as before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TooDeep;
+pub struct TooDeep {
+    /// It was pending.
+    pub was_pending: bool,
+}
 
 /// An item taken away from whoever had it. Dropped in this order: first the section in which the
 /// item stays owned ends, then what may run destructors is given up.
@@ -117,7 +123,9 @@ fn disable(h: &Header) -> Result<bool, TooDeep> {
         emit(Kind::DisableWork, Head::of(0), item_name(h.handle()), 0);
         Ok(stolen.was)
     } else {
-        Err(TooDeep)
+        Err(TooDeep {
+            was_pending: stolen.was,
+        })
     }
 }
 
@@ -153,7 +161,7 @@ fn with_runner<R>(h: &Header, f: impl FnOnce(&Pool, Handle<WorkerNode>) -> R) ->
 }
 
 /// Whether the running thread is executing `h` now.
-fn is_own_run(h: &Header) -> bool {
+pub(super) fn is_own_run(h: &Header) -> bool {
     match current_worker() {
         Some(me) if me.is_busy() => with_runner(h, |_, w| w == me.handle()) == Some(true),
         _ => false,
@@ -219,7 +227,12 @@ fn cancel_sync(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
         enable(h);
     }
     waited?;
-    Ok(disabled.unwrap_or(false))
+    Ok(was_pending(disabled))
+}
+
+/// What a disable took out, also when it could not be counted.
+fn was_pending(disabled: Result<bool, TooDeep>) -> bool {
+    disabled.unwrap_or_else(|e| e.was_pending)
 }
 
 /// `h` is disabled, and a run that was going on is over.
@@ -255,7 +268,8 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
     ///
     /// # Errors
     ///
-    /// [`TooDeep`] when the count is full; the item is then cancelled only.
+    /// [`TooDeep`] when the count is full; the item is then cancelled only, and the error says whether
+    /// it was pending.
     pub fn disable(&self) -> Result<bool, TooDeep> {
         disable(self.header())
     }
@@ -264,17 +278,17 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
     ///
     /// # Errors
     ///
-    /// As [`Self::cancel_sync`]; with `Poisoned` the item is disabled all the same.
+    /// As [`Self::cancel_sync`]; with `Poisoned` the item is disabled all the same. And
+    /// [`WaitError::TooDeep`], as [`Self::disable`].
     pub fn disable_sync(&self, cx: &ThreadCx<'_>) -> Result<bool, WaitError> {
         if is_own_run(self.header()) {
             return Err(WaitError::SelfWait);
         }
-        let was = self.disable();
+        let disabled = self.disable();
         flush(cx, self.header())?;
-        if was.is_ok() {
-            over(self.header());
-        }
-        Ok(was.unwrap_or(false))
+        let was = disabled.map_err(WaitError::TooDeep)?;
+        over(self.header());
+        Ok(was)
     }
 
     /// Undoes one [`Self::disable`]. True when submissions are accepted again. Any context.
@@ -307,14 +321,14 @@ impl<T: Send + Sync + 'static> Work<T, Softirq> {
         if running(self.header()) == Some(true) {
             return Err(WaitError::SelfWait);
         }
-        let was = self.disable();
+        let disabled = self.disable();
         while running(self.header()).is_some() {
             machine::relax();
         }
-        if was.is_ok() {
+        if disabled.is_ok() {
             over(self.header());
             enable(self.header());
         }
-        Ok(was.unwrap_or(false))
+        Ok(was_pending(disabled))
     }
 }

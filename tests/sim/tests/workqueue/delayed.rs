@@ -1,10 +1,10 @@
 //! Delayed items (I8, J8-J10).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use kernel::thread::{ThreadCx, sleep};
-use kernel::wq::{self, DelayedWork, Submitted, Work};
+use kernel::wq::{self, DelayedWork, Run, Submitted, WaitError, Work};
 use machine::{CpuId, Duration, now};
 use sim::{Scenario, sweep};
 use sim_tests::{crowd, join};
@@ -133,4 +133,32 @@ fn b3_an_interrupt_cancels_while_the_timer_fires() {
         assert!(item.cancel_sync(cx).is_ok());
     }
     sweep(Scenario::new("interrupted timer", 1, body), &CORES, SEEDS);
+}
+
+/// An item that knows itself.
+#[derive(Default)]
+struct Own {
+    me: OnceLock<Weak<DelayedWork<Self>>>,
+    runs: AtomicU32,
+}
+
+#[test]
+fn i8_a_handler_that_flushes_itself_leaves_its_timer_alone() {
+    fn body(cx: &ThreadCx<'_>) {
+        let handler = |cx: &ThreadCx<'_>, run: &Run<'_, Own>| {
+            run.runs.fetch_add(1, Ordering::Relaxed);
+            let me = run.me.get().and_then(Weak::upgrade).expect("alive");
+            let far = Duration::from_secs(100);
+            assert_eq!(wq::percpu().queue_delayed(&me, far), Submitted::Queued);
+            assert_eq!(me.flush(cx), Err(WaitError::SelfWait));
+        };
+        let item = Arc::new(<DelayedWork<Own>>::new(Own::default(), handler));
+        let _ = item.me.set(Arc::downgrade(&item));
+        assert_eq!(wq::percpu().queue_delayed(&item, us(5)), Submitted::Queued);
+        sleep(cx, Duration::from_secs(1));
+        let runs = item.runs.load(Ordering::Relaxed);
+        assert_eq!(runs, 1, "the refused flush queued it");
+        assert_eq!(item.cancel_sync(cx), Ok(true), "its timer is armed");
+    }
+    sweep(Scenario::new("flushes itself", 1, body), &CORES, 0..20);
 }

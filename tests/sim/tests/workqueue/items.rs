@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use kernel::thread::{ThreadCx, sleep, yield_now};
-use kernel::wq::{self, Submitted, WaitError, Work};
+use kernel::wq::{self, Run, Submitted, TooDeep, WaitError, Work};
 use machine::CpuId;
 use sim::{Scenario, sweep};
 use sim_tests::{crowd, join};
@@ -189,4 +189,21 @@ fn an_item_cannot_wait_for_itself() {
         assert!(item.load(Ordering::Relaxed));
     }
     sweep(Scenario::new("self wait", 1, body), &CORES, 0..20);
+}
+
+#[test]
+fn b9_too_many_disables_still_cancel_and_say_so() {
+    fn body(cx: &ThreadCx<'_>) {
+        let item = Arc::new(<Work<()>>::new((), |_: &ThreadCx<'_>, _: &Run<'_, ()>| {}));
+        for _ in 0..u16::MAX {
+            assert_eq!(item.disable(), Ok(false));
+        }
+        let too_deep = TooDeep { was_pending: false };
+        assert_eq!(item.disable(), Err(too_deep));
+        let too_deep = WaitError::TooDeep(too_deep);
+        assert_eq!(item.disable_sync(cx), Err(too_deep), "nobody may undo it");
+        assert_eq!(item.cancel_sync(cx), Ok(false));
+        assert_eq!(wq::percpu().queue(&item), Submitted::Disabled);
+    }
+    sweep(Scenario::new("too deep", 1, body), &[1], 0..1);
 }

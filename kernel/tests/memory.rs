@@ -197,6 +197,56 @@ fn exhaustion_is_an_answer_and_memory_returns() {
     );
 }
 
+/// A crowd of chunks without a large hole, and requests for large blocks: few chunks are asked, and
+/// the holes are not forgotten by those who fit into them.
+#[test]
+fn a_request_asks_few_chunks_however_many_are_full() {
+    const MOST: u64 = 4;
+    let arena = Arena::new(8192);
+    let memory = Memory::new();
+    // SAFETY: the arena outlives `memory`, which is its only user.
+    unsafe { memory.init(&[arena.range(0, 8192)]) };
+    let small = Layout::from_size_align(1000, 8).unwrap();
+    let large = Layout::from_size_align(6000, 8).unwrap();
+    let refused = || memory.stats([].iter()).shared.refusals;
+    let chunks = || memory.stats([].iter()).shared.chunk_bytes >> 16;
+    let mut blocks: Vec<*mut u8> = (0..6000).map(|_| memory.alloc(small)).collect();
+    // Every other block: half of each chunk is free, and no hole is larger than a block.
+    let mut free = false;
+    blocks.retain(|&p| {
+        free = !free;
+        if free {
+            // SAFETY: freed once, with its layout.
+            unsafe { memory.free(p, small) };
+        }
+        !free
+    });
+    let full = chunks();
+    assert!(full > 90, "{full} chunks");
+    let start = refused();
+    let mut large_blocks = Vec::new();
+    for _ in 0..200 {
+        let before = refused();
+        large_blocks.push(memory.alloc(large));
+        let asked = refused() - before;
+        assert!(asked <= MOST, "{asked} of {} chunks were asked", chunks());
+    }
+    let grown = chunks();
+    assert!(refused() - start <= grown as u64, "a chunk refuses once");
+    assert!(grown <= full + 23, "{grown} chunks");
+    for _ in 0..2900 {
+        blocks.push(memory.alloc(small));
+    }
+    assert_eq!(chunks(), grown, "the holes are still known");
+    for (list, layout) in [(blocks, small), (large_blocks, large)] {
+        for p in list {
+            // SAFETY: freed once, with its layout.
+            unsafe { memory.free(p, layout) };
+        }
+    }
+    assert!(memory.stats([].iter()).shared.chunk_bytes <= 64 << 10);
+}
+
 #[test]
 fn large_blocks_are_page_runs_and_go_straight_back() {
     let arena = Arena::new(100);

@@ -3,8 +3,15 @@
 //! The crate keeps one address-ordered list of holes and searches it first-fit, which is compact
 //! but O(holes), and can grow only upwards. So the heap is a list of *chunks* of 64 KiB, each with
 //! its own hole list, found again from any address inside by masking (chunks are aligned to their
-//! size). The search starts at the chunk that served last; full ones are skipped by their free
-//! count. A chunk that becomes empty goes back to the page allocator, except one kept as a spare.
+//! size). A chunk that becomes empty goes back to the page allocator, except one kept as a spare.
+//!
+//! Which chunk has a hole that is large enough? Looking at all of them makes every request as slow as
+//! the heap is large. So each chunk is on the list of its *hope*: the power of two up to which its
+//! largest hole may reach, as far as anybody knows. A refusal lowers it below the request, a freed
+//! block raises it to the chunk's free bytes. A request looks at chunks with enough hope, those with
+//! little of it first, so that emptier ones get a chance to become empty; and after a few refusals it
+//! takes a new chunk. Each refusal is paid for by an earlier free, so such chunks are few. Only where
+//! there are no pages left every chunk with hope is asked.
 //!
 //! This is the slow path: the per-core magazines ([`super::CpuCache`]) come here in batches only.
 #![expect(unsafe_code, reason = "chunk headers live in the memory they manage")]
@@ -19,22 +26,40 @@ use super::pages::{PAGE, Pages};
 /// Bytes in a chunk, and its alignment.
 pub(super) const CHUNK: usize = 64 << 10;
 
+/// Chunks that may refuse a request before it gets a new one.
+const REFUSALS: usize = 4;
+
+/// Powers of two that a hole of a chunk may reach, 0 for none.
+const HOPES: usize = CHUNK.ilog2() as usize + 1;
+
+/// The hope of a chunk with this many bytes free, and what a request for so many needs.
+const fn hope(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        n => n.next_power_of_two().ilog2() as usize,
+    }
+}
+
 /// Head of a chunk.
 #[repr(C, align(64))]
 struct Chunk {
     heap: Heap,
+    /// The list it is on.
+    hope: usize,
     next: *mut Chunk,
     prev: *mut Chunk,
 }
 
-/// The chunks, most recently successful first. Lives inside a lock.
+/// The chunks. Lives inside a lock.
 pub(super) struct SharedHeap {
-    first: *mut Chunk,
+    /// By hope; in each list the one that came last is first.
+    lists: [*mut Chunk; HOPES],
     chunks: usize,
     empty: usize,
     high_water: usize,
     allocs: u64,
     frees: u64,
+    refusals: u64,
 }
 
 // SAFETY: the chunks belong to this heap alone.
@@ -51,48 +76,68 @@ pub struct SharedStats {
     pub allocs: u64,
     /// Blocks given back to it.
     pub frees: u64,
+    /// Times a chunk was asked for a block and had no hole for it.
+    pub refusals: u64,
 }
 
 impl SharedHeap {
     pub(super) const fn new() -> Self {
         Self {
-            first: null_mut(),
+            lists: [null_mut(); HOPES],
             chunks: 0,
             empty: 0,
             high_water: 0,
             allocs: 0,
             frees: 0,
+            refusals: 0,
         }
     }
 
     /// Allocates from a chunk with room, or from a new one made of `pages`.
     pub(super) fn alloc(&mut self, layout: Layout, pages: &Pages) -> Option<NonNull<u8>> {
-        let mut chunk = self.first;
-        while !chunk.is_null() {
-            if let Some(p) = self.alloc_in(chunk, layout) {
-                if chunk != self.first {
-                    self.unlink(chunk);
-                    self.link(chunk);
-                }
-                return Some(p);
-            }
-            // SAFETY: every chunk of the list is alive.
-            chunk = unsafe { (*chunk).next };
+        if let Some(p) = self.search(layout, REFUSALS) {
+            return Some(p);
         }
-        let chunk = self.grow(pages)?;
-        self.alloc_in(chunk, layout)
+        match self.grow(pages) {
+            Some(chunk) => self.alloc_in(chunk, layout),
+            None => self.search(layout, usize::MAX),
+        }
+    }
+
+    /// Asks chunks that have hope, until so many have refused.
+    fn search(&mut self, layout: Layout, refusals: usize) -> Option<NonNull<u8>> {
+        let mut left = refusals;
+        for need in hope(layout.size())..HOPES {
+            // Whoever refuses leaves the list.
+            while !self.lists[need].is_null() {
+                if left == 0 {
+                    return None;
+                }
+                left -= 1;
+                if let Some(p) = self.alloc_in(self.lists[need], layout) {
+                    return Some(p);
+                }
+            }
+        }
+        None
     }
 
     fn alloc_in(&mut self, chunk: *mut Chunk, layout: Layout) -> Option<NonNull<u8>> {
-        // SAFETY: every chunk of the list is alive, and the list is borrowed exclusively.
+        // SAFETY: every chunk of the lists is alive, and they are borrowed exclusively.
         let heap = unsafe { &mut (*chunk).heap };
-        if heap.free() < layout.size() {
-            return None;
-        }
         let was_empty = heap.used() == 0;
-        let p = heap.allocate_first_fit(layout).ok()?;
+        let Ok(p) = heap.allocate_first_fit(layout) else {
+            self.refusals += 1;
+            self.set_hope(chunk, hope(layout.size()).saturating_sub(1));
+            return None;
+        };
+        let most = hope(heap.free());
         self.empty -= usize::from(was_empty);
         self.allocs += 1;
+        // SAFETY: as above.
+        if most < unsafe { (*chunk).hope } {
+            self.set_hope(chunk, most);
+        }
         Some(p)
     }
 
@@ -109,8 +154,13 @@ impl SharedHeap {
         let heap = unsafe { &mut (*chunk).heap };
         // SAFETY: promised by the caller.
         unsafe { heap.deallocate(p, layout) };
+        let (empty, most) = (heap.used() == 0, hope(heap.free()));
         self.frees += 1;
-        if heap.used() == 0 {
+        // SAFETY: as above.
+        if unsafe { (*chunk).hope } != most {
+            self.set_hope(chunk, most);
+        }
+        if empty {
             if self.empty == 0 {
                 self.empty = 1;
                 return;
@@ -130,6 +180,7 @@ impl SharedHeap {
         unsafe {
             chunk.write(Chunk {
                 heap: Heap::empty(),
+                hope: HOPES - 1,
                 next: null_mut(),
                 prev: null_mut(),
             })
@@ -145,34 +196,41 @@ impl SharedHeap {
         Some(chunk)
     }
 
-    /// Puts a chunk first.
+    /// Puts a chunk on another list.
+    fn set_hope(&mut self, chunk: *mut Chunk, hope: usize) {
+        self.unlink(chunk);
+        // SAFETY: the caller's chunk is alive.
+        unsafe { (*chunk).hope = hope };
+        self.link(chunk);
+    }
+
+    /// Puts a chunk first on the list of its hope.
     fn link(&mut self, chunk: *mut Chunk) {
-        let next = self.first;
         // SAFETY: the caller's chunk is alive and in no list.
-        unsafe { (*chunk).next = next };
-        // SAFETY: as above.
-        unsafe { (*chunk).prev = null_mut() };
-        if !next.is_null() {
-            // SAFETY: chunks of the list are alive.
-            unsafe { (*next).prev = chunk };
+        let chunk_mut = unsafe { &mut *chunk };
+        let first = &mut self.lists[chunk_mut.hope];
+        chunk_mut.next = *first;
+        chunk_mut.prev = null_mut();
+        // SAFETY: chunks of the lists are alive.
+        if let Some(next) = unsafe { first.as_mut() } {
+            next.prev = chunk;
         }
-        self.first = chunk;
+        *first = chunk;
     }
 
     fn unlink(&mut self, chunk: *mut Chunk) {
-        // SAFETY: the caller's chunk is in the list.
-        let next = unsafe { (*chunk).next };
-        // SAFETY: as above.
-        let prev = unsafe { (*chunk).prev };
-        if prev.is_null() {
-            self.first = next;
-        } else {
-            // SAFETY: chunks of the list are alive.
-            unsafe { (*prev).next = next };
+        // SAFETY: the caller's chunk is in the list of its hope.
+        let &mut Chunk {
+            hope, next, prev, ..
+        } = unsafe { &mut *chunk };
+        // SAFETY: chunks of the lists are alive.
+        match unsafe { prev.as_mut() } {
+            Some(prev) => prev.next = next,
+            None => self.lists[hope] = next,
         }
-        if !next.is_null() {
-            // SAFETY: chunks of the list are alive.
-            unsafe { (*next).prev = prev };
+        // SAFETY: as above.
+        if let Some(next) = unsafe { next.as_mut() } {
+            next.prev = prev;
         }
     }
 
@@ -182,6 +240,7 @@ impl SharedHeap {
             chunk_high_water: self.high_water * CHUNK,
             allocs: self.allocs,
             frees: self.frees,
+            refusals: self.refusals,
         }
     }
 }

@@ -149,20 +149,29 @@ fn cpu_time_since_the_last_wake_up(cx: &ThreadCx<'_>) {
     assert_eq!(hook, 0, "9 ms at a time is no hog");
 }
 
+/// What only [`counted_by_function`] executes.
+#[derive(Default)]
+struct Greedy(Seen);
+
 /// E16: each function has its own count, and each queue too.
 fn counted_by_function(cx: &ThreadCx<'_>) {
     const TIMES: u64 = 5;
     let wq = Workqueue::<PerCpu>::builder("hogged").build();
     let wq = wq.expect("memory for a queue");
-    let body = |_: &ThreadCx<'_>, run: &Run<'_, Seen>| burn(run, ms(11));
-    let item = Arc::new(<Work<Seen>>::new(Seen::default(), body));
+    let body = |_: &ThreadCx<'_>, run: &Run<'_, Greedy>| burn(&run.0, ms(11));
+    let item = Arc::new(<Work<Greedy>>::new(Greedy::default(), body));
     for _ in 0..TIMES {
         assert_eq!(wq.queue_on(CpuId::BOOT, &item), Submitted::Queued);
         item.flush(cx).expect("it did not panic");
     }
-    let mut counts = 0;
-    wq::for_each_hog(|hog| counts += u64::from(hog.count == TIMES));
-    assert!(counts >= 1, "no function was counted {TIMES} times");
+    let (mut functions, mut count) = (0, 0);
+    wq::for_each_hog(|hog| {
+        if hog.name == core::any::type_name::<Greedy>() {
+            functions += 1;
+            count += hog.count;
+        }
+    });
+    assert_eq!((functions, count), (1, TIMES), "one function, each time");
     let mut of_queue = 0;
     wq::for_each_queue(|q| {
         if q.name == "hogged" {

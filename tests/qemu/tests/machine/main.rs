@@ -16,12 +16,18 @@ type Body = fn() -> Result<(), String>;
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let all = [cost::TESTS, fault::TESTS, unsupported::TESTS].concat();
-    let trials = all.into_iter().map(|(name, body)| {
-        Trial::test(format!("machine::{name}"), move || {
-            body().map_err(Failed::from)
-        })
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let mut trials: Vec<Trial> = all.into_iter().map(trial).collect();
+    // Not passed, where they cannot be run.
+    let ignored = !cost::can_measure();
+    let measured = cost::MEASURED.iter().copied().map(trial);
+    trials.extend(measured.map(|t| t.with_ignored_flag(ignored)));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial((name, body): (&str, Body)) -> Trial {
+    Trial::test(format!("machine::{name}"), move || {
+        body().map_err(Failed::from)
+    })
 }
 
 /// `Err` unless `right`.

@@ -44,7 +44,7 @@ pub(crate) mod audit;
 mod balance;
 mod wake;
 
-pub(crate) use self::wake::{set_nice, start, wake};
+pub(crate) use self::wake::{set_affinity, set_nice, start, wake};
 
 /// A runqueue and the mechanism's notes about it, under one lock.
 #[derive(Debug)]

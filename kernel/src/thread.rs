@@ -236,8 +236,13 @@ impl Thread {
     /// Sets the cores it may run on, from the next wake-up or balance on; a running or queued
     /// thread moves when it next sleeps.
     pub fn set_affinity(&self, mask: CpuMask) {
+        schedule::set_affinity(self, mask);
+    }
+
+    /// Stores what [`Self::set_affinity`] asks for; under the lock of the runqueue that owns it.
+    pub(crate) fn store_affinity(&self, mask: CpuMask) {
         self.affinity.store(mask.0, Ordering::Relaxed);
-        trace::emit_unmasked(
+        trace::emit(
             trace::Kind::SchedSetAffinity,
             trace::Head::of(self.id),
             0,

@@ -129,3 +129,16 @@ pub(crate) fn set_nice(t: &Thread, nice: Nice) {
     drop(rq);
     drop(irq);
 }
+
+/// Changes the cores that `t` may use. It is moved when it next sleeps; if it waits for its core, an
+/// idle core that may take it from now on is told at once.
+pub(crate) fn set_affinity(t: &Thread, mask: CpuMask) {
+    let irq = sync::IrqGuard::new();
+    let (c, rq) = lock_rq_of(t);
+    t.store_affinity(mask);
+    if rq.queue.nr_runnable() > 1 {
+        balance::kick_idle_for(CpuMask::single(c.id()), &rq);
+    }
+    drop(rq);
+    drop(irq);
+}

@@ -36,6 +36,10 @@ pub(super) const ALL: &[Scenario] = &[
         .about("once a thread has arrived on the only core it may use, it stays there")
         .cpus_range(2, 8)
         .endures(HARDY),
+    Scenario::new("affinity-widened", 3, affinity_widened)
+        .about("a waiting thread that may use an idle core from now on is taken by it at once")
+        .cpus_range(3, 8)
+        .endures(Kinds::SPURIOUS),
     Scenario::new("pinned-and-free", 4, pinned_and_free)
         .about("pinned threads never leave their core while free ones are pulled around them")
         .cpus_range(1, 8)
@@ -163,6 +167,36 @@ fn affinity_changes(cx: &ThreadCx<'_>) {
         }
     });
     join(cx, &threads);
+}
+
+fn affinity_widened(cx: &ThreadCx<'_>) {
+    current().set_affinity(CpuMask::single(core(1)));
+    until(cx, || here() == core(1));
+    for _ in 0..6 {
+        let moved = Arc::new(Count::default());
+        let pinned = [(), ()].map(|()| {
+            let moved = Arc::clone(&moved);
+            let body = move |_: &ThreadCx<'_>| {
+                while moved.get() == 0 {
+                    if here() != core(0) {
+                        moved.up();
+                    }
+                    machine::sync_point();
+                }
+            };
+            let thread = Builder::new("pinned").affinity(CpuMask::single(core(0)));
+            insist(|| thread.clone().spawn(body.clone()))
+        });
+        sleep(cx, us(200));
+        pinned.iter().for_each(|t| t.set_affinity(CpuMask::ALL));
+        // This core stays busy, so it cannot be the one that takes it; before a slice is over.
+        let end = machine::now() + us(100);
+        while moved.get() == 0 && machine::now() < end {
+            machine::relax();
+        }
+        assert_ne!(moved.get(), 0, "no idle core took the one that waits");
+        join(cx, &pinned);
+    }
 }
 
 fn pinned_and_free(cx: &ThreadCx<'_>) {

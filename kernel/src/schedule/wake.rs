@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use machine::Instant;
-use sched::{Decision, Enqueue, Nice};
+use sched::{Decision, Dequeue, Enqueue, Nice};
 use sync::handshake::resched as resched_flag;
 
 use super::{Rq, balance, lock_rq_of};
@@ -43,7 +43,13 @@ pub(crate) fn wake(t: &Thread) -> bool {
     }
     t.state.set(State::Running);
     let (id, from) = (Head::of(t.id()), owner.id().index() as u64);
-    if rq.queue.entity(t.handle()).is_delayed() {
+    let in_debt = rq.queue.entity(t.handle()).is_delayed();
+    let stays = in_debt && t.affinity().contains(owner.id());
+    if in_debt && !stays {
+        // It pays where it may run: what it owes goes with it.
+        let _gone = rq.queue.dequeue(t.handle(), Dequeue::Sleep, machine::now());
+    }
+    if stays {
         // Still queued, paying off its lag: it goes on where it is.
         emit(Kind::SchedWakeup, id, from, t.affinity().0);
         let now = machine::now();

@@ -236,7 +236,7 @@ pub(crate) fn enter_idle() -> ! {
         Ordering::Relaxed,
     );
     core::mem::forget(rq);
-    let mut boot = machine::Context(0);
+    let mut boot = machine::Context::NONE;
     // SAFETY: interrupts are masked and the switch follows.
     unsafe { machine::set_current(&raw const idle.header) };
     // SAFETY: the idle thread has not run yet; nobody else touches its context.

@@ -303,8 +303,11 @@ impl Thread {
 impl Drop for Thread {
     fn drop(&mut self) {
         let context = *self.header.context.get_mut();
-        // SAFETY: the last reference is gone, so the thread does not run and is in no container.
-        unsafe { machine::context_drop(context) };
+        // One that found no memory for itself never got a context.
+        if context != machine::Context::NONE {
+            // SAFETY: the last reference is gone, so the thread does not run and is in no container.
+            unsafe { machine::context_drop(context) };
+        }
     }
 }
 

@@ -204,6 +204,11 @@ impl World for Sim {
             "flow {} is dropped while core {on:?} runs it",
             context.0
         );
+        assert!(
+            self.flows.is_alive(context.0),
+            "flow {} is dropped, and there is none",
+            context.0
+        );
         self.flows.discard(context.0);
     }
 

@@ -15,6 +15,11 @@ use crate::{CpuId, Fault};
 #[repr(transparent)]
 pub struct Context(pub usize);
 
+impl Context {
+    /// No flow of control: what a thread has that was never given one.
+    pub const NONE: Self = Self(usize::MAX);
+}
+
 /// Functions the machine layer calls in the executive.
 #[derive(Debug)]
 pub struct Hooks {
@@ -113,7 +118,7 @@ impl ThreadHeader {
             preempt: AtomicU32::new(preempt),
             stack_low: Cell::new(low),
             stack_high: Cell::new(high),
-            context: UnsafeCell::new(Context(0)),
+            context: UnsafeCell::new(Context::NONE),
         }
     }
 }

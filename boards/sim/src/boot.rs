@@ -14,6 +14,9 @@ use crate::options::{Options, Outcome};
 use crate::reclaim::outside;
 use crate::scenario::Scenario;
 
+/// Least memory of a world with a kernel, for each core.
+const MEMORY_PER_CORE: usize = 3 << 20;
+
 /// A machine without a kernel, for tests of the engine itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
@@ -109,6 +112,9 @@ impl Subject for Scenario {
         if let Plan::Seed(strategy) = &mut run.plan {
             *strategy = strategy.resolve(run.seed, !self.endures.has(Kinds::STALL));
         }
+        // Every core has threads of its own.
+        let memory = run.options.memory_bytes.max(self.cpus * MEMORY_PER_CORE);
+        run.options.memory_bytes = memory;
         let stack_bytes = run.options.stack_bytes;
         let (seed, faults) = (run.seed, run.options.faults);
         let boot = move |sim: &Sim| {
@@ -121,6 +127,7 @@ impl Subject for Scenario {
                     .connect(outside(|| net::build(seed, faults, describe)));
             }
             sim.init.set(Some(scenario.init));
+            sim.prepare.set(scenario.prepare);
             sim.leaves.set(scenario.leaves);
             sim.start(move || boot_kernel(&scenario, memory, stack_bytes));
         };
@@ -172,6 +179,9 @@ fn first_thread(cx: &ThreadCx<'_>) {
         && let Some(init) = sim.init.get()
     {
         net::connect(sim);
+        if let Some(prepare) = sim.prepare.get() {
+            prepare(cx);
+        }
         // An exhaustive search has no budget for a rest after each of its schedules.
         let rests = sim.leaves.get().is_none() && !matches!(sim.way, Way::Tree(_));
         let before = rests.then(Holdings::take);

@@ -12,6 +12,7 @@ use crate::faults::{Faults, Injected, Kinds};
 use crate::minimise::minimise;
 use crate::options::{Options, Outcome};
 use crate::recording::{Recording, record};
+use crate::rng::Rng;
 use crate::scenario::Scenario;
 
 /// What to run how often.
@@ -29,7 +30,7 @@ pub struct Campaign<'a> {
     pub cpus: Option<usize>,
     /// Options of each run.
     pub options: Options,
-    /// Every other seed runs without faults.
+    /// Half of the seeds run without faults ([`is_calm`]).
     pub calm_half: bool,
     /// Host threads.
     pub jobs: usize,
@@ -46,11 +47,13 @@ pub struct Totals {
     pub steps: u64,
     /// Points with a choice.
     pub choices: u64,
+    /// Those between a scenario's beginning and its end.
+    pub scenario_choices: u64,
     /// Faults.
     pub injected: Injected,
     /// Failing runs, in the order they were found.
     pub failures: Vec<Outcome>,
-    /// Worlds and points with a choice of each scenario.
+    /// Worlds of each scenario, and the points with a choice between its beginning and its end.
     pub each: Vec<(u64, u64)>,
 }
 
@@ -72,7 +75,7 @@ impl Campaign<'_> {
             None => scenario.cpus_of(seed),
         };
         let mut options = self.options;
-        if self.calm_half && seed.is_multiple_of(2) {
+        if self.calm_half && is_calm(seed) {
             options.faults = Faults::of(Kinds::NONE);
         }
         (scenario.on(cpus), seed, options)
@@ -119,23 +122,31 @@ impl Totals {
         self.worlds += 1;
         self.steps += outcome.steps;
         self.choices += outcome.choices;
+        self.scenario_choices += outcome.scenario_choices;
         self.injected.add(&outcome.injected);
         let each = &mut self.each[scenario];
-        *each = (each.0 + 1, each.1 + outcome.choices);
+        *each = (each.0 + 1, each.1 + outcome.scenario_choices);
         if outcome.result.is_err() {
             self.failures.push(outcome);
         }
     }
 }
 
+/// True for half of the seeds: of any sixteen that begin at a multiple, each strategy (chosen by the
+/// seed's low three bits) runs once calm and once not, and which comes first is drawn.
+#[must_use]
+pub fn is_calm(seed: u64) -> bool {
+    let first = Rng::new(seed / 16).next() >> (32 + seed % 8) & 1 == 1;
+    first == (seed / 8).is_multiple_of(2)
+}
+
 impl Scenario {
     /// The number of cores that `seed` chooses between the bounds.
     #[must_use]
     pub fn cpus_of(&self, seed: u64) -> usize {
-        let (fewest, most) = self.bounds();
-        let spread = (most - fewest + 1) as u64;
+        let counts = self.core_counts();
         // Not the seed itself, whose low bits choose the strategy.
-        fewest + (crate::rng::Rng::new(seed).next() % spread) as usize
+        counts[(Rng::new(seed).next() % counts.len() as u64) as usize]
     }
 }
 
@@ -154,4 +165,40 @@ pub fn investigate(scenario: &Scenario, failing: &Outcome, time: Duration) -> (O
     });
     let recording = Recording::of(&outcome);
     (outcome, recording)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::strategy::Strategy;
+
+    #[test]
+    fn every_strategy_runs_calm_and_not() {
+        for block in 0..100 {
+            let worlds: BTreeSet<(String, bool)> = (16 * block..16 * (block + 1))
+                .map(|seed| {
+                    (
+                        Strategy::Mixed.resolve(seed, false).to_string(),
+                        is_calm(seed),
+                    )
+                })
+                .collect();
+            for strategy in ["walk", "turns", "pct:2", "pct:3", "pct:4"] {
+                for calm in [false, true] {
+                    let world = (strategy.to_owned(), calm);
+                    assert!(worlds.contains(&world), "{world:?} is not in block {block}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn which_seeds_are_calm_does_not_repeat_itself() {
+        let blocks: BTreeSet<Vec<bool>> = (0..100)
+            .map(|block| (16 * block..16 * (block + 1)).map(is_calm).collect())
+            .collect();
+        assert!(blocks.len() > 60, "only {} patterns in 100", blocks.len());
+    }
 }

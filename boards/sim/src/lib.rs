@@ -52,7 +52,7 @@ mod trace;
 mod world;
 
 pub use boot::{Machine, run};
-pub use campaign::{Campaign, Totals, investigate};
+pub use campaign::{Campaign, Totals, investigate, is_calm};
 pub use decision::{Choice, Decision};
 pub use engine::PanicHandler;
 pub use explore::{Explored, explore, explore_machine};

@@ -104,6 +104,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Points at which more than one core could have gone on.
     pub choices: u64,
+    /// Those between the scenario's beginning and its end: without boot and rest.
+    pub scenario_choices: u64,
     /// Virtual time at the end.
     pub virtual_time: Instant,
     /// Faults it suffered.

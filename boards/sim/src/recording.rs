@@ -16,6 +16,8 @@
 //! The last lines are the decisions that were not the default: core, seam calls it had made, what,
 //! value ([`Decision`]). Lines that begin with `#` are for people. The trace's hash tells whether a
 //! replay is the recorded run: another build takes other seam calls, and decisions lose their places.
+//! So a recording shows a failure in the build that has it. Once it is mended the recording is *settled*:
+//! decisions and hash go, and the seed stays, which means something in every build.
 
 use core::fmt;
 use core::str::FromStr;
@@ -104,6 +106,37 @@ impl Recording {
         Replayed { outcome, faithful }
     }
 
+    /// This recording without what only its own build understands.
+    #[must_use]
+    pub fn settled(&self) -> Self {
+        Self {
+            trace: 0,
+            decisions: Arc::new([]),
+            ..self.clone()
+        }
+    }
+
+    /// True when only the seed is left.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.trace == 0 && self.decisions.is_empty()
+    }
+
+    /// How a replay differs from what was recorded, if it does.
+    #[must_use]
+    pub fn unfaithful(&self, replayed: &Replayed) -> Option<String> {
+        (!replayed.faithful).then(|| {
+            format!(
+                "was recorded by another build: its trace is {:016x}, this one is {:016x}, and {} of {} \
+                 decisions found no place",
+                self.trace,
+                replayed.outcome.trace.hash,
+                replayed.outcome.missed,
+                self.decisions.len()
+            )
+        })
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         let number = || {
             value
@@ -148,6 +181,9 @@ impl fmt::Display for Recording {
         let ticks = if self.even_ticks { "even" } else { "random" };
         writeln!(f, "ticks {ticks}")?;
         writeln!(f, "failure {}", self.failure)?;
+        if self.is_settled() {
+            return Ok(());
+        }
         writeln!(f, "trace {:016x}", self.trace)?;
         self.decisions.iter().try_for_each(|d| writeln!(f, "{d}"))
     }

@@ -24,6 +24,7 @@ pub struct Scenario {
     pub(crate) about: &'static str,
     pub(crate) cpus: usize,
     pub(crate) range: (usize, usize),
+    pub(crate) among: &'static [usize],
     pub(crate) bootargs: &'static str,
     pub(crate) topology: fn(usize) -> Topology,
     pub(crate) max_steps: u64,
@@ -31,6 +32,7 @@ pub struct Scenario {
     pub(crate) endures: Kinds,
     pub(crate) leaves: Option<&'static str>,
     pub(crate) peer: Option<fn(&mut Peer)>,
+    pub(crate) prepare: Option<fn(&ThreadCx<'_>)>,
     pub(crate) init: fn(&ThreadCx<'_>),
 }
 
@@ -42,6 +44,7 @@ impl Scenario {
             about: "",
             cpus,
             range: (cpus, cpus),
+            among: &[],
             bootargs: "",
             topology: Topology::flat,
             max_steps: MAX_STEPS,
@@ -49,6 +52,7 @@ impl Scenario {
             endures: Kinds::DELAYS,
             leaves: None,
             peer: None,
+            prepare: None,
             init,
         }
     }
@@ -65,6 +69,20 @@ impl Scenario {
         self
     }
 
+    /// Lets a sweep choose one of these numbers of cores, in ascending order.
+    pub const fn cpus_among(mut self, counts: &'static [usize]) -> Self {
+        self.range = (counts[0], counts[counts.len() - 1]);
+        self.among = counts;
+        self
+    }
+
+    /// Runs `prepare` first, on the first thread: what it does is neither counted nor disturbed by faults, and what it
+    /// leaves belongs to the base line.
+    pub const fn prepare(mut self, prepare: fn(&ThreadCx<'_>)) -> Self {
+        self.prepare = Some(prepare);
+        self
+    }
+
     /// Connects a network card, and describes what is at the other end of its wire.
     pub const fn peer(mut self, describe: fn(&mut Peer)) -> Self {
         self.peer = Some(describe);
@@ -75,6 +93,7 @@ impl Scenario {
     pub const fn on(mut self, cpus: usize) -> Self {
         self.cpus = cpus;
         self.range = (cpus, cpus);
+        self.among = &[];
         self
     }
 
@@ -131,6 +150,16 @@ impl Scenario {
     #[must_use]
     pub const fn cpus(&self) -> usize {
         self.cpus
+    }
+
+    /// The numbers of cores a sweep chooses from.
+    #[must_use]
+    pub fn core_counts(&self) -> Vec<usize> {
+        if self.among.is_empty() {
+            (self.range.0..=self.range.1).collect()
+        } else {
+            self.among.to_vec()
+        }
     }
 
     /// Fewest and most cores of a sweep.

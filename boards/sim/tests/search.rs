@@ -166,11 +166,32 @@ fn a_replay_is_the_same_run() {
 }
 
 #[test]
+fn a_settled_recording_keeps_the_seed_alone() {
+    let failing = first_failure(&TORN, Options::default());
+    let recording = Recording::of(&failing);
+    assert!(!recording.is_settled());
+    let text = recording.settled().to_string();
+    let settled: Recording = text.parse().expect("what was just written");
+    assert!(settled.is_settled());
+    assert_eq!(
+        (settled.seed, settled.cpus),
+        (recording.seed, recording.cpus)
+    );
+    assert!(
+        !text.contains("trace") && !text.contains("preempt"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_replay_in_another_build_says_so() {
     let failing = first_failure(&TORN, Options::default());
     let mut recording = Recording::of(&failing);
     recording.trace ^= 1;
-    assert!(!recording.replay(&TORN).faithful);
+    let replayed = recording.replay(&TORN);
+    assert!(!replayed.faithful);
+    let why = recording.unfaithful(&replayed).expect("a reason");
+    assert!(why.contains("another build"), "{why}");
     // The same decisions in another program.
     let other = Recording::of(&failing).replay(&FAR_AHEAD);
     assert!(!other.faithful);

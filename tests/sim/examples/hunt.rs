@@ -6,27 +6,14 @@
 
 use std::io::Write;
 
-use sim::{Campaign, Faults, Kinds, Options, Strategy, run};
-use sim_tests::scenarios;
+use sim::run;
+use sim_tests::{campaign, scenarios};
 
 fn main() {
-    let seeds = std::env::args().nth(1).and_then(|n| n.parse().ok());
-    // As in the bounded sweep.
-    let campaign = Campaign {
-        scenarios: scenarios::ALL,
-        first_seed: 0,
-        seeds: seeds.expect("usage: hunt SEEDS"),
-        until: None,
-        cpus: None,
-        options: Options {
-            strategy: Strategy::Mixed,
-            faults: Faults::of(Kinds::ALL),
-            ..Options::default()
-        },
-        calm_half: true,
-        jobs: 1,
-        failures: 1,
-    };
+    let mut campaign = campaign(scenarios::ALL);
+    if let Some(seeds) = std::env::args().nth(1) {
+        campaign.seeds = seeds.parse().expect("usage: hunt [SEEDS]");
+    }
     for n in 0..campaign.worlds() {
         let (scenario, seed, options) = campaign.world(n);
         say(&format!("world\t{}\t{}\t{seed}", n + 1, scenario.name()));

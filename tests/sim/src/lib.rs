@@ -8,6 +8,8 @@
 pub mod kit;
 mod recordings;
 pub mod scenarios;
+mod sweeping;
 
 pub use kit::{crowd, join};
-pub use recordings::{keep, kept};
+pub use recordings::{keep, kept, settle};
+pub use sweeping::{campaign, seeds};

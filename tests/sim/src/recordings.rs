@@ -1,7 +1,7 @@
 //! Recordings of failing runs, kept as files: `tests/sim/seeds/*.replay`.
 //!
-//! `cargo test` runs each of them again: the seed, which any build understands, and the recorded
-//! decisions, as far as they still find their places.
+//! `cargo test` runs each of them again: by its seed, which any build understands, and by its
+//! decisions, until the failure is mended and the recording is settled.
 
 use std::fs;
 use std::io;
@@ -26,6 +26,18 @@ pub fn keep(recording: &Recording) -> io::Result<PathBuf> {
     fs::create_dir_all(room())?;
     fs::write(&path, recording.to_string())?;
     Ok(path)
+}
+
+/// Rewrites the recording at `path` so that its seed alone is left.
+///
+/// # Errors
+///
+/// What is wrong with the file.
+pub fn settle(path: &Path) -> Result<(), String> {
+    let named = |e: String| format!("{}: {e}", path.display());
+    let text = fs::read_to_string(path).map_err(|e| named(e.to_string()))?;
+    let recording: Recording = text.parse().map_err(named)?;
+    fs::write(path, recording.settled().to_string()).map_err(|e| named(e.to_string()))
 }
 
 /// All recordings that are kept, by path.

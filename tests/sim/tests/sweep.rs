@@ -1,27 +1,20 @@
 //! The bounded sweep: every scenario of the catalogue under many seeds, and every recording.
 //!
-//! One entry per scenario. Strategies alternate by the seed, the number of cores comes from it, and
-//! every other seed has faults (those the scenario endures). Together at least 2,000 worlds;
-//! `cargo xtask soak` runs more.
+//! One entry per scenario ([`sim_tests::campaign`]); together at least 2,000 worlds. `cargo xtask soak`
+//! runs more.
 
 use std::path::Path;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use sim::{Campaign, Faults, Kinds, Options, Recording, Scenario, Strategy, investigate, run};
-use sim_tests::{kept, scenarios};
-
-/// Worlds of all scenarios together, at least.
-const WORLDS: u64 = 2_000;
-/// Seeds of each scenario, at least.
-const FEWEST: u64 = 40;
+use sim::{Faults, Options, Recording, Scenario, investigate, run};
+use sim_tests::{campaign, kept, scenarios};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let seeds = WORLDS.div_ceil(scenarios::ALL.len() as u64).max(FEWEST);
     let mut trials: Vec<Trial> = scenarios::ALL
         .iter()
-        .map(|s| Trial::test(format!("sweep::{}", s.name()), move || sweep(s, seeds)))
+        .map(|s| Trial::test(format!("sweep::{}", s.name()), move || sweep(s)))
         .collect();
     trials.extend(kept().into_iter().map(|path| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -31,24 +24,8 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-fn sweep(scenario: &'static Scenario, seeds: u64) -> Result<(), Failed> {
-    let campaign = Campaign {
-        scenarios: std::slice::from_ref(scenario),
-        first_seed: 0,
-        seeds,
-        until: None,
-        cpus: None,
-        options: Options {
-            strategy: Strategy::Mixed,
-            faults: Faults::of(Kinds::EVERY),
-            ..Options::default()
-        },
-        calm_half: true,
-        // The entries run side by side already.
-        jobs: 1,
-        failures: 1,
-    };
-    let totals = campaign.run(|_| {});
+fn sweep(scenario: &'static Scenario) -> Result<(), Failed> {
+    let totals = campaign(std::slice::from_ref(scenario)).run(|_| {});
     let Some(failing) = totals.failures.first() else {
         return Ok(());
     };
@@ -58,7 +35,7 @@ fn sweep(scenario: &'static Scenario, seeds: u64) -> Result<(), Failed> {
     Err(outcome.report(file.to_str()).to_string().into())
 }
 
-/// A run that failed once, in this build.
+/// A run that failed once, in this build: by its seed, and by its decisions if it still has some.
 fn again(path: &Path) -> Result<(), Failed> {
     let recording: Recording = std::fs::read_to_string(path)?.parse()?;
     let scenario = scenarios::find(&recording.scenario)
@@ -69,12 +46,26 @@ fn again(path: &Path) -> Result<(), Failed> {
         ..Options::default()
     };
     let by_seed = run(&scenario.on(recording.cpus), recording.seed, options);
-    for outcome in [by_seed, recording.replay(scenario).outcome] {
-        if outcome.result.is_err() {
-            return Err(outcome.report(path.to_str()).to_string().into());
-        }
+    if by_seed.result.is_err() {
+        return Err(by_seed.report(path.to_str()).to_string().into());
     }
-    Ok(())
+    if recording.is_settled() {
+        return Ok(());
+    }
+    let replayed = recording.replay(scenario);
+    if replayed.outcome.result.is_err() {
+        return Err(replayed.outcome.report(path.to_str()).to_string().into());
+    }
+    match recording.unfaithful(&replayed) {
+        Some(why) => Err(format!(
+            "{} {why}. If what it shows is mended, settle it with\n  cargo xtask sim --settle {}\n\
+             which keeps the seed and drops the decisions",
+            path.display(),
+            path.display()
+        )
+        .into()),
+        None => Ok(()),
+    }
 }
 
 fn names_differ() -> Result<(), Failed> {

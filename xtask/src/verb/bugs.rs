@@ -30,9 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Options {
     /// Only bugs whose name contains one of these
     names: Vec<String>,
-    /// Seeds of each scenario before a bug counts as missed
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    seeds: u64,
+    /// Seeds of each scenario before a bug counts as missed; as many as `cargo test` runs unless given
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
     /// Write the result into docs/testing.md
     #[arg(long)]
     bless: bool,
@@ -46,6 +46,19 @@ struct Hunt {
     seed: u64,
     /// What failed, in words; `None` if nothing did.
     caught: Option<String>,
+    /// A world said nothing for too long and was given up. No oracle spoke, so nothing is caught.
+    silent: bool,
+}
+
+impl Hunt {
+    /// What came of it, in words.
+    fn verdict(&self) -> &str {
+        match (&self.caught, self.silent) {
+            (Some(what), _) => what,
+            (None, true) => "MISSED: it hangs, and no oracle says so",
+            (None, false) => "MISSED",
+        }
+    }
 }
 
 /// Hunts the bugs; fails when one got away.
@@ -64,10 +77,12 @@ pub fn run(options: &Options) -> Outcome<u8> {
         .map_err(|e| Failure::failed(format!("cannot make {}: {e}", copy.display())))?;
     bugs::refresh(&copy)?;
     let clean = build(&copy, &room).and_then(|()| hunt(&copy, &room, options.seeds))?;
-    if let Some(what) = clean.caught {
+    if clean.caught.is_some() || clean.silent {
         return Err(Failure::failed(format!(
-            "the sweep fails without any bug: {}, seed {}: {what}",
-            clean.scenario, clean.seed
+            "the sweep fails without any bug: {}, seed {}: {}",
+            clean.scenario,
+            clean.seed,
+            clean.verdict()
         )));
     }
     println!("no bug ... no failure ({} worlds)", clean.worlds);
@@ -80,10 +95,10 @@ pub fn run(options: &Options) -> Outcome<u8> {
         build(&copy, &room)
             .map_err(|f| Failure::failed(format!("{} does not build: {f}", bug.name)))?;
         let hunt = hunt(&copy, &room, options.seeds)?;
-        let what = hunt.caught.as_deref().unwrap_or("MISSED");
         println!(
-            "{} ... {what} ({}, seed {}, {} worlds, {:.0} s)",
+            "{} ... {} ({}, seed {}, {} worlds, {:.0} s)",
             bug.name,
+            hunt.verdict(),
             hunt.scenario,
             hunt.seed,
             hunt.worlds,
@@ -133,12 +148,12 @@ fn build(copy: &Path, room: &Path) -> Outcome<()> {
     Err(Failure::failed("the compiler's words are above"))
 }
 
-/// Runs the sweep and reads what it says; a crash or a hang of the process is a catch as well.
-fn hunt(copy: &Path, room: &Path, seeds: u64) -> Outcome<Hunt> {
+/// Runs the sweep and reads what it says; a crash of the process is a catch as well.
+fn hunt(copy: &Path, room: &Path, seeds: Option<u64>) -> Outcome<Hunt> {
     let program = room.join("build/sim/examples/hunt");
     let mut child = Command::new(&program)
         .current_dir(copy)
-        .arg(seeds.to_string())
+        .args(seeds.map(|n| n.to_string()))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -158,6 +173,7 @@ fn hunt(copy: &Path, room: &Path, seeds: u64) -> Outcome<Hunt> {
         scenario: String::new(),
         seed: 0,
         caught: None,
+        silent: false,
     };
     let mut finished = false;
     loop {
@@ -165,7 +181,7 @@ fn hunt(copy: &Path, room: &Path, seeds: u64) -> Outcome<Hunt> {
             Ok(line) => finished |= note(&mut hunt, &line),
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
-                hunt.caught = Some("the simulator hangs".to_owned());
+                hunt.silent = true;
                 finished = true;
                 let _ = child.kill();
             }
@@ -204,6 +220,7 @@ fn row(bug: &Bug, hunt: &Hunt) -> String {
     let cell = |text: &str| text.replace('|', "\\|");
     let caught = match &hunt.caught {
         Some(what) => format!("{} (*{}*)", short(what), hunt.scenario),
+        None if hunt.silent => "**not caught**: it hangs".to_owned(),
         None => "**not caught**".to_owned(),
     };
     format!(
@@ -272,6 +289,7 @@ mod tests {
             scenario: String::new(),
             seed: 0,
             caught: None,
+            silent: false,
         }
     }
 
@@ -289,6 +307,16 @@ mod tests {
             "| `01-x` | It breaks. | E2 | deadlock: E2 a\\|b (*queue storm*) | 12 |"
         );
         assert!(note(&mut nothing(), "clean"));
+    }
+
+    #[test]
+    fn silence_is_no_catch() {
+        let silent = Hunt {
+            silent: true,
+            ..nothing()
+        };
+        assert!(silent.verdict().starts_with("MISSED"));
+        assert!(row(&bug("01-x"), &silent).contains("**not caught**: it hangs"));
     }
 
     #[test]

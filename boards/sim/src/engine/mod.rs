@@ -94,6 +94,8 @@ pub(crate) struct Sim {
     pub(crate) clock: Cell<u64>,
     steps: Cell<u64>,
     choices: Cell<u64>,
+    /// Choices when the scenario began, and when it was over.
+    span: Cell<(u64, Option<u64>)>,
     spins: Cell<u64>,
     /// Step at which the running core got the turn.
     turn_began: Cell<u64>,
@@ -120,6 +122,8 @@ pub(crate) struct Sim {
     pub(crate) picture: RefCell<String>,
     /// Body of the kernel's first thread.
     pub(crate) init: Cell<Option<fn(&ThreadCx<'_>)>>,
+    /// What it does before the scenario.
+    pub(crate) prepare: Cell<Option<fn(&ThreadCx<'_>)>>,
     /// Why something of it may be left at its end.
     pub(crate) leaves: Cell<Option<&'static str>>,
     panic_handler: Option<PanicHandler>,
@@ -170,6 +174,7 @@ impl Sim {
             clock: Cell::new(0),
             steps: Cell::new(0),
             choices: Cell::new(0),
+            span: Cell::new((0, None)),
             spins: Cell::new(0),
             turn_began: Cell::new(0),
             attention: Cell::new(0),
@@ -189,6 +194,7 @@ impl Sim {
             still: Cell::new(false),
             picture: RefCell::default(),
             init: Cell::new(None),
+            prepare: Cell::new(None),
             leaves: Cell::new(None),
             panic_handler: setup.panic_handler,
             early_thread,
@@ -273,6 +279,7 @@ impl Sim {
         let result = self.result.take();
         let copy = result.clone();
         self.result.set(result);
+        let (begin, over) = self.span.get();
         Outcome {
             scenario: setup.name,
             cpus: setup.cpus,
@@ -281,6 +288,7 @@ impl Sim {
             trace: self.recorder.finish(),
             steps: self.steps.get(),
             choices: self.choices.get(),
+            scenario_choices: over.unwrap_or(self.choices.get()) - begin,
             virtual_time: self.time(),
             injected: self.injected(),
             last_panic: self.last_panic.borrow().clone(),

@@ -134,6 +134,7 @@ impl Sim {
     /// The body of the scenario begins: from here on there are faults and change points.
     pub(crate) fn begin(&self) {
         self.glance_at.set(self.steps.get() + GLANCES);
+        self.span.set((self.choices.get(), None));
         match &self.way {
             Way::Script(_) => {}
             Way::Tree(tree) => tree.begin(),
@@ -148,6 +149,7 @@ impl Sim {
 
     /// The body of the scenario is over: no more faults, and time for what it left to go away.
     pub(crate) fn over(&self) {
+        self.span.set((self.span.get().0, Some(self.choices.get())));
         self.injector.end();
         self.limits.set(Limits {
             steps: self.steps.get().saturating_add(REST_STEPS),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use sim::{Campaign, Kinds, Outcome, Recording, Scenario, Strategy, explore, investigate};
-use sim_tests::{keep, scenarios};
+use sim::{Campaign, Kinds, Outcome, Recording, Scenario, Strategy, explore, investigate, run};
+use sim_tests::{keep, scenarios, settle};
 
 use crate::progress::Progress;
 use crate::{Common, chosen, options};
@@ -31,6 +31,9 @@ pub(crate) struct Search {
     /// Run this recording again
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenario", "seeds", "strategy", "faults"])]
     replay: Option<PathBuf>,
+    /// Keep only the seed of this recording, whose failure is mended
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    settle: Option<PathBuf>,
     /// Print the scenarios and end
     #[arg(long)]
     list: bool,
@@ -53,6 +56,9 @@ impl Search {
         }
         if let Some(file) = &self.replay {
             return replay(file);
+        }
+        if let Some(file) = &self.settle {
+            return settle(file).map(|()| true);
         }
         let set = chosen(self.scenario.as_deref())?;
         if let Some(bound) = exhaustive(&self.strategy)? {
@@ -164,20 +170,23 @@ fn replay(file: &Path) -> Result<bool, String> {
     let text = std::fs::read_to_string(file).map_err(|e| format!("{name}: {e}"))?;
     let recording: Recording = text.parse().map_err(|e| format!("{name}, {e}"))?;
     let set = chosen(Some(&recording.scenario))?;
+    if recording.is_settled() {
+        let options = options(recording.strategy, recording.faults);
+        let outcome = run(&set[0].on(recording.cpus), recording.seed, options);
+        println!(
+            "{name} is settled: only its seed is left\n{}",
+            outcome.report(None)
+        );
+        return Ok(outcome.result.is_ok());
+    }
     let replayed = recording.replay(&set[0]);
     let outcome = &replayed.outcome;
     println!("{}", outcome.report(Some(&name.to_string())));
-    if !replayed.faithful {
+    if let Some(why) = recording.unfaithful(&replayed) {
         return Err(format!(
-            "{name} was recorded by another build: its trace is {:016x}, this one is {:016x} \
-             ({} decisions found no place). What you see is the nearest run; look for a new seed with\n  \
+            "{name} {why}. What you see is the nearest run; look for a new seed with\n  \
              cargo xtask sim '{}' --cpus {} --faults {}",
-            recording.trace,
-            outcome.trace.hash,
-            outcome.missed,
-            recording.scenario,
-            recording.cpus,
-            recording.faults
+            recording.scenario, recording.cpus, recording.faults
         ));
     }
     Ok(outcome.result.is_ok())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kernel::completion::Completion;
 use kernel::thread::{ThreadCx, sleep};
 use kernel::wq::{self, Limited, Ordered, PerCpu, Run, Submitted, Threaded, Unbound, Workqueue};
 use sim::Scenario;
@@ -17,7 +18,7 @@ use crate::kit::{
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("limit-moves-per-core", 3, limit_moves_per_core)
         .about(
-            "set_max_active up and down under load: all items run, no two limits are exceeded (D6)",
+            "set_max_active up and down under load: all items run, and once it rests it holds exactly (D6, D2)",
         )
         .cpus_range(1, 8)
         .endures(HARDY),
@@ -104,7 +105,44 @@ fn limit_moves<K: Limited<Context = Threaded> + 'static>(
     join(cx, &users);
     wq.flush(cx).expect("not one of its items");
     assert_eq!(seen.runs.get(), queued.get());
+    limit_in_steps(cx, &wq);
     wq.destroy(cx).expect("not one of its items");
+}
+
+/// Items of one core that all wait: as many have started as the limit says, after each change.
+fn limit_in_steps<K: Limited<Context = Threaded>>(cx: &ThreadCx<'_>, wq: &Workqueue<K>) {
+    struct Room {
+        started: Count,
+        gate: Completion,
+    }
+    fn stay(cx: &ThreadCx<'_>, run: &Run<'_, Arc<Room>>) {
+        run.started.up();
+        run.gate.wait(cx);
+    }
+    let (started, gate) = (Count::default(), Completion::new());
+    let room = Arc::new(Room { started, gate });
+    let low = 1 + pick(3);
+    let high = low + 1 + pick(3);
+    let holds = |limit: usize| {
+        until(cx, || room.started.get() >= limit);
+        dawdle(cx);
+        assert_eq!(room.started.get(), limit, "of a limit that rests");
+    };
+    wq.set_max_active(low as u32);
+    let cpu = some_core();
+    for _ in 0..high + 3 {
+        let item = new_item(Arc::clone(&room), stay);
+        assert_eq!(wq.queue_on(cpu, &item), Submitted::Queued);
+    }
+    holds(low);
+    wq.set_max_active(high as u32);
+    holds(high);
+    // Who has started stays, and nobody takes the place of one of them.
+    wq.set_max_active(1);
+    holds(high);
+    room.gate.complete_all();
+    wq.flush(cx).expect("not one of its items");
+    assert_eq!(room.started.get(), high + 3);
 }
 
 fn ordered_storm(cx: &ThreadCx<'_>) {

@@ -1,4 +1,4 @@
-//! Shares of one core: equal, by weight, beside sleepers, with slices of all lengths (V3, V7, V8).
+//! Shares of one core: equal, by weight, beside sleepers, with slices of all lengths (V3, V7, V8, V9).
 //!
 //! These measure time, so they run on one core and endure no faults that take time away.
 
@@ -8,7 +8,7 @@ use kernel::thread::{Builder, Nice, ThreadCx, ThreadRef, sleep};
 use machine::{Duration, now};
 use sim::{Kinds, Scenario};
 
-use crate::kit::{Count, burn, crowd, join, ms, us};
+use crate::kit::{Count, burn, crowd, join, ms, pick, us};
 
 /// Scenarios of fairness.
 pub(super) const ALL: &[Scenario] = &[
@@ -20,6 +20,9 @@ pub(super) const ALL: &[Scenario] = &[
         .endures(Kinds::SPURIOUS),
     Scenario::new("extreme-weights", 1, extreme_weights)
         .about("beside nice -20 a thread of nice 19 gets next to nothing, but gets it (V3, V4)")
+        .endures(Kinds::SPURIOUS),
+    Scenario::new("weights-that-change", 1, changing_weights)
+        .about("whatever weight a thread is given when, its time is the sum of its shares (V9)")
         .endures(Kinds::SPURIOUS),
     Scenario::new("sleeper-beside-a-hog", 1, sleeper_beside_a_hog)
         .about("a thread that sleeps briefly and often gets no more than its share (V7)")
@@ -77,6 +80,33 @@ fn extreme_weights(cx: &ThreadCx<'_>) {
     // Its share is a 5917th, but a slice is not cut short: one of 0.7 ms, perhaps a second.
     assert!(ns[1] > 0, "nice 19 never ran: {ns:?} ns");
     assert!(ns[1] <= 1_600_000, "nice 19 ran for too long: {ns:?} ns");
+}
+
+/// A change of weight that moved the average, or the lag of the thread, would give or take time at each.
+fn changing_weights(cx: &ThreadCx<'_>) {
+    let stop = Arc::new(Count::default());
+    let (steady, moving) = (hog(0, &stop), hog(0, &stop));
+    let weight = |n: i8| u64::from(Nice::new(n).map_or(0, Nice::weight));
+    let (mut due, mut level) = (0, 0);
+    let begin = now();
+    let mut since = begin;
+    for _ in 0..60 {
+        sleep(cx, us(300 + pick(1_200) as u64));
+        let at = now();
+        due += at.since(since).as_nanos() * weight(level) / (weight(level) + weight(0));
+        since = at;
+        level = [-8, -3, 0, 3, 8][pick(5)];
+        moving.set_nice(Nice::new(level).expect("a nice level"));
+    }
+    due += now().since(since).as_nanos() * weight(level) / (weight(level) + weight(0));
+    let (got, other) = (moving.cpu_time_ns(), steady.cpu_time_ns());
+    stop.up();
+    join(cx, &[steady, moving]);
+    // Nobody is ever more than two slices of 0.7 ms ahead or behind.
+    assert!(
+        got.abs_diff(due) <= 1_600_000,
+        "{got} ns instead of {due}, beside {other} ns"
+    );
 }
 
 fn sleeper_beside_a_hog(cx: &ThreadCx<'_>) {

@@ -12,8 +12,11 @@ mod heap;
 mod ipi;
 mod items;
 mod limits;
+mod many_cores;
 mod mixture;
 mod net;
+mod no_threads;
+mod one_unit;
 mod panics;
 mod pools;
 mod queues;
@@ -42,7 +45,10 @@ const GROUPS: &[&[Scenario]] = &[
     sleeping::ALL,
     threads::ALL,
     fairness::ALL,
+    one_unit::ALL,
     heap::ALL,
+    many_cores::ALL,
+    no_threads::ALL,
     net::ALL,
 ];
 
@@ -55,7 +61,7 @@ const COUNT: usize = {
     n
 };
 
-const FLAT: [Scenario; COUNT] = {
+static FLAT: [Scenario; COUNT] = {
     let mut all = [MIXTURE; COUNT];
     let (mut n, mut g) = (0, 0);
     while g < GROUPS.len() {

@@ -53,7 +53,7 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("nice-changes", 3, nice_changes)
-        .about("niceness changes while threads run, wait and sleep; everybody ends (V9)")
+        .about("niceness changes while threads run, wait and sleep; everybody ends")
         .cpus_range(1, 8)
         .endures(HARDY),
 ];

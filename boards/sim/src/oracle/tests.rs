@@ -290,6 +290,12 @@ fn threads_are_where_they_should_be() {
         .switch(0, 1, 0, 1)
         .switch(0, 0, 1, 0)
         .breaks("switch");
+    // It may not run where it goes, now or before the last change.
+    let allow = |s: Stage, cores| s.head(0, Kind::SchedSetAffinity, Head::of(5), 0, cores);
+    let go = |s: Stage, to| s.head(0, Kind::SchedMigrateTask, Head::of(5), 0, to);
+    go(Stage::new().wake(5, 0), 2).breaks("affinity");
+    go(allow(Stage::new().wake(5, 0), 0b10), 0).holds();
+    go(allow(allow(Stage::new().wake(5, 0), 0b10), 0b110), 0).breaks("affinity");
     // On the runqueue of another core.
     Stage::new().wake(5, 1).switch(0, 1, 5, 0).breaks("switch");
     let s = Stage::new().wake(5, 1).switch(0, 1, 0, 1);

@@ -1,7 +1,8 @@
 //! Threads: where each one is, and whether the cores do what the wake-ups asked for.
 //!
 //! Rules (`switch`): a core changes from the thread that it runs to one that is runnable and on that
-//! core's runqueue. (`runnable`): when all cores wait for an interrupt, no thread is runnable.
+//! core's runqueue. (`affinity`): a thread begins on, or goes to, a core that it may run on; a change
+//! of where it may run tells only from its next sleep on. (`runnable`): when all cores wait for an interrupt, no thread is runnable.
 //! (`conserve`): a core does not go on idling while another one changes threads twice and leaves one
 //! waiting that it could run; whoever leaves a thread waiting pokes an idle core, under the runqueue
 //! lock that the next change of threads needs.
@@ -29,7 +30,10 @@ struct Thread {
     state: State,
     /// When it got into that state.
     since: u64,
+    /// Cores it may run on.
     allowed: u64,
+    /// The same before the last change.
+    before: u64,
 }
 
 #[derive(Clone, Copy, Default, Debug)]
@@ -70,7 +74,10 @@ impl Threads {
                 let known = self.threads.contains_key(&id);
                 ensure!(!known, "switch", "thread {id} is new for the second time");
                 self.put(id, State::Waiting(e.a as usize));
-                self.allow(id, e.b);
+                if let Some(t) = self.threads.get_mut(&id) {
+                    (t.allowed, t.before) = (e.b, e.b);
+                }
+                self.may_run(id, e.a as usize)?;
             }
             Kind::SchedWakeup => {
                 self.allow(id, e.b);
@@ -88,6 +95,7 @@ impl Threads {
                     "switch",
                     "thread {id} migrates while it is {state:?}"
                 );
+                self.may_run(id, to)?;
                 if matches!(state, State::Waiting(_)) {
                     self.put(id, State::Waiting(to));
                 }
@@ -173,6 +181,7 @@ impl Threads {
             state: State::Asleep,
             since: now,
             allowed: u64::MAX,
+            before: 0,
         });
         self.waiting -= u32::from(matches!(t.state, State::Waiting(_)));
         self.waiting += u32::from(matches!(state, State::Waiting(_)));
@@ -180,9 +189,21 @@ impl Threads {
     }
 
     fn allow(&mut self, id: u32, cores: u64) {
-        if let Some(t) = self.threads.get_mut(&id) {
-            t.allowed = cores;
+        if let Some(t) = self.threads.get_mut(&id).filter(|t| t.allowed != cores) {
+            t.before = core::mem::replace(&mut t.allowed, cores);
         }
+    }
+
+    /// Thread `id` is put on core `cpu`. Who chose the core may have looked before the last change.
+    fn may_run(&self, id: u32, cpu: usize) -> Verdict {
+        let t = self.threads.get(&id);
+        let allowed = t.map_or(u64::MAX, |t| t.allowed | t.before);
+        ensure!(
+            allowed >> cpu & 1 != 0,
+            "affinity",
+            "thread {id} goes to core {cpu}, and may run on the cores {allowed:#b}"
+        );
+        Ok(())
     }
 
     /// All cores wait: nobody may be runnable.

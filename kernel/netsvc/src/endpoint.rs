@@ -14,10 +14,18 @@ use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer, State};
 
 use crate::buffer::{try_with_capacity, try_zeroed};
+use crate::debt::Debt;
+use crate::events::{Events, Snapshot};
 use crate::flow::Flow;
+use crate::frame::Segment;
+use crate::smol_duration;
 
-/// How long a peer may leave sent data unacknowledged.
-pub(crate) const GIVE_UP: Duration = Duration::from_secs(60);
+/// How long a peer may leave sent data unacknowledged, unless the application says otherwise.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// After how much silence a peer is asked whether it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long a peer may say nothing at all: it left three questions unanswered.
+pub(crate) const VANISHED: Duration = Duration::from_secs(120);
 /// How long a closed connection may take to say goodbye.
 pub(crate) const LINGER: Duration = Duration::from_secs(20);
 /// How long a handshake may take.
@@ -44,30 +52,6 @@ impl fmt::Display for IoError {
     }
 }
 
-/// What a poll changed, for the application.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[must_use]
-pub struct Events {
-    /// The handshake is complete.
-    pub established: bool,
-    /// There is something to read, or the peer has finished sending.
-    pub readable: bool,
-    /// There is room to send, after [`Endpoint::send`] had found too little.
-    pub writable: bool,
-    /// The application's deadline has passed.
-    pub deadline: bool,
-    /// The connection is over; the stack has forgotten it.
-    pub closed: bool,
-}
-
-impl Events {
-    /// True when the application should hear of it.
-    #[must_use]
-    pub fn any(self) -> bool {
-        self.established || self.readable || self.writable || self.deadline || self.closed
-    }
-}
-
 /// One connection's socket and buffers.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -82,10 +66,15 @@ pub struct Endpoint {
     deadline: Instant,
     /// The stack's deadline: handshake, linger.
     pub(crate) limit: Instant,
-    /// When the peer was last heard, or began to owe an acknowledgment.
+    /// When the peer was last heard.
     pub(crate) heard: Instant,
-    /// The peer owed an acknowledgment when the stack last looked.
-    owed: bool,
+    /// What the peer has to acknowledge, and by when.
+    debt: Debt,
+    patience: Duration,
+    /// Sequence number of the stream's first byte.
+    first: u32,
+    /// Bytes that the application has read.
+    read: u32,
 }
 
 impl Endpoint {
@@ -107,25 +96,32 @@ impl Endpoint {
             deadline: Instant::FOREVER,
             limit: Instant::FOREVER,
             heard: Instant::ZERO,
-            owed: false,
+            debt: Debt::NONE,
+            patience: PATIENCE,
+            first: 0,
+            read: 0,
         })
     }
 
-    /// Makes the endpoint wait for the SYN of `flow`. Takes it out of and puts it back into its
-    /// set, because the set remembers that a neighbour was missing.
-    pub(crate) fn listen(&mut self, flow: Flow, now: Instant) -> bool {
+    /// Makes the endpoint wait for the SYN `s`. Takes it out of and puts it back into its set, because
+    /// the set remembers that a neighbour was missing.
+    pub(crate) fn listen(&mut self, s: &Segment, now: Instant) -> bool {
         if let smoltcp::socket::Socket::Tcp(mut socket) = self.sockets.remove(self.handle) {
             socket.abort();
             socket.set_nagle_enabled(false);
-            let listens = socket.listen(flow.local_port).is_ok();
+            socket.set_keep_alive(Some(smol_duration(KEEP_ALIVE)));
+            let listens = socket.listen(s.flow.local_port).is_ok();
             self.handle = self.sockets.add(socket);
-            self.flow = Some(flow);
+            self.flow = Some(s.flow);
             self.want_write = false;
             self.orphan = false;
             self.deadline = Instant::FOREVER;
             self.limit = now + HANDSHAKE;
             self.heard = now;
-            self.owed = false;
+            self.debt = Debt::NONE;
+            self.patience = PATIENCE;
+            self.first = s.seq.wrapping_add(1);
+            self.read = 0;
             return listens;
         }
         false
@@ -181,7 +177,10 @@ impl Endpoint {
         match self.socket_mut().recv_slice(buffer) {
             Ok(0) if buffer.is_empty() => Ok(0),
             Ok(0) => Err(IoError::WouldBlock),
-            Ok(n) => Ok(n),
+            Ok(n) => {
+                self.count_read(n);
+                Ok(n)
+            }
             Err(RecvError::Finished) => Ok(0),
             Err(RecvError::InvalidState) => Err(IoError::Closed),
         }
@@ -226,7 +225,9 @@ impl Endpoint {
             let Ok(n) = socket.recv_slice(&mut chunk[..want]) else {
                 break;
             };
-            if socket.send_slice(&chunk[..n]) != Ok(n) {
+            let sent = socket.send_slice(&chunk[..n]);
+            self.count_read(n);
+            if sent != Ok(n) {
                 return Err(IoError::Closed);
             }
             moved += n;
@@ -280,6 +281,12 @@ impl Endpoint {
         self.deadline = at;
     }
 
+    /// How long the peer may take to acknowledge a kibibyte, or all that is sent if that is less; then
+    /// the connection is reset. A minute unless this is called. Takes effect with the next poll.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// True once the application has closed or aborted.
     #[must_use]
     pub fn is_orphan(&self) -> bool {
@@ -297,7 +304,19 @@ impl Endpoint {
             if n == 0 {
                 break;
             }
+            self.count_read(n);
         }
+    }
+
+    #[inline]
+    fn count_read(&mut self, n: usize) {
+        self.read = self.read.wrapping_add(n as u32);
+    }
+
+    /// Sequence number of the first byte that is missing.
+    pub(crate) fn expected(&self) -> u32 {
+        let arrived = self.read.wrapping_add(self.readable() as u32);
+        self.first.wrapping_add(arrived)
     }
 
     pub(crate) fn state(&self) -> State {
@@ -314,30 +333,25 @@ impl Endpoint {
 
     /// When the endpoint wants attention apart from TCP's own timers.
     pub(crate) fn own_deadline(&self) -> Instant {
-        let stuck = if self.owes() {
-            self.heard + GIVE_UP
-        } else {
-            Instant::FOREVER
-        };
-        self.deadline.min(self.limit).min(stuck)
+        self.deadline.min(self.given_up())
     }
 
-    /// True while the peer has something to acknowledge.
-    pub(crate) fn owes(&self) -> bool {
+    /// When the stack gives the connection up, unless the peer does something before.
+    pub(crate) fn given_up(&self) -> Instant {
+        let vanished = self.heard + VANISHED;
+        self.limit.min(vanished).min(self.debt.due(self.patience))
+    }
+
+    /// Looks what the peer owes, and how much of it came: `before` it was looked at last.
+    pub(crate) fn watch_debt(&mut self, before: &Snapshot, now: Instant) {
+        let queued = self.unacknowledged();
         let closing = matches!(
             self.state(),
             State::FinWait1 | State::Closing | State::LastAck
         );
-        closing || self.unacknowledged() > 0
-    }
-
-    /// Lets the peer's time begin when it first owes something: before, it had no reason to speak.
-    pub(crate) fn watch_debt(&mut self, now: Instant) {
-        let owes = self.owes();
-        if owes && !self.owed {
-            self.heard = now;
-        }
-        self.owed = owes;
+        let acknowledged = before.queued.saturating_sub(queued);
+        self.debt
+            .look(now, acknowledged, queued, closing || queued > 0);
     }
 
     /// Takes the application's events out: what changed since `before`.
@@ -374,12 +388,4 @@ impl Endpoint {
             may_recv: s.may_recv(),
         }
     }
-}
-
-/// What [`Endpoint::take_events`] compares with.
-pub(crate) struct Snapshot {
-    pub(crate) state: State,
-    readable: usize,
-    queued: usize,
-    may_recv: bool,
 }

@@ -4,7 +4,8 @@
 //! together from other segments meanwhile, only the FIN is news. smoltcp 0.14 does not count it in the
 //! segment's length (RFC 9293 3.4 does), finds nothing in the window and drops the segment, FIN and
 //! all; a peer that then repeats nothing more leaves the stream without its end. So such a FIN is
-//! given to smoltcp a second time, alone, which it takes exactly when nothing before it is missing.
+//! given to smoltcp a second time, alone. Only when nothing before it is missing: otherwise smoltcp would
+//! acknowledge this one, too, and three acknowledgments of one number tell the sender of a loss.
 
 use smoltcp::wire::{EthernetFrame, IpAddress, Ipv4Packet, TcpPacket, TcpSeqNumber};
 
@@ -15,13 +16,17 @@ use crate::time_wait::checksums_hold;
 pub(crate) const HEADERS: usize = 14 + 60 + 60;
 
 /// Writes the frame's headers with its FIN and without its payload to `out`. `None` when the frame
-/// has no FIN, has nothing else, or is damaged.
+/// has no FIN, has nothing else, or is damaged, and when the FIN is not at `expected`, the next
+/// number to arrive.
 pub(crate) fn alone<'a>(
     segment: &Segment,
+    expected: u32,
     frame: &[u8],
     out: &'a mut [u8; HEADERS],
 ) -> Option<&'a [u8]> {
-    if !segment.fin || segment.payload == 0 || !checksums_hold(frame) {
+    let end = segment.seq.wrapping_add(segment.payload);
+    let next = segment.fin && segment.payload > 0 && end == expected;
+    if !next || !checksums_hold(frame) {
         return None;
     }
     let packet = EthernetFrame::new_unchecked(frame).payload();
@@ -37,7 +42,6 @@ pub(crate) fn alone<'a>(
     ip.fill_checksum();
     let (src, dst) = (ip.src_addr(), ip.dst_addr());
     let mut tcp = TcpPacket::new_unchecked(ip.payload_mut());
-    let end = segment.seq.wrapping_add(segment.payload);
     tcp.set_seq_number(TcpSeqNumber(end.cast_signed()));
     tcp.fill_checksum(&IpAddress::Ipv4(src), &IpAddress::Ipv4(dst));
     Some(out)

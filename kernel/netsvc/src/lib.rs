@@ -15,7 +15,9 @@ extern crate alloc;
 
 mod address;
 mod buffer;
+mod debt;
 mod endpoint;
+mod events;
 mod fin;
 mod flow;
 mod frame;
@@ -29,7 +31,8 @@ mod wheel;
 
 pub use address::{AddressConfig, ParseAddressError};
 pub use buffer::try_zeroed;
-pub use endpoint::{Endpoint, Events, IoError};
+pub use endpoint::{Endpoint, IoError};
+pub use events::Events;
 pub use flow::{Flow, FlowTable};
 pub use frame::{Frame, Segment};
 pub use stack::{Config, Route, SlotId, Stack};
@@ -43,6 +46,12 @@ use smoltcp::time::Instant as SmolInstant;
 #[inline]
 pub(crate) fn smol(now: machine::Instant) -> SmolInstant {
     SmolInstant::from_micros((now.as_nanos() / 1_000).cast_signed())
+}
+
+/// A length of time in the stack's unit, rounded down to a microsecond.
+#[inline]
+pub(crate) fn smol_duration(d: machine::Duration) -> smoltcp::time::Duration {
+    smoltcp::time::Duration::from_micros(d.as_micros())
 }
 
 /// The stack's time in the machine's unit.

@@ -24,7 +24,8 @@ pub struct Stats {
     pub tcp_syn_dropped: u64,
     /// Handshakes given up.
     pub tcp_syn_expired: u64,
-    /// Connections given up because the peer stopped answering.
+    /// Connections given up: the peer stopped answering, took too little of what was sent to it, or
+    /// did not say goodbye.
     pub tcp_timed_out: u64,
     /// TCP segments that belong to nothing.
     pub tcp_stray: u64,

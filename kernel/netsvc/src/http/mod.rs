@@ -10,11 +10,13 @@
 
 mod body;
 mod machine;
+mod patience;
 mod request;
 mod response;
 mod router;
 
 pub use machine::{Awaits, Event, Machine};
+pub use patience::{Limits, Patience};
 pub use request::{BODY_LIMIT, HEAD_LIMIT, Head, Method, TARGET_LIMIT};
 pub use response::{CONTINUE, Reply, Status};
 pub use router::{Match, MethodSet, Router};

@@ -39,6 +39,17 @@ impl Status {
             Self::VersionNotSupported => "505 HTTP Version Not Supported",
         }
     }
+
+    /// The code alone.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        match self.line().as_bytes() {
+            [a, b, c, ..] => {
+                (*a - b'0') as u16 * 100 + (*b - b'0') as u16 * 10 + (*c - b'0') as u16
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// The interim reply to `Expect: 100-continue`.

@@ -8,7 +8,8 @@ use smoltcp::iface::PollResult;
 use smoltcp::socket::tcp::State;
 
 use super::{SlotId, Stack, TIME_WAIT};
-use crate::endpoint::{Endpoint, Events};
+use crate::endpoint::Endpoint;
+use crate::events::Events;
 use crate::fin;
 use crate::frame::Segment;
 use crate::phy::OneFrame;
@@ -26,7 +27,7 @@ impl Stack {
         tx: &mut dyn NetTx,
     ) -> Option<SlotId> {
         let id = *self.free.last()?;
-        if !endpoint.listen(s.flow, now) || !self.flows.insert(s.flow, id) {
+        if !endpoint.listen(s, now) || !self.flows.insert(s.flow, id) {
             return None;
         }
         self.free.pop();
@@ -83,7 +84,7 @@ impl Stack {
             packets += self.take(now, frame, endpoint, tx);
             if segment.fin && endpoint.awaits_end() {
                 let mut headers = [0; fin::HEADERS];
-                if let Some(fin) = fin::alone(segment, frame, &mut headers) {
+                if let Some(fin) = fin::alone(segment, endpoint.expected(), frame, &mut headers) {
                     packets += self.take(now, fin, endpoint, tx);
                 }
             }
@@ -92,7 +93,7 @@ impl Stack {
         if endpoint.orphan {
             endpoint.discard();
         }
-        endpoint.watch_debt(now);
+        endpoint.watch_debt(&before, now);
         let mut state = endpoint.state();
         let index = slot.index();
         if self.slots[index].handshake && !matches!(state, State::Listen | State::SynReceived) {
@@ -110,7 +111,7 @@ impl Stack {
             endpoint.abort();
             state = State::Closed;
         } else {
-            if self.overdue(now, endpoint) {
+            if now >= endpoint.given_up() {
                 self.stats.tcp_timed_out += 1;
                 endpoint.abort();
             }
@@ -155,11 +156,6 @@ impl Stack {
             .poll_ingress_single(smol(now), &mut device, &mut endpoint.sockets);
         device.out().add_to(&mut self.stats);
         device.out().packets
-    }
-
-    fn overdue(&self, now: Instant, endpoint: &Endpoint) -> bool {
-        now >= endpoint.limit
-            || (endpoint.owes() && now >= endpoint.heard + crate::endpoint::GIVE_UP)
     }
 
     fn end_handshake_of(&mut self, index: usize) {

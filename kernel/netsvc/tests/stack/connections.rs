@@ -258,3 +258,20 @@ fn an_end_that_comes_with_known_data_is_taken() {
     let tcp = TcpPacket::new_checked(ip.payload()).unwrap();
     assert_eq!((tcp.ack_number().0, tcp.fin()), (112, true));
 }
+
+/// Three acknowledgments of one number would make the sender repeat what is under way: one to a segment.
+#[test]
+fn an_end_behind_missing_data_is_acknowledged_once() {
+    let mut server = acquainted(4, 4);
+    let t = Instant::ZERO;
+    server.receive(t, &segment(CLIENT, 9000, TcpControl::Syn, 100, None));
+    let (_, isn, _) = sent_segment(&mut server);
+    let mut send = |control, seq, data: &[u8]| {
+        let frame = data_segment(CLIENT, 9000, control, seq, Some(isn + 1), data);
+        server.receive(t, &frame);
+        core::mem::take(&mut server.sent.frames).len()
+    };
+    assert_eq!(send(TcpControl::None, 101, b""), 0);
+    // It fills the window of 4,096 bytes to its end, and all in front of it is missing.
+    assert_eq!(send(TcpControl::Fin, 101 + 4096 - 5, b"there"), 1);
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics when its harness fails")]
 
 mod connections;
+mod debts;
 mod frames;
 mod link;
 mod time_wait;

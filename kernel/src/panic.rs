@@ -3,7 +3,8 @@
 //! A panic in a work item, in thread context and without a spin lock held, kills its worker only
 //! (Linux has nothing like it): the mutexes it holds become poisoned and are released,
 //! the pool replaces the worker and frees its slot, and the stack is kept out of circulation. No
-//! unwinding: destructors of the dead frames never run, which leaks but corrupts nothing.
+//! unwinding: destructors of the dead frames never run, which leaks but corrupts nothing. So does a
+//! panic of any thread that named a [survivor](crate::thread::Survivor), who is told.
 //!
 //! Any other panic, and every fault the machine layer cannot mend, is fatal: it stops the other
 //! cores, prints the same report and ends the machine with code 101.
@@ -34,7 +35,7 @@ pub fn on_panic(info: &PanicInfo<'_>) -> ! {
 /// As [`on_panic`], for a board whose language runtime has taken the panic apart already.
 pub fn panicked(message: fmt::Arguments<'_>, file: &str, line: u32) -> ! {
     match why_fatal() {
-        None => kill_worker(message, (file, line)),
+        None => kill_thread(message, (file, line)),
         Some(why) => fatal(why, format_args!("{message}, at {file}:{line}"), None, 0),
     }
 }
@@ -53,7 +54,7 @@ pub(crate) fn on_fault(f: &Fault<'_>) -> ! {
     fatal("", format_args!("{}", f.what), Some(f), f.fp)
 }
 
-/// `None` when only the running worker has to die, else what makes the panic fatal.
+/// `None` when only the running thread has to die, else what makes the panic fatal.
 fn why_fatal() -> Option<&'static str> {
     if try_this_cpu().is_none() {
         return Some("in early boot");
@@ -67,9 +68,11 @@ fn why_fatal() -> Option<&'static str> {
     if !machine::percpu().held.is_empty() || sync::in_atomic() {
         return Some("while holding a spin lock or with preemption off");
     }
-    if thread::current().worker.load(Ordering::Relaxed).is_null()
-        || wq::current_item(thread::current()).is_none()
-    {
+    let me = thread::current();
+    if me.survivors.is_told() {
+        return Some("while its thread was dying");
+    }
+    if !me.survivors.is_named() && wq::current_item(me).is_none() {
         return Some("outside any work item");
     }
     if kernel().panic_policy() == PanicPolicy::Halt {
@@ -78,17 +81,22 @@ fn why_fatal() -> Option<&'static str> {
     None
 }
 
-fn kill_worker(message: fmt::Arguments<'_>, (file, line): (&str, u32)) -> ! {
+fn kill_thread(message: fmt::Arguments<'_>, (file, line): (&str, u32)) -> ! {
     let me = thread::current();
-    crate::println!("work item panicked: {message}, at {file}:{line}");
+    let (what, who) = match wq::current_item(me) {
+        Some(_) => ("work item", "worker"),
+        None => ("thread", "thread"),
+    };
+    crate::println!("{what} panicked: {message}, at {file}:{line}");
     report_place(me);
     report_backtrace(0);
     let poisoned = mutex::abandon(me);
     crate::println!(
-        "  worker \"{}\" dies, {poisoned} mutex(es) poisoned",
+        "  {who} \"{}\" dies, {poisoned} mutex(es) poisoned",
         me.name()
     );
     me.quarantine();
+    me.survivors.tell();
     wq::worker_panicked(me);
     thread::exit()
 }

@@ -49,10 +49,12 @@ use crate::timer::Timer;
 use crate::{kernel, mutex, schedule, trace, wq};
 
 mod builder;
+mod survivor;
 mod table;
 
 pub(crate) use builder::cut;
 pub use builder::{Builder, SpawnError};
+pub use survivor::{Survivor, with_survivor};
 pub(crate) use table::{TableNode, ThreadTable};
 pub use table::{ThreadInfo, for_each_thread, quarantined_stack_bytes, thread_count};
 
@@ -92,6 +94,8 @@ pub struct Thread {
     pub(crate) sleep_timer: Timer,
     /// Mutexes the thread holds or waits for.
     pub(crate) mutexes: HeldMutexes,
+    /// `[P]` who is told if it panics.
+    pub(crate) survivors: survivor::Survivors,
     /// Place in the list of all threads.
     table_node: UnsafeCell<TableNode>,
     /// `[P]` what to run, taken by the first instruction of the thread.
@@ -104,9 +108,10 @@ pub struct Thread {
     id: u32,
 }
 
-// SAFETY: `entity` and `budget` are `[R]` and `entry` is `[P]`; everything else is atomic, a lock or `[I]`.
+// SAFETY: `entity` and `budget` are `[R]`, `entry` and `survivors` are `[P]`; everything else is atomic, a
+// lock or `[I]`.
 unsafe impl Sync for Thread {}
-// SAFETY: nothing in it is tied to the spawning thread; the entry closure is `Send`.
+// SAFETY: nothing in it is tied to the spawning thread; the entry closure is `Send`, a survivor `Sync`.
 unsafe impl Send for Thread {}
 
 impl fmt::Debug for Thread {
@@ -155,6 +160,7 @@ impl Thread {
             budget: Cell::new(Duration::MAX),
             sleep_timer: Timer::new(wake_sleeper),
             mutexes: HeldMutexes::new(),
+            survivors: survivor::Survivors::new(),
             table_node: UnsafeCell::new(TableNode::new()),
             entry: UnsafeCell::new(entry),
             exited: Completion::new(),

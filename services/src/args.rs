@@ -6,10 +6,12 @@
 
 use core::fmt;
 
+use kernel::trace::Categories;
 use netsvc::AddressConfig;
 
 use machine::Duration;
 
+use crate::echo;
 use crate::http;
 use crate::server::{Mode, QueueKind};
 
@@ -22,13 +24,21 @@ pub struct BootArgs {
     pub mode: Mode,
     /// `http.wq=`
     pub queue: QueueKind,
-    /// `http.head_ms=`, `http.idle_ms=`
+    /// `http.head_ms=`, `http.body_ms=`, `http.idle_ms=`
     pub http: http::Settings,
+    /// `echo.idle_ms=`
+    pub echo: echo::Settings,
     /// `net.connections=`: most connections at once.
     pub connections: Option<usize>,
     /// `panic=halt`
     pub halt_on_panic: bool,
+    /// `trace=`
+    pub trace: Option<Categories>,
 }
+
+/// What `trace=` takes.
+const TRACE: &str =
+    "all, off, or some of sched,workqueue,irq,softirq,ipi,timer,lock,net,http between commas";
 
 /// An argument that was ignored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,12 +86,14 @@ impl BootArgs {
                 let n = value.parse().ok().filter(|n| (1..=65_536).contains(n));
                 self.connections = Some(n.ok_or(bad("1 to 65536"))?);
             }
-            "http.head_ms" | "http.idle_ms" => {
+            "http.head_ms" | "http.body_ms" | "http.idle_ms" | "echo.idle_ms" => {
                 let ms = value.parse().ok().filter(|n| (1..=3_600_000).contains(n));
                 let time = Duration::from_millis(ms.ok_or(bad("1 to 3600000"))?);
                 match key {
                     "http.head_ms" => self.http.head = time,
-                    _ => self.http.idle = time,
+                    "http.body_ms" => self.http.body = time,
+                    "http.idle_ms" => self.http.idle = time,
+                    _ => self.echo.idle = time,
                 }
             }
             "http.mode" => {
@@ -106,7 +118,11 @@ impl BootArgs {
                     _ => return Err(bad("isolate or halt")),
                 };
             }
-            "trace" | "watchdog" | "control" | "monitor.tcp" | "wq.backend" => {
+            "trace" => {
+                let set = Categories::parse(value).ok().filter(|_| !value.is_empty());
+                self.trace = Some(set.ok_or(bad(TRACE))?);
+            }
+            "watchdog" | "control" | "monitor.tcp" | "wq.backend" => {
                 return Err(Warning::NotYet(key));
             }
             // Read by the board and by the test image.
@@ -132,21 +148,40 @@ mod tests {
 
     #[test]
     fn features_to_come_are_named() {
-        let (_, warnings) = parse("trace=all watchdog=5");
+        let (_, warnings) = parse("control=on watchdog=5");
         assert_eq!(
             warnings,
             [
-                "boot argument \"trace\" has no effect yet",
+                "boot argument \"control\" has no effect yet",
                 "boot argument \"watchdog\" has no effect yet",
             ]
         );
     }
 
     #[test]
+    fn trace_takes_categories_and_names_them_when_it_does_not() {
+        for (value, set) in [
+            ("all", Categories::ALL),
+            ("off", Categories::NONE),
+            ("net,http", Categories::NET | Categories::HTTP),
+        ] {
+            let (args, warnings) = parse(&std::format!("trace={value}"));
+            assert_eq!((args.trace, warnings.len()), (Some(set), 0), "{value}");
+        }
+        for value in ["sched,nonsense", ""] {
+            let (args, warnings) = parse(&std::format!("trace={value}"));
+            assert_eq!((args.trace, warnings.len()), (None, 1), "{value}");
+            for name in Categories::ALL.names().chain(["all", "off"]) {
+                assert!(warnings[0].contains(name), "{warnings:?}");
+            }
+        }
+    }
+
+    #[test]
     fn reads_every_key_with_an_effect() {
         let (args, warnings) = parse(
             " ip=10.0.2.15/24,10.0.2.2 http.mode=blocking http.wq=unbound panic=halt net.connections=64 \
-             http.head_ms=500 http.idle_ms=1500",
+             http.head_ms=500 http.idle_ms=1500 http.body_ms=2500 echo.idle_ms=3500",
         );
         assert!(warnings.is_empty(), "{warnings:?}");
         assert_eq!(
@@ -155,20 +190,23 @@ mod tests {
         );
         assert!(args.halt_on_panic);
         assert_eq!(args.connections, Some(64));
-        let times = (args.http.head.as_millis(), args.http.idle.as_millis());
-        assert_eq!(times, (500, 1_500));
+        assert_eq!(times(&args), [500, 2_500, 1_500, 3_500]);
         assert!(matches!(
             args.address,
             AddressConfig::Static { prefix: 24, .. }
         ));
     }
 
+    fn times(args: &BootArgs) -> [u64; 4] {
+        let http = &args.http;
+        [http.head, http.body, http.idle, args.echo.idle].map(Duration::as_millis)
+    }
+
     #[test]
-    fn patience_is_ten_and_sixty_seconds_unless_told() {
-        let (args, warnings) = parse("http.idle_ms=0 http.head_ms=x");
-        assert_eq!(warnings.len(), 2, "{warnings:?}");
-        let times = (args.http.head.as_millis(), args.http.idle.as_millis());
-        assert_eq!(times, (10_000, 60_000));
+    fn patience_is_as_documented_unless_told() {
+        let (args, warnings) = parse("http.idle_ms=0 http.head_ms=x echo.idle_ms=");
+        assert_eq!(warnings.len(), 3, "{warnings:?}");
+        assert_eq!(times(&args), [10_000, 60_000, 60_000, 600_000]);
     }
 
     #[test]

@@ -40,15 +40,23 @@ pub fn network() -> NetConfig {
     }
 }
 
+/// Applies the boot arguments that concern the whole machine.
+pub fn apply(args: &BootArgs) {
+    if args.halt_on_panic {
+        kernel().set_panic_policy(PanicPolicy::Halt);
+    }
+    if let Some(categories) = args.trace {
+        kernel::trace::want(categories);
+    }
+}
+
 /// Applies the boot arguments and starts the services.
 ///
 /// # Errors
 ///
 /// What the first service that did not start said.
 pub fn start(cx: &ThreadCx<'_>, args: &BootArgs) -> Result<Services, StartError> {
-    if args.halt_on_panic {
-        kernel().set_panic_policy(PanicPolicy::Halt);
-    }
+    apply(args);
     let (mode, queue) = (args.mode, args.queue);
     let http = ServerConfig {
         name: "http",
@@ -63,7 +71,7 @@ pub fn start(cx: &ThreadCx<'_>, args: &BootArgs) -> Result<Services, StartError>
         queue,
     };
     let http = Server::start(cx, http, args.http)?;
-    let echo = match Server::start(cx, echo, ()) {
+    let echo = match Server::start(cx, echo, args.echo) {
         Ok(echo) => echo,
         Err(e) => {
             // Not called from one of its items.

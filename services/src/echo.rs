@@ -1,10 +1,11 @@
 //! TCP echo (RFC 862): what arrives goes back, until the peer has finished sending.
 //!
 //! The bytes move from the connection's receive buffer to its send buffer; the service itself
-//! stores nothing.
+//! stores nothing but when that last happened: who sends nothing for too long is let go.
 
 use kernel::net::{Conn, IoError};
 use kernel::thread::ThreadCx;
+use machine::{Duration, Instant};
 
 use crate::server::{Next, Protocol};
 
@@ -14,32 +15,66 @@ pub const PORT: u16 = 7;
 /// Moves per run, so that one greedy peer does not keep a worker for ever.
 const BUDGET: usize = 64;
 
+/// How patient the service is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// How long a connection may be idle (`echo.idle_ms=`).
+    pub idle: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(600),
+        }
+    }
+}
+
 /// One echo connection.
 #[derive(Debug)]
-pub struct Echo;
+pub struct Echo {
+    settings: Settings,
+    /// When something was last echoed.
+    since: Instant,
+}
 
 impl Protocol for Echo {
-    type Settings = ();
+    type Settings = Settings;
 
-    fn new((): &()) -> Option<Self> {
-        Some(Self)
+    fn new(settings: &Settings) -> Option<Self> {
+        Some(Self {
+            settings: *settings,
+            since: Instant::ZERO,
+        })
     }
 
-    fn reset(&mut self) {}
+    fn reset(&mut self, _conn: &Conn) {
+        self.since = machine::now();
+    }
 
     fn run(&mut self, _cx: &ThreadCx<'_>, conn: &Conn) -> Next {
         for _ in 0..BUDGET {
             match conn.echo_now() {
                 Ok(0) => return Next::Close,
-                Ok(_) => {}
-                Err(IoError::WouldBlock) => {
-                    conn.flush();
-                    return Next::Wait;
-                }
+                Ok(_) => self.since = machine::now(),
+                Err(IoError::WouldBlock) => return self.wait(conn),
                 Err(_) => return Next::Close,
             }
         }
         conn.flush();
         Next::Again
+    }
+}
+
+impl Echo {
+    /// Nothing to do now: says when to give up. A peer that does not read is the stack's business.
+    fn wait(&self, conn: &Conn) -> Next {
+        let deadline = self.since + self.settings.idle;
+        if machine::now() >= deadline {
+            return Next::Close;
+        }
+        conn.set_deadline(deadline);
+        conn.flush();
+        Next::Wait
     }
 }

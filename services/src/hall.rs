@@ -6,24 +6,29 @@
 //! it run once for nothing. Seats that nobody needed from one [`Acceptor::trim`] to the next are
 //! given back, so that a crowd does not leave its memory behind.
 //!
+//! A handler may outlive its connection, by as long as it sleeps. So seats are limited, too: clients
+//! that ask for something long and leave at once do not fill the memory with what they left.
+//!
+//! A seat whose handler panicked is given up: its connection is reset at once, it counts no more, and
+//! its index is free for another seat. What the dead thread owned is never freed.
+//!
 //! Locks: a seat's sleeping mutex for the state; the spin locks of hall and seat (`Rank::Service`),
-//! never two of those at once, and never while calling into the network. A seat whose handler
-//! panicked is poisoned and never used again; its connection is reset at the next news of it (in
-//! blocking mode not at all: `docs/caveats.md`).
+//! never two of those at once, and never while calling into the network.
 
-use alloc::collections::VecDeque;
+mod places;
+
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use kernel::mem::{try_arc, try_push};
+use kernel::mem::try_arc;
 use kernel::mutex::Mutex;
-use kernel::net::{Acceptor, Conn, Session, Trimmed};
-use kernel::thread::{self, Builder, ThreadCx};
+use kernel::net::{self, Acceptor, Conn, Session, Trimmed};
+use kernel::thread::{self, Builder, Survivor, ThreadCx, with_survivor};
 use kernel::wq::{Run, Submit, Submitted, Threaded, Work};
 use sync::{BhOff, Rank, SpinLock};
 
-use crate::server::{Mode, Next, Protocol, Queue, ServerConfig};
+use self::places::{Both, Places};
+use crate::server::{MAX_ACTIVE, Mode, Next, Protocol, Queue, ServerConfig};
 
 type Item<P> = Arc<Work<Seat<P>>>;
 
@@ -50,42 +55,6 @@ struct State<P> {
     conn: Option<Conn>,
 }
 
-type Both<P> = (Item<P>, Arc<Waker<P>>);
-
-/// All seats by index. Every list has room for every index, so that giving back never allocates.
-struct Places<P: Protocol> {
-    all: Vec<Option<Both<P>>>,
-    /// Seats without a connection, the one used last at the back.
-    free: VecDeque<usize>,
-    /// Indices without a seat.
-    vacant: Vec<usize>,
-    /// Fewest free seats since the last trim.
-    least_free: usize,
-}
-
-impl<P: Protocol> Places<P> {
-    const EMPTY: Self = Self {
-        all: Vec::new(),
-        free: VecDeque::new(),
-        vacant: Vec::new(),
-        least_free: 0,
-    };
-
-    /// Makes room for a seat more; its index.
-    fn reserve(&mut self) -> Option<usize> {
-        if let Some(index) = self.vacant.pop() {
-            return Some(index);
-        }
-        let index = self.all.len();
-        let missing = (index + 1).saturating_sub(self.free.len());
-        self.free.try_reserve(missing).ok()?;
-        let missing = (index + 1).saturating_sub(self.vacant.len());
-        self.vacant.try_reserve(missing).ok()?;
-        try_push(&mut self.all, None).ok()?;
-        Some(index)
-    }
-}
-
 /// What the seats of a server share.
 pub(crate) struct Hall<P: Protocol> {
     config: ServerConfig,
@@ -93,6 +62,10 @@ pub(crate) struct Hall<P: Protocol> {
     queue: Queue,
     places: SpinLock<Places<P>, BhOff>,
     live: AtomicUsize,
+    /// Most seats taken at once.
+    limit: usize,
+    /// Seats that a panic ended: dead threads refer to them, and so to the hall, for ever.
+    lost: AtomicUsize,
 }
 
 /// Queues a seat's item when its connection has news.
@@ -115,7 +88,8 @@ pub(crate) struct Door<P: Protocol>(pub(crate) Arc<Hall<P>>);
 impl<P: Protocol> Acceptor for Door<P> {
     fn accept(&self, conn: Conn) -> Option<Arc<dyn Session>> {
         let hall = &self.0;
-        let Some((item, session)) = Hall::place(hall) else {
+        let place = (hall.live() < hall.limit).then(|| Hall::place(hall));
+        let Some((item, session)) = place.flatten() else {
             self.turn_away(conn);
             return None;
         };
@@ -154,19 +128,31 @@ impl<P: Protocol> Acceptor for Door<P> {
 }
 
 impl<P: Protocol> Hall<P> {
-    pub(crate) const fn new(config: ServerConfig, settings: P::Settings, queue: Queue) -> Self {
+    pub(crate) fn new(config: ServerConfig, settings: P::Settings, queue: Queue) -> Self {
+        let limit = net::stats().connection_limit.saturating_mul(2);
+        let limit = match config.mode {
+            Mode::Blocking => limit.min(MAX_ACTIVE as usize),
+            Mode::Event | Mode::Thread => limit,
+        };
         Self {
             config,
             settings,
             queue,
             places: SpinLock::new(Rank::Service, "seats", Places::EMPTY),
             live: AtomicUsize::new(0),
+            limit,
+            lost: AtomicUsize::new(0),
         }
     }
 
     /// Seats taken.
     pub(crate) fn live(&self) -> usize {
         self.live.load(Ordering::Acquire)
+    }
+
+    /// Seats that will never be freed.
+    pub(crate) fn lost(&self) -> usize {
+        self.lost.load(Ordering::Acquire)
     }
 
     /// True when the calling thread runs the protocol of one of the seats.
@@ -192,8 +178,7 @@ impl<P: Protocol> Hall<P> {
             && let Some(index) = places.free.pop_front()
         {
             freed += 1;
-            let seat = places.all.get_mut(index).and_then(Option::take);
-            places.vacant.push(index);
+            let seat = places.give_up(index);
             // Freeing under the lock would keep newcomers waiting.
             drop(places);
             drop(seat);
@@ -245,11 +230,8 @@ impl<P: Protocol> Hall<P> {
 
 /// Handler in event mode: one visit.
 fn visit<P: Protocol>(cx: &ThreadCx<'_>, run: &Run<'_, Seat<P>>) {
-    let Ok(mut state) = run.state.lock(cx) else {
-        return;
-    };
-    if run.arrive(&mut state) && run.serve(cx, &mut state) == Next::Again {
-        drop(state);
+    let again = with_survivor(cx, &**run, || run.visit(cx));
+    if again {
         run.submit(run);
     }
 }
@@ -257,6 +239,18 @@ fn visit<P: Protocol>(cx: &ThreadCx<'_>, run: &Run<'_, Seat<P>>) {
 /// Handler in blocking mode: as long as the connection lives.
 fn stay<P: Protocol>(cx: &ThreadCx<'_>, run: &Run<'_, Seat<P>>) {
     run.stay(cx);
+}
+
+impl<P: Protocol> Survivor for Seat<P> {
+    fn bereaved(&self) {
+        self.server.store(0, Ordering::Relaxed);
+        let mut places = self.hall.places.lock();
+        let seat = places.give_up(self.index);
+        drop(places);
+        drop(seat);
+        self.hall.lost.fetch_add(1, Ordering::Relaxed);
+        self.give_up();
+    }
 }
 
 impl<P: Protocol> Seat<P> {
@@ -284,26 +278,32 @@ impl<P: Protocol> Seat<P> {
             refused => {
                 // The handler died, or the server is going down: nobody will ever answer.
                 debug_assert!(refused != Submitted::Disabled, "seats are never disabled");
-                let mut visitor = self.visitor.lock();
-                let arrival = visitor.arrival.take();
-                let observer = visitor.observer.take();
-                drop(visitor);
-                if let Some(conn) = observer {
-                    // The seat stays out of use: it never went back to the free list.
-                    self.hall.live.fetch_sub(1, Ordering::Release);
-                    conn.abort();
-                }
-                drop(arrival);
+                self.give_up();
             }
         }
+    }
+
+    /// Nobody will answer: resets the connection, if there is one. The seat stays out of use: it never
+    /// goes back to the free list.
+    fn give_up(&self) {
+        let mut visitor = self.visitor.lock();
+        let arrival = visitor.arrival.take();
+        let observer = visitor.observer.take();
+        drop(visitor);
+        if let Some(conn) = observer {
+            conn.abort();
+            self.hall.live.fetch_sub(1, Ordering::Release);
+        }
+        drop(arrival);
     }
 
     /// Takes over a connection that has just come; false when nobody sits here.
     fn arrive(&self, state: &mut State<P>) -> bool {
         if state.conn.is_none() {
-            state.conn = self.visitor.lock().arrival.take();
-            if state.conn.is_some() {
-                state.protocol.reset();
+            let State { protocol, conn } = state;
+            *conn = self.visitor.lock().arrival.take();
+            if let Some(conn) = conn {
+                protocol.reset(conn);
             }
         }
         state.conn.is_some()
@@ -325,8 +325,20 @@ impl<P: Protocol> Seat<P> {
         next
     }
 
+    /// One run of the protocol, if somebody sits here; true when there is more to do.
+    fn visit(&self, cx: &ThreadCx<'_>) -> bool {
+        let Ok(mut state) = self.state.lock(cx) else {
+            return false;
+        };
+        self.arrive(&mut state) && self.serve(cx, &mut state) == Next::Again
+    }
+
     /// Serves one connection to its end, sleeping while there is nothing to do.
     fn stay(&self, cx: &ThreadCx<'_>) {
+        with_survivor(cx, self, || self.serve_all(cx));
+    }
+
+    fn serve_all(&self, cx: &ThreadCx<'_>) {
         let Ok(mut state) = self.state.lock(cx) else {
             return;
         };

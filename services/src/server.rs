@@ -67,9 +67,10 @@ pub trait Protocol: Sized + Send + 'static {
     fn turn_away(_conn: &Conn) {}
 
     /// Gets ready for a new connection.
-    fn reset(&mut self);
+    fn reset(&mut self, conn: &Conn);
 
-    /// Works until there is nothing to do. May sleep in `cx`, at the cost of this connection only.
+    /// Works until there is nothing to do. May sleep in `cx`, at the cost of this connection only. A
+    /// panic ends this connection only, with a reset; what it owned is leaked.
     fn run(&mut self, cx: &ThreadCx<'_>, conn: &Conn) -> Next;
 }
 
@@ -123,9 +124,10 @@ impl<P: Protocol> fmt::Display for StopError<P> {
     }
 }
 
-/// Most items running or sleeping at once; in blocking mode, most connections served at once per
-/// core. The largest limit a queue can have.
-const MAX_ACTIVE: u32 = 2048;
+/// Most items running or sleeping at once, in an unbound queue or on each core. The largest limit a
+/// queue can have. In blocking mode also most connections served at once: one more might wait for the end
+/// of another, and nobody would watch how long.
+pub(crate) const MAX_ACTIVE: u32 = 2048;
 
 /// A server's own workqueue.
 #[derive(Clone, Debug)]
@@ -263,9 +265,8 @@ impl<P: Protocol> Server<P> {
         hall.clear();
         // A thread's seat is free before its last line has run; its reference goes with that line.
         // Connections kept for reuse may hold a session, and so the hall, too. Items need no such
-        // wait, which a panicked one would never end: `destroy` waits for them. In thread mode a
-        // panic ends the machine.
-        while mode == Mode::Thread && Arc::strong_count(&hall) > 1 {
+        // wait: `destroy` waits for them.
+        while mode == Mode::Thread && Arc::strong_count(&hall) > 1 + hall.lost() {
             listener.trim();
             thread::sleep(cx, LOOK);
         }

@@ -19,6 +19,7 @@ use sync::{BhOff, Rank, SpinGuard, SpinLock};
 use super::interface;
 use super::listener::Session;
 use crate::thread::ThreadCx;
+use crate::trace::{Head, Kind, emit_unmasked, name};
 use crate::wait::WaitQueue;
 
 /// What a connection's lock protects.
@@ -230,6 +231,13 @@ impl Conn {
         self.connection.lock().endpoint.set_deadline(at);
     }
 
+    /// How long the peer may take to acknowledge a kibibyte, or all that is sent if that is less; then
+    /// the connection is reset. A minute unless this is called. Takes effect with the next
+    /// [`Self::flush`].
+    pub fn set_patience(&self, patience: Duration) {
+        self.connection.lock().endpoint.set_patience(patience);
+    }
+
     /// Ends the sending direction; what was written still goes out.
     pub fn shutdown(&self) {
         self.connection.lock().endpoint.shutdown();
@@ -258,6 +266,20 @@ impl Conn {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.connection.lock().slot.is_none()
+    }
+
+    /// Traces that a request begins on this connection.
+    #[inline]
+    pub fn trace_request(&self) {
+        let who = name(&*self.connection);
+        emit_unmasked(Kind::HttpRequestStart, Head::of(0), who, 0);
+    }
+
+    /// Traces that it was answered with `status`.
+    #[inline]
+    pub fn trace_reply(&self, status: u16) {
+        let (who, head) = (name(&*self.connection), Head::of(u32::from(status)));
+        emit_unmasked(Kind::HttpRequestEnd, head, who, 0);
     }
 
     /// Reads at least one byte, sleeping until there is one. `Ok(0)` means that the peer has finished

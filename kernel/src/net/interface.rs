@@ -30,6 +30,7 @@ use super::{Conn, NetConfig, RECEIVE_BUFFER, SEND_BUFFER};
 use crate::mem::{try_arc, try_vec_with_capacity};
 use crate::softirq::BhCx;
 use crate::timer::Timer;
+use crate::trace::{Head, Kind, emit_unmasked};
 use crate::wq::{self, DelayedWork, Run, Softirq, Threaded, Work};
 
 /// Frames taken in one run of the poll item.
@@ -88,7 +89,9 @@ impl NetTx for Sender<'_> {
     }
 
     fn transmit(&mut self, len: usize, fill: machine::Frame<'_>) -> Result<(), TxFull> {
-        self.0.lock().transmit(len, fill)
+        self.0.lock().transmit(len, fill)?;
+        emit_unmasked(Kind::NetTx, Head::of(len as u32), 0, 0);
+        Ok(())
     }
 }
 
@@ -197,6 +200,7 @@ impl Interface {
 
     /// Gives one frame to the stack and tells the session concerned.
     fn receive(&'static self, frame: &[u8]) {
+        emit_unmasked(Kind::NetRx, Head::of(frame.len() as u32), 0, 0);
         let now = machine::now();
         let mut tx = Sender(&self.device);
         let mut shared = self.stack.lock();

@@ -253,9 +253,9 @@ kinds! {
     /// Connection `a` handed over to core `arg`.
     NetSteer = 82, NET, "net_steer";
 
-    /// A request begins on connection `a`.
+    /// A request on connection `a` is complete and its reply begins.
     HttpRequestStart = 96, HTTP, "http_request_start";
-    /// It was answered with status `arg`.
+    /// The request on connection `a` was answered with status `arg`.
     HttpRequestEnd = 97, HTTP, "http_request_end";
 }
 

@@ -23,6 +23,7 @@ pub(super) fn system(j: &mut Json<'_>, settings: &Settings) {
         j.number("threads", thread::thread_count() as u64);
         j.object("http", |j| {
             j.number("head_ms", settings.head.as_millis());
+            j.number("body_ms", settings.body.as_millis());
             j.number("idle_ms", settings.idle.as_millis());
         });
         let online = cpu::online();

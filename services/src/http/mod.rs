@@ -12,9 +12,9 @@ mod page;
 
 use kernel::net::{Conn, IoError};
 use kernel::thread::ThreadCx;
-use machine::{Duration, Instant};
+use machine::Instant;
 use netsvc::http::{
-    Awaits, CONTINUE, Event, Head, Machine, Match, Method, MethodSet, Router, Status,
+    CONTINUE, Event, Head, Machine, Match, Method, MethodSet, Patience, Router, Status,
 };
 
 use crate::server::{Next, Protocol};
@@ -26,24 +26,8 @@ pub const PORT: u16 = 80;
 /// Requests served in one run, so that a pipelining client does not keep a worker for ever.
 const BUDGET: usize = 32;
 
-/// How patient the service is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Settings {
-    /// How long a head may take, from its first byte to its last (`http.head_ms=`).
-    pub head: Duration,
-    /// How long a connection may be idle: between requests, and between two pieces of a body
-    /// (`http.idle_ms=`).
-    pub idle: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-        }
-    }
-}
+/// How patient the service is: `http.head_ms=`, `http.body_ms=`, `http.idle_ms=`.
+pub type Settings = netsvc::http::Limits;
 
 /// What a path means.
 #[derive(Clone, Copy, Debug)]
@@ -80,9 +64,7 @@ pub struct Http {
     output: Output,
     /// Close once the output is out.
     closing: bool,
-    awaits: Awaits,
-    /// When the connection became idle, the head began, or the last piece of the body came.
-    since: Instant,
+    patience: Patience,
     settings: Settings,
 }
 
@@ -94,8 +76,7 @@ impl Protocol for Http {
             machine: Machine::new()?,
             output: Output::new(),
             closing: false,
-            awaits: Awaits::Request,
-            since: Instant::ZERO,
+            patience: Patience::new(*settings, Instant::ZERO),
             settings: *settings,
         })
     }
@@ -108,12 +89,12 @@ impl Protocol for Http {
         let _ = conn.send_now(&reply[..n]);
     }
 
-    fn reset(&mut self) {
+    fn reset(&mut self, conn: &Conn) {
         self.machine.reset();
         self.output.reset();
         self.closing = false;
-        self.awaits = Awaits::Request;
-        self.since = machine::now();
+        self.patience = Patience::new(self.settings, machine::now());
+        conn.set_patience(self.settings.idle);
     }
 
     fn run(&mut self, cx: &ThreadCx<'_>, conn: &Conn) -> Next {
@@ -131,10 +112,10 @@ impl Protocol for Http {
             }
             match self.machine.poll() {
                 Event::NeedMore => {
-                    self.notice(self.machine.awaits());
+                    self.patience.notice(self.machine.awaits(), machine::now);
                     match conn.recv_now(self.machine.space()) {
                         Ok(0) => return Next::Close,
-                        Ok(n) => self.received(n),
+                        Ok(n) => self.machine.filled(n),
                         Err(IoError::WouldBlock) => return self.wait(conn, false),
                         Err(_) => return Next::Close,
                     }
@@ -142,15 +123,17 @@ impl Protocol for Http {
                 Event::Continue => self.output.interim(CONTINUE),
                 Event::Request(head, path, query) => {
                     served += 1;
+                    conn.trace_request();
                     let keep = head.keep_alive;
                     let target = (path, query);
                     let whole = respond(cx, conn, &mut self.output, &self.settings, &head, target);
                     self.closing |= !keep || !whole;
-                    self.since = machine::now();
-                    self.awaits = self.machine.awaits();
+                    conn.trace_reply(self.output.status().code());
+                    self.patience
+                        .answered(self.machine.awaits(), machine::now());
                 }
                 Event::Error(status) => {
-                    self.refuse(status);
+                    self.refuse(conn, status);
                     self.closing = true;
                 }
             }
@@ -159,41 +142,26 @@ impl Protocol for Http {
 }
 
 impl Http {
-    /// Takes the `n` bytes just put into the machine's space.
-    fn received(&mut self, n: usize) {
-        self.machine.filled(n);
-        if self.awaits == Awaits::Body {
-            self.since = machine::now();
-        }
-    }
-
-    /// Notes what the machine waits for; each wait has its own start.
-    fn notice(&mut self, awaits: Awaits) {
-        if self.awaits != awaits {
-            self.awaits = awaits;
-            self.since = machine::now();
-        }
-    }
-
     /// Writes an error reply. Always with a body: no request is known that it answers.
-    fn refuse(&mut self, status: Status) {
+    fn refuse(&mut self, conn: &Conn, status: Status) {
+        conn.trace_request();
         self.output.set_head_only(false);
         self.output
             .reply(status, "close", Body::Static("text/plain", status.line()));
+        conn.trace_reply(status.code());
     }
 
     /// Nothing to do now: sends what is written and says when to give up.
     fn wait(&mut self, conn: &Conn, writing: bool) -> Next {
-        // A client that reads slowly is the stack's business, which gives up after a minute without a
-        // segment from it: one that stops reading but answers probes stays.
-        let deadline = match self.awaits {
-            _ if writing => Instant::FOREVER,
-            Awaits::Head => self.since + self.settings.head,
-            Awaits::Request | Awaits::Body => self.since + self.settings.idle,
+        // A client that does not read is the stack's business: it resets one that takes too little
+        // within the patience set at the connection's begin.
+        let deadline = match writing {
+            true => Instant::FOREVER,
+            false => self.patience.deadline(),
         };
         if machine::now() >= deadline {
-            if self.awaits != Awaits::Request {
-                self.refuse(Status::RequestTimeout);
+            if self.patience.expects_more() {
+                self.refuse(conn, Status::RequestTimeout);
                 // Best effort: the client did not keep its side either.
                 let _ = self.output.drain(conn);
             }

@@ -69,6 +69,8 @@ pub(super) struct Output {
     rest_sent: usize,
     json: Vec<u8>,
     head_only: bool,
+    /// Of the last reply.
+    status: Status,
 }
 
 impl Output {
@@ -81,6 +83,7 @@ impl Output {
             rest_sent: 0,
             json: Vec::new(),
             head_only: false,
+            status: Status::Ok,
         }
     }
 
@@ -97,6 +100,11 @@ impl Output {
         if self.json.capacity() > KEEP {
             self.json = Vec::new();
         }
+    }
+
+    /// The last reply's status.
+    pub(super) const fn status(&self) -> Status {
+        self.status
     }
 
     /// The next reply answers a HEAD request: no body.
@@ -132,6 +140,7 @@ impl Output {
         connection: &str,
         body: &'static str,
     ) {
+        self.status = status;
         let length = body.len();
         let reply = Reply {
             status,
@@ -163,6 +172,7 @@ impl Output {
         f(&mut json);
         if !json.is_whole() {
             self.json = Vec::new();
+            self.status = Status::Unavailable;
             self.len = if self.head_only {
                 unavailable_head().write_head(&mut self.inline).unwrap_or(0)
             } else {
@@ -170,8 +180,9 @@ impl Output {
             };
             return false;
         }
+        self.status = Status::Ok;
         let reply = Reply {
-            status: Status::Ok,
+            status: self.status,
             content_type: "application/json",
             length: self.json.len(),
             allow: "",

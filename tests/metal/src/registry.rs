@@ -73,7 +73,6 @@ impl Needs {
     }
 
     /// Boot arguments.
-    #[expect(dead_code, reason = "no test needs other arguments yet")]
     pub(crate) const fn bootargs(mut self, text: &'static str) -> Self {
         self.bootargs = text;
         self

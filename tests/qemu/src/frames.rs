@@ -175,14 +175,29 @@ pub fn udp(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
     datagram
 }
 
-/// A TCP segment from us to the guest, without options.
+/// A TCP segment from us to the guest, without options and data.
 pub fn tcp(from: u16, to: u16, sequence: u32, acknowledge: u32, flags: u8) -> Vec<u8> {
+    tcp_with((from, to), (sequence, acknowledge), flags, 0x2000, &[])
+}
+
+/// A TCP segment from us to the guest, without options: ports, sequence and acknowledgment number,
+/// flags, window, data.
+pub fn tcp_with(
+    (from, to): (u16, u16),
+    (sequence, acknowledge): (u32, u32),
+    flags: u8,
+    window: u16,
+    data: &[u8],
+) -> Vec<u8> {
     let mut segment = Vec::new();
     segment.extend(from.to_be_bytes());
     segment.extend(to.to_be_bytes());
     segment.extend(sequence.to_be_bytes());
     segment.extend(acknowledge.to_be_bytes());
-    segment.extend([0x50, flags, 0x20, 0, 0, 0, 0, 0]);
+    segment.extend([0x50, flags]);
+    segment.extend(window.to_be_bytes());
+    segment.extend([0; 4]);
+    segment.extend(data);
     let sum = transport_sum(TCP, &segment).to_be_bytes();
     segment[16..18].copy_from_slice(&sum);
     segment

@@ -6,7 +6,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer may take on a loaded host.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -221,6 +221,34 @@ impl Client {
     }
 }
 
+/// What became of a visit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Visit {
+    /// It was answered.
+    Answered(Answer),
+    /// The service ended it without an answer, for this reason.
+    Refused(String),
+}
+
+/// Connects and asks once. A service that lets the visitor wait for `patience`, or answers what is no
+/// HTTP, is neither: that is an error.
+pub fn visit(address: SocketAddr, patience: Duration, request: &str) -> Result<Visit, String> {
+    let begin = Instant::now();
+    let connected = Client::connect_within(address, patience).map_err(|why| (why, true));
+    let outcome = connected.and_then(|mut client| {
+        let answer = client.ask(request);
+        answer.map_err(|why| (why, client.rest.is_empty()))
+    });
+    match outcome {
+        Ok(answer) => Ok(Visit::Answered(answer)),
+        Err((why, _)) if begin.elapsed() >= patience => {
+            Err(format!("no refusal in {patience:?}: {why}"))
+        }
+        Err((why, false)) => Err(format!("half an answer: {why}")),
+        Err((why, true)) => Ok(Visit::Refused(why)),
+    }
+}
+
 /// Turns an I/O error into a sentence.
 pub fn said(what: &'static str) -> impl Fn(std::io::Error) -> String {
     move |e| format!("{what}: {e}")
@@ -256,6 +284,32 @@ mod tests {
         let second = client.answer().unwrap();
         assert_eq!((second.status, second.body), (404, b"xyz".to_vec()));
         assert!(client.is_closed());
+    }
+
+    #[test]
+    fn only_an_end_without_a_word_is_a_refusal() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let patience = Duration::from_millis(300);
+        // Nobody accepts: the connection waits in the listener's queue.
+        let waiting = visit(at, patience, "hello?");
+        assert!(waiting.is_err(), "{waiting:?}");
+        let server = std::thread::spawn(move || {
+            for words in [&b""[..], b"", b"HTTP/1.1 2"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                // What stays unread would turn the end into a reset, which may overtake the words.
+                let _ = stream.read(&mut [0; 16]).unwrap();
+                stream.write_all(words).unwrap();
+            }
+        });
+        let patience = Duration::from_secs(20);
+        let refused = visit(at, patience, "hello?");
+        assert!(matches!(refused, Ok(Visit::Refused(_))), "{refused:?}");
+        let half = visit(at, patience, "hello?");
+        assert!(half.is_err(), "{half:?}");
+        server.join().unwrap();
+        let nobody = visit(at, patience, "hello?");
+        assert!(matches!(nobody, Ok(Visit::Refused(_))), "{nobody:?}");
     }
 
     #[test]

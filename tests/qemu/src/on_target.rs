@@ -66,7 +66,7 @@ pub fn run(
         smp,
         http_port: 0,
         echo_port: 0,
-        append: plan::selection(&[test]),
+        append: format!("{} {}", test.bootargs, plan::selection(&[test.clone()])),
         yes: true,
         ..Options::default()
     };

@@ -28,7 +28,7 @@ ktest!(
 /// How long the host's clients may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The port that the host's echo port leads to.
-const PORT: u16 = 7;
+pub(super) const PORT: u16 = 7;
 
 static SERVER: SpinLock<Option<Server<Quitter>>, BhOff> =
     SpinLock::new(Rank::Service, "the server under test", None);
@@ -45,7 +45,7 @@ impl Protocol for Quitter {
         Some(Self)
     }
 
-    fn reset(&mut self) {}
+    fn reset(&mut self, _conn: &Conn) {}
 
     fn run(&mut self, cx: &ThreadCx<'_>, conn: &Conn) -> Next {
         match conn.recv_now(&mut [0; 1]) {
@@ -71,7 +71,7 @@ impl Protocol for Quitter {
 }
 
 /// Waits until `met`.
-fn wait_for(cx: &ThreadCx<'_>, what: &str, met: impl Fn() -> bool) {
+pub(super) fn wait_for(cx: &ThreadCx<'_>, what: &str, met: impl Fn() -> bool) {
     let end: Instant = machine::now() + PATIENCE;
     while !met() {
         assert!(machine::now() < end, "{what}");

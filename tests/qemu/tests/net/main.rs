@@ -51,7 +51,10 @@ fn main() -> ExitCode {
         Service::new("thread", "http.mode=thread"),
         Service::new("unbound", "http.wq=unbound"),
         Service::new(SMALL, "net.connections=64"),
-        Service::new(HASTY, "http.head_ms=1000 http.idle_ms=3000"),
+        Service::new(
+            HASTY,
+            "http.head_ms=1000 http.body_ms=4000 http.idle_ms=3000 echo.idle_ms=3000",
+        ),
     ];
     let tests: Vec<(&str, Where, Body)> =
         [protocol::TESTS, timeouts::TESTS, echo::TESTS, load::TESTS].concat();
@@ -92,9 +95,14 @@ fn main() -> ExitCode {
             body().map_err(Failed::from)
         }));
     }
-    let own: [(&str, raw::Raw); 4] = [
+    let own: [(&str, raw::Raw); 6] = [
         ("net::restart::under_load", restart::under_load),
         ("net::within::stop_is_refused", within::stop_is_refused),
+        ("net::within::handler_panics", within::handler_panics),
+        (
+            "net::within::requests_are_traced",
+            within::requests_are_traced,
+        ),
         ("net::within::without_memory", within::without_memory),
         ("net::example::answers", example::answers),
     ];

@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[(&str, Raw)] = &[
         "sequence_numbers_are_unpredictable",
         sequence_numbers_are_unpredictable,
     ),
+    ("shut_window_is_reset", shut_window_is_reset),
 ];
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +34,14 @@ const ACK: u8 = 16;
 
 /// Boots a guest with a wire to us, and runs `body`.
 fn on_the_wire(body: impl FnOnce(&mut Peer) -> Result<(), String>) -> Result<(), String> {
+    on_the_wire_with("", body)
+}
+
+/// As [`on_the_wire`], with more boot arguments.
+fn on_the_wire_with(
+    arguments: &str,
+    body: impl FnOnce(&mut Peer) -> Result<(), String>,
+) -> Result<(), String> {
     let image = service::image()?;
     let ports = guest::free_port(true).zip(guest::free_port(true));
     let (own, qemu) = ports.ok_or("no free UDP ports")?;
@@ -43,7 +52,7 @@ fn on_the_wire(body: impl FnOnce(&mut Peer) -> Result<(), String>) -> Result<(),
             local: qemu,
             peer: own,
         },
-        append: format!("ip={}/24,{}", frames::GUEST_IP, frames::OUR_IP),
+        append: format!("ip={}/24,{} {arguments}", frames::GUEST_IP, frames::OUR_IP),
         yes: true,
         ..Options::default()
     };
@@ -239,4 +248,95 @@ fn sequence_numbers_are_unpredictable() -> Result<(), String> {
         repeated == 0,
         &format!("two boots share {repeated} numbers: {first:?}, {second:?}"),
     )
+}
+
+/// A client by hand: its port, and the next sequence numbers of both sides.
+struct Talk<'a> {
+    peer: &'a Peer,
+    port: u16,
+    ours: u32,
+    theirs: u32,
+}
+
+impl<'a> Talk<'a> {
+    /// Opens a connection to port 80 with a window of `window` bytes.
+    fn open(peer: &'a Peer, port: u16, window: u16) -> Result<Self, String> {
+        let (flags, isn) = syn(peer, port, 80)?;
+        check(flags & RST == 0, "the port is open")?;
+        let talk = Self {
+            peer,
+            port,
+            ours: 1_001,
+            theirs: isn.wrapping_add(1),
+        };
+        talk.say(window, &[])?;
+        Ok(talk)
+    }
+
+    /// Sends a segment that acknowledges what was taken.
+    fn say(&self, window: u16, data: &[u8]) -> Result<(), String> {
+        let numbers = (self.ours, self.theirs);
+        let segment = frames::tcp_with((self.port, 80), numbers, ACK, window, data);
+        self.peer.send(&self.peer.ipv4(TCP, &segment))
+    }
+
+    /// The next segment's flags and data.
+    fn hear(&self, patience: Duration) -> Option<(u8, Vec<u8>)> {
+        self.peer.wait(patience, |frame| {
+            let segment = frames::payload_of(frame, TCP)?;
+            let ours = segment.get(2..4)? == self.port.to_be_bytes();
+            let header = usize::from(segment.get(12)? >> 4) * 4;
+            ours.then_some((*segment.get(13)?, segment.get(header..)?.to_vec()))
+        })
+    }
+}
+
+/// A request, as a client that is in no trouble makes it.
+fn served(peer: &Peer, port: u16) -> Result<(), String> {
+    let mut talk = Talk::open(peer, port, 8_000)?;
+    let request = qemu_tests::http::get("/hello");
+    talk.say(8_000, request.as_bytes())?;
+    talk.ours += request.len() as u32;
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        match talk.hear(PATIENCE) {
+            Some((_, data)) if data.ends_with(b"Hello World!") => return Ok(()),
+            // The SYN's answer again, or an acknowledgment.
+            Some(_) => {}
+            None => break,
+        }
+    }
+    Err("another client is served".to_owned())
+}
+
+/// Asks for more than the service can send into a window that never opens, and answers every probe.
+fn shut_window_is_reset() -> Result<(), String> {
+    const IDLE: Duration = Duration::from_millis(3_000);
+    on_the_wire_with("http.idle_ms=3000", |peer| {
+        // Replies that fit into the service's buffer, and replies that do not.
+        for (port, requests) in [(6_200, 1), (6_201, 40)] {
+            let mut talk = Talk::open(peer, port, 0)?;
+            let requests = qemu_tests::http::get("/").repeat(requests);
+            talk.say(0, requests.as_bytes())?;
+            talk.ours += requests.len() as u32;
+            let begin = Instant::now();
+            served(peer, port + 10)?;
+            loop {
+                let waited = begin.elapsed();
+                match talk.hear(PATIENCE) {
+                    Some((flags, _)) if flags & RST != 0 => {
+                        let right = waited + Duration::from_secs(1) > IDLE;
+                        break check(right, &format!("reset after {waited:?}"))?;
+                    }
+                    Some(_) => talk.say(0, &[])?,
+                    None => return Err(format!("silence after {waited:?}")),
+                }
+                check(
+                    waited < IDLE + PATIENCE,
+                    &format!("a shut window is reset in {IDLE:?}, not kept for {waited:?}"),
+                )?;
+            }
+        }
+        alive(peer)
+    })
 }

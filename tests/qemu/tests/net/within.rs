@@ -1,11 +1,11 @@
-//! Clients of the on-target tests about what a server does to itself: stopping from within, and
-//! serving without memory.
+//! Clients of the on-target tests about what a server does to itself: stopping from within, panicking
+//! handlers, and serving without memory.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use qemu_tests::http::{Client, get, said};
+use qemu_tests::http::{self, Client, Visit, get, said};
 use qemu_tests::on_target;
 
 use crate::protocol::check;
@@ -18,15 +18,53 @@ pub(crate) fn stop_is_refused() -> Result<(), String> {
     on_target::run(test, 2, LIMIT, |guest| {
         for mode in ["event", "blocking", "thread"] {
             guest.wait_for(&format!("SERVING {mode}"))?;
-            let mut client = TcpStream::connect(guest.echo()).map_err(said("connect"))?;
-            let timeout = client.set_read_timeout(Some(PATIENCE));
-            timeout.map_err(said("set a timeout"))?;
+            let mut client = echo_client(guest.echo())?;
             client.write_all(b"?").map_err(said("send"))?;
             let mut answer = [0; 1];
             client
                 .read_exact(&mut answer)
                 .map_err(said("read the answer of a server that should run on"))?;
             check(answer == *b"!", "the answer")?;
+        }
+        Ok(())
+    })
+}
+
+/// An echo client.
+fn echo_client(at: SocketAddr) -> Result<TcpStream, String> {
+    let client = TcpStream::connect(at).map_err(said("connect"))?;
+    let timeout = client.set_read_timeout(Some(PATIENCE));
+    timeout.map_err(said("set a timeout"))?;
+    Ok(client)
+}
+
+/// Whether a byte comes back.
+fn echoes(mut client: &TcpStream, byte: u8) -> Result<(), String> {
+    client.write_all(&[byte]).map_err(said("send"))?;
+    let mut echo = [0];
+    client.read_exact(&mut echo).map_err(said("hear it back"))?;
+    check(echo == [byte], "the byte sent comes back")
+}
+
+/// The guest panics for each `x`.
+pub(crate) fn handler_panics() -> Result<(), String> {
+    let test = "95_services_handler_panics";
+    on_target::run(test, 2, LIMIT, |guest| {
+        for mode in ["event", "blocking", "thread"] {
+            guest.wait_for(&format!("SERVING {mode}"))?;
+            let steady = echo_client(guest.echo())?;
+            echoes(&steady, b'a')?;
+            for _ in 0..3 {
+                let mut client = echo_client(guest.echo())?;
+                echoes(&client, b'b')?;
+                client.write_all(b"x").map_err(said("send"))?;
+                match client.read(&mut [0]) {
+                    Ok(0) => {}
+                    Err(e) if e.kind() == ErrorKind::ConnectionReset => {}
+                    other => return Err(format!("{mode}: a dead handler's client: {other:?}")),
+                }
+                echoes(&steady, b'c')?;
+            }
         }
         Ok(())
     })
@@ -63,11 +101,9 @@ pub(crate) fn without_memory() -> Result<(), String> {
         // The connection just closed may be used again; beyond it nothing is left.
         let mut refused = 0;
         for _ in 0..4 {
-            let visit = Client::connect_within(guest.http(), PATIENCE)
-                .and_then(|mut client| client.ask(get("/api/v1/system")));
-            match visit {
-                Ok(answer) => answer.expect(503).map(drop)?,
-                Err(_) => refused += 1,
+            match http::visit(guest.http(), PATIENCE, &get("/api/v1/system"))? {
+                Visit::Answered(answer) => answer.expect(503).map(drop)?,
+                Visit::Refused(_) => refused += 1,
             }
         }
         idle.ask(get("/hello"))?
@@ -78,6 +114,18 @@ pub(crate) fn without_memory() -> Result<(), String> {
         for mut client in [idle, Client::connect_within(guest.http(), PATIENCE)?] {
             client.ask(get("/api/v1/system"))?.expect(200)?;
         }
+        signal(guest.echo())
+    })
+}
+
+/// The guest looks what its trace says of two requests; the host, what it says of a bad argument.
+pub(crate) fn requests_are_traced() -> Result<(), String> {
+    on_target::run("96_trace_of_requests", 2, LIMIT, |guest| {
+        guest.wait_for("boot argument trace=nonsense: expected all, off, or some of sched,work")?;
+        guest.wait_for("SERVING")?;
+        let mut client = Client::connect_within(guest.http(), PATIENCE)?;
+        client.ask(get("/hello"))?.expect(200)?;
+        client.ask(get("/nowhere"))?.expect(404)?;
         signal(guest.echo())
     })
 }

@@ -51,6 +51,45 @@ pub(super) const LIMIT: Scenario = sound("net-limit", limited, |peer| {
 .about("beyond the limit clients are turned away, and each is served in the end")
 .bootargs("ip=10.0.2.15/24,10.0.2.2 net.connections=8");
 
+/// Asks for something long, and leaves at once.
+fn leaving(client: &Client<'_>) {
+    let rng = client.rng();
+    for _ in 0..6 {
+        if let Ok(stream) = client.try_connect(80) {
+            let _ = stream.send(b"GET /demo/sleep?ms=10000 HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.sleep(Duration::from_micros(500 + u64::from(rng.below(500))));
+            stream.reset();
+        }
+    }
+}
+
+/// Watches what the clients that left leave behind.
+fn abandoned(cx: &ThreadCx<'_>) {
+    serve_while(cx, |cx, services| {
+        begin();
+        let limit = 2 * kernel::net::stats().connection_limit;
+        let mut most = 0;
+        for _ in 0..400 {
+            most = most.max(services.http.connections());
+            sleep(cx, Duration::from_micros(250));
+        }
+        assert!(most <= limit, "{most} handlers for {limit} seats");
+        wait_for_clients(cx);
+        services
+    });
+}
+
+/// Sixty long requests that nobody waits for, at eight places.
+pub(super) const ABANDONED: Scenario = sound("net-abandoned", abandoned, |peer| {
+    peer.clients(10, "leaving", leaving);
+    peer.client("patient", |client| {
+        client.sleep(Duration::from_secs(12));
+        greet(client, 2);
+    });
+})
+.about("who leaves while his handler sleeps cannot fill the memory with handlers")
+.bootargs("ip=10.0.2.15/24,10.0.2.2 net.connections=8");
+
 /// Signal: the service will stay.
 const STAYS: u32 = 0;
 

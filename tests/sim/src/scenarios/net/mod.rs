@@ -32,6 +32,7 @@ pub(super) const ALL: &[Scenario] = &[
     rude::RESETS,
     rude::LIES,
     crowd::LIMIT,
+    crowd::ABANDONED,
     crowd::RESTART,
     crowd::RESTART_THREADS,
     address::DHCP,

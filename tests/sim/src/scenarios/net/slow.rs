@@ -61,18 +61,46 @@ fn dripping_head(client: &Client<'_>) {
     expect_passed(client, start, 10);
 }
 
-/// Sends a body in pieces minutes apart in all, each in time.
+/// Sends a body in pieces, and its last one just in time.
 fn slow_body(client: &Client<'_>) {
     let stream = client.connect(80);
     let head = b"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n";
     stream.send(head).expect("a live connection");
     for byte in b"patience" {
-        client.sleep(Duration::from_secs(45));
+        client.sleep(Duration::from_secs(7));
         stream.send(&[*byte]).expect("a live connection");
     }
     let mut browser = Browser::new(&stream);
     assert_eq!(browser.reply(false).expect("a reply").status, 405);
     browser.get("/hello").expect("a reply").expect_hello();
+}
+
+/// Sends a body a byte every two seconds, as if it had all day.
+fn dripping_body(client: &Client<'_>) {
+    let stream = client.connect(80);
+    let head = b"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n";
+    stream.send(head).expect("a live connection");
+    let start = client.now();
+    while stream.waiting() == 0 && stream.send(b"x").is_ok() {
+        client.sleep(Duration::from_secs(2));
+    }
+    let mut browser = Browser::new(&stream);
+    assert_eq!(browser.reply(false).expect("a reply").status, 408);
+    expect_passed(client, start, 60);
+}
+
+/// Sends half an empty line, and later the other half, and never a request.
+fn empty_lines(client: &Client<'_>) {
+    let stream = client.connect(80);
+    let start = client.now();
+    for byte in b"\r\n".iter().cycle() {
+        if stream.send(&[*byte]).is_err() || stream.waiting() > 0 {
+            break;
+        }
+        client.sleep(Duration::from_secs(3));
+        // A minute, and what the end of the stream may take to be taken notice of.
+        assert!(client.now().since(start) < Duration::from_secs(90));
+    }
 }
 
 /// Stops in the middle of a body.
@@ -111,13 +139,17 @@ fn slow_reader(client: &Client<'_>) {
     );
 }
 
-/// Asks, and never reads; holds on for longer than the service does.
+/// Asks, and never reads, and answers every question whether it is there.
 fn deaf(client: &Client<'_>) {
     let stream = client.connect_with(80, 64).expect("accepted");
     let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(20);
+    let start = client.now();
     // The service stops reading when it cannot write.
     let _ = stream.send_some(&requests);
-    client.sleep(Duration::from_secs(200));
+    while stream.send_some(&[]).is_ok() {
+        client.sleep(SECOND);
+    }
+    expect_passed(client, start, 60);
 }
 
 /// Pulls the plug in the middle of a reply.
@@ -136,13 +168,15 @@ pub(super) const SLOW: Scenario = sound(
         let stats = serve(cx).stack;
         // A small ring may have dropped the vanished clients' last words, the handshake's end.
         let given_up = stats.tcp_timed_out + stats.tcp_syn_expired;
-        assert!(given_up >= 2, "{given_up} of the vanished were given up");
+        assert!(given_up >= 3, "{given_up} of three were given up");
     },
     |peer| {
         peer.client("silent", silent);
         peer.client("idle", idle);
         peer.client("dripping head", dripping_head);
         peer.client("slow body", slow_body);
+        peer.client("dripping body", dripping_body);
+        peer.client("empty lines", empty_lines);
         peer.client("unfinished body", unfinished_body);
         peer.client("slow reader", slow_reader);
         peer.client("deaf", deaf);

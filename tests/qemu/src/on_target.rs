@@ -66,7 +66,11 @@ pub fn run(
         smp,
         http_port: 0,
         echo_port: 0,
-        append: format!("{} {}", test.bootargs, plan::selection(&[test.clone()])),
+        append: format!(
+            "{} {}",
+            test.bootargs,
+            plan::selection(std::slice::from_ref(&test))
+        ),
         yes: true,
         ..Options::default()
     };

@@ -12,13 +12,13 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What a reply may be on its way for, past a core that may stand still.
 const LATE: Duration = Duration::from_millis(100);
 
-/// Checks that `limit` seconds have passed since `start`, and less than three more: a client that looks
+/// Checks that `limit` seconds have passed since `start`, and less than five more: a client that looks
 /// once a second, over a wire, at a core that may stand still, sees the end that late. The service
 /// counts from the moment it replied, which a client learns of some time after.
 fn expect_passed(client: &Client<'_>, start: Instant, limit: u64) {
     let took = client.now().since(start);
     let least = limit * SECOND.as_nanos() - LATE.as_nanos();
-    let most = (limit + 3) * SECOND.as_nanos();
+    let most = (limit + 5) * SECOND.as_nanos();
     assert!(
         (least..most).contains(&took.as_nanos()),
         "closed after {took:?} instead of {limit} s"
@@ -149,7 +149,10 @@ fn deaf(client: &Client<'_>) {
     while stream.send_some(&[]).is_ok() {
         client.sleep(SECOND);
     }
-    expect_passed(client, start, 60);
+    // It need not believe the first reset while its window is shut.
+    let took = client.now().since(start);
+    let right = (60..75).contains(&(took.as_millis() / 1_000));
+    assert!(right, "reset after {took:?} instead of 60 s");
 }
 
 /// Pulls the plug in the middle of a reply.

@@ -31,9 +31,9 @@ impl Pool {
         ensure(idle <= self.nr_workers, "more idle workers than workers")?;
         let mut pending = 0;
         for h in self.worklist.iter(s) {
-            pending += 1;
             let it = item(s, h);
-            let listed = it.on == On::Worklist && it.pwq.is_some();
+            pending += u32::from(!it.cursor);
+            let listed = it.on == On::Worklist && it.pwq.is_some() != it.cursor;
             ensure(listed, "an item on the list does not know it")?;
         }
         ensure(

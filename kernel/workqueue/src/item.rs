@@ -60,6 +60,8 @@ pub struct Item {
     /// The next entry of the same list waits for this one.
     pub(crate) linked: bool,
     pub(crate) barrier: bool,
+    /// A rescuer's place on the list, nothing to execute.
+    pub(crate) cursor: bool,
     /// Who executes an earlier submission of this item.
     pub(crate) runner: Option<Handle<Worker>>,
 }
@@ -75,6 +77,7 @@ impl Item {
             colour: 0,
             linked: false,
             barrier: false,
+            cursor: false,
             runner: None,
         }
     }
@@ -84,6 +87,14 @@ impl Item {
     pub const fn barrier() -> Self {
         let mut item = Self::new();
         item.barrier = true;
+        item
+    }
+
+    /// The node that keeps a rescuer's place on the list of a pool.
+    #[must_use]
+    pub const fn cursor() -> Self {
+        let mut item = Self::new();
+        item.cursor = true;
         item
     }
 

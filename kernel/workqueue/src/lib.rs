@@ -14,6 +14,7 @@
 //! * [`NodeLimit`]: the slots that the pwqs of an unbound queue share in one memory node.
 //! * [`Flush`]: the colours of one workqueue's flushes.
 //! * [`Pods`]: which cores share the pools of an unbound queue, and [`PoolKey`]: which pool that is.
+//! * [`Rescue`]: a queue's own thread executes its items when no worker can be made.
 //!
 //! # Life of an item (functions of [`Pool`] unless said)
 //!
@@ -35,7 +36,8 @@
 //!
 //! Everything here is called under the lock of the one pool concerned; items, workers and pwqs are
 //! reached through a [`Store`] that the same lock protects. [`Flush`] stands under its workqueue's
-//! lock, [`NodeLimit`] under one of its own inside a pool's; pods and keys are plain values. A decision that is dropped is a lost wake-up, so they are all `#[must_use]`.
+//! lock, [`NodeLimit`] and [`Maydays`] under locks of their own inside a pool's; pods and keys are
+//! plain values. A decision that is dropped is a lost wake-up, so they are all `#[must_use]`.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -47,6 +49,7 @@ mod manage;
 mod pods;
 mod pool;
 mod pwq;
+mod rescue;
 mod run;
 mod slots;
 mod worker;
@@ -57,6 +60,8 @@ extern crate std;
 mod by_hand;
 #[cfg(test)]
 mod by_hand_checks;
+#[cfg(test)]
+mod by_hand_rescue;
 #[cfg(test)]
 mod by_hand_workers;
 #[cfg(test)]
@@ -69,6 +74,8 @@ mod sim;
 mod sim_flush;
 #[cfg(test)]
 mod sim_node;
+#[cfg(test)]
+mod sim_rescue;
 
 pub use flush::{Cascade, Flush, FlushStart, Flusher};
 pub use item::{Item, Outcome, Store};
@@ -77,6 +84,7 @@ pub use manage::Cull;
 pub use pods::{Attrs, CPUS_PER_SHARD, Pods, PoolKey, Scope, Surroundings};
 pub use pool::{Kind, OverBudget, Pool, Queued, Removed, Tuning};
 pub use pwq::{COLOURS, Colour, DEFAULT_ACTIVE, MAX_ACTIVE, Pwq, PwqStats, clamp_max_active};
+pub use rescue::{Call, Maydays, RESCUER_BATCH, Rescue, RescueStep};
 pub use run::{Finished, Step};
 pub use slots::Accepted;
 pub use worker::{Phase, Worker};

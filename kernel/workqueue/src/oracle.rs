@@ -51,8 +51,9 @@ impl Sim {
                     }
                 }
             }
-            for w in &self.workers {
-                let w = self.worker(w.h);
+            let rescuers = self.rescuers.iter().map(|r| r.h);
+            for w in self.workers.iter().map(|w| w.h).chain(rescuers) {
+                let w = self.worker(w);
                 if w.current_pwq == Some(h) {
                     in_flight += 1;
                     active += u32::from(w.current_active);
@@ -106,7 +107,7 @@ impl Sim {
             !w.blocked && matches!(w.act, Act::Awake | Act::Creating) || self.between(w.act)
         });
         assert!(
-            self.pool.worklist.is_empty() || counted > 0 || coming,
+            self.listed() == 0 || counted > 0 || coming,
             "5: work, and nobody comes"
         );
     }
@@ -128,6 +129,9 @@ enum Op {
     Panic(usize),
     FlushItem(usize),
     Flush(usize),
+    Mayday,
+    Rescue,
+    PanicRescuer,
     Disable(usize),
     Enable(usize),
     FailCreation(bool),
@@ -149,9 +153,12 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => (0..8usize).prop_map(Op::Panic),
         2 => (0..6usize).prop_map(Op::FlushItem),
         2 => (0..2usize).prop_map(Op::Flush),
+        3 => Just(Op::Mayday),
+        4 => Just(Op::Rescue),
+        1 => Just(Op::PanicRescuer),
         1 => (0..6usize).prop_map(Op::Disable),
         1 => (0..6usize).prop_map(Op::Enable),
-        1 => any::<bool>().prop_map(Op::FailCreation),
+        2 => any::<bool>().prop_map(Op::FailCreation),
         1 => (0..400u64).prop_map(Op::Pass),
         1 => (0..5u32).prop_map(Op::NodeMax),
         1 => (0..2usize).prop_map(Op::Retire),
@@ -165,6 +172,7 @@ fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
     if let Some(max) = node {
         sim.limit_by_node(max);
     }
+    sim.add_rescuer(0);
     for op in ops {
         let nr = sim.workers.len();
         match *op {
@@ -195,6 +203,15 @@ fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
             Op::Flush(p) => {
                 sim.flush(p);
             }
+            Op::Mayday => {
+                sim.mayday();
+            }
+            Op::Rescue => {
+                sim.rescue(0);
+            }
+            Op::PanicRescuer => {
+                sim.panic_rescuer(0);
+            }
             Op::Disable(i) => sim.disable(i),
             Op::Enable(i) => sim.enable(i),
             Op::FailCreation(on) => sim.fail_creation = on,
@@ -206,7 +223,14 @@ fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
         }
     }
     sim.set_node_max(3);
+    // 12: with a rescuer everything that has a slot starts, or waits for its own earlier run.
+    sim.starve();
+    let waits = |&i: &usize| sim.on(sim.items[i]) == On::Worklist;
+    let stuck: Vec<_> = sim.fifo[0].iter().copied().filter(waits).collect();
+    assert_eq!(stuck, [], "12: items with a rescuer do not start");
     sim.drain();
+    assert!(sim.rescuers.iter().all(|r| r.act == Act::Asleep));
+    assert!((0..2).all(|p| !sim.pwq(p).is_pinned()));
     for (i, a) in sim.accounts.iter().enumerate() {
         assert_eq!(a.queued, a.runs + a.cancelled, "item {i} is lost: {a:?}");
     }

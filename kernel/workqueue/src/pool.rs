@@ -34,17 +34,23 @@ pub struct Tuning {
     pub idle_timeout: Duration,
     /// Pause after a worker could not be created (E10).
     pub create_cooldown: Duration,
+    /// From the start of a creation to the first call for rescuers (E10).
+    pub mayday_initial: Duration,
+    /// From one call for rescuers to the next (E10).
+    pub mayday_interval: Duration,
     /// CPU time since its start or last wake-up after which an execution leaves concurrency
     /// management (E14); [`Duration::MAX`] is never.
     pub cpu_intensive_after: Duration,
 }
 
 impl Tuning {
-    /// Linux's values: 300 s, 1 s and 10 ms. The last is not scaled by the speed of the machine
+    /// Linux's values: 300 s, 1 s, 10 ms, 100 ms and 10 ms. The last is not scaled by the speed of the machine
     /// (E15).
     pub const LINUX: Self = Self {
         idle_timeout: Duration::from_secs(300),
         create_cooldown: Duration::from_secs(1),
+        mayday_initial: Duration::from_millis(10),
+        mayday_interval: Duration::from_millis(100),
         cpu_intensive_after: Duration::from_millis(10),
     };
 }
@@ -95,6 +101,8 @@ pub struct Pool {
     pub(crate) nr_workers: u32,
     /// A worker is creating another one (E9).
     pub(crate) manager: bool,
+    /// When the manager's pool calls for rescuers next.
+    pub(crate) mayday_at: Instant,
     pub(crate) reaper_armed: bool,
     pub(crate) pending: u32,
     /// No pwq uses it any more: its workers end.
@@ -114,6 +122,7 @@ impl Pool {
             nr_idle: 0,
             nr_workers: 0,
             manager: false,
+            mayday_at: Instant::ZERO,
             reaper_armed: false,
             pending: 0,
             closing: false,
@@ -354,7 +363,7 @@ impl Pool {
     /// There is work and nobody counted works on it (E5).
     #[inline(always)]
     pub(crate) const fn need_more_worker(&self) -> bool {
-        !self.worklist.is_empty() && self.nr_running == 0
+        self.pending > 0 && self.nr_running == 0
     }
 
     /// The idle worker to wake, if one is needed: the one that went idle last (E7).

@@ -52,6 +52,10 @@ pub struct PwqStats {
     pub cpu_intensive: u64,
     /// Pending items that were cancelled.
     pub cancelled: u64,
+    /// Calls for the rescuer (H1).
+    pub mayday: u64,
+    /// Items that the rescuer took (H2).
+    pub rescued: u64,
 }
 
 /// Whether a pwq stays in its pool.
@@ -96,6 +100,10 @@ pub struct Pwq {
     pub(crate) leaving: Leaving,
     /// Its slots are its node's.
     pub(crate) by_node: bool,
+    /// Its queue has a rescuer.
+    pub(crate) rescuer: bool,
+    /// Rescues that were called for and are not over.
+    pub(crate) pins: u32,
     pub(crate) stats: PwqStats,
 }
 
@@ -117,6 +125,8 @@ impl Pwq {
             refuse: false,
             leaving: Leaving::No,
             by_node: false,
+            rescuer: false,
+            pins: 0,
             stats: PwqStats {
                 started: 0,
                 completed: 0,
@@ -124,6 +134,8 @@ impl Pwq {
                 cm_wakeup: 0,
                 cpu_intensive: 0,
                 cancelled: 0,
+                mayday: 0,
+                rescued: 0,
             },
         }
     }
@@ -182,6 +194,23 @@ impl Pwq {
     /// Starts or stops refusing submissions from outside.
     pub fn set_refuse(&mut self, on: bool) {
         self.refuse = on;
+    }
+
+    /// Its queue has a rescuer, who may be called for its items (H1).
+    pub fn set_rescuer(&mut self, has: bool) {
+        self.rescuer = has;
+    }
+
+    /// A rescuer is on its way to it or at work for it: it must stay where it is.
+    #[must_use]
+    pub const fn is_pinned(&self) -> bool {
+        self.pins > 0
+    }
+
+    /// What keeps it: items and barriers in flight, and rescues.
+    #[must_use]
+    pub const fn references(&self) -> u32 {
+        self.nr_in_flight + self.pins
     }
 
     /// Nothing queued, nothing executing.

@@ -19,7 +19,10 @@ pub enum Step {
     },
     /// Create a worker without the lock, then report to [`Pool::created`] or
     /// [`Pool::keep_creating`] (E9, E10).
-    Create,
+    Create {
+        /// When to call [`Pool::mayday`] if that takes so long.
+        mayday_at: Instant,
+    },
     /// Sleep until woken; arm the reaper for `reap_at` if given (E12).
     Sleep {
         /// When to call [`Pool::cull`].
@@ -43,6 +46,19 @@ pub struct Finished {
     pub gone: Option<Handle<Pwq>>,
 }
 
+/// An execution that begins.
+pub(crate) struct Begun {
+    pub(crate) item: Handle<Item>,
+    pub(crate) wake: Option<Handle<Worker>>,
+}
+
+impl From<Begun> for Step {
+    #[inline(always)]
+    fn from(Begun { item, wake }: Begun) -> Self {
+        Self::Run { item, wake }
+    }
+}
+
 impl Pool {
     /// (4) The next step of worker `w`, called by itself after waking up and after each execution.
     /// `now` is asked only when it goes idle.
@@ -54,7 +70,8 @@ impl Pool {
         now: impl FnOnce() -> Instant,
     ) -> Step {
         match worker(s, w).phase {
-            Phase::New => return Step::Sleep { reap_at: None },
+            // No worker of this pool.
+            Phase::New | Phase::Rescuing => return Step::Sleep { reap_at: None },
             Phase::Dying => return Step::Exit,
             Phase::Idle => {
                 self.idle.remove(s, w);
@@ -68,7 +85,7 @@ impl Pool {
             let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
             list.remove(s, h);
             worker_mut(s, w).scheduled = list;
-            return self.begin(s, w, h);
+            return self.begin(s, w, h).into();
         }
         if worker(s, w).phase == Phase::Prep {
             if !self.need_more_worker() {
@@ -76,7 +93,10 @@ impl Pool {
             }
             if self.nr_idle == 0 && !self.manager && self.kind != Kind::Bh {
                 self.manager = true;
-                return Step::Create;
+                self.mayday_at = now() + self.tuning.mayday_initial;
+                return Step::Create {
+                    mayday_at: self.mayday_at,
+                };
             }
             worker_mut(s, w).phase = Phase::Working;
             if self.kind == Kind::Bound {
@@ -89,7 +109,7 @@ impl Pool {
                 break;
             };
             match item(s, h).runner {
-                None => return self.start(s, w, h),
+                None => return self.start(s, w, h).into(),
                 Some(other) => self.hand_over(s, h, other),
             }
         }
@@ -124,16 +144,21 @@ impl Pool {
         node.sleeping = false;
         node.phase = Phase::Dying;
         self.nr_workers -= 1;
+        self.requeue(s, w);
+        Finished {
+            wake: self.kick(),
+            ..over
+        }
+    }
+
+    /// What is on `w`'s own list goes back to the front of the pool's.
+    pub(crate) fn requeue<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) {
         let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
         while let Some(h) = list.back() {
             list.remove(s, h);
             item_mut(s, h).on = On::Worklist;
             self.worklist.push_front(s, h);
             self.pending += 1;
-        }
-        Finished {
-            wake: self.kick(),
-            ..over
         }
     }
 
@@ -147,14 +172,8 @@ impl Pool {
         let left = !self.worklist.is_empty();
         if worker(s, w).phase == Phase::Working {
             // Barriers of the last item must not wait on an idle worker's own list.
-            let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
-            let more = !list.is_empty();
-            while let Some(h) = list.back() {
-                list.remove(s, h);
-                item_mut(s, h).on = On::Worklist;
-                self.worklist.push_front(s, h);
-                self.pending += 1;
-            }
+            let more = !worker(s, w).scheduled.is_empty();
+            self.requeue(s, w);
             let _never = self.enter_idle(s, w, now);
             return left || more;
         }
@@ -172,7 +191,12 @@ impl Pool {
 
     /// Takes the front item of the worklist and what is linked to it.
     #[inline(always)]
-    fn start<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, h: Handle<Item>) -> Step {
+    pub(crate) fn start<S: Store>(
+        &mut self,
+        s: &mut S,
+        w: Handle<Worker>,
+        h: Handle<Item>,
+    ) -> Begun {
         if item(s, h).linked {
             self.take_chain(s, h, w);
         }
@@ -199,8 +223,17 @@ impl Pool {
     }
 
     /// (5) The front item of the worklist is being executed by `other`, which will execute it
-    /// again (C6).
-    fn hand_over<S: Store>(&mut self, s: &mut S, h: Handle<Item>, other: Handle<Worker>) {
+    /// again (C6). A rescuer's cursor only looks so, and has served.
+    pub(crate) fn hand_over<S: Store>(
+        &mut self,
+        s: &mut S,
+        h: Handle<Item>,
+        other: Handle<Worker>,
+    ) {
+        if item(s, h).cursor {
+            self.lift(s, h);
+            return;
+        }
         let linked = item(s, h).linked;
         let behind = if linked {
             self.worklist.next(s, h)
@@ -229,7 +262,12 @@ impl Pool {
 
     /// `h` is on no list any more; `w` executes it from now on.
     #[inline(always)]
-    fn begin<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, h: Handle<Item>) -> Step {
+    pub(crate) fn begin<S: Store>(
+        &mut self,
+        s: &mut S,
+        w: Handle<Worker>,
+        h: Handle<Item>,
+    ) -> Begun {
         let it = item_mut(s, h);
         it.on = On::Nothing;
         it.linked = false;
@@ -248,11 +286,11 @@ impl Pool {
         node.current_pwq = p;
         node.current_colour = colour;
         node.current_active = !barrier;
-        if heavy {
+        if heavy && node.is_counted() {
             node.cpu_intensive = true;
             self.nr_running -= 1;
         }
-        Step::Run {
+        Begun {
             item: h,
             wake: self.kick(),
         }
@@ -260,7 +298,12 @@ impl Pool {
 
     /// Ends `w`'s execution. A worker that goes on with the next item wakes nobody.
     #[inline(always)]
-    fn end<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, outcome: Outcome) -> Finished {
+    pub(crate) fn end<S: Store>(
+        &mut self,
+        s: &mut S,
+        w: Handle<Worker>,
+        outcome: Outcome,
+    ) -> Finished {
         let mut over = Finished {
             wake: None,
             flushed: None,

@@ -12,6 +12,7 @@ use workword::{Claim, Place, Seize, WorkWord};
 
 use crate::item::On;
 use crate::sim_node::Node;
+use crate::sim_rescue::SimRescuer;
 use crate::{Cull, Flush, Flusher, Item, Kind, Pool, Pwq, Step, Tuning, Worker};
 
 const HERE: Place = Place::new(0);
@@ -19,7 +20,7 @@ const HERE: Place = Place::new(0);
 #[derive(Default)]
 pub(crate) struct Slabs {
     pub(crate) items: Slab<Item>,
-    workers: Slab<Worker>,
+    pub(crate) workers: Slab<Worker>,
     pub(crate) pwqs: Slab<Pwq>,
     pub(crate) flushers: Slab<Flusher>,
     pub(crate) node: Option<Node>,
@@ -87,8 +88,8 @@ pub(crate) struct Sim {
     pub(crate) barriers: Vec<(Handle<Item>, bool)>,
     /// Of each barrier: its item, and which submission of it must be over.
     pub(crate) outlives: Vec<(usize, u32)>,
-    /// Started items, in order: (item, worker index).
-    pub(crate) starts: Vec<(usize, usize)>,
+    /// Started items, in order, and by whom.
+    pub(crate) starts: Vec<(usize, Handle<Worker>)>,
     /// The oracle's queue of each pwq: items in queueing order that have not started.
     pub(crate) fifo: Vec<VecDeque<usize>>,
     pub(crate) flushes: Vec<Flush>,
@@ -98,6 +99,9 @@ pub(crate) struct Sim {
     pub(crate) flushing: Vec<Flushing>,
     pub(crate) first: Vec<Option<usize>>,
     pub(crate) reap_at: Option<Instant>,
+    /// When the mayday timer fires.
+    pub(crate) mayday_at: Option<Instant>,
+    pub(crate) rescuers: Vec<SimRescuer>,
     pub(crate) fail_creation: bool,
 }
 
@@ -128,6 +132,8 @@ impl Sim {
             on_pwq: limits.iter().map(|_| std::vec![(0, 0); nr_items]).collect(),
             first: limits.iter().map(|_| None).collect(),
             reap_at: None,
+            mayday_at: None,
+            rescuers: Vec::new(),
             fail_creation: false,
         };
         let h = sim.s.workers.insert(Worker::new());
@@ -235,6 +241,7 @@ impl Sim {
             Act::Awake => {}
             Act::Creating if self.fail_creation => {
                 if !self.pool.keep_creating() {
+                    self.mayday_at = None;
                     self.next(w);
                 }
                 self.check();
@@ -250,26 +257,21 @@ impl Sim {
                 assert!(self.workers.len() < 1_000, "workers without end");
                 let (wake, reap) = self.pool.created(&mut self.s, new, self.now);
                 self.reap_at = reap.or(self.reap_at);
+                self.mayday_at = None;
                 self.wake(wake);
                 self.workers[w].act = Act::Awake;
                 self.check();
                 return true;
             }
             Act::Running(i) => {
-                self.ended(w, i);
+                self.ended(h, i);
                 let f = self.pool.finish(&mut self.s, h);
                 self.wake(f.wake);
                 self.flushed(f.flushed);
                 self.conclude(f.hand, f.gone);
             }
             Act::Barrier(b) => {
-                let (i, nth) = self.outlives[b];
-                let a = &self.accounts[i];
-                assert!(
-                    !(a.executing > 0 && a.current == nth || a.pending && a.queued == nth),
-                    "I5: a barrier overtook item {i}"
-                );
-                self.barriers[b].1 = true;
+                self.reached(b);
                 let f = self.pool.finish(&mut self.s, h);
                 self.wake(f.wake);
                 self.flushed(f.flushed);
@@ -281,9 +283,20 @@ impl Sim {
         true
     }
 
-    fn ended(&mut self, w: usize, i: usize) {
+    /// Barrier `b` lets its waiter go.
+    pub(crate) fn reached(&mut self, b: usize) {
+        let (i, nth) = self.outlives[b];
+        let a = &self.accounts[i];
+        assert!(
+            !(a.executing > 0 && a.current == nth || a.pending && a.queued == nth),
+            "I5: a barrier overtook item {i}"
+        );
+        self.barriers[b].1 = true;
+    }
+
+    pub(crate) fn ended(&mut self, h: Handle<Worker>, i: usize) {
         self.accounts[i].executing -= 1;
-        let on = self.s.workers.get(self.workers[w].h).current_pwq;
+        let on = self.s.workers.get(h).current_pwq;
         let p = self
             .pwqs
             .iter()
@@ -300,23 +313,26 @@ impl Sim {
                 Act::Asleep
             }
             Step::Exit => Act::Gone,
-            Step::Create => Act::Creating,
+            Step::Create { mayday_at } => {
+                self.mayday_at = Some(mayday_at);
+                Act::Creating
+            }
             Step::Run { item, wake } => {
                 self.wake(wake);
                 assert!(
                     self.pool.kind == Kind::Bh || self.pool.nr_idle > 0 || self.pool.manager,
                     "invariant 7: an item starts without a reserve worker"
                 );
-                if let Some(b) = self.barriers.iter().position(|x| x.0 == item) {
-                    Act::Barrier(b)
-                } else {
-                    self.begin(w, item)
-                }
+                self.begin(h, item)
             }
         };
     }
 
-    fn begin(&mut self, w: usize, item: Handle<Item>) -> Act {
+    /// Worker or rescuer `w` executes `item` from now on.
+    pub(crate) fn begin(&mut self, w: Handle<Worker>, item: Handle<Item>) -> Act {
+        if let Some(b) = self.barriers.iter().position(|x| x.0 == item) {
+            return Act::Barrier(b);
+        }
         let i = self
             .items
             .iter()
@@ -391,7 +407,7 @@ impl Sim {
         if self.workers[w].blocked {
             return false;
         }
-        self.ended(w, i);
+        self.ended(self.workers[w].h, i);
         let f = self.pool.abandon(&mut self.s, self.workers[w].h);
         self.workers[w].act = Act::Gone;
         self.wake(f.wake);
@@ -445,7 +461,8 @@ impl Sim {
         self.fail_creation = false;
         for _ in 0..1_000 {
             self.settle();
-            if (0..self.workers.len()).filter(|&w| self.resume(w)).count() == 0 {
+            let rescued = (0..self.rescuers.len()).filter(|&n| self.rescue(n)).count();
+            if (0..self.workers.len()).filter(|&w| self.resume(w)).count() + rescued == 0 {
                 return;
             }
         }
@@ -468,7 +485,9 @@ impl Sim {
         self.s.pwqs.get(self.pwqs[p])
     }
 
+    /// Items and barriers on the pool's list.
     pub(crate) fn listed(&self) -> usize {
-        self.pool.worklist.iter(&self.s).count()
+        let list = self.pool.worklist.iter(&self.s);
+        list.filter(|&h| !self.item(h).cursor).count()
     }
 }

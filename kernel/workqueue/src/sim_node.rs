@@ -104,7 +104,7 @@ impl Sim {
     fn left(&mut self, gone: Option<Handle<Pwq>>) {
         let Some(p) = gone else { return };
         if self.s.pwqs.get(p).is_gone() {
-            assert!(self.s.pwqs.get(p).is_empty(), "a pwq goes with items");
+            assert_eq!(self.s.pwqs.get(p).references(), 0, "a pwq goes in use");
         } else {
             let (mut waiting, share) = (0, self.s.pwqs.get(p));
             self.pool.each_waiting(&self.s, p, |_| waiting += 1);
@@ -138,7 +138,8 @@ impl Sim {
         let h = self.pwqs[p];
         if !self.pwq(p).is_retired() && !self.pwq(p).is_moving() {
             let gone = self.pool.retire(&mut self.s, h);
-            assert_eq!(gone, self.pwq(p).is_empty());
+            let kept = self.pwq(p).references() > 0;
+            assert_eq!(gone, !kept, "gone, or something keeps it");
         }
         self.check();
     }
@@ -154,6 +155,8 @@ impl Sim {
             } else {
                 self.s.pwqs.get_mut(self.pwqs[p]).work_colour = self.flushes[p].work_colour();
             }
+            let rescued = self.rescuers.iter().any(|r| r.p == p);
+            self.s.pwqs.get_mut(self.pwqs[p]).set_rescuer(rescued);
         }
         self.check();
     }
@@ -177,7 +180,7 @@ fn d5_slots_go_round() {
         assert!(sim.queue(if i < 3 { 0 } else { i % 2 }, i));
     }
     sim.drain();
-    let pwq_of = |&(i, _): &(usize, usize)| if i < 3 { 0 } else { i % 2 };
+    let pwq_of = |&(i, _): &(usize, _)| if i < 3 { 0 } else { i % 2 };
     let order: Vec<usize> = sim.starts.iter().map(pwq_of).collect();
     assert_eq!(order, [0, 0, 1, 0, 1, 0, 1, 0]);
 }

@@ -76,9 +76,10 @@ impl Pool {
     fn departs<S: Store>(s: &mut S, p: Handle<Pwq>) -> Option<Handle<Pwq>> {
         let share = pwq(s, p);
         let leaving = share.leaving;
+        let free = !share.is_pinned();
         let (empty, waits) = (
-            share.nr_in_flight == 0,
-            share.nr_in_flight == share.nr_waiting,
+            free && share.nr_in_flight == 0,
+            free && share.nr_in_flight == share.nr_waiting,
         );
         let next = match leaving {
             Leaving::Retired if empty && s.leave_line(p) => Leaving::Gone,

@@ -16,6 +16,8 @@ pub enum Phase {
     Prep,
     /// Executes items.
     Working,
+    /// A rescuer at work: never counted as running (H4).
+    Rescuing,
     /// Culled: it leaves when it wakes up.
     Dying,
 }

@@ -47,8 +47,9 @@ pub struct CpuLocal {
     pub(crate) idle_ns: AtomicU64,
     /// `[I]` what runs when nothing else does.
     pub(crate) idle: Once<ThreadRef>,
-    /// `[C]` a thread that exited and whose resources the next thread frees.
-    pub(crate) dead: Cell<Option<ThreadRef>>,
+    /// `[C]` a thread that exited, whose resources the next thread frees, or that wants to leave
+    /// for another core, where the next thread puts it.
+    pub(crate) leaver: Cell<Option<ThreadRef>>,
     /// `[L]` armed timers.
     pub(crate) timers: SpinLock<TimerBase>,
     /// `[C]` what the hardware timer is programmed to, when the slice ends, when a timer is due.
@@ -90,7 +91,7 @@ impl CpuLocal {
             poked: AtomicBool::new(false),
             idle_ns: AtomicU64::new(0),
             idle: Once::new(),
-            dead: Cell::new(None),
+            leaver: Cell::new(None),
             timers: SpinLock::new(Rank::TimerBase, "timer base", TimerBase::new()),
             clock: crate::timer::CoreClock::new(),
             softirq: SoftirqState::new(),

@@ -42,8 +42,10 @@ use crate::{kernel, wq};
 
 pub(crate) mod audit;
 mod balance;
+mod migrate;
 mod wake;
 
+pub(crate) use self::migrate::run_on;
 pub(crate) use self::wake::{set_affinity, set_nice, start, wake};
 
 /// A runqueue and the mechanism's notes about it, under one lock.
@@ -84,6 +86,8 @@ enum Why {
     Block,
     /// The thread gives up its turn.
     Yield,
+    /// The thread goes to another core.
+    Leave,
     /// The thread ends.
     Exit,
 }
@@ -129,6 +133,9 @@ fn reschedule(why: Why) {
             Why::Exit => {
                 let _ = rq.queue.dequeue(prev.handle(), Dequeue::Exit, now);
                 leaves = Leaves::Dead;
+            }
+            Why::Leave => {
+                let _ = rq.queue.dequeue(prev.handle(), Dequeue::Migrate, now);
             }
             Why::Yield => rq.queue.yield_current(now),
             Why::Block | Why::Preempt => {}
@@ -181,9 +188,9 @@ fn reschedule(why: Why) {
     } else {
         prev.cpu_ns.fetch_add(ran, Ordering::Relaxed);
     }
-    if why == Why::Exit {
+    if matches!(why, Why::Exit | Why::Leave) {
         // SAFETY: the scheduler's reference, leaked by `start`; taken back once, here.
-        c.dead.set(Some(unsafe { ThreadRef::from_raw(prev) }));
+        c.leaver.set(Some(unsafe { ThreadRef::from_raw(prev) }));
     }
     c.current
         .store(core::ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
@@ -212,12 +219,15 @@ fn reschedule(why: Why) {
 }
 
 /// First thing after a switch, on the side of the thread that now runs: releases the runqueue lock
-/// taken by the thread before, and frees that thread if it ended. Interrupts are masked.
+/// taken by the thread before, and frees that thread if it ended, or moves it if it wants to leave.
+/// Interrupts are masked.
 fn finish_switch() {
     let c = this_cpu();
     // SAFETY: the lock is held by this core since `reschedule` forgot its guard.
     unsafe { c.rq.force_unlock() };
-    drop(c.dead.take());
+    if let Some(t) = c.leaver.take() {
+        migrate::see_off(t);
+    }
 }
 
 /// As the end of a switch, for a thread that runs for the first time.

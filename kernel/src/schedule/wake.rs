@@ -77,7 +77,7 @@ pub(crate) fn wake(t: &Thread) -> bool {
 }
 
 /// Puts `t`, which is on no runqueue, on core `c`'s.
-fn enqueue_on(c: &'static CpuLocal, t: &Thread, why: Enqueue) {
+pub(super) fn enqueue_on(c: &'static CpuLocal, t: &Thread, why: Enqueue) {
     let mut rq = c.rq.lock();
     let kind = match why {
         Enqueue::New => Kind::SchedWakeupNew,

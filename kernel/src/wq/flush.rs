@@ -14,6 +14,7 @@ use workqueue::{Cascade, Colour, Flush, FlushStart, Flusher, Pwq};
 use super::handles::{flush_of, flushers, queue_name};
 use super::ops::WaitError;
 use super::queue::Queue;
+use super::rescuer::{no_progress, promised, promises};
 use super::worker::current_worker;
 use crate::completion::Completion;
 use crate::thread::ThreadCx;
@@ -72,6 +73,9 @@ impl Queue {
     pub(super) fn flush(&self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
         if current_worker().is_some_and(|w| w.works_for(self)) {
             return Err(WaitError::SelfWait);
+        }
+        if let Some(waits) = promised().filter(|_| !promises(self)) {
+            return Err(no_progress(waits, &self.attributes.name));
         }
         emit_unmasked(Kind::FlushStart, Head::of(0), 0, queue_name(self));
         self.wait_for_all(cx);

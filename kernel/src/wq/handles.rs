@@ -7,7 +7,7 @@
 use core::mem::offset_of;
 
 use links::{Arena, Direct, Handle};
-use workqueue::{Flusher, Item, Pwq, Worker as WorkerNode};
+use workqueue::{Call, Flusher, Item, Pwq, Worker as WorkerNode};
 
 use super::flush::FlushNode;
 use super::pool::Pool;
@@ -113,11 +113,33 @@ pub(super) fn share_of<'a>(h: Handle<Pwq>) -> &'a Share {
     unsafe { &*p }
 }
 
+/// The share whose call for help this is. It lives as long as its queue.
+pub(super) fn call_of<'a>(h: Handle<Call>) -> &'a Share {
+    let p = core::ptr::with_exposed_provenance::<Share>(h.raw() - offset_of!(Share, call));
+    // SAFETY: a listed call is pinned, and its queue's rescuer asks, who keeps the queue.
+    unsafe { &*p }
+}
+
 /// The flush whose node this is. It lives until it is resolved.
 pub(super) fn flush_of<'a>(h: Handle<Flusher>) -> &'a FlushNode {
     let p = core::ptr::with_exposed_provenance::<FlushNode>(h.raw() - offset_of!(FlushNode, node));
     // SAFETY: the flush policy hands out handles of waiting flushes.
     unsafe { &*p }
+}
+
+/// The pool whose mayday timer this is.
+pub(super) fn pool_of_mayday(timer: &Timer) -> &'static Pool {
+    let p = core::ptr::from_ref(timer)
+        .cast::<u8>()
+        .wrapping_sub(offset_of!(Pool, mayday));
+    // SAFETY: only pools have this callback, and pools are 'static.
+    unsafe { &*p.cast::<Pool>() }
+}
+
+/// Arms a pool's mayday timer.
+pub(super) fn arm_mayday(pool: &'static Pool, at: machine::Instant) {
+    // SAFETY: the pool, and with it the timer, is 'static.
+    unsafe { pool.mayday.arm(at) }
 }
 
 /// The pool whose idle reaper this is.

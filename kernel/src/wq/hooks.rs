@@ -23,11 +23,11 @@ pub(crate) fn worker_sleeping(t: &Thread) {
         return;
     }
     w.slept.set(true);
-    let mut g = w.pool.lock();
-    emit(Kind::WorkerSleep, w.pool.head(), 0, 0);
+    let mut g = w.pool().lock();
+    emit(Kind::WorkerSleep, w.pool().head(), 0, 0);
     let Inner { policy, store } = &mut *g;
     let wake = policy.block(store, w.handle());
-    w.pool.wake(wake);
+    w.pool().wake(wake);
 }
 
 /// `t`, the running thread, got its core back after [`worker_sleeping`] (E3).
@@ -35,8 +35,8 @@ pub(crate) fn worker_sleeping(t: &Thread) {
 pub(crate) fn worker_running(t: &Thread) {
     let Some(w) = of_thread(t) else { return };
     if w.slept.replace(false) {
-        let mut g = w.pool.lock();
-        emit(Kind::WorkerResume, w.pool.head(), 0, 0);
+        let mut g = w.pool().lock();
+        emit(Kind::WorkerResume, w.pool().head(), 0, 0);
         let Inner { policy, store } = &mut *g;
         policy.resume(store, w.handle());
         w.start_budget(&g);
@@ -48,7 +48,7 @@ pub(crate) fn worker_running(t: &Thread) {
 #[cold]
 pub(crate) fn worker_over_budget(t: &Thread) {
     let Some(w) = of_thread(t) else { return };
-    let mut g = w.pool.lock();
+    let mut g = w.pool().lock();
     let Inner { policy, store } = &mut *g;
     let Some(over) = policy.budget(store, w.handle()) else {
         return;
@@ -58,11 +58,11 @@ pub(crate) fn worker_over_budget(t: &Thread) {
     let function = h.function() as u64;
     emit(
         Kind::WorkerHog,
-        w.pool.head(),
+        w.pool().head(),
         item_name(over.item),
         function,
     );
-    w.pool.wake(over.wake);
+    w.pool().wake(over.wake);
     let report = kernel().wq.hogs.count(h);
     let budget = policy.tuning().cpu_intensive_after;
     drop(g);

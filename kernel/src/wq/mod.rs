@@ -27,7 +27,7 @@
 //! # Locks
 //!
 //! flush lock of a queue (`Rank::Workqueue`) → one pool (`Rank::Pool`) → wait queue, timer base,
-//! runqueue, mailbox. Never two pools at once. Handlers and destructors run without any lock.
+//! runqueue, mailbox. A pool → the mayday lock of a queue → runqueue. Never two pools at once. Handlers and destructors run without any lock.
 
 mod alarm;
 mod barrier;
@@ -39,14 +39,16 @@ mod header;
 mod hog;
 pub(crate) mod hooks;
 mod item;
+mod manager;
 mod ops;
 mod pool;
 mod queue;
 mod registry;
+mod rescuer;
 mod typed;
 mod worker;
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use machine::{Duration, MAX_CPUS};
 use workqueue::{Kind as PoolKind, Tuning};
@@ -61,6 +63,7 @@ pub use self::registry::{
     PoolInfo, QueueInfo, WorkerCounts, for_each_free_pool, for_each_pool, for_each_queue,
 };
 pub(crate) use self::registry::{check, try_each_pool};
+pub use self::rescuer::current_is_rescuer;
 pub use self::typed::{
     Bh, Builder, CreateError, Kind, Limited, Ordered, PerCpu, Unbound, Workqueue,
 };
@@ -117,6 +120,8 @@ pub struct System {
     refused: Refused,
     /// Queues that are not freed yet.
     alive: AtomicUsize,
+    /// The first wait that progress cannot be promised for was told (H6).
+    told_dependency: AtomicBool,
 }
 
 impl System {
@@ -130,6 +135,7 @@ impl System {
             hogs: Hogs::new(),
             refused: Refused::new(),
             alive: AtomicUsize::new(0),
+            told_dependency: AtomicBool::new(false),
         }
     }
 }
@@ -198,7 +204,7 @@ pub(crate) fn init(_cx: &ThreadCx<'_>) {
     each_pool(|pool| {
         let wanted = pool.cpu().is_none_or(|c| online().contains(c));
         if pool.kind != PoolKind::Bh && wanted {
-            worker::create_first(pool).expect("memory for the first workers");
+            manager::create_first(pool).expect("memory for the first workers");
         }
     });
     let queues = "memory for the system queues";

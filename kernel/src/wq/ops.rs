@@ -12,11 +12,13 @@ use workword::{Enable, Seize};
 
 use super::alarm::{Alarm, Destination};
 use super::barrier::Barrier;
-use super::handles::item_name;
+use super::handles::{item_name, share_of};
 use super::header::{Header, Hold};
 use super::item::{Context, Softirq, Work};
 use super::pool::{Inner, Pool};
 use super::pool_at;
+use super::queue::Queue;
+use super::rescuer::{no_progress, promised, promises};
 use super::worker::current_worker;
 use crate::cpu::this_cpu;
 use crate::softirq::BhCx;
@@ -32,6 +34,9 @@ pub enum WaitError {
     SelfWait,
     /// The item was cancelled and is over, but its disable count is full: do not enable it for this call.
     TooDeep(TooDeep),
+    /// The caller is an item of a queue with a rescuer, and what it would wait for has none: the
+    /// wait may last until memory is free again (H6).
+    NoProgress,
 }
 
 impl core::fmt::Display for WaitError {
@@ -40,6 +45,9 @@ impl core::fmt::Display for WaitError {
             Self::Poisoned => "the work item's handler panicked",
             Self::SelfWait => "a work item cannot wait for itself",
             Self::TooDeep(_) => "the work item is disabled too often",
+            Self::NoProgress => {
+                "an item whose queue has a rescuer waits for one whose queue has none"
+            }
         })
     }
 }
@@ -170,11 +178,20 @@ pub(super) fn is_own_run(h: &Header) -> bool {
 
 /// Waits until the last submission so far is over (I5). True if there was something to wait for.
 pub(super) fn flush(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
+    wait_for(cx, h, promised())
+}
+
+/// As [`flush`]; a caller that was `promised` progress waits only for what is promised it too.
+fn wait_for(
+    cx: &ThreadCx<'_>,
+    h: &Header,
+    promised: Option<&'static Queue>,
+) -> Result<bool, WaitError> {
     if is_own_run(h) {
         return Err(WaitError::SelfWait);
     }
     let barrier = Barrier::new();
-    let waited = insert_barrier(h, &barrier);
+    let waited = insert_barrier(h, &barrier, promised)?;
     if waited {
         barrier.done.wait(cx);
     }
@@ -185,7 +202,11 @@ pub(super) fn flush(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
     }
 }
 
-fn insert_barrier(h: &Header, barrier: &Barrier) -> bool {
+fn insert_barrier(
+    h: &Header,
+    barrier: &Barrier,
+    promised: Option<&'static Queue>,
+) -> Result<bool, WaitError> {
     loop {
         // Claimed on another core and not on its list yet: the caller's submission may have been
         // merged into that one, so the item is not idle.
@@ -195,7 +216,7 @@ fn insert_barrier(h: &Header, barrier: &Barrier) -> bool {
         }
         let place = h.word.state().place;
         if !place.is_some() {
-            return false;
+            return Ok(false);
         }
         let pool = pool_at(place);
         let mut g = pool.lock();
@@ -203,6 +224,14 @@ fn insert_barrier(h: &Header, barrier: &Barrier) -> bool {
         if h.word.state().place == place {
             let Inner { policy, store } = &mut *g;
             let (item, barrier) = (h.handle(), barrier.handle());
+            if let Some(waits) = promised
+                && let Some(p) = policy.pwq_of(store, item)
+                && !promises(share_of(p).queue())
+            {
+                let target = share_of(p).queue().attributes.name.clone();
+                drop(g);
+                return Err(no_progress(waits, &target));
+            }
             let waits = policy.insert_barrier(store, item, barrier);
             let (kind, b) = if waits {
                 (Kind::InsertBarrier, item_name(barrier))
@@ -210,7 +239,7 @@ fn insert_barrier(h: &Header, barrier: &Barrier) -> bool {
                 (Kind::FlushIdle, 0)
             };
             emit(kind, pool.head(), item_name(item), b);
-            return waits;
+            return Ok(waits);
         }
     }
 }
@@ -221,7 +250,8 @@ fn cancel_sync(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
         return Err(WaitError::SelfWait);
     }
     let disabled = disable(h);
-    let waited = flush(cx, h);
+    // What runs is on its way: no memory is needed for it (H6).
+    let waited = wait_for(cx, h, None);
     if disabled.is_ok() {
         over(h);
         enable(h);
@@ -285,7 +315,7 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
             return Err(WaitError::SelfWait);
         }
         let disabled = self.disable();
-        flush(cx, self.header())?;
+        wait_for(cx, self.header(), None)?;
         let was = disabled.map_err(WaitError::TooDeep)?;
         over(self.header());
         Ok(was)

@@ -42,6 +42,8 @@ pub(crate) struct Pool {
     pub(super) highpri: bool,
     /// Ends workers that idle for long (E12).
     pub(super) reaper: Timer,
+    /// Calls rescuers while no worker can be made (E10, H1).
+    pub(super) mayday: Timer,
     /// `[A]` for worker names.
     pub(super) next_worker: AtomicU32,
     /// `[L]` the pseudo worker of a BH pool.
@@ -78,6 +80,7 @@ impl Pool {
             kind,
             highpri,
             reaper: Timer::new(reap),
+            mayday: Timer::new(super::rescuer::mayday),
             next_worker: AtomicU32::new(0),
             bh: UnsafeCell::new(WorkerNode::new()),
         }

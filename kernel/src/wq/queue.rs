@@ -22,13 +22,14 @@ use links::{Arena, Handle};
 use machine::CpuId;
 use sync::handshake::Countdown;
 use sync::{IrqGuard, SpinLock};
-use workqueue::{Item, Pwq};
+use workqueue::{Call, Item, Pwq};
 use workword::{Claim, Place};
 
 use super::flush::{FlushNode, FlushState};
 use super::handles::{item_name, limited, queue_name};
 use super::header::Header;
 use super::pool::{Inner, Pool};
+use super::rescuer::Help;
 use super::worker::current_worker;
 use super::{QueueName, pool_at};
 use crate::cpu::this_cpu;
@@ -86,6 +87,8 @@ pub(super) struct Attributes {
     pub(super) class: Class,
     pub(super) highpri: bool,
     pub(super) cpu_intensive: bool,
+    /// It has a rescuer (F4).
+    pub(super) mem_reclaim: bool,
     /// To begin with.
     pub(super) max_active: u32,
 }
@@ -95,6 +98,8 @@ pub(super) struct Attributes {
 pub(super) struct Share {
     /// `[L]` of `pool`.
     pub(super) pwq: UnsafeCell<Pwq>,
+    /// `[L]` of the queue's mayday lock.
+    pub(super) call: UnsafeCell<Call>,
     /// `[I]`
     pub(super) pool: &'static Pool,
     /// `[I]`
@@ -111,6 +116,11 @@ impl Share {
     pub(super) fn handle(&self) -> Handle<Pwq> {
         core::ptr::from_ref(self).expose_provenance();
         Handle::of(self.pwq.get())
+    }
+
+    pub(super) fn call_handle(&self) -> Handle<Call> {
+        core::ptr::from_ref(self).expose_provenance();
+        Handle::of(self.call.get())
     }
 
     pub(super) fn queue_ptr(&self) -> *const Queue {
@@ -136,6 +146,8 @@ pub(super) struct Queue {
     pub(super) to_flush: Countdown,
     /// The first flusher; stable while `to_flush` is not zero.
     pub(super) first: AtomicPtr<FlushNode>,
+    /// The rescuer and who calls for it.
+    pub(super) help: SpinLock<Help>,
 }
 
 impl fmt::Debug for Queue {
@@ -154,8 +166,11 @@ impl Queue {
         let mut shares = crate::mem::try_vec_with_capacity(cores).ok()?;
         for n in 0..cores {
             let pool = super::pool_for(attributes.class, attributes.highpri, n);
+            let mut pwq = Pwq::new(attributes.max_active, attributes.cpu_intensive);
+            pwq.set_rescuer(attributes.mem_reclaim);
             shares.push(Share {
-                pwq: UnsafeCell::new(Pwq::new(attributes.max_active, attributes.cpu_intensive)),
+                pwq: UnsafeCell::new(pwq),
+                call: UnsafeCell::new(Call::new()),
                 pool,
                 queue: AtomicPtr::new(core::ptr::null_mut()),
             });
@@ -167,6 +182,7 @@ impl Queue {
             attributes,
             shares: shares.into_boxed_slice(),
             flush: FlushState::lock(),
+            help: Help::lock(),
             to_flush: Countdown::new(),
             first: AtomicPtr::new(core::ptr::null_mut()),
         })
@@ -182,7 +198,8 @@ impl Queue {
             Class::Unbound => Kind::UNBOUND,
             Class::Bh => Kind::BH,
         };
-        let flags = class | (u8::from(a.cpu_intensive) * Kind::CPU_INTENSIVE);
+        let heavy = u8::from(a.cpu_intensive) * Kind::CPU_INTENSIVE;
+        let flags = class | heavy | (u8::from(a.mem_reclaim) * Kind::MEM_RECLAIM);
         let head = Head::of(a.max_active).flags(flags);
         emit_unmasked(Kind::AllocWorkqueue, head, 0, queue_name(&*queue));
         Some(queue)

@@ -99,6 +99,8 @@ pub struct QueueInfo {
     pub highpri: bool,
     /// Its items are outside concurrency management.
     pub cpu_intensive: bool,
+    /// It has a rescuer (F4).
+    pub mem_reclaim: bool,
     /// The limit per core, or for the system if unbound.
     pub max_active: u32,
     /// Items that wait: for a slot or for a worker.
@@ -173,6 +175,7 @@ fn queue_info(q: &Queue) -> QueueInfo {
         },
         highpri: a.highpri,
         cpu_intensive: a.cpu_intensive,
+        mem_reclaim: a.mem_reclaim,
         max_active: q.max_active(),
         pending: 0,
         active: 0,
@@ -193,6 +196,8 @@ fn queue_info(q: &Queue) -> QueueInfo {
         info.stats.cm_wakeup += s.cm_wakeup;
         info.stats.cpu_intensive += s.cpu_intensive;
         info.stats.cancelled += s.cancelled;
+        info.stats.mayday += s.mayday;
+        info.stats.rescued += s.rescued;
     }
     info
 }

@@ -98,14 +98,29 @@ impl<K: Kind> Builder<K> {
     ///
     /// # Errors
     ///
-    /// [`CreateError`] without memory.
+    /// [`CreateError`] without memory, also for the rescuer's thread.
     pub fn build(self) -> Result<Workqueue<K>, CreateError> {
         let queue = Queue::make(self.attributes).ok_or(CreateError)?;
         registry::add(&queue).ok_or(CreateError)?;
+        if queue.attributes.mem_reclaim && queue.start_rescuer().is_err() {
+            registry::remove(&queue);
+            return Err(CreateError);
+        }
         Ok(Workqueue {
             queue,
             kind: PhantomData,
         })
+    }
+}
+
+impl<K: Kind<Context = Threaded>> Builder<K> {
+    /// Its items make progress also when no memory is left for workers: the queue gets a thread of
+    /// its own, its rescuer (F4, H5). That is one thread: items that wait for each other belong on
+    /// different queues.
+    #[must_use]
+    pub fn mem_reclaim(mut self) -> Self {
+        self.attributes.mem_reclaim = true;
+        self
     }
 }
 
@@ -173,6 +188,7 @@ impl<K: Kind> Workqueue<K> {
             class: <K as private::Kind>::CLASS,
             highpri: false,
             cpu_intensive: false,
+            mem_reclaim: false,
             max_active: <K as private::Kind>::MAX_ACTIVE,
         };
         Builder {
@@ -236,6 +252,7 @@ impl<K: Kind> Workqueue<K> {
     /// As [`Self::flush`]; the queue then goes on.
     pub fn destroy(self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
         self.queue.drain(cx, true)?;
+        self.queue.stop_rescuer(cx);
         registry::remove(&self.queue);
         Ok(())
     }

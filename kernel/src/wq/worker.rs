@@ -19,11 +19,13 @@ use sync::SpinGuard;
 use workqueue::{Item, Step, Worker as WorkerNode};
 
 use super::barrier::Barrier;
-use super::handles::{arm_reaper, item_name, queue_name, share_of};
+use super::handles::{Store, arm_mayday, arm_reaper, item_name, queue_name, share_of};
 use super::header::{Header, Hold, Vtable};
+use super::manager;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
-use crate::cpu::{CpuMask, online, this_cpu};
+use super::rescuer::{self, Rescuing};
+use crate::cpu::this_cpu;
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
 use crate::trace::{Kind, emit};
 use crate::{mem, schedule};
@@ -35,15 +37,17 @@ pub(super) enum WorkerKind {
     Bound,
     /// An unbound pool: its workers may block without notice.
     Unbound,
+    /// None: it comes to help any pool.
+    Rescuer,
 }
 
-/// A worker thread of a pool. `[L]` under the pool's lock, `[I]` set before use, `[P]` touched by
+/// A worker thread of a pool, or a queue's rescuer. `[L]` under the pool's lock, `[I]` set before use, `[P]` touched by
 /// its own thread only.
 pub struct Worker {
     /// `[L]`
     pub(super) node: UnsafeCell<WorkerNode>,
-    /// `[I]`
-    pub(super) pool: &'static Pool,
+    /// `[P]` a rescuer's changes from one rescue to the next.
+    pool: Cell<&'static Pool>,
     /// `[I]`
     pub(super) kind: WorkerKind,
     /// `[I]`
@@ -54,6 +58,8 @@ pub struct Worker {
     queue: Cell<*const Queue>,
     /// `[P]` the sleep hook told the pool that it blocks.
     pub(super) slept: Cell<bool>,
+    /// `[I]` what only a rescuer has.
+    rescuing: Option<Rescuing>,
 }
 
 // SAFETY: see the letters at the fields.
@@ -64,12 +70,45 @@ unsafe impl Send for Worker {}
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
-            .field("pool", &self.pool)
+            .field("pool", &self.pool.get())
             .finish_non_exhaustive()
     }
 }
 
 impl Worker {
+    pub(super) const fn new(
+        kind: WorkerKind,
+        pool: &'static Pool,
+        rescuing: Option<Rescuing>,
+    ) -> Self {
+        Self {
+            node: UnsafeCell::new(WorkerNode::new()),
+            pool: Cell::new(pool),
+            kind,
+            thread: Once::new(),
+            current: Cell::new(None),
+            queue: Cell::new(core::ptr::null()),
+            slept: Cell::new(false),
+            rescuing,
+        }
+    }
+
+    /// The pool it works for; own thread only.
+    #[inline(always)]
+    pub(super) fn pool(&self) -> &'static Pool {
+        self.pool.get()
+    }
+
+    /// A rescuer comes to help another pool.
+    pub(super) fn set_pool(&self, pool: &'static Pool) {
+        self.pool.set(pool);
+    }
+
+    /// What a rescuer has besides.
+    pub(super) const fn rescuing(&self) -> Option<&Rescuing> {
+        self.rescuing.as_ref()
+    }
+
     #[inline(always)]
     pub(super) fn handle(&self) -> Handle<WorkerNode> {
         core::ptr::from_ref(self).expose_provenance();
@@ -81,9 +120,9 @@ impl Worker {
     }
 
     /// Tells the trace that it joins its pool; under the pool's lock.
-    fn announce(&self) {
+    pub(super) fn announce(&self) {
         let id = self.thread().map_or(0, |t| t.id());
-        emit(Kind::WorkerCreate, self.pool.head(), u64::from(id), 0);
+        emit(Kind::WorkerCreate, self.pool().head(), u64::from(id), 0);
     }
 
     /// Whether it executes an item; own thread only.
@@ -108,6 +147,12 @@ impl Worker {
         }
     }
 
+    /// The queue whose item it executes; own thread only.
+    pub(super) fn working_for(&self) -> Option<&Queue> {
+        // SAFETY: a queue lives while an item of it is executed.
+        unsafe { self.queue.get().as_ref() }.filter(|_| self.is_busy())
+    }
+
     /// Whether it executes an item of `q`; own thread only.
     pub(super) fn works_for(&self, q: &Queue) -> bool {
         self.is_busy() && core::ptr::eq(self.queue.get(), q)
@@ -130,39 +175,17 @@ pub(super) fn of_thread(t: &Thread) -> Option<&'static Worker> {
     unsafe { w.as_ref() }
 }
 
-/// Makes a worker and its thread; it joins the pool when the caller attaches it (E9).
-pub(super) fn create(pool: &'static Pool) -> Result<&'static Worker, SpawnError> {
-    let id = pool.next_worker.fetch_add(1, Ordering::Relaxed);
-    let (name, mask, kind) = match pool.cpu() {
-        Some(c) => {
-            let mark = if pool.highpri { "H" } else { "" };
-            let name = heapless::format!(32; "kworker/{c}:{id}{mark}");
-            (name, CpuMask::single(c), WorkerKind::Bound)
-        }
-        None => {
-            let n = pool.place().index() - super::FIRST_UNBOUND;
-            let name = heapless::format!(32; "kworker/u{n}:{id}");
-            (name, online(), WorkerKind::Unbound)
-        }
-    };
-    let worker = mem::try_box(Worker {
-        node: UnsafeCell::new(WorkerNode::new()),
-        pool,
-        kind,
-        thread: Once::new(),
-        current: Cell::new(None),
-        queue: Cell::new(core::ptr::null()),
-        slept: Cell::new(false),
-    })
-    .map_err(|_| SpawnError::NoMemory)?;
+/// Makes the thread of `worker`, which runs `body`.
+pub(super) fn spawn(
+    worker: Worker,
+    builder: Builder,
+    body: fn(&ThreadCx<'_>, &'static Worker),
+) -> Result<&'static Worker, SpawnError> {
+    let worker = mem::try_box(worker).map_err(|_| SpawnError::NoMemory)?;
     let raw = Box::into_raw(worker);
-    // SAFETY: freed by its thread after that left the pool, or below if there is no thread.
+    // SAFETY: freed by its thread when it has left its pool, or below if there is no thread.
     let w: &'static Worker = unsafe { &*raw };
-    let spawned = Builder::new(&name.unwrap_or_default())
-        .nice(pool.nice())
-        .affinity(mask)
-        .spawn_worker(raw, move |cx| main(cx, w));
-    match spawned {
+    match builder.spawn_worker(raw, move |cx| body(cx, w)) {
         Ok(thread) => {
             w.thread.call_once(|| thread);
             Ok(w)
@@ -175,20 +198,9 @@ pub(super) fn create(pool: &'static Pool) -> Result<&'static Worker, SpawnError>
     }
 }
 
-/// Makes a pool's first worker (A2).
-pub(super) fn create_first(pool: &'static Pool) -> Result<(), SpawnError> {
-    let w = create(pool)?;
-    let mut g = pool.lock();
-    let Inner { policy, store } = &mut *g;
-    w.announce();
-    let (wake, _) = policy.attach(store, w.handle(), machine::now());
-    pool.wake(wake);
-    Ok(())
-}
-
 /// Body of a worker's thread.
-fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
-    let pool = w.pool;
+pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
+    let pool = w.pool();
     let mut done = Hold::NONE;
     let mut g = pool.lock();
     loop {
@@ -198,10 +210,11 @@ fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
                 pool.wake(wake);
                 g = execute(cx, w, item, g, &mut done);
             }
-            Step::Create => {
+            Step::Create { mayday_at } => {
+                arm_mayday(pool, mayday_at);
                 drop(g);
                 done = Hold::NONE;
-                g = manage(cx, pool);
+                g = manager::manage(cx, pool);
             }
             Step::Sleep { reap_at } => {
                 if let Some(at) = reap_at {
@@ -231,14 +244,14 @@ fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
 
 /// (4) to (6) of the item's life: runs one item or barrier.
 #[inline(always)]
-fn execute<'p>(
+pub(super) fn execute<'p>(
     cx: &ThreadCx<'_>,
     w: &'static Worker,
     item: Handle<Item>,
     mut g: SpinGuard<'p, Inner>,
     done: &mut Hold,
 ) -> SpinGuard<'p, Inner> {
-    let pool = w.pool;
+    let pool = w.pool();
     let Inner { policy, store } = &mut *g;
     if links::Arena::<Item>::get(store, item).is_barrier() {
         emit(Kind::BarrierDone, pool.head(), 0, item_name(item));
@@ -296,36 +309,8 @@ fn execute<'p>(
     g
 }
 
-/// The manager: makes one more worker, or keeps trying while one is needed (E9, E10). Returns with
-/// the lock that the last look was taken under.
-fn manage<'p>(cx: &ThreadCx<'_>, pool: &'static Pool) -> SpinGuard<'p, Inner> {
-    loop {
-        let made = create(pool);
-        let mut g = pool.lock();
-        let Inner { policy, store } = &mut *g;
-        match made {
-            Ok(w) => {
-                w.announce();
-                let (wake, reap_at) = policy.created(store, w.handle(), machine::now());
-                pool.wake(wake);
-                if let Some(at) = reap_at {
-                    arm_reaper(pool, at);
-                }
-                return g;
-            }
-            Err(_) if !policy.keep_creating() => return g,
-            Err(_) => {
-                emit(Kind::WorkerCreateFail, pool.head(), 0, 0);
-                let pause = policy.tuning().create_cooldown;
-                drop(g);
-                thread::sleep(cx, pause);
-            }
-        }
-    }
-}
-
-/// Frees a worker that left its pool; by its own thread.
-fn retire(w: &'static Worker) {
+/// Frees a worker that left its pool, or a rescuer; by its own thread.
+pub(super) fn retire(w: &'static Worker) {
     let t = thread::current();
     let raw = t.worker.swap(core::ptr::null_mut(), Ordering::Relaxed);
     debug_assert!(core::ptr::eq(raw, w), "a thread retires another's worker");
@@ -338,25 +323,33 @@ fn retire(w: &'static Worker) {
 /// because its destructor may trip over the state that made the handler panic.
 pub(crate) fn worker_panicked(t: &Thread) {
     let Some(w) = of_thread(t) else { return };
-    let pool = w.pool;
+    if let Some(r) = w.rescuing() {
+        rescuer::panicked(w, r);
+        return;
+    }
+    let pool = w.pool();
     let mut g = pool.lock();
     let Inner { policy, store } = &mut *g;
+    poison(w, store);
+    emit(Kind::WorkerDie, pool.head(), 0, 0);
+    let f = policy.abandon(store, w.handle());
+    pool.wake(f.wake);
+    pool.flushed(f.flushed);
+    drop(g);
+    retire(w);
+}
+
+/// The item that `w` executes panicked; under the pool's lock.
+pub(super) fn poison(w: &Worker, store: &Store) {
     let node: &WorkerNode = links::Arena::get(store, w.handle());
     if let Some(item) = node.current() {
         emit(
             Kind::ExecuteEnd,
-            pool.head().flags(Kind::PANICKED),
+            w.pool().head().flags(Kind::PANICKED),
             item_name(item),
             queue_name(w.queue.get()),
         );
         // SAFETY: the run's count keeps it alive; barriers do not panic.
         unsafe { Header::of(item) }.word.poison();
     }
-    emit(Kind::WorkerDie, pool.head(), 0, 0);
-    let f = policy.abandon(store, w.handle());
-    pool.wake(f.wake);
-    pool.flushed(f.flushed);
-    drop(g);
-    w.current.set(None);
-    retire(w);
 }

@@ -232,7 +232,7 @@ kinds! {
     /// The running worker leaves pool `arg`.
     WorkerDie = 64, WORKQUEUE, "workqueue_worker_die";
     /// Queue `b` was made: `arg` its `max_active` in each pool, flags [`Kind::BH`],
-    /// [`Kind::UNBOUND`], [`Kind::CPU_INTENSIVE`].
+    /// [`Kind::UNBOUND`], [`Kind::CPU_INTENSIVE`], [`Kind::MEM_RECLAIM`].
     AllocWorkqueue = 65, WORKQUEUE, "workqueue_alloc";
     /// The running worker of pool `arg` has used the budget of item `a`, of function `b`: it is
     /// outside concurrency management until the item ends.
@@ -245,6 +245,12 @@ kinds! {
     EnableWork = 69, WORKQUEUE, "workqueue_enable_work";
     /// Item `a` was refused because it is disabled: the submission is lost.
     RefuseWork = 70, WORKQUEUE, "workqueue_refuse_work";
+    /// Pool `arg` calls for the rescuer of queue `b`.
+    Mayday = 71, WORKQUEUE, "workqueue_mayday";
+    /// The running thread, queue `b`'s rescuer, comes to help pool `arg`.
+    RescuerAttach = 72, WORKQUEUE, "workqueue_rescuer_attach";
+    /// It leaves pool `arg`.
+    RescuerDetach = 73, WORKQUEUE, "workqueue_rescuer_detach";
 
     /// A frame of `arg` bytes was received.
     NetRx = 80, NET, "netif_receive_skb";
@@ -268,6 +274,8 @@ impl Kind {
     pub const UNBOUND: u8 = 4;
     /// Flag of [`Kind::AllocWorkqueue`]: its items are outside concurrency management.
     pub const CPU_INTENSIVE: u8 = 8;
+    /// Flag of [`Kind::AllocWorkqueue`]: it has a rescuer.
+    pub const MEM_RECLAIM: u8 = 16;
     /// Flag of [`Kind::ExecuteEnd`]: the handler panicked.
     pub const PANICKED: u8 = 1;
     /// Flag of [`Kind::EnableWork`]: it was the last one, the item can be queued again.

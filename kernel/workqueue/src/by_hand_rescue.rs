@@ -74,6 +74,21 @@ fn nobody_calls_who_can_help_himself() {
     sim.drain();
 }
 
+/// H1: each pwq calls once each time, also if the rescuer answers before the list is walked.
+#[test]
+fn quick_answer_is_not_called_again() {
+    let mut sim = starved(4);
+    queue(&mut sim, 4);
+    sim.step(0);
+    let mut calls = 0;
+    sim.now = ms(10);
+    let next = sim.pool.mayday(&mut sim.s, sim.now, |_| {
+        calls += 1;
+        true
+    });
+    assert_eq!((calls, next), (1, Some(ms(110))));
+}
+
 /// H2: only its own queue's items, in order, among others'; the rest stays.
 #[test]
 fn rescuer_takes_its_own_items_only() {

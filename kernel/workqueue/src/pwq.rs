@@ -14,6 +14,7 @@
 //! colour `c`.
 
 use links::List;
+use machine::Instant;
 
 use crate::Item;
 
@@ -102,6 +103,8 @@ pub struct Pwq {
     pub(crate) by_node: bool,
     /// Its queue has a rescuer.
     pub(crate) rescuer: bool,
+    /// The mayday timer's time at which it called last.
+    pub(crate) called_at: Instant,
     /// Rescues that were called for and are not over.
     pub(crate) pins: u32,
     pub(crate) stats: PwqStats,
@@ -126,6 +129,7 @@ impl Pwq {
             leaving: Leaving::No,
             by_node: false,
             rescuer: false,
+            called_at: Instant::ZERO,
             pins: 0,
             stats: PwqStats {
                 started: 0,

@@ -17,7 +17,7 @@
 use links::{Arena, Handle, Linked, List, ListLinks};
 use machine::Instant;
 
-use crate::item::{On, item, item_mut, pwq, pwq_mut, worker, worker_mut};
+use crate::item::{On, item, item_mut, pwq_mut, worker, worker_mut};
 use crate::run::Begun;
 use crate::{Finished, Item, Outcome, Phase, Pool, Pwq, Store, Worker};
 
@@ -179,10 +179,11 @@ impl Pool {
             let mut next = self.worklist.front();
             while let Some(h) = next {
                 next = self.worklist.next(s, h);
-                let caller = item(s, h).pwq.filter(|&p| pwq(s, p).rescuer);
-                if let Some(p) = caller
-                    && call(p)
-                {
+                let Some(p) = item(s, h).pwq else { continue };
+                let share = pwq_mut(s, p);
+                // Once each time: the rescuer may have answered before the next of its items.
+                let first = core::mem::replace(&mut share.called_at, self.mayday_at);
+                if share.rescuer && first != self.mayday_at && call(p) {
                     let share = pwq_mut(s, p);
                     share.stats.mayday += 1;
                     share.pins += 1;
@@ -191,7 +192,7 @@ impl Pool {
         }
         // On time also when this call came late.
         let interval = self.tuning.mayday_interval;
-        self.mayday_at = self.mayday_at + interval;
+        self.mayday_at += interval;
         if self.mayday_at <= now {
             self.mayday_at = now + interval;
         }
@@ -238,6 +239,13 @@ impl Pool {
             wake: self.kick(),
             gone,
         }
+    }
+
+    /// The pwq in which `h` is queued, or else executed.
+    #[must_use]
+    pub fn pwq_of<S: Store>(&self, s: &S, h: Handle<Item>) -> Option<Handle<Pwq>> {
+        let it = item(s, h);
+        it.pwq.or_else(|| worker(s, it.runner?).current_pwq)
     }
 
     /// The rescuer's item panicked and its thread will never run again: as [`Pool::abandon`].

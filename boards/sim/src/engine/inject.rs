@@ -33,6 +33,8 @@ pub(crate) struct Injector {
     kinds: Cell<Kinds>,
     /// Of threads: how many more are made, then how many are not.
     threads: (Cell<u32>, Cell<u32>),
+    /// No thread is made now, by the scenario's wish.
+    no_threads: Cell<bool>,
     /// Allocations: one in so many fails.
     memory: u32,
     /// Interrupts: one in so many is late.
@@ -58,6 +60,7 @@ impl Injector {
             drawn: if drawn.is_empty() { kinds } else { drawn },
             kinds: Cell::new(Kinds::NONE),
             threads: (Cell::new(rng.below(12)), Cell::new(failures)),
+            no_threads: Cell::new(false),
             memory: 4 << rng.below(7),
             late: 2 << rng.below(6),
             gap: 32 << rng.below(8),
@@ -77,6 +80,7 @@ impl Injector {
     /// The scenario is over.
     pub(super) fn end(&self) {
         self.kinds.set(Kinds::NONE);
+        self.no_threads.set(false);
         self.next.set(u64::MAX);
     }
 
@@ -167,9 +171,20 @@ impl Injector {
     }
 }
 
+/// Refuses every thread that the kernel of the calling scenario's world wants to make, or no more.
+/// Beside what the seed refuses, for scenarios that look at what follows.
+pub fn refuse_threads(on: bool) {
+    if let Some(sim) = crate::current::sim() {
+        sim.injector.no_threads.set(on);
+    }
+}
+
 impl Sim {
     /// Whether the kernel may make a thread.
     pub(crate) fn may_make_thread(&self) -> bool {
+        if self.injector.no_threads.get() {
+            return self.refused(1, Kinds::THREAD, 0);
+        }
         let refused = self.decide(Choice::Thread, |f| u32::from(f.refuses_thread()));
         let kind = if self.injector.has(Kinds::FOREVER) {
             Kinds::FOREVER

@@ -1,5 +1,6 @@
 //! Pools: somebody in reserve whenever an item starts (7.7), nobody asleep on work (7.5), as many
-//! workers running as the pool counts (7.6).
+//! workers running as the pool counts (7.6), and rescuers, who execute their own queue's items where
+//! they were called (H2).
 //!
 //! A worker of a core's pool counts as running while it executes an item, unless it has told that it
 //! sleeps (E2, E3), has used up its budget (E14) or its queue is CPU-intensive (E13). Between two
@@ -30,12 +31,23 @@ struct Pool {
     pausing: Option<u32>,
 }
 
+/// A rescuer at work.
+#[derive(Default, Debug)]
+struct Rescue {
+    pool: u32,
+    queue: u64,
+    /// What it has executed: one that is queued meanwhile is its own too, on any queue (C6).
+    ran: Vec<u64>,
+}
+
 /// The pools of threads.
 #[derive(Default, Debug)]
 pub(crate) struct Pools {
     pools: Map<u32, Pool>,
     /// How many of them pause.
     pausing: u32,
+    /// By thread.
+    rescues: Map<u32, Rescue>,
 }
 
 impl Pools {
@@ -57,6 +69,17 @@ impl Pools {
             }
             // From here on the pool is on its way again, or tells of the next failure.
             Kind::SchedWakeup if self.pausing > 0 => self.woken(pool),
+            Kind::RescuerAttach => {
+                let rescue = Rescue {
+                    pool,
+                    queue: e.b,
+                    ran: Vec::new(),
+                };
+                self.rescues.insert(thread, rescue);
+            }
+            Kind::RescuerDetach => {
+                self.rescues.remove(&thread);
+            }
             Kind::WorkerDie => {
                 if let Some(p) = self.pools.get_mut(&pool) {
                     p.workers.retain(|w| w.thread != thread);
@@ -64,7 +87,7 @@ impl Pools {
             }
             Kind::ExecuteStart => {
                 let Some(w) = self.member(pool, thread) else {
-                    return Ok(());
+                    return self.helped(pool, thread, e);
                 };
                 let apart = items.queue(e.b).flags & Kind::CPU_INTENSIVE != 0;
                 (w.busy, w.sleeps, w.apart) = (true, false, apart);
@@ -82,6 +105,26 @@ impl Pools {
             Kind::WorkerHog => self.change(pool, thread, |w| w.apart = true),
             _ => {}
         }
+        Ok(())
+    }
+
+    /// A thread that is no worker of the pool executes an item there: it is a rescuer (H2).
+    fn helped(&mut self, pool: u32, thread: u32, e: &trace::Event) -> Verdict {
+        if !self.pools.contains_key(&pool) {
+            return Ok(());
+        }
+        let rescue = self.rescues.get_mut(&thread).filter(|r| r.pool == pool);
+        let own = rescue.is_some_and(|r| {
+            let own = r.queue == e.b || r.ran.contains(&e.a);
+            r.ran.push(e.a);
+            own
+        });
+        ensure!(
+            own,
+            "H2",
+            "thread {thread} executes an item in pool {pool}, and is neither its worker nor the \
+             rescuer that was called for it"
+        );
         Ok(())
     }
 

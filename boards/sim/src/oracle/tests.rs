@@ -257,6 +257,23 @@ fn pending_work_and_everybody_asleep() {
 }
 
 #[test]
+fn rescuers_execute_their_own() {
+    const RESCUER: u32 = 8;
+    let stage = || {
+        let s = Stage::new().queue(ITEM, ACTIVE).wake(RESCUER, 1);
+        s.switch(1, 0, RESCUER, 0)
+    };
+    let attach = |s: Stage, pool, queue| s.head(1, Kind::RescuerAttach, Head::of(pool), 0, queue);
+    let start = |s: Stage| s.head(1, Kind::ExecuteStart, Head::of(POOL), ITEM, QUEUE);
+    start(attach(stage(), POOL, QUEUE)).holds();
+    start(stage()).breaks("H2");
+    start(attach(stage(), POOL + 1, QUEUE)).breaks("H2");
+    start(attach(stage(), POOL, QUEUE + 1)).breaks("H2");
+    let left = attach(stage(), POOL, QUEUE).head(1, Kind::RescuerDetach, Head::of(POOL), 0, QUEUE);
+    start(left).breaks("H2");
+}
+
+#[test]
 fn flushes_and_cancels_that_return_too_early() {
     let running = || Stage::new().queue(ITEM, ACTIVE).start(ITEM);
     let barrier = |s: Stage| s.head(0, Kind::InsertBarrier, Head::of(POOL), ITEM, BARRIER);

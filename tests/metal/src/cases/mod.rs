@@ -21,6 +21,7 @@ mod work_kit;
 mod work_panic;
 mod work_pods;
 mod work_pools;
+mod work_rescue;
 mod work_waiting;
 
 /// Keeps the core busy for about a thousand instructions. Not [`machine::relax`]: under `-icount`

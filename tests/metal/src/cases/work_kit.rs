@@ -1,11 +1,12 @@
 //! What the workqueue tests share: times, cores, gates, a look at a pool.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use kernel::completion::Completion;
 use kernel::cpu::{CpuMask, online};
+use kernel::mem;
 use kernel::thread::{self, Builder, ThreadCx, ThreadRef};
 use kernel::wq::{self, PoolInfo, Run, Work};
 use machine::{CpuId, Duration, now};
@@ -107,4 +108,53 @@ pub(super) fn pool_of(cpu: CpuId, highpri: bool) -> PoolInfo {
         }
     });
     found.expect("every core has this pool")
+}
+
+/// No memory is left for a thread.
+pub(super) struct Famine {
+    hoards: [Vec<Vec<u8>>; 3],
+    threads: Vec<ThreadRef>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Famine {
+    pub(super) fn begin() -> Self {
+        let hoard = |bytes: usize| -> Vec<Vec<u8>> {
+            let mut pieces = mem::try_vec_with_capacity(8 << 10).unwrap_or_default();
+            while pieces.len() < pieces.capacity() {
+                match mem::try_vec_with_capacity(bytes) {
+                    Ok(piece) => pieces.push(piece),
+                    Err(_) => break,
+                }
+            }
+            pieces
+        };
+        // Cached stacks serve new workers without memory; so keep threads until there are no more.
+        let stop = Arc::new(AtomicBool::new(false));
+        let hoards = [hoard(1 << 20), hoard(16 << 10), hoard(1 << 10)];
+        let mut threads = Vec::new();
+        loop {
+            let stop = Arc::clone(&stop);
+            let body = move |cx: &ThreadCx<'_>| {
+                while !stop.load(Ordering::Relaxed) {
+                    thread::sleep(cx, ms(20));
+                }
+            };
+            match Builder::new("hoarder").spawn(body) {
+                Ok(t) if threads.try_reserve(1).is_ok() => threads.push(t),
+                _ => break,
+            }
+        }
+        Self {
+            hoards,
+            threads,
+            stop,
+        }
+    }
+
+    pub(super) fn end(self, cx: &ThreadCx<'_>) {
+        self.stop.store(true, Ordering::Relaxed);
+        drop(self.hoards);
+        self.threads.iter().for_each(|t| t.join(cx));
+    }
 }

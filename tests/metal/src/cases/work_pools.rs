@@ -9,7 +9,7 @@ use kernel::thread::{self, ThreadCx};
 use kernel::wq::{self, PerCpu, Run, Submitted, Unbound, Work, Workqueue};
 use machine::{CpuId, Duration, now};
 
-use super::work_kit::{Gated, cores, eventually, here, ms, pool_of, us};
+use super::work_kit::{Famine, Gated, cores, eventually, here, ms, pool_of, us};
 use crate::ktest;
 use crate::registry::Needs;
 
@@ -259,41 +259,14 @@ fn failed_worker_creation_is_survived(cx: &ThreadCx<'_>) {
     let gated = Gated::new();
     let total = pool_of(CpuId::BOOT, true).workers.total as usize;
     let items = gated.items(total + 2);
-    let hoard = |bytes: usize| -> Vec<Vec<u8>> {
-        let mut pieces = mem::try_vec_with_capacity(8 << 10).unwrap_or_default();
-        while pieces.len() < pieces.capacity() {
-            match mem::try_vec_with_capacity(bytes) {
-                Ok(piece) => pieces.push(piece),
-                Err(_) => break,
-            }
-        }
-        pieces
-    };
-    // Cached stacks serve new workers without memory; so keep threads until there are no more.
-    let stop = Arc::new(AtomicBool::new(false));
-    let hoarded = [hoard(1 << 20), hoard(16 << 10), hoard(1 << 10)];
-    let mut threads = Vec::new();
-    loop {
-        let stop = Arc::clone(&stop);
-        let body = move |cx: &ThreadCx<'_>| {
-            while !stop.load(Ordering::Relaxed) {
-                thread::sleep(cx, ms(20));
-            }
-        };
-        match thread::Builder::new("hoarder").spawn(body) {
-            Ok(t) if threads.try_reserve(1).is_ok() => threads.push(t),
-            _ => break,
-        }
-    }
+    let famine = Famine::begin();
     for item in &items {
         assert_eq!(wq::highpri().queue_on(CpuId::BOOT, item), Submitted::Queued);
     }
     thread::sleep(cx, ms(300));
     let without = gated.started();
     assert!(without < items.len(), "workers were made without memory");
-    stop.store(true, Ordering::Relaxed);
-    drop(hoarded);
-    threads.iter().for_each(|t| t.join(cx));
+    famine.end(cx);
     let began = now();
     eventually(cx, "a worker after the cool-down", || {
         gated.started() == items.len()

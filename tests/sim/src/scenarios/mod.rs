@@ -20,6 +20,7 @@ mod one_unit;
 mod panics;
 mod pools;
 mod queues;
+mod rescue;
 mod sleeping;
 mod softirq;
 mod threads;
@@ -38,6 +39,7 @@ const GROUPS: &[&[Scenario]] = &[
     changes::ALL,
     pools::ALL,
     panics::ALL,
+    rescue::ALL,
     bh::ALL,
     softirq::ALL,
     timers::ALL,

@@ -1,0 +1,86 @@
+//! Making workers: a pool's first one, and one more when the last has left idle (A2, E9, E10).
+//!
+//! The worker that leaves idle last makes the next one before it works, without the pool's lock.
+//! While it fails, the pool's mayday timer calls the rescuers of those who wait.
+
+use core::sync::atomic::Ordering;
+
+use sync::SpinGuard;
+
+use super::handles::arm_reaper;
+use super::pool::{Inner, Pool};
+use super::worker::{Worker, WorkerKind, main, spawn};
+use crate::cpu::{CpuMask, online};
+use crate::thread::{self, Builder, SpawnError, ThreadCx};
+use crate::trace::{Kind, emit};
+
+/// Makes a pool's first worker (A2).
+pub(super) fn create_first(pool: &'static Pool) -> Result<(), SpawnError> {
+    let w = create(pool)?;
+    let mut g = pool.lock();
+    let Inner { policy, store } = &mut *g;
+    w.announce();
+    let (wake, _) = policy.attach(store, w.handle(), machine::now());
+    pool.wake(wake);
+    Ok(())
+}
+
+/// The manager: makes one more worker, or keeps trying while one is needed (E9, E10). Returns with
+/// the lock that the last look was taken under.
+pub(super) fn manage<'p>(cx: &ThreadCx<'_>, pool: &'static Pool) -> SpinGuard<'p, Inner> {
+    let g = create_needed(cx, pool);
+    // Under the lock: a callback that waits for it will see that nobody creates.
+    pool.mayday.cancel();
+    g
+}
+
+fn create_needed<'p>(cx: &ThreadCx<'_>, pool: &'static Pool) -> SpinGuard<'p, Inner> {
+    loop {
+        let made = create(pool);
+        let mut g = pool.lock();
+        let Inner { policy, store } = &mut *g;
+        match made {
+            Ok(w) => {
+                w.announce();
+                let (wake, reap_at) = policy.created(store, w.handle(), machine::now());
+                pool.wake(wake);
+                if let Some(at) = reap_at {
+                    arm_reaper(pool, at);
+                }
+                return g;
+            }
+            Err(_) if !policy.keep_creating() => return g,
+            Err(_) => {
+                emit(Kind::WorkerCreateFail, pool.head(), 0, 0);
+                let pause = policy.tuning().create_cooldown;
+                drop(g);
+                thread::sleep(cx, pause);
+                let mut g = pool.lock();
+                if !g.policy.keep_creating() {
+                    return g;
+                }
+            }
+        }
+    }
+}
+
+/// Makes a worker and its thread; it joins the pool when the caller attaches it (E9).
+fn create(pool: &'static Pool) -> Result<&'static Worker, SpawnError> {
+    let id = pool.next_worker.fetch_add(1, Ordering::Relaxed);
+    let (name, mask, kind) = match pool.cpu() {
+        Some(c) => {
+            let mark = if pool.highpri { "H" } else { "" };
+            let name = heapless::format!(32; "kworker/{c}:{id}{mark}");
+            (name, CpuMask::single(c), WorkerKind::Bound)
+        }
+        None => {
+            let n = pool.place().index() - super::FIRST_UNBOUND;
+            let name = heapless::format!(32; "kworker/u{n}:{id}");
+            (name, online(), WorkerKind::Unbound)
+        }
+    };
+    let builder = Builder::new(&name.unwrap_or_default())
+        .nice(pool.nice())
+        .affinity(mask);
+    spawn(Worker::new(kind, pool, None), builder, main)
+}

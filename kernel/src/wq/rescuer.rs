@@ -176,7 +176,7 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
                 r.turn.set(Some(turn));
                 g = execute(cx, w, item, g, &mut done);
             }
-            RescueStep::Yield(wake) | RescueStep::Leave(wake) => {
+            RescueStep::Yield(wake) | RescueStep::Leave { wake, .. } => {
                 pool.wake(wake);
                 break;
             }

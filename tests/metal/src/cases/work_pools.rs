@@ -4,7 +4,6 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use kernel::mem;
 use kernel::thread::{self, ThreadCx};
 use kernel::wq::{self, PerCpu, Run, Submitted, Unbound, Work, Workqueue};
 use machine::{CpuId, Duration, now};

@@ -35,32 +35,36 @@ fn the_median_run_is_long_enough() {
     points.sort_unstable();
     let (median, _) = points[points.len() / 2];
     assert!(median >= 1_000, "the median run has {median}: {points:?}");
-    let alone: Vec<&str> = ALL
-        .iter()
-        .filter(|s| s.cpus() == 1)
-        .map(|s| s.name())
-        .collect();
-    let mut short = points
-        .iter()
-        .filter(|(n, s)| *n < 100 && !alone.contains(s));
-    assert_eq!(short.next(), None, "{points:?}");
+    // One core has no choice, and beside a client on a wire most cores sleep.
+    let short = points.iter().filter(|(n, _)| *n < 300).count();
+    assert!(5 * short <= ALL.len(), "{short} are short: {points:?}");
 }
 
 /// What the documentation shows is what runs.
 #[test]
-fn the_scenario_in_the_documentation_is_one() {
+fn the_scenarios_in_the_documentation_are_some() {
     let document = include_str!("../../../docs/testing.md");
-    let (_, section) = document
-        .split_once("## A scenario in ten lines")
-        .expect("the section");
-    let (_, code) = section.split_once("```rust\n").expect("its code");
-    let (code, _) = code.split_once("```").expect("the end of it");
-    let source = include_str!("../src/scenarios/one_unit.rs");
-    assert!(
-        source.contains(code),
-        "docs/testing.md shows other code than one_unit.rs"
-    );
-    assert!(find("one-unit").is_some());
+    let files = [
+        (
+            "A scenario in ten lines",
+            "one-unit",
+            include_str!("../src/scenarios/one_unit.rs"),
+        ),
+        (
+            "A scenario with a network",
+            "net-hello",
+            include_str!("../src/scenarios/net/hello.rs"),
+        ),
+    ];
+    for (title, name, file) in files {
+        let (_, section) = document
+            .split_once(&format!("## {title}\n"))
+            .expect("the section");
+        let (_, code) = section.split_once("```rust\n").expect("its code");
+        let (code, _) = code.split_once("```").expect("the end of it");
+        assert!(file.contains(code), "docs/testing.md shows another {name}");
+        assert!(find(name).is_some(), "{name} is in no list");
+    }
 }
 
 /// Six seeds on every number of cores up to eight that it may have, two on every greater one; the big

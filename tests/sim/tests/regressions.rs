@@ -41,40 +41,11 @@ fn no_softirq_is_lost_at_the_end_of_a_bh_off_section() {
     sweep(scenario, &[2], 0..2000);
 }
 
-fn burn(ms: u64) {
-    let end = machine::now() + Duration::from_millis(ms);
-    while machine::now() < end {
-        machine::sync_point();
-    }
-}
-
 /// A thread that may run anywhere is preempted by one that may not: the idle core must take it.
-fn preempted_by_a_pinned_thread(cx: &ThreadCx<'_>) {
-    let free = Builder::new("free")
-        .spawn(|_: &ThreadCx<'_>| burn(20))
-        .expect("memory");
-    sleep(cx, Duration::from_millis(1));
-    let pinned = Builder::new("pinned")
-        .affinity(CpuMask::single(free.cpu()))
-        .spawn(|_: &ThreadCx<'_>| burn(40))
-        .expect("memory");
-    free.join(cx);
-    let ns = free.cpu_time_ns();
-    pinned.join(cx);
-    assert!(
-        ns > 16_000_000,
-        "the free thread got {ns} ns of 20 ms beside an idle core"
-    );
-}
-
 #[test]
 fn an_idle_core_takes_what_a_pinned_thread_preempts() {
-    let scenario = Scenario::new(
-        "preempted by a pinned thread",
-        1,
-        preempted_by_a_pinned_thread,
-    );
-    sweep(scenario, &[2], 0..20);
+    let scenario = find("preempted-by-a-pinned-thread").expect("in the catalogue");
+    sweep(*scenario, &[2], 0..20);
 }
 
 /// A delayed item falls due while it still runs for another queue: accepted means run.

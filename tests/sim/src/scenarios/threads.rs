@@ -48,6 +48,10 @@ pub(super) const ALL: &[Scenario] = &[
         .about("while twice as many threads compute as there are cores, no core is idle")
         .cpus_range(1, 8)
         .endures(Kinds::SPURIOUS),
+    Scenario::new("preempted-by-a-pinned-thread", 2, preempted)
+        .about("an idle core takes what has to make room for a thread that may not leave its core")
+        .cpus_range(2, 6)
+        .endures(Kinds::SPURIOUS),
     Scenario::new("yield-storm", 3, yield_storm)
         .about("threads that only yield all make progress")
         .cpus_range(1, 8)
@@ -260,6 +264,18 @@ fn yield_storm(cx: &ThreadCx<'_>) {
     };
     join(cx, &threads);
     assert_eq!(done.get(), 20 * threads.len());
+}
+
+fn preempted(cx: &ThreadCx<'_>) {
+    let free = crowd(1, |_, _| burn(ms(8)));
+    sleep(cx, us(500 + pick(500) as u64));
+    let pinned = Builder::new("pinned").affinity(CpuMask::single(free[0].cpu()));
+    let pinned = pinned.spawn(|_: &ThreadCx<'_>| burn(ms(16)));
+    join(cx, &free);
+    let ns = free[0].cpu_time_ns();
+    pinned.expect("memory for a thread").join(cx);
+    // Half of the time if it has to share.
+    assert!(ns > 6_400_000, "{ns} ns of 8 ms beside an idle core");
 }
 
 fn nice_changes(cx: &ThreadCx<'_>) {

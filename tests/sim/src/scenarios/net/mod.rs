@@ -7,6 +7,7 @@ mod address;
 mod browser;
 mod crowd;
 mod echo;
+mod hello;
 mod http;
 mod memory;
 mod rude;
@@ -22,6 +23,7 @@ use sim::{Kinds, Scenario};
 
 /// Every scenario with a network.
 pub(super) const ALL: &[Scenario] = &[
+    hello::HELLO,
     echo::ECHO,
     echo::BLOCKING,
     echo::THREADS,

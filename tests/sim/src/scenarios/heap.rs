@@ -26,7 +26,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new("refused-allocations", 3, refused)
         .about("what finds no memory is dropped whole, and the next try may succeed")
         .cpus_range(1, 8)
-        .endures(Kinds::ALL),
+        .endures(Kinds::EVERY),
 ];
 
 /// A block with the number of its owner in every byte.

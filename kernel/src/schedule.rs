@@ -46,7 +46,7 @@ mod migrate;
 mod wake;
 
 pub(crate) use self::migrate::run_on;
-pub(crate) use self::wake::{set_affinity, set_nice, start, wake};
+pub(crate) use self::wake::{set_affinity, set_nice, start, wake, wake_near};
 
 /// A runqueue and the mechanism's notes about it, under one lock.
 #[derive(Debug)]

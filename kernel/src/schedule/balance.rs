@@ -31,9 +31,13 @@ pub(super) fn place(usable: CpuMask, here: CpuId) -> CpuId {
 }
 
 /// Core for a woken thread: its last one if that is idle or the only one allowed, else an idle one,
-/// else its last one.
-pub(super) fn place_woken(t: &Thread, last: CpuId) -> CpuId {
-    let allowed = t.affinity().and(online());
+/// else its last one. Of those it may run on, only cores `near` count, if there are any.
+pub(super) fn place_woken(t: &Thread, last: CpuId, near: CpuMask) -> CpuId {
+    let usable = t.affinity().and(online());
+    let allowed = match usable.and(near) {
+        CpuMask::NONE => usable,
+        nearby => nearby,
+    };
     if allowed == CpuMask::single(last) {
         return last;
     }

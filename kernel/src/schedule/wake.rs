@@ -30,7 +30,13 @@ pub(crate) fn start(t: &ThreadRef, usable: CpuMask) {
 }
 
 /// Wakes `t` if it sleeps; true if it did. Any context, also under a pool's or a wait queue's lock.
+#[inline]
 pub(crate) fn wake(t: &Thread) -> bool {
+    wake_near(t, CpuMask::ALL)
+}
+
+/// As [`wake`], and starts it on one of the cores `near`, if it may run there; it may be moved later.
+pub(crate) fn wake_near(t: &Thread, near: CpuMask) -> bool {
     // Pairs with `prepare_to_sleep`: the caller made its condition true before.
     if !t.state.may_sleep() {
         return false;
@@ -44,9 +50,10 @@ pub(crate) fn wake(t: &Thread) -> bool {
     t.state.set(State::Running);
     let (id, from) = (Head::of(t.id()), owner.id().index() as u64);
     let in_debt = rq.queue.entity(t.handle()).is_delayed();
-    let stays = in_debt && t.affinity().contains(owner.id());
+    let here = t.affinity().and(near).contains(owner.id());
+    let stays = in_debt && here;
     if in_debt && !stays {
-        // It pays where it may run: what it owes goes with it.
+        // It pays where it may or shall run: what it owes goes with it.
         let _gone = rq.queue.dequeue(t.handle(), Dequeue::Sleep, machine::now());
     }
     if stays {
@@ -56,7 +63,7 @@ pub(crate) fn wake(t: &Thread) -> bool {
         let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
         settle(owner, &mut rq, decision, now);
     } else if !rq.queue.entity(t.handle()).is_queued() {
-        let target = balance::place_woken(t, owner.id());
+        let target = balance::place_woken(t, owner.id(), near);
         if target == owner.id() {
             emit(Kind::SchedWakeup, id, from, t.affinity().0);
             let now = machine::now();

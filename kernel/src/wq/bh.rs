@@ -31,7 +31,7 @@ pub(crate) fn run(cx: &BhCx<'_>, hi: bool) {
     let mut done = Hold::NONE;
     let mut g = pool.lock();
     loop {
-        let Inner { policy, store } = &mut *g;
+        let Inner { policy, store, .. } = &mut *g;
         if started == BATCH || (started > 0 && machine::now() >= end) {
             let more = policy.pause(store, me, machine::now());
             drop(g);
@@ -69,7 +69,7 @@ pub(crate) fn run(cx: &BhCx<'_>, hi: bool) {
         started += 1;
         g = pool.lock();
         emit(Kind::ExecuteEnd, pool.head(), item_name(item), queue);
-        let Inner { policy, store } = &mut *g;
+        let Inner { policy, store, .. } = &mut *g;
         let f = policy.finish(store, me);
         pool.flushed(f.flushed);
         done = hold;

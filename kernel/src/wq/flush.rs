@@ -7,17 +7,19 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use links::{Arena, Direct, Handle};
+use links::{Direct, Handle};
+use machine::CpuMask;
 use sync::{Rank, SpinLock};
-use workqueue::{Cascade, Colour, Flush, FlushStart, Flusher, Pwq};
+use workqueue::{Attrs, Cascade, Colour, Flush, FlushStart, Flusher};
 
 use super::handles::{flush_of, flushers, queue_name};
 use super::ops::WaitError;
 use super::queue::Queue;
 use super::rescuer::{no_progress, promised, promises};
+use super::share::Shares;
 use super::worker::current_worker;
 use crate::completion::Completion;
-use crate::thread::ThreadCx;
+use crate::thread::{self, ThreadCx};
 use crate::trace::{Head, Kind, emit_unmasked};
 
 /// What a queue's flush lock protects.
@@ -27,16 +29,34 @@ pub(super) struct FlushState {
     arena: Direct<Flusher>,
     /// Drains under way, and one for ever once the queue is destroyed.
     draining: u32,
+    /// Where the queue is, and was.
+    pub(super) shares: Shares,
+    /// What an unbound or ordered queue asked for last.
+    pub(super) attrs: Attrs,
+    /// The cores it got for that.
+    pub(super) effective: CpuMask,
 }
 
 impl FlushState {
-    pub(super) const fn lock() -> SpinLock<Self> {
+    pub(super) const fn lock(attrs: Attrs) -> SpinLock<Self> {
         let state = Self {
             policy: Flush::new(),
             arena: flushers(),
             draining: 0,
+            shares: Shares::new(),
+            attrs,
+            effective: CpuMask::ALL,
         };
         SpinLock::new(Rank::Workqueue, "workqueue flush", state)
+    }
+
+    /// What a share that joins must know: the colour of new items, and whether there may be any.
+    pub(super) const fn colour(&self) -> Colour {
+        self.policy.work_colour()
+    }
+
+    pub(super) const fn refuses(&self) -> bool {
+        self.draining > 0
     }
 }
 
@@ -86,12 +106,17 @@ impl Queue {
     fn wait_for_all(&self, cx: &ThreadCx<'_>) {
         let me = FlushNode::new();
         let mut g = self.flush.lock();
-        let FlushState { policy, arena, .. } = &mut *g;
+        let FlushState {
+            policy,
+            arena,
+            shares,
+            ..
+        } = &mut *g;
         let start = policy.start(arena, me.handle(), |wait_for, colour| {
             if wait_for.is_some() {
                 self.set_first(&me);
             }
-            self.pass(wait_for, colour)
+            self.pass(shares, wait_for, colour)
         });
         drop(g);
         if start == FlushStart::Done {
@@ -112,10 +137,15 @@ impl Queue {
     /// The first flusher's colour is over: lets everybody go whose colour is over too.
     fn cascade(&self) {
         let mut g = self.flush.lock();
-        let FlushState { policy, arena, .. } = &mut *g;
+        let FlushState {
+            policy,
+            arena,
+            shares,
+            ..
+        } = &mut *g;
         policy.cascade(
             arena,
-            |wait_for, colour| self.pass(wait_for, colour),
+            |wait_for, colour| self.pass(shares, wait_for, colour),
             |f, fate| {
                 let f = flush_of(f);
                 match fate {
@@ -132,15 +162,14 @@ impl Queue {
 
     /// Visits every pwq: opens `colour` for new items, and arms those with items of `wait_for` in
     /// flight. True if some are still to finish.
-    fn pass(&self, wait_for: Option<Colour>, colour: Option<Colour>) -> bool {
+    fn pass(&self, shares: &Shares, wait_for: Option<Colour>, colour: Option<Colour>) -> bool {
         // One too many, so that a pwq which finishes during the pass does not end the flush.
         if wait_for.is_some() {
             self.to_flush.start();
         }
-        for share in &self.shares {
-            let mut g = share.pool.lock();
-            let pwq: &mut Pwq = g.store.get_mut(share.handle());
-            if pwq.flush(wait_for, colour) {
+        for share in shares.iter() {
+            let (_, mut g) = share.lock();
+            if share.pwq_mut(&mut g).flush(wait_for, colour) {
                 self.to_flush.add();
             }
         }
@@ -157,19 +186,20 @@ impl Queue {
         }
     }
 
-    fn set_refuse(&self, on: bool) {
-        for share in &self.shares {
-            let mut g = share.pool.lock();
-            let pwq: &mut Pwq = g.store.get_mut(share.handle());
-            pwq.set_refuse(on);
+    fn set_refuse(shares: &Shares, on: bool) {
+        for share in shares.iter() {
+            let (_, mut g) = share.lock();
+            share.pwq_mut(&mut g).set_refuse(on);
         }
     }
 
+    /// Nothing is in flight, and nobody is on the way with a slot or with a share that moves.
     fn is_empty(&self) -> bool {
-        self.shares.iter().all(|share| {
-            let g = share.pool.lock();
-            let pwq: &Pwq = g.store.get(share.handle());
-            pwq.is_empty()
+        let g = self.flush.lock();
+        g.shares.iter().all(|share| {
+            let (_, g) = share.lock();
+            let pwq = share.pwq(&g);
+            pwq.is_empty() && !pwq.is_moving() && !share.is_granted()
         })
     }
 
@@ -179,19 +209,25 @@ impl Queue {
         if current_worker().is_some_and(|w| w.works_for(self)) {
             return Err(WaitError::SelfWait);
         }
-        self.flush.lock().draining += 1;
-        self.set_refuse(true);
+        let mut g = self.flush.lock();
+        g.draining += 1;
+        Self::set_refuse(&g.shares, true);
+        drop(g);
         loop {
             self.flush(cx)?;
             if self.is_empty() {
                 break;
             }
+            thread::yield_now(cx);
         }
-        if !destroy {
-            let mut g = self.flush.lock();
+        let mut g = self.flush.lock();
+        if destroy {
+            // The pools need not wait until the last handle is dropped.
+            self.leave_pools(&g.shares);
+        } else {
             g.draining -= 1;
             if g.draining == 0 {
-                self.set_refuse(false);
+                Self::set_refuse(&g.shares, false);
             }
         }
         Ok(())

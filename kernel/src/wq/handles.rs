@@ -7,11 +7,12 @@
 use core::mem::offset_of;
 
 use links::{Arena, Direct, Handle};
-use workqueue::{Call, Flusher, Item, Pwq, Worker as WorkerNode};
+use workqueue::{Call, Flusher, Item, Pwq, Turn, Worker as WorkerNode};
 
 use super::flush::FlushNode;
 use super::pool::Pool;
-use super::queue::{Queue, Share};
+use super::queue::Queue;
+use super::share::{Share, Slots};
 use super::worker::Worker;
 use crate::timer::Timer;
 use crate::trace::{Head, Kind, emit};
@@ -22,6 +23,8 @@ pub(super) struct Store {
     items: Direct<Item>,
     workers: Direct<WorkerNode>,
     pwqs: Direct<Pwq>,
+    /// The limit under which a node's slot was taken last.
+    pub(super) granted_under: u32,
 }
 
 impl Store {
@@ -31,12 +34,13 @@ impl Store {
         let items = unsafe { Direct::new() };
         // SAFETY: a worker belongs to one pool and leaves it before it is freed.
         let workers = unsafe { Direct::new() };
-        // SAFETY: a pwq belongs to one pool; its queue lives until it has drained.
+        // SAFETY: a pwq belongs to the pool its share names; its queue lives until it has drained.
         let pwqs = unsafe { Direct::new() };
         Self {
             items,
             workers,
             pwqs,
+            granted_under: 0,
         }
     }
 }
@@ -64,10 +68,48 @@ impl workqueue::Store for Store {
         let share = share_of(pwq);
         emit(
             Kind::ActivateWork,
-            limited(share.pool.head(), self.pwqs.get(pwq)),
+            limited(share.pool().head(), pwq, self),
             item_name(item),
             queue_name(share.queue_ptr()),
         );
+    }
+
+    fn take_slot(&mut self, pwq: Handle<Pwq>) -> bool {
+        let share = share_of(pwq);
+        let mut g = share.slots().lock();
+        let Slots { policy, turns } = &mut *g;
+        self.granted_under = policy.max();
+        policy.take(turns, share.turn())
+    }
+
+    fn free_slot(&mut self, pwq: Handle<Pwq>) -> Option<Handle<Pwq>> {
+        let mut g = share_of(pwq).slots().lock();
+        let Slots { policy, turns } = &mut *g;
+        policy.free(turns).map(|t| share_of_turn(t).handle())
+    }
+
+    fn accept_slot(&mut self, pwq: Handle<Pwq>) -> bool {
+        let share = share_of(pwq);
+        let mut g = share.slots().lock();
+        let Slots { policy, turns } = &mut *g;
+        self.granted_under = policy.max();
+        policy.accept(turns, share.turn())
+    }
+
+    fn leave_line(&mut self, pwq: Handle<Pwq>) -> bool {
+        let share = share_of(pwq);
+        // Per-CPU and ordered queues have no nodes.
+        if share.queue().nodes.is_empty() {
+            return true;
+        }
+        let mut g = share.slots().lock();
+        let Slots { policy, turns } = &mut *g;
+        let turn: &Turn = turns.get(share.turn());
+        if turn.is_granted() {
+            return false;
+        }
+        policy.leave(turns, share.turn());
+        true
     }
 }
 
@@ -77,10 +119,16 @@ pub(super) fn item_name(h: Handle<Item>) -> u64 {
     h.raw() as u64
 }
 
-/// The head of an event that tells the limit of active items.
+/// The head of an event that tells the limit of active items, of the pwq or of its node.
 #[inline(always)]
-pub(super) fn limited(head: Head, pwq: &Pwq) -> Head {
-    let small = pwq.max_active().min(u32::from(u16::MAX)) as u16;
+pub(super) fn limited(head: Head, pwq: Handle<Pwq>, store: &Store) -> Head {
+    let pwq = store.pwqs.get(pwq);
+    let limit = if pwq.is_limited_by_node() {
+        store.granted_under
+    } else {
+        pwq.max_active()
+    };
+    let small = limit.min(u32::from(u16::MAX)) as u16;
     Head { small, ..head }
 }
 
@@ -117,6 +165,13 @@ pub(super) fn share_of<'a>(h: Handle<Pwq>) -> &'a Share {
 pub(super) fn call_of<'a>(h: Handle<Call>) -> &'a Share {
     let p = core::ptr::with_exposed_provenance::<Share>(h.raw() - offset_of!(Share, call));
     // SAFETY: a listed call is pinned, and its queue's rescuer asks, who keeps the queue.
+    unsafe { &*p }
+}
+
+/// The share whose turn this is. It lives as long as its queue.
+pub(super) fn share_of_turn<'a>(h: Handle<Turn>) -> &'a Share {
+    let p = core::ptr::with_exposed_provenance::<Share>(h.raw() - offset_of!(Share, turn));
+    // SAFETY: a node hands out turns of its own queue's shares.
     unsafe { &*p }
 }
 

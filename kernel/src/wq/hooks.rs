@@ -25,7 +25,7 @@ pub(crate) fn worker_sleeping(t: &Thread) {
     w.slept.set(true);
     let mut g = w.pool().lock();
     emit(Kind::WorkerSleep, w.pool().head(), 0, 0);
-    let Inner { policy, store } = &mut *g;
+    let Inner { policy, store, .. } = &mut *g;
     let wake = policy.block(store, w.handle());
     w.pool().wake(wake);
 }
@@ -37,7 +37,7 @@ pub(crate) fn worker_running(t: &Thread) {
     if w.slept.replace(false) {
         let mut g = w.pool().lock();
         emit(Kind::WorkerResume, w.pool().head(), 0, 0);
-        let Inner { policy, store } = &mut *g;
+        let Inner { policy, store, .. } = &mut *g;
         policy.resume(store, w.handle());
         w.start_budget(&g);
     }
@@ -49,7 +49,7 @@ pub(crate) fn worker_running(t: &Thread) {
 pub(crate) fn worker_over_budget(t: &Thread) {
     let Some(w) = of_thread(t) else { return };
     let mut g = w.pool().lock();
-    let Inner { policy, store } = &mut *g;
+    let Inner { policy, store, .. } = &mut *g;
     let Some(over) = policy.budget(store, w.handle()) else {
         return;
     };

@@ -10,7 +10,7 @@ use sync::SpinGuard;
 use super::handles::arm_reaper;
 use super::pool::{Inner, Pool};
 use super::worker::{Worker, WorkerKind, main, spawn};
-use crate::cpu::{CpuMask, online};
+use crate::cpu::CpuMask;
 use crate::thread::{self, Builder, SpawnError, ThreadCx};
 use crate::trace::{Kind, emit};
 
@@ -18,7 +18,7 @@ use crate::trace::{Kind, emit};
 pub(super) fn create_first(pool: &'static Pool) -> Result<(), SpawnError> {
     let w = create(pool)?;
     let mut g = pool.lock();
-    let Inner { policy, store } = &mut *g;
+    let Inner { policy, store, .. } = &mut *g;
     w.announce();
     let (wake, _) = policy.attach(store, w.handle(), machine::now());
     pool.wake(wake);
@@ -38,7 +38,7 @@ fn create_needed<'p>(cx: &ThreadCx<'_>, pool: &'static Pool) -> SpinGuard<'p, In
     loop {
         let made = create(pool);
         let mut g = pool.lock();
-        let Inner { policy, store } = &mut *g;
+        let Inner { policy, store, .. } = &mut *g;
         match made {
             Ok(w) => {
                 w.announce();
@@ -76,7 +76,7 @@ fn create(pool: &'static Pool) -> Result<&'static Worker, SpawnError> {
         None => {
             let n = pool.place().index() - super::FIRST_UNBOUND;
             let name = heapless::format!(32; "kworker/u{n}:{id}");
-            (name, online(), WorkerKind::Unbound)
+            (name, pool.cpus(), WorkerKind::Unbound)
         }
     };
     let builder = Builder::new(&name.unwrap_or_default())

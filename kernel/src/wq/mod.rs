@@ -26,10 +26,12 @@
 //!
 //! # Locks
 //!
-//! flush lock of a queue (`Rank::Workqueue`) → one pool (`Rank::Pool`) → wait queue, timer base,
-//! runqueue, mailbox. A pool → the mayday lock of a queue → runqueue. Never two pools at once. Handlers and destructors run without any lock.
+//! flush lock of a queue (`Rank::Workqueue`) → one pool (`Rank::Pool`) → slots of a node, mayday lock of
+//! a queue, wait queue, timer base, runqueue, mailbox. Never two pools at once. Handlers and destructors
+//! run without any lock.
 
 mod alarm;
+mod attrs;
 mod barrier;
 pub(crate) mod bh;
 mod delayed;
@@ -39,13 +41,18 @@ mod header;
 mod hog;
 pub(crate) mod hooks;
 mod item;
+mod limits;
 mod manager;
 mod ops;
 mod pool;
 mod queue;
 mod registry;
 mod rescuer;
+mod rest;
+mod routes;
+mod share;
 mod typed;
+mod unbound;
 mod worker;
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -54,6 +61,9 @@ use machine::{Duration, MAX_CPUS};
 use workqueue::{Kind as PoolKind, Tuning};
 use workword::Place;
 
+pub use self::attrs::{
+    AttrsError, default_scope, remap_unbound, set_default_scope, set_unbound_mask, unbound_mask,
+};
 pub use self::delayed::{DelayedWork, SubmitDelayed};
 pub use self::hog::{Hog, for_each_hog, hog_count, set_cpu_intensive_threshold};
 pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
@@ -65,10 +75,11 @@ pub use self::registry::{
 pub(crate) use self::registry::{check, try_each_pool};
 pub use self::rescuer::current_is_rescuer;
 pub use self::typed::{
-    Bh, Builder, CreateError, Kind, Limited, Ordered, PerCpu, Unbound, Workqueue,
+    Bh, Builder, CreateError, Kind, Limited, Ordered, PerCpu, Placed, Unbound, Workqueue,
 };
 pub use self::worker::Worker;
 pub(crate) use self::worker::worker_panicked;
+pub use workqueue::{Attrs, Scope};
 
 use self::alarm::Refused;
 use self::hog::Hogs;
@@ -76,6 +87,7 @@ use self::pool::Pool;
 use self::queue::Class;
 use self::registry::{Registry, SystemQueues};
 use crate::cpu::online;
+use crate::mutex::Mutex;
 use crate::thread::{Name, Thread, ThreadCx};
 use crate::{kernel, thread};
 
@@ -84,6 +96,8 @@ pub type QueueName = Name;
 
 /// Pools of one core in the pool table.
 const PER_CORE: usize = 4;
+/// The boot argument that says where unbound items may run.
+const UNBOUND_CPUS: &str = "workqueue.unbound_cpus=";
 /// Place of the first unbound pool.
 const FIRST_UNBOUND: usize = MAX_CPUS * PER_CORE;
 
@@ -114,7 +128,11 @@ impl CpuPools {
 /// What workqueues have beside the cores: the unbound pools and the list of queues.
 #[derive(Debug)]
 pub struct System {
-    unbound: [Pool; 2],
+    unbound: unbound::Table,
+    /// Whoever changes attributes has it.
+    changes: Mutex<()>,
+    /// Counts items that go round-robin over cores (C2).
+    turn: AtomicUsize,
     registry: Registry,
     hogs: Hogs,
     refused: Refused,
@@ -127,10 +145,9 @@ pub struct System {
 impl System {
     pub(crate) const fn new() -> Self {
         Self {
-            unbound: [
-                Pool::new(PoolKind::Unbound, false),
-                Pool::new(PoolKind::Unbound, true),
-            ],
+            unbound: unbound::Table::new(),
+            changes: Mutex::new(()),
+            turn: AtomicUsize::new(0),
             registry: Registry::new(),
             hogs: Hogs::new(),
             refused: Refused::new(),
@@ -147,18 +164,15 @@ fn pool_at(place: Place) -> &'static Pool {
     if n < FIRST_UNBOUND {
         &kernel().cpus()[n / PER_CORE].wq.pools[n % PER_CORE]
     } else {
-        &kernel().wq.unbound[n - FIRST_UNBOUND]
+        kernel().wq.unbound.at(n - FIRST_UNBOUND)
     }
 }
 
-/// The pool that a queue of this class uses on core `n`.
+/// The pool that a per-CPU or BH queue uses on core `n`.
 fn pool_for(class: Class, highpri: bool, n: usize) -> &'static Pool {
     let high = usize::from(highpri);
-    match class {
-        Class::PerCpu => &kernel().cpus()[n].wq.pools[high],
-        Class::Bh => &kernel().cpus()[n].wq.pools[2 + high],
-        Class::Unbound => &kernel().wq.unbound[high],
-    }
+    let first = if class == Class::Bh { 2 } else { 0 };
+    &kernel().cpus()[n].wq.pools[first + high]
 }
 
 /// The core that the pool with this number belongs to; `None` for an unbound pool.
@@ -183,7 +197,8 @@ fn each_pool(mut f: impl FnMut(&'static Pool)) {
         .iter()
         .flat_map(|c| &c.wq.pools)
         .for_each(&mut f);
-    kernel().wq.unbound.iter().for_each(f);
+    let used = |pool: &&'static Pool| pool.is_used();
+    kernel().wq.unbound.pools().iter().filter(used).for_each(f);
 }
 
 /// Makes the workers and the system queues; called once at boot, when threads run and all cores
@@ -192,21 +207,21 @@ fn each_pool(mut f: impl FnMut(&'static Pool)) {
 /// # Panics
 ///
 /// Without memory for the first workers: nothing could run.
-pub(crate) fn init(_cx: &ThreadCx<'_>) {
+pub(crate) fn init(cx: &ThreadCx<'_>) {
     for (n, c) in kernel().cpus().iter().enumerate() {
         for (k, pool) in c.wq.pools.iter().enumerate() {
             pool.install(Place::new((n * PER_CORE + k) as u16), Some(c.id()));
         }
     }
-    for (n, pool) in kernel().wq.unbound.iter().enumerate() {
-        pool.install(Place::new((FIRST_UNBOUND + n) as u16), None);
-    }
+    let cores = kernel().cpus().len();
+    kernel().wq.unbound.install(cores, FIRST_UNBOUND);
     each_pool(|pool| {
         let wanted = pool.cpu().is_none_or(|c| online().contains(c));
         if pool.kind != PoolKind::Bh && wanted {
             manager::create_first(pool).expect("memory for the first workers");
         }
     });
+    restrict_unbound(cx);
     let queues = "memory for the system queues";
     kernel().wq.registry.system.call_once(|| SystemQueues {
         percpu: Workqueue::builder("events").build().expect(queues),
@@ -221,6 +236,21 @@ pub(crate) fn init(_cx: &ThreadCx<'_>) {
             .build()
             .expect(queues),
     });
+}
+
+/// Boot argument `workqueue.unbound_cpus=LIST` (G7).
+fn restrict_unbound(cx: &ThreadCx<'_>) {
+    let words = kernel().info().bootargs.split_ascii_whitespace();
+    let Some(list) = words
+        .filter_map(|w| w.strip_prefix(UNBOUND_CPUS))
+        .next_back()
+    else {
+        return;
+    };
+    let mask = attrs::parse_cpus(list).unwrap_or_default();
+    if let Err(e) = set_unbound_mask(cx, mask) {
+        crate::log!("{UNBOUND_CPUS}{list} is ignored: {e}");
+    }
 }
 
 /// Queues whose memory is in use: those that were not destroyed, and those that a handle or an armed

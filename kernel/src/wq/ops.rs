@@ -95,13 +95,17 @@ pub(super) fn steal(h: &Header) -> Stolen {
                 let mut g = pool.lock();
                 let s = h.word.state();
                 if s.queued && s.place == place {
-                    let Inner { policy, store } = &mut *g;
+                    let Inner { policy, store, .. } = &mut *g;
                     emit(Kind::CancelWork, pool.head(), item_name(h.handle()), 0);
                     let r = policy.remove(store, h.handle());
                     h.word.unqueue();
                     pool.wake(r.wake);
                     pool.flushed(r.flushed);
+                    let rest = pool.conclude(&mut g, r.hand, r.gone);
                     drop(g);
+                    if !rest.is_none() {
+                        rest.carry_out();
+                    }
                     return Stolen::new(irq, true, h.take_hold(), None);
                 }
             }
@@ -222,7 +226,7 @@ fn insert_barrier(
         let mut g = pool.lock();
         // Published elsewhere meanwhile: that pool's lock is the one to hold.
         if h.word.state().place == place {
-            let Inner { policy, store } = &mut *g;
+            let Inner { policy, store, .. } = &mut *g;
             let (item, barrier) = (h.handle(), barrier.handle());
             if let Some(waits) = promised
                 && let Some(p) = policy.pwq_of(store, item)

@@ -6,17 +6,18 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI8, AtomicU32, AtomicU64, Ordering};
 
 use links::Handle;
-use machine::CpuId;
+use machine::{CpuId, CpuMask};
 use sched::Nice;
 use sync::{Rank, SpinGuard, SpinLock};
-use workqueue::{Cull, Kind, Pool as Policy, Tuning, Worker as WorkerNode};
+use workqueue::{Cull, Kind, Pool as Policy, PoolKey, Tuning, Worker as WorkerNode};
 use workword::Place;
 
 use super::handles::{Store, arm_reaper, pool_of_reaper, share_of, worker_of};
 use crate::audit::Locked;
+use crate::cpu::online;
 use crate::schedule;
 use crate::softirq::{self, Vector};
 use crate::timer::Timer;
@@ -27,6 +28,10 @@ use crate::trace::{self, Head, emit};
 pub(super) struct Inner {
     pub(super) policy: Policy,
     pub(super) store: Store,
+    /// What an unbound pool is found by (A1).
+    pub(super) key: Option<PoolKey>,
+    /// Shares in an unbound pool.
+    pub(super) references: u32,
 }
 
 /// A worker pool.
@@ -40,6 +45,16 @@ pub(crate) struct Pool {
     cpu: AtomicU32,
     pub(super) kind: Kind,
     pub(super) highpri: bool,
+    /// `[A]` an unbound pool has a key, or workers.
+    pub(super) used: AtomicBool,
+    /// `[A]` nice level of an unbound pool's workers; this and the next three are set before use.
+    pub(super) nice: AtomicI8,
+    /// `[A]` where they may run.
+    pub(super) cpus: AtomicU64,
+    /// `[A]` where they shall start, if not anywhere they may run (G3).
+    pub(super) pod: AtomicU64,
+    /// `[A]` how often that was elsewhere than where a worker had been (G3).
+    pub(super) repatriated: AtomicU64,
     /// Ends workers that idle for long (E12).
     pub(super) reaper: Timer,
     /// Calls rescuers while no worker can be made (E10, H1).
@@ -73,12 +88,19 @@ impl Pool {
                 Inner {
                     policy,
                     store: Store::new(),
+                    key: None,
+                    references: 0,
                 },
             ),
             place: AtomicU32::new(u32::MAX),
             cpu: AtomicU32::new(u32::MAX),
             kind,
             highpri,
+            used: AtomicBool::new(false),
+            nice: AtomicI8::new(0),
+            cpus: AtomicU64::new(u64::MAX),
+            pod: AtomicU64::new(0),
+            repatriated: AtomicU64::new(0),
             reaper: Timer::new(reap),
             mayday: Timer::new(super::rescuer::mayday),
             next_worker: AtomicU32::new(0),
@@ -95,7 +117,7 @@ impl Pool {
         );
         if self.kind == Kind::Bh {
             let mut g = self.lock();
-            let Inner { policy, store } = &mut *g;
+            let Inner { policy, store, .. } = &mut *g;
             let _nothing_queued = policy.attach(store, self.bh_worker(), machine::now());
         }
     }
@@ -113,6 +135,11 @@ impl Pool {
     /// As [`Self::lock`], unless an audit passes over what is locked.
     pub(super) fn lock_or_pass(&self, locked: Locked) -> Option<SpinGuard<'_, Inner>> {
         locked.take(&self.inner)
+    }
+
+    /// Whether queues have shares in it; stale at once.
+    pub(super) fn is_used(&self) -> bool {
+        self.kind != Kind::Unbound || self.used.load(Ordering::Relaxed)
     }
 
     /// Its number in the pool table.
@@ -134,8 +161,26 @@ impl Pool {
     }
 
     /// Nice level of its workers (A1).
-    pub(super) const fn nice(&self) -> Nice {
+    pub(super) fn nice(&self) -> Nice {
+        if self.kind == Kind::Unbound {
+            return Nice::new(self.nice.load(Ordering::Relaxed)).unwrap_or(Nice::ZERO);
+        }
         if self.highpri { Nice::MIN } else { Nice::ZERO }
+    }
+
+    /// Where the workers of an unbound pool may run: where its key says, as far as cores are online.
+    pub(super) fn cpus(&self) -> CpuMask {
+        let mask = CpuMask(self.cpus.load(Ordering::Relaxed));
+        if mask.and(online()).is_empty() {
+            online()
+        } else {
+            mask
+        }
+    }
+
+    /// How often a worker was woken in its pod that had been outside (G3).
+    pub(super) fn repatriated(&self) -> u64 {
+        self.repatriated.load(Ordering::Relaxed)
     }
 
     pub(super) fn bh_worker(&self) -> Handle<WorkerNode> {
@@ -152,7 +197,7 @@ impl Pool {
 
     /// Changes the pool's numbers.
     pub(super) fn set_tuning(&'static self, g: &mut Inner, tuning: Tuning) {
-        let Inner { policy, store } = g;
+        let Inner { policy, store, .. } = g;
         if let Some(at) = policy.set_tuning(store, tuning) {
             arm_reaper(self, at);
         }
@@ -178,7 +223,15 @@ impl Pool {
                 u64::from(thread.id()),
                 0,
             );
-            schedule::wake(thread);
+            let pod = CpuMask(self.pod.load(Ordering::Relaxed));
+            if pod.is_empty() {
+                schedule::wake(thread);
+            } else {
+                let away = !pod.contains(thread.cpu());
+                if schedule::wake_near(thread, pod) && away {
+                    self.repatriated.fetch_add(1, Ordering::Relaxed);
+                }
+            }
         }
     }
 
@@ -197,7 +250,7 @@ fn reap(timer: &Timer) {
     let pool = pool_of_reaper(timer);
     let mut g = pool.lock();
     loop {
-        let Inner { policy, store } = &mut *g;
+        let Inner { policy, store, .. } = &mut *g;
         match policy.cull(store, machine::now()) {
             Cull::End { worker, wake } => {
                 pool.wake(Some(worker));

@@ -4,25 +4,23 @@
 //!
 //! 1. `join`: an item that is pending already takes one atomic operation and nothing else.
 //! 2. Interrupts off: from here the item is owned until it is on a list (B3).
-//! 3. The share of this core names the pool; its lock is taken.
+//! 3. The route of this core names the share, and that its pool, whose lock is taken.
 //! 4. `claim_at`: one atomic operation makes the item pending and published, if it ran here last.
 //! 5. The policy links it and names the worker to wake.
 //!
 //! The slow path is for an item that ran last on another pool: it may still be running there, and
 //! must then be queued there (C5).
-#![expect(unsafe_code, reason = "pwqs are nodes of their pool's lock")]
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::cell::UnsafeCell;
 use core::fmt;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use links::{Arena, Handle};
+use links::Arena;
 use machine::CpuId;
 use sync::handshake::Countdown;
-use sync::{IrqGuard, SpinLock};
-use workqueue::{Call, Item, Pwq};
+use sync::{IrqGuard, SpinGuard, SpinLock};
+use workqueue::{Attrs, Item, Pwq};
 use workword::{Claim, Place};
 
 use super::flush::{FlushNode, FlushState};
@@ -30,9 +28,11 @@ use super::handles::{item_name, limited, queue_name};
 use super::header::Header;
 use super::pool::{Inner, Pool};
 use super::rescuer::Help;
+use super::routes::Routes;
+use super::share::{Share, Shares, Slots};
 use super::worker::current_worker;
 use super::{QueueName, pool_at};
-use crate::cpu::this_cpu;
+use crate::cpu::topology;
 use crate::trace::{Head, Kind, emit, emit_unmasked};
 
 /// What became of a submission.
@@ -77,6 +77,7 @@ pub(super) enum Target {
 pub(super) enum Class {
     PerCpu,
     Unbound,
+    Ordered,
     Bh,
 }
 
@@ -89,59 +90,23 @@ pub(super) struct Attributes {
     pub(super) cpu_intensive: bool,
     /// It has a rescuer (F4).
     pub(super) mem_reclaim: bool,
-    /// To begin with.
+    /// To begin with, as the next two.
     pub(super) max_active: u32,
-}
-
-/// A queue's share of one pool.
-#[repr(C)]
-pub(super) struct Share {
-    /// `[L]` of `pool`.
-    pub(super) pwq: UnsafeCell<Pwq>,
-    /// `[L]` of the queue's mayday lock.
-    pub(super) call: UnsafeCell<Call>,
-    /// `[I]`
-    pub(super) pool: &'static Pool,
-    /// `[I]`
-    queue: AtomicPtr<Queue>,
-}
-
-// SAFETY: the pwq is reached only through the pool's store, under its lock.
-unsafe impl Sync for Share {}
-// SAFETY: nothing in it is tied to a thread.
-unsafe impl Send for Share {}
-
-impl Share {
-    #[inline(always)]
-    pub(super) fn handle(&self) -> Handle<Pwq> {
-        core::ptr::from_ref(self).expose_provenance();
-        Handle::of(self.pwq.get())
-    }
-
-    pub(super) fn call_handle(&self) -> Handle<Call> {
-        core::ptr::from_ref(self).expose_provenance();
-        Handle::of(self.call.get())
-    }
-
-    pub(super) fn queue_ptr(&self) -> *const Queue {
-        self.queue.load(Ordering::Relaxed)
-    }
-
-    /// The queue; for as long as the pool's lock is held and items are in flight.
-    pub(super) fn queue(&self) -> &Queue {
-        // SAFETY: set at creation to the queue that contains this share.
-        unsafe { &*self.queue_ptr() }
-    }
+    pub(super) min_active: u32,
+    pub(super) attrs: Attrs,
 }
 
 /// A workqueue.
 pub(super) struct Queue {
     pub(super) attributes: Attributes,
-    /// One per core, or one for an unbound queue.
-    pub(super) shares: Box<[Share]>,
+    pub(super) routes: Routes,
+    /// Of an unbound queue: one per memory node, and one for pools that lie in several (D3).
+    pub(super) nodes: Box<[SpinLock<Slots>]>,
     pub(super) flush: SpinLock<FlushState>,
     /// `[A]` changed under `flush`.
-    max_active: AtomicU32,
+    pub(super) max_active: AtomicU32,
+    /// `[A]` changed under `flush`.
+    pub(super) min_active: AtomicU32,
     /// Pwqs that the first flusher still waits for, plus one while they are being armed.
     pub(super) to_flush: Countdown,
     /// The first flusher; stable while `to_flush` is not zero.
@@ -157,91 +122,73 @@ impl fmt::Debug for Queue {
 }
 
 impl Queue {
-    /// Memory for the queue and its shares; `None` if there is none.
+    /// Memory for the queue and, unless it is unbound, its shares; `None` if there is none.
     pub(super) fn make(attributes: Attributes) -> Option<Arc<Self>> {
-        let cores = match attributes.class {
-            Class::Unbound => 1,
-            _ => crate::kernel().cpus().len(),
+        let cores = crate::kernel().cpus().len();
+        let routes = Routes::new(cores)?;
+        let nodes = match attributes.class {
+            Class::Unbound => topology().nodes() + 1,
+            _ => 0,
         };
-        let mut shares = crate::mem::try_vec_with_capacity(cores).ok()?;
-        for n in 0..cores {
-            let pool = super::pool_for(attributes.class, attributes.highpri, n);
-            let mut pwq = Pwq::new(attributes.max_active, attributes.cpu_intensive);
-            pwq.set_rescuer(attributes.mem_reclaim);
-            shares.push(Share {
-                pwq: UnsafeCell::new(pwq),
-                call: UnsafeCell::new(Call::new()),
-                pool,
-                queue: AtomicPtr::new(core::ptr::null_mut()),
-            });
-        }
+        let mut slots = crate::mem::try_vec_with_capacity(nodes).ok()?;
+        slots.resize_with(nodes, || Slots::lock(0));
         // Before there is a queue whose drop takes it back.
         crate::kernel().wq.alive.fetch_add(1, Ordering::Relaxed);
         let queue = crate::mem::try_arc(Self {
             max_active: AtomicU32::new(attributes.max_active),
+            min_active: AtomicU32::new(attributes.min_active),
+            flush: FlushState::lock(attributes.attrs),
             attributes,
-            shares: shares.into_boxed_slice(),
-            flush: FlushState::lock(),
             help: Help::lock(),
+            routes,
+            nodes: slots.into_boxed_slice(),
             to_flush: Countdown::new(),
             first: AtomicPtr::new(core::ptr::null_mut()),
         })
         .ok()?;
-        for share in &queue.shares {
-            share
-                .queue
-                .store(Arc::as_ptr(&queue).cast_mut(), Ordering::Relaxed);
-        }
         let a = &queue.attributes;
         let class = match a.class {
             Class::PerCpu => 0,
-            Class::Unbound => Kind::UNBOUND,
+            Class::Unbound | Class::Ordered => Kind::UNBOUND,
             Class::Bh => Kind::BH,
         };
         let heavy = u8::from(a.cpu_intensive) * Kind::CPU_INTENSIVE;
         let flags = class | heavy | (u8::from(a.mem_reclaim) * Kind::MEM_RECLAIM);
         let head = Head::of(a.max_active).flags(flags);
         emit_unmasked(Kind::AllocWorkqueue, head, 0, queue_name(&*queue));
+        if matches!(a.class, Class::PerCpu | Class::Bh) {
+            queue.make_bound_shares(cores)?;
+        }
         Some(queue)
     }
 
-    /// The limit of items that are active at a time, in each share.
-    pub(super) fn max_active(&self) -> u32 {
-        self.max_active.load(Ordering::Relaxed)
+    /// The shares of a queue that has one on each core.
+    fn make_bound_shares(&self, cores: usize) -> Option<()> {
+        let a = &self.attributes;
+        let make = |n| {
+            let pool = super::pool_for(a.class, a.highpri, n);
+            let mut pwq = Pwq::new(a.max_active, a.cpu_intensive);
+            pwq.set_rescuer(a.mem_reclaim);
+            Share::new(self, pool, pwq)
+        };
+        let shares = Shares::fixed(cores, make).ok()?;
+        for (n, share) in shares.iter().enumerate() {
+            self.routes.set(n, Some(share), true);
+        }
+        self.flush.lock().shares = shares;
+        Some(())
     }
 
-    /// Changes the limit, and starts what may start now (D6).
-    pub(super) fn set_max_active(&self, n: u32) {
-        // One at a time: the shares end up with the same limit.
-        let g = self.flush.lock();
-        self.max_active.store(n, Ordering::Relaxed);
-        for share in &self.shares {
-            let mut pool = share.pool.lock();
-            let Inner { policy, store } = &mut *pool;
-            let wake = policy.set_max_active(store, share.handle(), n);
-            share.pool.wake(wake);
+    /// The queue is over: it lets its pools go. `shares` are its own.
+    pub(super) fn leave_pools(&self, shares: &Shares) {
+        if matches!(self.attributes.class, Class::Unbound | Class::Ordered) {
+            shares.iter().for_each(Share::retire);
         }
-        drop(g);
     }
 
     #[inline(always)]
     fn is_bh(&self) -> bool {
         self.attributes.class == Class::Bh
-    }
-
-    /// The share of the core that `target` means; interrupts are masked, so "here" stays true.
-    #[inline(always)]
-    fn share(&self, target: Target) -> &Share {
-        let n = match target {
-            _ if self.shares.len() == 1 => 0,
-            Target::Here => this_cpu().id().index(),
-            Target::On(cpu) => cpu.index(),
-        };
-        &self.shares[n]
-    }
-
-    fn share_at(&self, place: Place) -> Option<&Share> {
-        self.shares.iter().find(|s| s.pool.place() == place)
     }
 
     /// Submits item `h`; `retain` takes the count that the submission holds.
@@ -257,14 +204,21 @@ impl Queue {
         }
         let _irq = IrqGuard::new();
         let share = self.share(target);
-        let mut g = share.pool.lock();
-        if g.refuses(share) && !self.is_chained() {
-            return Submitted::Draining;
+        let (pool, mut g) = share.lock();
+        if share.pwq(&g).bars() {
+            if !share.pwq(&g).refuses() {
+                // The queue's attributes changed since the look.
+                drop(g);
+                return self.submit_moved(target, h, retain);
+            }
+            if !self.is_chained() {
+                return Submitted::Draining;
+            }
         }
-        match h.word.claim_at(share.pool.place(), self.is_bh()) {
+        match h.word.claim_at(pool.place(), self.is_bh()) {
             Claim::Claimed(_) => {
                 h.set_owned(retain());
-                g.link(share, h);
+                g.link(pool, share, h);
                 Submitted::Queued
             }
             Claim::Pending(n) => Submitted::AlreadyPending(n),
@@ -301,42 +255,47 @@ impl Queue {
     /// Queues an item that the caller owns (pending, unqueued, interrupts masked). Unless the
     /// answer is `Queued` the caller still owns it.
     pub(super) fn submit_owned(&self, target: Target, h: &Header) -> Submitted {
-        let last = h.word.state().place;
-        let mut share = self.share(target);
-        if last.is_some() && last != share.pool.place() {
-            let g = pool_at(last).lock();
-            let node: &Item = g.store.get(h.handle());
-            if node.runner().is_some() {
-                // C5: it runs there, so it is queued there, behind itself.
+        // Where it may still run; nobody can start it anew, so one look is enough.
+        let mut last = h.word.state().place;
+        loop {
+            let share = self.share(target);
+            let (pool, g) = share.lock();
+            if last.is_some() && last != pool.place() {
                 drop(g);
-                match self.share_at(last) {
-                    Some(s) => share = s,
-                    None => return self.submit_after_run(target, h, last),
+                let pool = pool_at(last);
+                let g = pool.lock();
+                let node: &Item = g.store.get(h.handle());
+                if let Some(w) = node.runner() {
+                    // C5: it runs there, so it is queued there, behind itself.
+                    return match self.share_beside(pool, &g, g.store.get(w)) {
+                        Some(share) => self.publish(pool, g, share, h),
+                        None => Submitted::Elsewhere,
+                    };
                 }
+                last = Place::NONE;
+            } else if share.pwq(&g).is_retired() && !share.pwq(&g).refuses() {
+                // Its successor is there to be found.
+                drop(g);
+                machine::relax();
+            } else {
+                return self.publish(pool, g, share, h);
             }
         }
-        self.publish(share, h)
     }
 
-    /// The item was running on pool `last`, which this queue does not use. Nobody can start it
-    /// anew, so one more look tells whether that run is over.
-    fn submit_after_run(&self, target: Target, h: &Header, last: Place) -> Submitted {
-        let g = pool_at(last).lock();
-        let node: &Item = g.store.get(h.handle());
-        if node.runner().is_some() {
-            return Submitted::Elsewhere;
-        }
-        drop(g);
-        self.publish(self.share(target), h)
-    }
-
-    fn publish(&self, share: &Share, h: &Header) -> Submitted {
-        let mut g = share.pool.lock();
-        if g.refuses(share) && !self.is_chained() {
+    /// Puts an owned item on `share`'s list in `pool`, under its lock.
+    fn publish(
+        &self,
+        pool: &'static Pool,
+        mut g: SpinGuard<'_, Inner>,
+        share: &Share,
+        h: &Header,
+    ) -> Submitted {
+        if share.pwq(&g).refuses() && !self.is_chained() {
             return Submitted::Draining;
         }
-        h.word.publish(share.pool.place(), self.is_bh());
-        g.link(share, h);
+        h.word.publish(pool.place(), self.is_bh());
+        g.link(pool, share, h);
         Submitted::Queued
     }
 
@@ -358,29 +317,27 @@ impl Drop for Queue {
     fn drop(&mut self) {
         crate::kernel().wq.alive.fetch_sub(1, Ordering::Relaxed);
         emit_unmasked(Kind::DestroyWorkqueue, Head::of(0), 0, queue_name(self));
+        // One that was never finished, or got new shares while it was destroyed, is still in pools.
+        let g = self.flush.lock();
+        self.leave_pools(&g.shares);
+        drop(g);
     }
 }
 
 impl Inner {
-    #[inline(always)]
-    fn refuses(&self, share: &Share) -> bool {
-        let pwq: &Pwq = self.store.get(share.handle());
-        pwq.refuses()
-    }
-
     /// (1), (2) of the item's life: puts a published item on a list, and wakes whom that needs.
     #[inline(always)]
-    fn link(&mut self, share: &Share, h: &Header) {
+    fn link(&mut self, pool: &'static Pool, share: &Share, h: &Header) {
         let q = self
             .policy
             .queue(&mut self.store, share.handle(), h.handle());
-        let head = limited(share.pool.head(), self.store.get(share.handle()));
+        let head = limited(pool.head(), share.handle(), &self.store);
         emit(
             Kind::QueueWork,
             head.flags(u8::from(q.active) * Kind::ACTIVE),
             item_name(h.handle()),
             queue_name(share.queue_ptr()),
         );
-        share.pool.wake(q.wake);
+        pool.wake(q.wake);
     }
 }

@@ -3,11 +3,10 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use links::Arena;
-use machine::CpuId;
+use machine::{CpuId, CpuMask};
 use spin::Once;
 use sync::{Rank, SpinLock};
-use workqueue::{Kind as PoolKind, Pwq, PwqStats};
+use workqueue::{Attrs, Kind as PoolKind, PwqStats, Scope};
 
 use super::pool::{Inner, Pool};
 use super::queue::{Class, Queue};
@@ -15,6 +14,7 @@ use super::typed::{Bh, PerCpu, Unbound, Workqueue};
 use super::{QueueName, each_pool};
 use crate::audit::{Finding, Locked, Structure};
 use crate::kernel;
+use crate::mem::AllocError;
 
 /// The queues everybody may use.
 #[derive(Debug)]
@@ -26,33 +26,111 @@ pub(super) struct SystemQueues {
     pub(super) bh_highpri: Workqueue<Bh>,
 }
 
+/// What the system says about all unbound queues.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Global {
+    /// The cores they may use (G7).
+    pub(super) allowed: CpuMask,
+    /// What [`Scope::Default`] means (G2).
+    pub(super) default: Scope,
+}
+
+/// The queues, and what was said when they came.
+#[derive(Debug)]
+pub(super) struct Listed {
+    queues: Vec<Arc<Queue>>,
+    global: Global,
+    /// Counts additions, so that a change of `global` leaves no new queue out.
+    added: u64,
+}
+
 /// All queues of a kernel.
 #[derive(Debug)]
 pub(super) struct Registry {
-    queues: SpinLock<Vec<Arc<Queue>>>,
+    listed: SpinLock<Listed>,
     pub(super) system: Once<SystemQueues>,
 }
 
 impl Registry {
     pub(super) const fn new() -> Self {
+        let listed = Listed {
+            queues: Vec::new(),
+            global: Global {
+                allowed: CpuMask::ALL,
+                default: Scope::FIRST_DEFAULT,
+            },
+            added: 0,
+        };
         Self {
-            queues: SpinLock::new(Rank::Workqueue, "workqueue list", Vec::new()),
+            listed: SpinLock::new(Rank::Workqueue, "workqueue list", listed),
             system: Once::new(),
         }
     }
 }
 
-pub(super) fn add(queue: &Arc<Queue>) -> Option<()> {
-    let mut list = kernel().wq.registry.queues.lock();
-    crate::mem::try_push(&mut list, Arc::clone(queue)).ok()
+/// What became of a new queue.
+pub(super) enum Added {
+    /// It is in the list.
+    Yes,
+    /// The system says something else by now; the queue must be settled anew.
+    Changed(Global),
+    /// There is no memory for it.
+    NoMemory,
+}
+
+/// Puts a queue on the list, if it was settled under what the system says.
+pub(super) fn add(queue: &Arc<Queue>, settled: Global) -> Added {
+    let mut g = kernel().wq.registry.listed.lock();
+    if g.global != settled {
+        return Added::Changed(g.global);
+    }
+    g.added += 1;
+    match crate::mem::try_push(&mut g.queues, Arc::clone(queue)) {
+        Ok(()) => Added::Yes,
+        Err(_) => Added::NoMemory,
+    }
 }
 
 pub(super) fn remove(queue: &Arc<Queue>) {
-    let mut list = kernel().wq.registry.queues.lock();
-    let at = list.iter().position(|q| Arc::ptr_eq(q, queue));
-    let gone = at.map(|i| list.swap_remove(i));
-    drop(list);
+    let mut g = kernel().wq.registry.listed.lock();
+    let at = g.queues.iter().position(|q| Arc::ptr_eq(q, queue));
+    let gone = at.map(|i| g.queues.swap_remove(i));
+    drop(g);
     drop(gone);
+}
+
+/// What the system says now.
+pub(super) fn global() -> Global {
+    kernel().wq.registry.listed.lock().global
+}
+
+/// The queues that follow what the system says, and how many were added so far.
+pub(super) fn unbound_queues() -> Result<(Vec<Arc<Queue>>, u64), AllocError> {
+    let list = &kernel().wq.registry.listed;
+    loop {
+        let n = list.lock().queues.len();
+        let mut copy = crate::mem::try_vec_with_capacity(n)?;
+        let g = list.lock();
+        if g.queues.len() > n {
+            continue;
+        }
+        let moves = |q: &&Arc<Queue>| {
+            let class = q.attributes.class;
+            matches!(class, Class::Unbound | Class::Ordered)
+        };
+        copy.extend(g.queues.iter().filter(moves).cloned());
+        return Ok((copy, g.added));
+    }
+}
+
+/// Makes the system say `global`, unless queues were added since `version`.
+pub(super) fn set_global(version: u64, global: Global) -> bool {
+    let mut g = kernel().wq.registry.listed.lock();
+    if g.added != version {
+        return false;
+    }
+    g.global = global;
+    true
 }
 
 /// One pool, at the moment of the call.
@@ -73,6 +151,12 @@ pub struct PoolInfo {
     pub pending: u32,
     /// Workers that concurrency management counts.
     pub nr_running: u32,
+    /// Of an unbound pool: where its workers start, and where they may run (G3, G4).
+    pub pod: CpuMask,
+    /// As above.
+    pub cpus: CpuMask,
+    /// Workers woken in their pod that had been outside (G3).
+    pub repatriated: u64,
 }
 
 /// Workers of one pool.
@@ -103,6 +187,8 @@ pub struct QueueInfo {
     pub mem_reclaim: bool,
     /// The limit per core, or for the system if unbound.
     pub max_active: u32,
+    /// What an unbound queue asked for.
+    pub attrs: Option<Attrs>,
     /// Items that wait: for a slot or for a worker.
     pub pending: u64,
     /// Items with a max_active slot.
@@ -122,6 +208,7 @@ fn pool_info(pool: &Pool, g: &Inner) -> PoolInfo {
     } else {
         busy
     };
+    let own = pool.cpu().map_or(CpuMask::ALL, CpuMask::single);
     PoolInfo {
         id: pool.place().index(),
         cpu: pool.cpu(),
@@ -139,6 +226,9 @@ fn pool_info(pool: &Pool, g: &Inner) -> PoolInfo {
         },
         pending: p.pending(),
         nr_running: p.nr_running(),
+        pod: g.key.map_or(own, |key| key.pod),
+        cpus: g.key.map_or(own, |key| key.cpus),
+        repatriated: pool.repatriated(),
     }
 }
 
@@ -170,21 +260,26 @@ fn queue_info(q: &Queue) -> QueueInfo {
         name: a.name.clone(),
         kind: match a.class {
             Class::PerCpu => "percpu",
-            Class::Unbound => "unbound",
+            Class::Unbound | Class::Ordered => "unbound",
             Class::Bh => "bh",
         },
         highpri: a.highpri,
         cpu_intensive: a.cpu_intensive,
         mem_reclaim: a.mem_reclaim,
         max_active: q.max_active(),
+        attrs: None,
         pending: 0,
         active: 0,
         inactive: 0,
         stats: PwqStats::default(),
     };
-    for share in &q.shares {
-        let g = share.pool.lock();
-        let pwq: &Pwq = g.store.get(share.handle());
+    let state = q.flush.lock();
+    if matches!(a.class, Class::Unbound | Class::Ordered) {
+        info.attrs = Some(state.attrs);
+    }
+    for share in state.shares.iter() {
+        let (_, g) = share.lock();
+        let pwq = share.pwq(&g);
         let s = pwq.stats();
         info.active += pwq.active();
         info.inactive += pwq.inactive();
@@ -204,13 +299,13 @@ fn queue_info(q: &Queue) -> QueueInfo {
 
 /// Describes every queue through `f`, which is called without locks. Needs memory for the list.
 pub fn for_each_queue(mut f: impl FnMut(QueueInfo)) {
-    let list = &kernel().wq.registry.queues;
-    let n = list.lock().len() + 4;
+    let list = &kernel().wq.registry.listed;
+    let n = list.lock().queues.len() + 4;
     let Ok(mut copy) = crate::mem::try_vec_with_capacity::<Arc<Queue>>(n) else {
         return;
     };
     let g = list.lock();
-    copy.extend(g.iter().take(n).cloned());
+    copy.extend(g.queues.iter().take(n).cloned());
     drop(g);
     for q in &copy {
         f(queue_info(q));
@@ -228,17 +323,33 @@ pub(crate) fn check(locked: Locked) -> Result<(), Finding> {
         }
     });
     found?;
-    let Some(queues) = locked.take(&kernel().wq.registry.queues) else {
+    let Some(listed) = locked.take(&kernel().wq.registry.listed) else {
         return Ok(());
     };
-    for q in queues.iter() {
-        for share in &q.shares {
-            let Some(g) = share.pool.lock_or_pass(locked) else {
-                continue;
-            };
-            let pwq: &Pwq = g.store.get(share.handle());
-            let checked = pwq.check(&g.store);
-            checked.map_err(|wrong| finding(Structure::PoolWorkqueue, share.pool, wrong))?;
+    for q in &listed.queues {
+        check_queue(q, locked)?;
+    }
+    Ok(())
+}
+
+/// What is wrong with the shares of `q`; the list is locked, which comes before a queue's own lock.
+fn check_queue(q: &Queue, locked: Locked) -> Result<(), Finding> {
+    let state = match locked {
+        Locked::Wait => q.flush.lock_same_rank(),
+        Locked::Pass => match q.flush.try_lock() {
+            Some(state) => state,
+            None => return Ok(()),
+        },
+    };
+    for share in state.shares.iter() {
+        let pool = share.pool();
+        let Some(g) = pool.lock_or_pass(locked) else {
+            continue;
+        };
+        // It may have moved before it was locked.
+        if core::ptr::eq(pool, share.pool()) {
+            let checked = share.pwq(&g).check(&g.store);
+            checked.map_err(|wrong| finding(Structure::PoolWorkqueue, pool, wrong))?;
         }
     }
     Ok(())

@@ -24,7 +24,9 @@ use super::handles::{arm_mayday, call_of, pool_of_mayday, queue_name, share_of};
 use super::header::Hold;
 use super::ops::WaitError;
 use super::pool::Inner;
-use super::queue::{Class, Queue, Share};
+use super::queue::{Class, Queue};
+use super::rest::Rest;
+use super::share::Share;
 use super::worker::{Worker, WorkerKind, current_worker, execute, poison, retire, spawn};
 use crate::cpu::CpuMask;
 use crate::thread::{self, Nice, SpawnError, ThreadCx, ThreadRef};
@@ -81,7 +83,7 @@ impl Queue {
         let Help { maydays, calls, .. } = &mut *help;
         let new = maydays.call(calls, share.call_handle());
         if new {
-            emit(Kind::Mayday, share.pool.head(), 0, queue_name(self));
+            emit(Kind::Mayday, share.pool().head(), 0, queue_name(self));
             if let Some(t) = &help.rescuer {
                 schedule::wake(t);
             }
@@ -92,13 +94,14 @@ impl Queue {
     /// Makes the rescuer.
     pub(super) fn start_rescuer(self: &Arc<Self>) -> Result<(), SpawnError> {
         let name = heapless::format!(64; "kworker/R-{}", self.attributes.name);
-        let first = &self.shares[0];
+        // Any pool: it has none before the first call.
+        let pool = super::pool_for(Class::PerCpu, false, 0);
         let rescuing = Rescuing {
             queue: Arc::clone(self),
             cursor: UnsafeCell::new(Item::cursor()),
             turn: Cell::new(None),
         };
-        let worker = Worker::new(WorkerKind::Rescuer, first.pool, Some(rescuing));
+        let worker = Worker::new(WorkerKind::Rescuer, pool, Some(rescuing));
         let builder = thread::Builder::new(&name.unwrap_or_default()).nice(Nice::MIN);
         let w = spawn(worker, builder, main)?;
         self.help.lock().rescuer = w.thread().cloned();
@@ -123,7 +126,7 @@ impl Queue {
 pub(super) fn mayday(timer: &Timer) {
     let pool = pool_of_mayday(timer);
     let mut g = pool.lock();
-    let Inner { policy, store } = &mut *g;
+    let Inner { policy, store, .. } = &mut *g;
     let call = |p: Handle<Pwq>| {
         let share = share_of(p);
         share.queue().call_rescuer(share)
@@ -158,17 +161,19 @@ fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
 
 /// H2, H3: answers the call of `share`.
 fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
-    let pool = share.pool;
+    // The call pins the share to its pool.
+    let pool = share.pool();
     w.set_pool(pool);
-    schedule::run_on(cx, pool.cpu().map_or(CpuMask::ALL, CpuMask::single));
+    schedule::run_on(cx, pool.cpu().map_or_else(|| pool.cpus(), CpuMask::single));
     let mut turn = Rescue::new(w.handle(), r.cursor(), share.handle());
     let mut done = Hold::NONE;
+    let mut rest = Rest::default();
     let mut g = pool.lock();
     let queue = queue_name(&*r.queue);
     emit(Kind::RescuerAttach, pool.head(), 0, queue);
     loop {
         let others = !r.queue.help.lock().maydays.is_empty();
-        let Inner { policy, store } = &mut *g;
+        let Inner { policy, store, .. } = &mut *g;
         let again = |_| r.queue.call_rescuer(share);
         match policy.rescue(store, &mut turn, others, again) {
             RescueStep::Run { item, wake } => {
@@ -176,8 +181,13 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
                 r.turn.set(Some(turn));
                 g = execute(cx, w, item, g, &mut done);
             }
-            RescueStep::Yield(wake) | RescueStep::Leave { wake, .. } => {
+            RescueStep::Yield(wake) => {
                 pool.wake(wake);
+                break;
+            }
+            RescueStep::Leave { wake, gone } => {
+                pool.wake(wake);
+                rest = pool.conclude(&mut g, None, gone);
                 break;
             }
         }
@@ -185,6 +195,7 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
     emit(Kind::RescuerDetach, pool.head(), 0, queue);
     r.turn.set(None);
     drop(g);
+    rest.carry_out();
     drop(done);
     thread::current().set_affinity(CpuMask::ALL);
 }
@@ -194,15 +205,18 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
 pub(super) fn panicked(w: &'static Worker, r: &Rescuing) {
     let pool = w.pool();
     let mut g = pool.lock();
-    let Inner { policy, store } = &mut *g;
+    let Inner { policy, store, .. } = &mut *g;
     poison(w, store);
+    let mut rest = Rest::default();
     if let Some(turn) = r.turn.take() {
         let f = policy.abandon_rescue(store, &turn);
         pool.wake(f.wake);
         pool.flushed(f.flushed);
+        rest = pool.conclude(&mut g, f.hand, f.gone);
     }
     emit(Kind::RescuerDetach, pool.head(), 0, queue_name(&*r.queue));
     drop(g);
+    rest.carry_out();
     let queue = Arc::clone(&r.queue);
     retire(w);
     // The thread is a plain one from here on.

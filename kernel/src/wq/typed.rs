@@ -9,13 +9,15 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use machine::CpuId;
-use workqueue::clamp_max_active;
+use workqueue::{Attrs, DEFAULT_MIN_ACTIVE, clamp_max_active};
 
 use super::QueueName;
+use super::attrs::{self, AttrsError};
 use super::item::{Context, Softirq, Submit, Threaded};
 use super::ops::WaitError;
 use super::queue::{Attributes, Class, Queue, Submitted, Target};
-use super::registry;
+use super::registry::{self, Added};
+use crate::cpu::{online, this_cpu, topology};
 use crate::thread::{ThreadCx, cut};
 
 /// A kind of workqueue: [`PerCpu`], [`Unbound`], [`Ordered`] or [`Bh`].
@@ -41,8 +43,8 @@ pub enum PerCpu {}
 /// Items run on any core, as many at a time as `max_active` allows (F1).
 #[derive(Debug)]
 pub enum Unbound {}
-/// Items run on any core, one at a time, in the order in which they were queued (D8). Its limit
-/// cannot be changed.
+/// Items run on any core, one at a time, in the order in which they were queued (D8), also while its
+/// attributes change (D9). Its limit cannot be changed.
 #[derive(Debug)]
 pub enum Ordered {}
 /// Items run in the softirq of the core they were queued on (K2).
@@ -63,21 +65,38 @@ macro_rules! kind {
 }
 kind!(PerCpu, PerCpu, clamp_max_active(0), Threaded);
 kind!(Unbound, Unbound, clamp_max_active(0), Threaded);
-// All cores share the one pwq of an unbound queue. Its only slot goes from item to item in order.
-kind!(Ordered, Unbound, 1, Threaded);
+// All cores share its one pwq, whose only slot goes from item to item in order.
+kind!(Ordered, Ordered, 1, Threaded);
 kind!(Bh, Bh, u32::MAX, Softirq);
 
-/// There is no memory for another queue.
+/// A queue could not be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CreateError;
+pub enum CreateError {
+    /// There is no memory for another queue, or its pools.
+    NoMemory,
+    /// Its attributes make no sense.
+    Attrs(AttrsError),
+}
 
 impl fmt::Display for CreateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no memory for a workqueue")
+        match self {
+            Self::NoMemory => f.write_str("no memory for a workqueue"),
+            Self::Attrs(e) => e.fmt(f),
+        }
     }
 }
 
 impl core::error::Error for CreateError {}
+
+impl From<AttrsError> for CreateError {
+    fn from(e: AttrsError) -> Self {
+        match e {
+            AttrsError::NoMemory => Self::NoMemory,
+            other => Self::Attrs(other),
+        }
+    }
+}
 
 /// Describes a workqueue to be made.
 #[derive(Debug)]
@@ -91,6 +110,7 @@ impl<K: Kind> Builder<K> {
     #[must_use]
     pub fn highpri(mut self) -> Self {
         self.attributes.highpri = true;
+        self.attributes.attrs.nice = -20;
         self
     }
 
@@ -98,13 +118,25 @@ impl<K: Kind> Builder<K> {
     ///
     /// # Errors
     ///
-    /// [`CreateError`] without memory, also for the rescuer's thread.
+    /// [`CreateError`] without memory, also for the rescuer's thread, or with attributes that make
+    /// no sense.
     pub fn build(self) -> Result<Workqueue<K>, CreateError> {
-        let queue = Queue::make(self.attributes).ok_or(CreateError)?;
-        registry::add(&queue).ok_or(CreateError)?;
+        let follows = matches!(K::CLASS, Class::Unbound | Class::Ordered);
+        let queue = Queue::make(self.attributes).ok_or(CreateError::NoMemory)?;
+        let mut global = registry::global();
+        loop {
+            if follows {
+                attrs::settle_new(&queue, global)?;
+            }
+            match registry::add(&queue, global) {
+                Added::Yes => break,
+                Added::Changed(now) => global = now,
+                Added::NoMemory => return Err(CreateError::NoMemory),
+            }
+        }
         if queue.attributes.mem_reclaim && queue.start_rescuer().is_err() {
             registry::remove(&queue);
-            return Err(CreateError);
+            return Err(CreateError::NoMemory);
         }
         Ok(Workqueue {
             queue,
@@ -145,6 +177,76 @@ impl<K: Limited> Workqueue<K> {
     /// start at once; lowering it stops no running item.
     pub fn set_max_active(&self, n: u32) {
         self.queue.set_max_active(clamp_max_active(n));
+    }
+}
+
+/// Kinds of queue that have attributes: nice level, cores, affinity scope (G1). Of an ordered queue
+/// the scope says nothing, since all its items have one pool.
+pub trait Placed: Kind {}
+impl Placed for Unbound {}
+impl Placed for Ordered {}
+
+impl<K: Placed> Builder<K> {
+    /// Sets all attributes; [`Builder::highpri`] sets the nice level only.
+    #[must_use]
+    pub fn attrs(mut self, attrs: Attrs) -> Self {
+        self.attributes.attrs = attrs;
+        self
+    }
+}
+
+impl<K: Placed> Workqueue<K> {
+    /// The attributes that were applied last.
+    pub fn attrs(&self) -> Attrs {
+        self.queue.flush.lock().attrs
+    }
+
+    /// Changes the attributes, of all items queued from now on: all of it or nothing (G1). What was
+    /// queued before ends where it is, and an item that queues itself again while it runs stays there
+    /// too (C8). An ordered queue moves with everything that waits, in order, when its running item
+    /// ends (D9); that takes time in proportion to the number of waiting items, interrupts masked.
+    ///
+    /// # Errors
+    ///
+    /// [`AttrsError`]; the old attributes hold then.
+    pub fn apply_attrs(&self, cx: &ThreadCx<'_>, attrs: Attrs) -> Result<(), AttrsError> {
+        attrs::apply(cx, &self.queue, attrs)
+    }
+}
+
+impl Builder<Unbound> {
+    /// Each memory node lets at least `n` items be active, if `max_active` is not lower: so many
+    /// items may wait for each other (D4). 8 unless said otherwise.
+    #[must_use]
+    pub fn min_active(mut self, n: u32) -> Self {
+        self.attributes.min_active = n.max(1);
+        self
+    }
+}
+
+impl Workqueue<Unbound> {
+    /// How many items each memory node lets be active at least (D4).
+    pub fn min_active(&self) -> u32 {
+        self.queue.min_active()
+    }
+
+    /// Changes that, as [`Builder::min_active`] sets it.
+    pub fn set_min_active(&self, n: u32) {
+        self.queue.set_min_active(n);
+    }
+
+    /// Queues an item on memory node `node`: on this core if it is there, else on the node's lowest
+    /// core that is online, else as [`Self::queue`] does (C4). Any context.
+    pub fn queue_on_node(&self, node: usize, item: impl Submit<Threaded>) -> Submitted {
+        let there = |&c: &CpuId| usize::from(topology().place(c).node) == node;
+        let here = this_cpu().id();
+        if there(&here) {
+            return self.queue_on(here, item);
+        }
+        match online().iter().find(there) {
+            Some(cpu) => self.queue_on(cpu, item),
+            None => self.queue(item),
+        }
     }
 }
 
@@ -190,6 +292,8 @@ impl<K: Kind> Workqueue<K> {
             cpu_intensive: false,
             mem_reclaim: false,
             max_active: <K as private::Kind>::MAX_ACTIVE,
+            min_active: DEFAULT_MIN_ACTIVE,
+            attrs: Attrs::new(),
         };
         Builder {
             attributes,
@@ -207,15 +311,15 @@ impl<K: Kind> Workqueue<K> {
         self.queue.max_active()
     }
 
-    /// Queues an item: on this core (C1), or on the pool of an unbound queue. Any context. Never
-    /// allocates.
+    /// Queues an item: on this core (C1), or on the pool of this core's pod; from a core that unbound
+    /// items keep away from, on those of the others in turn (C2). Any context. Never allocates.
     #[inline]
     pub fn queue(&self, item: impl Submit<K::Context>) -> Submitted {
         self.queue
             .submit(Target::Here, item.header(), || item.retain())
     }
 
-    /// Queues an item on core `cpu` (C3, K3). Any context.
+    /// Queues an item on core `cpu`, or on the pool of its pod (C3, K3). Any context.
     ///
     /// # Panics
     ///
@@ -224,6 +328,16 @@ impl<K: Kind> Workqueue<K> {
     pub fn queue_on(&self, cpu: CpuId, item: impl Submit<K::Context>) -> Submitted {
         self.queue
             .submit(Target::On(cpu), item.header(), || item.retain())
+    }
+
+    /// Whether items queued on core `cpu` wait because the limit is reached (D10). Advice: stale at
+    /// once.
+    ///
+    /// # Panics
+    ///
+    /// If the machine has no such core.
+    pub fn is_congested(&self, cpu: CpuId) -> bool {
+        self.queue.is_congested(cpu)
     }
 
     /// Waits until everything queued before this call is over; later items do not delay it (I1).

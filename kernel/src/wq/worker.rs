@@ -25,6 +25,7 @@ use super::manager;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
 use super::rescuer::{self, Rescuing};
+use super::rest::Rest;
 use crate::cpu::this_cpu;
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
 use crate::trace::{Kind, emit};
@@ -204,7 +205,7 @@ pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
     let mut done = Hold::NONE;
     let mut g = pool.lock();
     loop {
-        let Inner { policy, store } = &mut *g;
+        let Inner { policy, store, .. } = &mut *g;
         match policy.next(store, w.handle(), machine::now) {
             Step::Run { item, wake } => {
                 pool.wake(wake);
@@ -252,14 +253,15 @@ pub(super) fn execute<'p>(
     done: &mut Hold,
 ) -> SpinGuard<'p, Inner> {
     let pool = w.pool();
-    let Inner { policy, store } = &mut *g;
+    let Inner { policy, store, .. } = &mut *g;
     if links::Arena::<Item>::get(store, item).is_barrier() {
         emit(Kind::BarrierDone, pool.head(), 0, item_name(item));
         // SAFETY: it was queued and runs once.
         unsafe { Barrier::complete(item) };
         let f = policy.finish(store, w.handle());
         pool.flushed(f.flushed);
-        return g;
+        let rest = pool.conclude(&mut g, f.hand, f.gone);
+        return settle(pool, g, rest);
     }
     // SAFETY: the item's submission keeps it alive until `hold` is dropped.
     let h: &'p Header = unsafe { Header::of(item) };
@@ -300,13 +302,25 @@ pub(super) fn execute<'p>(
         item_name(item),
         queue_name(queue),
     );
-    let Inner { policy, store } = &mut *g;
+    let Inner { policy, store, .. } = &mut *g;
     let f = policy.finish(store, w.handle());
     pool.wake(f.wake);
     pool.flushed(f.flushed);
     this_cpu().clock.end_budget();
     *done = hold;
-    g
+    let rest = pool.conclude(&mut g, f.hand, f.gone);
+    settle(pool, g, rest)
+}
+
+/// Lets the lock go for as long as something is to be done for another pool.
+#[inline(always)]
+fn settle<'p>(pool: &'static Pool, g: SpinGuard<'p, Inner>, rest: Rest) -> SpinGuard<'p, Inner> {
+    if rest.is_none() {
+        return g;
+    }
+    drop(g);
+    rest.carry_out();
+    pool.lock()
 }
 
 /// Frees a worker that left its pool, or a rescuer; by its own thread.
@@ -329,13 +343,17 @@ pub(crate) fn worker_panicked(t: &Thread) {
     }
     let pool = w.pool();
     let mut g = pool.lock();
-    let Inner { policy, store } = &mut *g;
+    let Inner { policy, store, .. } = &mut *g;
     poison(w, store);
     emit(Kind::WorkerDie, pool.head(), 0, 0);
     let f = policy.abandon(store, w.handle());
     pool.wake(f.wake);
     pool.flushed(f.flushed);
+    let rest = pool.conclude(&mut g, f.hand, f.gone);
     drop(g);
+    if !rest.is_none() {
+        rest.carry_out();
+    }
     retire(w);
 }
 

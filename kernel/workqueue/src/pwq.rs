@@ -154,6 +154,22 @@ impl Pwq {
         pwq
     }
 
+    /// As [`Self::new`], for an ordered queue: items get `colour` to begin with.
+    #[must_use]
+    pub const fn starting_at(max_active: u32, colour: Colour) -> Self {
+        let mut pwq = Self::new(max_active, false);
+        pwq.work_colour = colour;
+        pwq
+    }
+
+    /// A pwq that is in no pool yet.
+    #[must_use]
+    pub const fn nowhere() -> Self {
+        let mut pwq = Self::new(0, false);
+        pwq.leaving = Leaving::Gone;
+        pwq
+    }
+
     /// New items go to another pwq of the queue.
     #[inline(always)]
     #[must_use]
@@ -193,6 +209,13 @@ impl Pwq {
     #[must_use]
     pub const fn refuses(&self) -> bool {
         self.refuse
+    }
+
+    /// Submissions are refused, or go to another pwq.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bars(&self) -> bool {
+        self.refuse | self.is_retired()
     }
 
     /// Starts or stops refusing submissions from outside.

@@ -1,0 +1,111 @@
+//! Which share of its queue an item goes to: the core's own, another core's, or that of its last run.
+//!
+//! Two tables of pointers, read without a lock by every submission. A change of attributes stores
+//! new pointers before it retires the old shares; whoever read an old one finds it retired under
+//! its pool's lock, and reads again ([`super::share`]).
+//!
+//! References: rows C2, C3, C5.
+#![expect(unsafe_code, reason = "routes name shares by address")]
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use machine::CpuId;
+use workqueue::Worker as WorkerNode;
+
+use super::handles::share_of;
+use super::pool::{Inner, Pool};
+use super::queue::{Queue, Target};
+use super::share::Share;
+use crate::cpu::{online, this_cpu};
+
+/// Which share gets what is queued on or for a core.
+pub(super) struct Routes {
+    /// `[A]` First those of items for the core that queues them, null where these go round-robin (C2);
+    /// then those of items for this very core (C3).
+    sides: Box<[AtomicPtr<Share>]>,
+}
+
+impl Routes {
+    pub(super) fn new(cores: usize) -> Option<Self> {
+        let mut sides = crate::mem::try_vec_with_capacity(2 * cores).ok()?;
+        sides.resize_with(2 * cores, || AtomicPtr::new(core::ptr::null_mut()));
+        Some(Self {
+            sides: sides.into_boxed_slice(),
+        })
+    }
+
+    /// Items of core `n` go to `share`; those that do not name the core only if `own`.
+    pub(super) fn set(&self, n: usize, share: Option<&'static Share>, own: bool) {
+        let raw = share.map_or(core::ptr::null_mut(), |s| core::ptr::from_ref(s).cast_mut());
+        let (here, on) = self.sides.split_at(self.sides.len() / 2);
+        on[n].store(raw, Ordering::Release);
+        let own = if own { raw } else { core::ptr::null_mut() };
+        here[n].store(own, Ordering::Release);
+    }
+
+    /// The share that items for core `n` itself go to.
+    #[inline(always)]
+    pub(super) fn on(&self, n: usize) -> Option<&Share> {
+        self.at(self.sides.len() / 2 + n)
+    }
+
+    /// The share that items of core `n` go to; none if it is none of their cores.
+    #[inline(always)]
+    pub(super) fn here(&self, n: usize) -> Option<&Share> {
+        self.at(n)
+    }
+
+    #[inline(always)]
+    fn at(&self, n: usize) -> Option<&Share> {
+        // SAFETY: shares live as long as their queue, which this belongs to.
+        unsafe { self.sides[n].load(Ordering::Acquire).as_ref() }
+    }
+}
+
+impl Queue {
+    /// The share that `target` means; interrupts are masked, so "here" stays true.
+    #[inline(always)]
+    pub(super) fn share(&self, target: Target) -> &Share {
+        let found = match target {
+            Target::Here => self.routes.here(this_cpu().id().index()),
+            Target::On(cpu) => self.routes.on(cpu.index()),
+        };
+        match found {
+            Some(share) => share,
+            None => self.share_of_another(),
+        }
+    }
+
+    /// This core is one that unbound items keep away from: the cores that are left take turns (C2).
+    #[cold]
+    fn share_of_another(&self) -> &Share {
+        let open = |c: &CpuId| self.routes.here(c.index()).is_some();
+        let turn = crate::kernel().wq.turn.fetch_add(1, Ordering::Relaxed);
+        let n = online().iter().filter(open).count().max(1);
+        let cpu = online().iter().filter(open).nth(turn % n);
+        let cpu = cpu.unwrap_or_else(|| this_cpu().id());
+        self.routes
+            .on(cpu.index())
+            .expect("a queue has a share for every core")
+    }
+
+    /// The share in which an item that runs in `pool`, under `g`, is queued to run again (C5): that
+    /// of the run, or, when it runs for another queue, this queue's in the same pool.
+    pub(super) fn share_beside(
+        &self,
+        pool: &Pool,
+        g: &Inner,
+        runner: &WorkerNode,
+    ) -> Option<&Share> {
+        let own = runner.current_pwq().map(share_of);
+        if let Some(share) = own
+            && core::ptr::eq(share.queue_ptr(), self)
+        {
+            return Some(share);
+        }
+        let cores = 0..crate::kernel().cpus().len();
+        let mut shares = cores.filter_map(|n| self.routes.on(n));
+        shares.find(|s| core::ptr::eq(s.pool(), pool) && !s.pwq(g).is_retired())
+    }
+}

@@ -1,0 +1,330 @@
+//! A queue's share of a pool: its pwq there, its turn for the slots of a node, the way to both.
+//!
+//! The shares of a per-CPU or BH queue are made with the queue and stay. Those of an unbound queue
+//! follow its attributes: new ones are attached to pools, old ones retire and are gone when their
+//! last item is over; the one share of an ordered queue moves.
+//!
+//! # Who may touch what
+//!
+//! The pwq belongs to the lock of the pool that [`Share::pool`] names, and that name changes only
+//! under that lock. So whoever locks the pool and finds the name unchanged ([`Share::lock`]) has the
+//! pwq. A submitter may come with a share that retired, or became another pool's, since it looked:
+//! pools live for ever and shares as long as their queue, so it locks a live pool, finds out, and
+//! looks again. That is what makes the way of a submission one pointer, without a count or an epoch.
+//!
+//! References: rows A1, D3-D5, D9, G1.
+#![expect(unsafe_code, reason = "pwqs and turns are nodes of other locks")]
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use links::{Direct, Handle};
+use sync::{Rank, SpinGuard, SpinLock};
+use workqueue::{Call, NodeLimit, Pwq, Turn};
+
+use super::pool::{Inner, Pool};
+use super::queue::Queue;
+use super::unbound;
+use crate::mem::{self, AllocError};
+
+/// A queue's share of one pool.
+#[repr(C)]
+pub(super) struct Share {
+    /// `[L]` of the pool.
+    pub(super) pwq: UnsafeCell<Pwq>,
+    /// `[N]` of the node's slots.
+    pub(super) turn: UnsafeCell<Turn>,
+    /// `[L]` of the queue's mayday lock.
+    pub(super) call: UnsafeCell<Call>,
+    /// `[A]` changed under the lock of the pool it names.
+    pool: AtomicPtr<Pool>,
+    /// `[L]` of the pool: where it moves (D9), or null.
+    next: AtomicPtr<Pool>,
+    /// `[A]` which of the queue's nodes; changed while the share is in no pool.
+    node: AtomicUsize,
+    /// `[I]`
+    queue: *const Queue,
+}
+
+// SAFETY: the pwq and the turn are reached only through the arenas of their locks.
+unsafe impl Sync for Share {}
+// SAFETY: nothing in it is tied to a thread.
+unsafe impl Send for Share {}
+
+impl fmt::Debug for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Share").field(self.pool()).finish()
+    }
+}
+
+impl Share {
+    /// A share of `queue` in `pool`.
+    pub(super) fn new(queue: *const Queue, pool: &'static Pool, pwq: Pwq) -> Self {
+        Self {
+            pwq: UnsafeCell::new(pwq),
+            turn: UnsafeCell::new(Turn::new()),
+            call: UnsafeCell::new(Call::new()),
+            pool: AtomicPtr::new(core::ptr::from_ref(pool).cast_mut()),
+            next: AtomicPtr::new(core::ptr::null_mut()),
+            node: AtomicUsize::new(0),
+            queue,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn handle(&self) -> Handle<Pwq> {
+        core::ptr::from_ref(self).expose_provenance();
+        Handle::of(self.pwq.get())
+    }
+
+    /// The handle its node knows it by.
+    pub(super) fn turn(&self) -> Handle<Turn> {
+        core::ptr::from_ref(self).expose_provenance();
+        Handle::of(self.turn.get())
+    }
+
+    /// The handle its queue's rescuer knows it by.
+    pub(super) fn call_handle(&self) -> Handle<Call> {
+        core::ptr::from_ref(self).expose_provenance();
+        Handle::of(self.call.get())
+    }
+
+    pub(super) const fn queue_ptr(&self) -> *const Queue {
+        self.queue
+    }
+
+    /// The queue; for as long as the pool's lock is held and items are in flight.
+    pub(super) fn queue(&self) -> &Queue {
+        // SAFETY: set at creation to the queue that owns this share.
+        unsafe { &*self.queue }
+    }
+
+    /// Its pool; stale at once, unless the pool's lock is held or something keeps the share there.
+    #[inline(always)]
+    pub(super) fn pool(&self) -> &'static Pool {
+        // SAFETY: pools are never freed.
+        unsafe { &*self.pool.load(Ordering::Acquire) }
+    }
+
+    /// Its pool, locked.
+    #[inline(always)]
+    pub(super) fn lock(&self) -> (&'static Pool, SpinGuard<'static, Inner>) {
+        loop {
+            let pool = self.pool();
+            let g = pool.lock();
+            if core::ptr::eq(pool, self.pool()) {
+                return (pool, g);
+            }
+        }
+    }
+
+    /// The slots of its node.
+    pub(super) fn slots(&self) -> &SpinLock<Slots> {
+        &self.queue().nodes[self.node.load(Ordering::Relaxed)]
+    }
+
+    /// Puts a share that is gone, or new, into `pool`, which it inherits a reference to; with the
+    /// node whose slots its items take, or the limit it has itself.
+    pub(super) fn attach(&self, pool: &'static Pool, node: usize, pwq: Pwq) {
+        let (old, g) = self.lock();
+        debug_assert!(
+            self.pwq(&g).is_gone() || core::ptr::eq(old, pool),
+            "a share that is in use is attached"
+        );
+        self.pool
+            .store(core::ptr::from_ref(pool).cast_mut(), Ordering::Release);
+        drop(g);
+        // Late submitters find it gone until it is made anew.
+        let mut g = pool.lock();
+        self.node.store(node, Ordering::Relaxed);
+        *self.pwq_mut(&mut g) = pwq;
+    }
+
+    pub(super) fn pwq<'a>(&self, g: &'a Inner) -> &'a Pwq {
+        links::Arena::get(&g.store, self.handle())
+    }
+
+    pub(super) fn pwq_mut<'a>(&self, g: &'a mut Inner) -> &'a mut Pwq {
+        links::Arena::get_mut(&mut g.store, self.handle())
+    }
+
+    /// A slot is on its way to it.
+    pub(super) fn is_granted(&self) -> bool {
+        if self.queue().nodes.is_empty() {
+            return false;
+        }
+        let g = self.slots().lock();
+        links::Arena::get(&g.turns, self.turn()).is_granted()
+    }
+
+    /// New items go elsewhere; the pool is let go when the last old one is over.
+    pub(super) fn retire(&self) {
+        let (pool, mut g) = self.lock();
+        let Inner { policy, store, .. } = &mut *g;
+        let pwq: &Pwq = links::Arena::get(store, self.handle());
+        if !pwq.is_retired() && policy.retire(store, self.handle()) {
+            unbound::put(pool, &mut g);
+        }
+    }
+
+    /// The share of an ordered queue shall be in `pool`, which the caller has a reference to (D9).
+    pub(super) fn move_to(&self, pool: &'static Pool) {
+        let (_, mut g) = self.lock();
+        let raw = core::ptr::from_ref(pool).cast_mut();
+        let before = self.next.swap(raw, Ordering::Relaxed);
+        let Inner { policy, store, .. } = &mut *g;
+        let now = policy.plug(store, self.handle());
+        drop(g);
+        // SAFETY: pools are never freed.
+        if let Some(before) = unsafe { before.as_ref() } {
+            unbound::put(before, &mut before.lock());
+        }
+        if now {
+            self.carry_over();
+        }
+    }
+
+    /// Nothing of the share is active: takes it, and what waits in it, to the pool it shall be in.
+    /// Whoever tries to take a waiting item meanwhile finds it in somebody's hands. No lock is held.
+    pub(super) fn carry_over(&self) {
+        let irq = sync::IrqGuard::new();
+        loop {
+            let (pool, mut g) = self.lock();
+            let next = self.next.swap(core::ptr::null_mut(), Ordering::Relaxed);
+            let Inner { policy, store, .. } = &mut *g;
+            // SAFETY: pools are never freed.
+            let Some(to) = (unsafe { next.as_ref() }) else {
+                let wake = policy.unplug(store, self.handle());
+                pool.wake(wake);
+                break;
+            };
+            policy.each_waiting(store, self.handle(), |h| {
+                // SAFETY: a pending item is kept alive by its submission.
+                unsafe { super::header::Header::of(h) }.word.unqueue();
+            });
+            self.pool.store(next, Ordering::Release);
+            unbound::put(pool, &mut g);
+            drop(g);
+            let g = to.lock();
+            g.policy.each_waiting(&g.store, self.handle(), |h| {
+                // SAFETY: as above.
+                let word = &unsafe { super::header::Header::of(h) }.word;
+                // What was queued since the share has its new pool is published there already.
+                if !word.state().queued {
+                    word.publish(to.place(), false);
+                }
+            });
+        }
+        drop(irq);
+    }
+}
+
+/// What a queue's items in one memory node share (D3).
+#[derive(Debug)]
+pub(super) struct Slots {
+    pub(super) policy: NodeLimit,
+    pub(super) turns: Direct<Turn>,
+}
+
+impl Slots {
+    pub(super) const fn lock(max: u32) -> SpinLock<Self> {
+        // SAFETY: the turns of a node's shares are reached only under the lock that this is for;
+        // shares live as long as their queue, which owns the node.
+        let turns = unsafe { Direct::new() };
+        let policy = NodeLimit::new(max);
+        SpinLock::new(Rank::NodeActive, "slots of a node", Self { policy, turns })
+    }
+}
+
+/// All shares a queue ever had; they are freed with it.
+pub(super) struct Shares {
+    /// Those a per-CPU or BH queue was made with, in one piece.
+    block: &'static [Share],
+    /// Those an unbound queue was given one by one.
+    single: Vec<&'static Share>,
+}
+
+impl fmt::Debug for Shares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Shares {
+    pub(super) const fn new() -> Self {
+        Self {
+            block: &[],
+            single: Vec::new(),
+        }
+    }
+
+    /// The shares of a queue that has one on each core; `make` is given the core's number.
+    pub(super) fn fixed(
+        cores: usize,
+        make: impl FnMut(usize) -> Share,
+    ) -> Result<Self, AllocError> {
+        let mut block = mem::try_vec_with_capacity(cores)?;
+        block.extend((0..cores).map(make));
+        Ok(Self {
+            block: Vec::leak(block),
+            single: Vec::new(),
+        })
+    }
+
+    /// Memory for `n` more.
+    pub(super) fn reserve(&mut self, n: usize) -> Result<(), AllocError> {
+        if self.single.capacity() - self.single.len() >= n {
+            return Ok(());
+        }
+        let mut more = mem::try_vec_with_capacity(self.single.len() + n)?;
+        more.append(&mut self.single);
+        self.single = more;
+        Ok(())
+    }
+
+    /// Memory for one more, which is not among them yet.
+    pub(super) fn make(share: Share) -> Result<&'static Share, AllocError> {
+        Ok(Box::leak(mem::try_box(share)?))
+    }
+
+    /// Adds one; there is memory for it.
+    pub(super) fn push(&mut self, share: &'static Share) {
+        debug_assert!(
+            self.single.len() < self.single.capacity(),
+            "no room was reserved"
+        );
+        self.single.push(share);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'static Share> + '_ {
+        self.block.iter().chain(self.single.iter().copied())
+    }
+
+    /// Frees one that nobody knows.
+    ///
+    /// # Safety
+    ///
+    /// It came from [`Self::make`], and nobody uses it any more.
+    pub(super) unsafe fn free(share: &'static Share) {
+        let raw = core::ptr::from_ref(share).cast_mut();
+        // SAFETY: promised by the caller.
+        drop(unsafe { Box::from_raw(raw) });
+    }
+}
+
+impl Drop for Shares {
+    fn drop(&mut self) {
+        for share in self.single.drain(..) {
+            // SAFETY: made by `make`; the queue they belong to ends, and nothing is in flight.
+            unsafe { Self::free(share) };
+        }
+        if !self.block.is_empty() {
+            let raw = core::ptr::from_ref(self.block).cast_mut();
+            // SAFETY: leaked by `fixed`, whose vector was as long as its room; as above.
+            drop(unsafe { Box::from_raw(raw) });
+        }
+    }
+}

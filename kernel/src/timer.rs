@@ -49,6 +49,13 @@ impl TimerBase {
     }
 }
 
+impl TimerBase {
+    /// When the first timer is due.
+    pub(crate) fn first(&self) -> Option<Instant> {
+        self.queue.next()
+    }
+}
+
 fn lock_base(n: u32) -> (&'static CpuLocal, SpinGuard<'static, TimerBase>) {
     let c = cpu(CpuId::new(n as usize));
     (c, c.timers.lock())

@@ -7,6 +7,7 @@
 use core::fmt;
 
 use kernel::trace::Categories;
+use kernel::wq;
 use netsvc::AddressConfig;
 
 use machine::Duration;
@@ -34,6 +35,8 @@ pub struct BootArgs {
     pub halt_on_panic: bool,
     /// `trace=`
     pub trace: Option<Categories>,
+    /// `watchdog=`: for how long work may stand still before it is reported.
+    pub watchdog: Option<Duration>,
 }
 
 /// What `trace=` takes.
@@ -66,7 +69,10 @@ impl fmt::Display for Warning<'_> {
 impl BootArgs {
     /// Reads a line of arguments; the last of several values of one key counts.
     pub fn parse<'a>(line: &'a str, mut warn: impl FnMut(Warning<'a>)) -> Self {
-        let mut args = Self::default();
+        let mut args = Self {
+            watchdog: Some(wq::DEFAULT_WATCHDOG),
+            ..Self::default()
+        };
         for word in line.split_ascii_whitespace() {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             if let Err(w) = args.set(key, value) {
@@ -122,7 +128,11 @@ impl BootArgs {
                 let set = Categories::parse(value).ok().filter(|_| !value.is_empty());
                 self.trace = Some(set.ok_or(bad(TRACE))?);
             }
-            "watchdog" | "control" | "monitor.tcp" | "wq.backend" => {
+            "watchdog" => {
+                let secs = value.parse().map_err(|_| bad("seconds, 0 for off"))?;
+                self.watchdog = Some(Duration::from_secs(secs)).filter(|&d| d > Duration::ZERO);
+            }
+            "control" | "monitor.tcp" | "wq.backend" => {
                 return Err(Warning::NotYet(key));
             }
             // Read by the board and by the test image.
@@ -148,13 +158,25 @@ mod tests {
 
     #[test]
     fn features_to_come_are_named() {
-        let (_, warnings) = parse("control=on watchdog=5");
+        let (_, warnings) = parse("control=on wq.backend=st");
         assert_eq!(
             warnings,
             [
                 "boot argument \"control\" has no effect yet",
-                "boot argument \"watchdog\" has no effect yet",
+                "boot argument \"wq.backend\" has no effect yet",
             ]
+        );
+    }
+
+    #[test]
+    fn watchdog_takes_seconds() {
+        assert_eq!(parse("").0.watchdog, Some(Duration::from_secs(30)));
+        assert_eq!(parse("watchdog=5").0.watchdog, Some(Duration::from_secs(5)));
+        assert_eq!(parse("watchdog=0").0.watchdog, None);
+        let (args, warnings) = parse("watchdog=never");
+        assert_eq!(
+            (args.watchdog, warnings.len()),
+            (Some(Duration::from_secs(30)), 1)
         );
     }
 
@@ -212,7 +234,7 @@ mod tests {
     #[test]
     fn warns_about_the_rest_and_keeps_the_defaults() {
         let (args, warnings) = parse("quiet http.mode=turbo ip=nonsense");
-        assert_eq!(args, BootArgs::default());
+        assert_eq!(args, parse("").0);
         assert_eq!(
             warnings,
             [

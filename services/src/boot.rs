@@ -4,7 +4,8 @@ use core::fmt;
 
 use kernel::net::NetConfig;
 use kernel::thread::ThreadCx;
-use kernel::{PanicPolicy, kernel};
+use kernel::{PanicPolicy, kernel, wq};
+use machine::Duration;
 
 use crate::args::BootArgs;
 use crate::echo::{self, Echo};
@@ -48,6 +49,12 @@ pub fn apply(args: &BootArgs) {
     if let Some(categories) = args.trace {
         kernel::trace::want(categories);
     }
+}
+
+/// Starts the watchdog that the boot arguments ask for. Apart from the rest, because a test may want
+/// to know that nothing will ever happen any more.
+pub fn watch(args: &BootArgs) {
+    wq::set_watchdog(args.watchdog.unwrap_or(Duration::ZERO));
 }
 
 /// Applies the boot arguments and starts the services.

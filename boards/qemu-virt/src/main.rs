@@ -14,6 +14,7 @@ fn rt_main(dtb: usize) -> ! {
 /// The first thread: starts the services and keeps them.
 fn init(cx: &ThreadCx<'_>) {
     let args = services::boot_args();
+    services::boot::watch(&args);
     let running = match services::start(cx, &args) {
         Ok(services) => Some(services),
         Err(e) => {

@@ -51,8 +51,10 @@ mod rescuer;
 mod rest;
 mod routes;
 mod share;
+mod show;
 mod typed;
 mod unbound;
+mod watchdog;
 mod worker;
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -74,8 +76,13 @@ pub use self::registry::{
 };
 pub(crate) use self::registry::{check, try_each_pool};
 pub use self::rescuer::current_is_rescuer;
+pub use self::show::show_all;
 pub use self::typed::{
     Bh, Builder, CreateError, Kind, Limited, Ordered, PerCpu, Placed, Unbound, Workqueue,
+};
+pub use self::watchdog::{
+    DEFAULT_LIMIT as DEFAULT_WATCHDOG, MOST_STALLS, Stall, StallKind, Stalls, last_stalls,
+    set_watchdog, stall_count, touch_watchdog, watchdog_limit,
 };
 pub use self::worker::Worker;
 pub(crate) use self::worker::worker_panicked;
@@ -86,6 +93,7 @@ use self::hog::Hogs;
 use self::pool::Pool;
 use self::queue::Class;
 use self::registry::{Registry, SystemQueues};
+use self::watchdog::Watchdog;
 use crate::cpu::online;
 use crate::mutex::Mutex;
 use crate::thread::{Name, Thread, ThreadCx};
@@ -136,6 +144,7 @@ pub struct System {
     registry: Registry,
     hogs: Hogs,
     refused: Refused,
+    watchdog: Watchdog,
     /// Queues that are not freed yet.
     alive: AtomicUsize,
     /// The first wait that progress cannot be promised for was told (H6).
@@ -151,6 +160,7 @@ impl System {
             registry: Registry::new(),
             hogs: Hogs::new(),
             refused: Refused::new(),
+            watchdog: Watchdog::new(),
             alive: AtomicUsize::new(0),
             told_dependency: AtomicBool::new(false),
         }

@@ -10,6 +10,7 @@ use workqueue::{Attrs, Kind as PoolKind, PwqStats, Scope};
 
 use super::pool::{Inner, Pool};
 use super::queue::{Class, Queue};
+use super::share::Shares;
 use super::typed::{Bh, PerCpu, Unbound, Workqueue};
 use super::{QueueName, each_pool};
 use crate::audit::{Finding, Locked, Structure};
@@ -309,6 +310,16 @@ pub fn for_each_queue(mut f: impl FnMut(QueueInfo)) {
     drop(g);
     for q in &copy {
         f(queue_info(q));
+    }
+}
+
+/// Every queue with its shares through `f`, under the list's lock and its own.
+pub(super) fn each_queue_locked(mut f: impl FnMut(&Queue, &Shares)) {
+    let listed = kernel().wq.registry.listed.lock();
+    for q in &listed.queues {
+        // The list comes before a queue's own lock.
+        let state = q.flush.lock_same_rank();
+        f(q, &state.shares);
     }
 }
 

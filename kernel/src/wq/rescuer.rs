@@ -21,10 +21,11 @@ use sync::{Rank, SpinLock};
 use workqueue::{Call, Item, Maydays, Pwq, Rescue, RescueStep, Tuning};
 
 use super::handles::{arm_mayday, call_of, pool_of_mayday, queue_name, share_of};
+use super::header::Hold;
 use super::ops::WaitError;
 use super::pool::Inner;
 use super::queue::{Class, Queue};
-use super::rest::{After, Rest};
+use super::rest::Rest;
 use super::share::Share;
 use super::worker::{Worker, WorkerKind, current_worker, execute, poison, retire, spawn};
 use crate::cpu::CpuMask;
@@ -107,6 +108,13 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether `share` calls for the rescuer.
+    pub(super) fn is_calling(&self, share: &Share) -> bool {
+        let help = self.help.lock();
+        let call: &Call = links::Arena::get(&help.calls, share.call_handle());
+        call.is_listed()
+    }
+
     /// Ends the rescuer, if there is one, and waits for it. The queue is empty and stays so.
     pub(super) fn stop_rescuer(&self, cx: &ThreadCx<'_>) {
         // A rescuer that has panicked puts another in its place before it ends.
@@ -165,8 +173,8 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
     w.set_pool(pool);
     schedule::run_on(cx, pool.cpu().map_or_else(|| pool.cpus(), CpuMask::single));
     let mut turn = Rescue::new(w.handle(), r.cursor(), share.handle());
-    let mut after = After::NONE;
-    let mut leaves = Rest::default();
+    let mut done = Hold::NONE;
+    let mut rest = Rest::default();
     let mut g = pool.lock();
     let queue = queue_name(&*r.queue);
     emit(Kind::RescuerAttach, pool.head(), 0, queue);
@@ -178,7 +186,7 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
             RescueStep::Run { item, wake } => {
                 pool.wake(wake);
                 r.turn.set(Some(turn));
-                g = execute(cx, w, item, g, &mut after);
+                g = execute(cx, w, item, g, &mut done);
             }
             RescueStep::Yield(wake) => {
                 pool.wake(wake);
@@ -186,7 +194,7 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
             }
             RescueStep::Leave { wake, gone } => {
                 pool.wake(wake);
-                leaves = pool.conclude(&mut g, None, gone);
+                rest = pool.conclude(&mut g, None, gone);
                 break;
             }
         }
@@ -194,8 +202,8 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
     emit(Kind::RescuerDetach, pool.head(), 0, queue);
     r.turn.set(None);
     drop(g);
-    after.settle();
-    leaves.carry_out();
+    rest.carry_out();
+    drop(done);
     thread::current().set_affinity(CpuMask::ALL);
 }
 

@@ -20,12 +20,12 @@ use workqueue::{Item, Step, Worker as WorkerNode};
 
 use super::barrier::Barrier;
 use super::handles::{Store, arm_mayday, arm_reaper, item_name, queue_name, share_of};
-use super::header::{Header, Vtable};
+use super::header::{Header, Hold, Vtable};
 use super::manager;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
 use super::rescuer::{self, Rescuing};
-use super::rest::After;
+use super::rest::Rest;
 use crate::cpu::this_cpu;
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
 use crate::trace::{Kind, emit};
@@ -59,6 +59,8 @@ pub struct Worker {
     queue: Cell<*const Queue>,
     /// `[P]` the sleep hook told the pool that it blocks.
     pub(super) slept: Cell<bool>,
+    /// `[L]` its CPU time when the watchdog looked last.
+    pub(super) seen_ns: Cell<u64>,
     /// `[I]` what only a rescuer has.
     rescuing: Option<Rescuing>,
 }
@@ -90,6 +92,7 @@ impl Worker {
             current: Cell::new(None),
             queue: Cell::new(core::ptr::null()),
             slept: Cell::new(false),
+            seen_ns: Cell::new(0),
             rescuing,
         }
     }
@@ -202,30 +205,30 @@ pub(super) fn spawn(
 /// Body of a worker's thread.
 pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
     let pool = w.pool();
-    let mut after = After::NONE;
+    let mut done = Hold::NONE;
     let mut g = pool.lock();
     loop {
         let Inner { policy, store, .. } = &mut *g;
         match policy.next(store, w.handle(), machine::now) {
             Step::Run { item, wake } => {
                 pool.wake(wake);
-                g = execute(cx, w, item, g, &mut after);
+                g = execute(cx, w, item, g, &mut done);
             }
             Step::Create { mayday_at } => {
                 arm_mayday(pool, mayday_at);
                 drop(g);
-                after.settle();
+                done = Hold::NONE;
                 g = manager::manage(cx, pool);
             }
             Step::Sleep { reap_at } => {
                 if let Some(at) = reap_at {
                     arm_reaper(pool, at);
                 }
-                if after.is_some() {
+                if done.is_some() {
                     // A destructor may sleep itself, which ends the promise to the wakers; so it
                     // runs first, and then the list is looked at again.
                     drop(g);
-                    after.settle();
+                    done = Hold::NONE;
                 } else {
                     // Under the lock: whoever decides to wake this worker sees it asleep.
                     schedule::prepare_to_sleep();
@@ -239,7 +242,7 @@ pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
     }
     emit(Kind::WorkerDie, pool.head(), 0, 0);
     drop(g);
-    after.settle();
+    drop(done);
     retire(w);
 }
 
@@ -250,7 +253,7 @@ pub(super) fn execute<'p>(
     w: &'static Worker,
     item: Handle<Item>,
     mut g: SpinGuard<'p, Inner>,
-    after: &mut After,
+    done: &mut Hold,
 ) -> SpinGuard<'p, Inner> {
     let pool = w.pool();
     let Inner { policy, store, .. } = &mut *g;
@@ -261,15 +264,7 @@ pub(super) fn execute<'p>(
         let f = policy.finish(store, w.handle());
         pool.flushed(f.flushed);
         let rest = pool.conclude(&mut g, f.hand, f.gone);
-        if after.rest.is_none() {
-            after.rest = rest;
-        } else if !rest.is_none() {
-            drop(g);
-            after.settle();
-            rest.carry_out();
-            g = pool.lock();
-        }
-        return g;
+        return settle(pool, g, rest);
     }
     // SAFETY: the item's submission keeps it alive until `hold` is dropped.
     let h: &'p Header = unsafe { Header::of(item) };
@@ -290,7 +285,7 @@ pub(super) fn execute<'p>(
     w.start_budget(&g);
     drop(g);
     // The item before this one: outside the lock, and before this one is "current".
-    after.settle();
+    *done = Hold::NONE;
     w.queue.set(queue);
     w.current.set(Some(h.vtable));
     let before = sync::preempt_word();
@@ -315,9 +310,20 @@ pub(super) fn execute<'p>(
     pool.wake(f.wake);
     pool.flushed(f.flushed);
     this_cpu().clock.end_budget();
-    after.hold = hold;
-    after.rest = pool.conclude(&mut g, f.hand, f.gone);
-    g
+    *done = hold;
+    let rest = pool.conclude(&mut g, f.hand, f.gone);
+    settle(pool, g, rest)
+}
+
+/// Lets the lock go for as long as something is to be done for another pool.
+#[inline(always)]
+fn settle<'p>(pool: &'static Pool, g: SpinGuard<'p, Inner>, rest: Rest) -> SpinGuard<'p, Inner> {
+    if rest.is_none() {
+        return g;
+    }
+    drop(g);
+    rest.carry_out();
+    pool.lock()
 }
 
 /// Frees a worker that left its pool, or a rescuer; by its own thread.

@@ -29,6 +29,12 @@ impl Pool {
         }
         ensure(idle == self.nr_idle, "the number of idle workers is wrong")?;
         ensure(idle <= self.nr_workers, "more idle workers than workers")?;
+        let own = |&w: &_| worker(s, w).phase != Phase::Rescuing;
+        let all = self.workers.iter(s).filter(own).count();
+        ensure(
+            all == self.nr_workers as usize,
+            "the number of workers is wrong",
+        )?;
         let mut pending = 0;
         for h in self.worklist.iter(s) {
             let it = item(s, h);

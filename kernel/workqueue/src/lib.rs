@@ -52,6 +52,7 @@ mod pwq;
 mod rescue;
 mod run;
 mod slots;
+mod watch;
 mod worker;
 
 #[cfg(test)]
@@ -62,6 +63,8 @@ mod by_hand;
 mod by_hand_checks;
 #[cfg(test)]
 mod by_hand_rescue;
+#[cfg(test)]
+mod by_hand_watch;
 #[cfg(test)]
 mod by_hand_workers;
 #[cfg(test)]
@@ -87,4 +90,5 @@ pub use pwq::{COLOURS, Colour, DEFAULT_ACTIVE, MAX_ACTIVE, Pwq, PwqStats, clamp_
 pub use rescue::{Call, Maydays, RESCUER_BATCH, Rescue, RescueStep};
 pub use run::{Finished, Step};
 pub use slots::Accepted;
+pub use watch::{Activity, Stall};
 pub use worker::{Phase, Worker};

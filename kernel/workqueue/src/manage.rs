@@ -39,6 +39,7 @@ impl Pool {
     ) -> (Option<Handle<Worker>>, Option<Instant>) {
         debug_assert!(worker(s, w).phase == Phase::New, "a worker joins twice");
         self.nr_workers += 1;
+        self.enrol(s, w);
         let reap_at = self.enter_idle(s, w, now);
         if self.closing {
             return (self.dismiss(s), None);
@@ -60,6 +61,7 @@ impl Pool {
         self.idle.remove(s, w);
         self.nr_idle -= 1;
         self.nr_workers -= 1;
+        self.strike_off(s, w);
         worker_mut(s, w).phase = Phase::Dying;
         Some(w)
     }
@@ -115,6 +117,7 @@ impl Pool {
         self.idle.remove(s, w);
         self.nr_idle -= 1;
         self.nr_workers -= 1;
+        self.strike_off(s, w);
         worker_mut(s, w).phase = Phase::Dying;
         Cull::End {
             worker: w,

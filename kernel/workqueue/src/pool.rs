@@ -14,6 +14,8 @@ use links::{Handle, List};
 use machine::{Duration, Instant};
 
 use crate::item::{On, item, item_mut, pwq_mut, worker, worker_mut};
+use crate::watch::Mark;
+use crate::worker::All;
 use crate::{Item, Phase, Pwq, Store, Worker};
 
 /// What a pool serves.
@@ -99,6 +101,11 @@ pub struct Pool {
     pub(crate) idle: List<Worker>,
     pub(crate) nr_idle: u32,
     pub(crate) nr_workers: u32,
+    /// All of them, and rescuers at work.
+    pub(crate) workers: List<Worker, All>,
+    /// Executions so far.
+    pub(crate) starts: u64,
+    pub(crate) mark: Mark,
     /// A worker is creating another one (E9).
     pub(crate) manager: bool,
     /// When the manager's pool calls for rescuers next.
@@ -121,6 +128,9 @@ impl Pool {
             idle: List::new(),
             nr_idle: 0,
             nr_workers: 0,
+            workers: List::new(),
+            starts: 0,
+            mark: Mark::new(),
             manager: false,
             mayday_at: Instant::ZERO,
             reaper_armed: false,

@@ -17,6 +17,7 @@ use links::List;
 use machine::Instant;
 
 use crate::Item;
+use crate::watch::Mark;
 
 /// Number of flush colours (A3).
 pub const COLOURS: usize = 16;
@@ -107,6 +108,7 @@ pub struct Pwq {
     pub(crate) called_at: Instant,
     /// Rescues that were called for and are not over.
     pub(crate) pins: u32,
+    pub(crate) mark: Mark,
     pub(crate) stats: PwqStats,
 }
 
@@ -131,6 +133,7 @@ impl Pwq {
             rescuer: false,
             called_at: Instant::ZERO,
             pins: 0,
+            mark: Mark::new(),
             stats: PwqStats {
                 started: 0,
                 completed: 0,

@@ -208,7 +208,9 @@ impl Pool {
         others: bool,
         call: impl FnOnce(Handle<Pwq>) -> bool,
     ) -> RescueStep {
-        worker_mut(s, r.worker).phase = Phase::Rescuing;
+        if core::mem::replace(&mut worker_mut(s, r.worker).phase, Phase::Rescuing) == Phase::New {
+            self.enrol(s, r.worker);
+        }
         if let Some(h) = worker(s, r.worker).scheduled.front() {
             let mut list = core::mem::take(&mut worker_mut(s, r.worker).scheduled);
             list.remove(s, h);
@@ -218,6 +220,7 @@ impl Pool {
         let starved = self.need_more_worker() && self.nr_idle == 0;
         if starved && others && r.taken >= RESCUER_BATCH {
             self.lift(s, r.cursor);
+            self.goes(s, r.worker);
             if !call(r.pwq) {
                 // The timer has called for it already, and pinned it.
                 pwq_mut(s, r.pwq).pins -= 1;
@@ -259,9 +262,15 @@ impl Pool {
     }
 
     /// The rescue is over: the pwq may leave the pool, if it waited for that.
-    fn unpin<S: Store>(&self, s: &mut S, r: &Rescue) -> Option<Handle<Pwq>> {
+    fn unpin<S: Store>(&mut self, s: &mut S, r: &Rescue) -> Option<Handle<Pwq>> {
+        self.goes(s, r.worker);
         pwq_mut(s, r.pwq).pins -= 1;
         Self::left(s, r.pwq)
+    }
+
+    fn goes<S: Store>(&mut self, s: &mut S, rescuer: Handle<Worker>) {
+        self.strike_off(s, rescuer);
+        worker_mut(s, rescuer).phase = Phase::New;
     }
 
     /// Takes a rescuer's cursor off the list, if it is there.

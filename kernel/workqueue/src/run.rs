@@ -129,6 +129,7 @@ impl Pool {
     /// A worker of a pool that closes leaves instead of going idle.
     fn dismiss_self<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Step {
         self.nr_workers -= 1;
+        self.strike_off(s, w);
         worker_mut(s, w).phase = Phase::Dying;
         Step::Exit
     }
@@ -144,6 +145,7 @@ impl Pool {
         node.sleeping = false;
         node.phase = Phase::Dying;
         self.nr_workers -= 1;
+        self.strike_off(s, w);
         self.requeue(s, w);
         Finished {
             wake: self.kick(),
@@ -281,7 +283,9 @@ impl Pool {
             share.stats.started += 1;
             heavy = share.cpu_intensive && self.kind == Kind::Bound;
         }
+        self.starts += 1;
         let node = worker_mut(s, w);
+        node.run = self.starts;
         node.current = Some(h);
         node.current_pwq = p;
         node.current_colour = colour;

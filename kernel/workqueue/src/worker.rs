@@ -3,6 +3,7 @@
 use links::{Handle, Linked, List, ListLinks};
 use machine::Instant;
 
+use crate::watch::Mark;
 use crate::{Colour, Item, Pwq};
 
 /// Where a worker is in its loop.
@@ -22,10 +23,15 @@ pub enum Phase {
     Dying,
 }
 
+/// The list of all workers of a pool.
+#[derive(Debug)]
+pub(crate) enum All {}
+
 /// The node of a worker.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) links: ListLinks<Self>,
+    all: ListLinks<Self, All>,
     pub(crate) phase: Phase,
     /// This execution is outside concurrency management (E13, E14).
     pub(crate) cpu_intensive: bool,
@@ -38,6 +44,9 @@ pub struct Worker {
     pub(crate) current_active: bool,
     pub(crate) scheduled: List<Item>,
     pub(crate) idle_since: Instant,
+    /// The number of its execution, in its pool.
+    pub(crate) run: u64,
+    pub(crate) mark: Mark,
 }
 
 impl Worker {
@@ -46,6 +55,7 @@ impl Worker {
     pub const fn new() -> Self {
         Self {
             links: ListLinks::new(),
+            all: ListLinks::new(),
             phase: Phase::New,
             cpu_intensive: false,
             sleeping: false,
@@ -55,6 +65,8 @@ impl Worker {
             current_active: false,
             scheduled: List::new(),
             idle_since: Instant::ZERO,
+            run: 0,
+            mark: Mark::new(),
         }
     }
 
@@ -102,5 +114,14 @@ impl Linked for Worker {
     }
     fn list_links_mut(&mut self) -> &mut ListLinks<Self> {
         &mut self.links
+    }
+}
+
+impl Linked<All> for Worker {
+    fn list_links(&self) -> &ListLinks<Self, All> {
+        &self.all
+    }
+    fn list_links_mut(&mut self) -> &mut ListLinks<Self, All> {
+        &mut self.all
     }
 }

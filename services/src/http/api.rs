@@ -193,8 +193,12 @@ fn list_queues(j: &mut Json<'_>, name: &str) {
                 j.string("name", &q.name);
                 j.string("kind", q.kind);
                 j.array("flags", |j| {
-                    for (set, flag) in [(q.highpri, "highpri"), (q.cpu_intensive, "cpu_intensive")]
-                    {
+                    let flags = [
+                        (q.highpri, "highpri"),
+                        (q.cpu_intensive, "cpu_intensive"),
+                        (q.mem_reclaim, "mem_reclaim"),
+                    ];
+                    for (set, flag) in flags {
                         if set {
                             j.string("", flag);
                         }
@@ -210,7 +214,14 @@ fn list_queues(j: &mut Json<'_>, name: &str) {
                 j.number("active", u64::from(q.active));
                 j.number("inactive", u64::from(q.inactive));
                 j.number("started", q.stats.started);
-                j.number("completed", q.stats.completed);
+                let s = &q.stats;
+                j.number("completed", s.completed);
+                j.number("panicked", s.panicked);
+                j.number("cancelled", s.cancelled);
+                j.number("cpu_intensive", s.cpu_intensive);
+                j.number("cm_wakeup", s.cm_wakeup);
+                j.number("mayday", s.mayday);
+                j.number("rescued", s.rescued);
             });
         });
     });

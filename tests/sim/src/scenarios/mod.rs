@@ -5,7 +5,6 @@
 
 use sim::Scenario;
 
-mod attributes;
 mod bh;
 mod changes;
 mod fairness;
@@ -26,6 +25,7 @@ mod sleeping;
 mod softirq;
 mod threads;
 mod timers;
+mod watching;
 mod work_timers;
 
 pub use mixture::MIXTURE;
@@ -38,10 +38,10 @@ const GROUPS: &[&[Scenario]] = &[
     queues::ALL,
     limits::ALL,
     changes::ALL,
-    attributes::ALL,
     pools::ALL,
     panics::ALL,
     rescue::ALL,
+    watching::ALL,
     bh::ALL,
     softirq::ALL,
     timers::ALL,

@@ -1,0 +1,374 @@
+//! The watchdog: says on the console what has not moved on for too long (N7, N8).
+//!
+//! Linux looks at pools that start no item although some wait, and is blind to four other things.
+//! Here they are seen too:
+//!
+//! * (a) all slots of a queue are taken by items that do not end, and the rest waits for a slot;
+//! * (b) an item is stuck with nothing behind it: its thread sleeps for no set time and has not run
+//!   since the last look, or has had its core all the time. One that sleeps until a set time, or
+//!   wakes up now and then, is not stuck;
+//! * (c) a submission that is lost for ever: there is none, a queue that drains refuses it and the
+//!   item stays idle (C10);
+//! * (d) a core's timers are late, so what they were to queue is not: the core is dead or stands
+//!   with interrupts masked.
+//!
+//! Four times in the limit it looks, so a stall is told between one limit and a quarter more. Two
+//! cores look, so that a dead core does not take the watchdog with it; whoever comes first does it.
+//! A look costs one short time under each pool's lock and nothing in between.
+#![expect(unsafe_code, reason = "the watchdog's timers are the kernel's")]
+
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use links::{Arena, Handle};
+use machine::{CpuId, Duration, Instant};
+use sync::{Rank, SpinLock};
+use workqueue::{Activity, Pwq, Stall as Found, Worker as WorkerNode};
+
+use super::handles::{share_of, worker_of};
+use super::item::{Softirq, Work};
+use super::pool::{Inner, Pool};
+use super::queue::Queue;
+use super::share::Shares;
+use super::show::{Name, name_of, show_all};
+use super::{QueueName, each_pool};
+use crate::cpu::online;
+use crate::kernel;
+use crate::thread::State;
+use crate::timer::Timer;
+
+/// How long nothing may happen unless somebody says otherwise (N2).
+pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
+/// Looks within the limit.
+const LOOKS: u64 = 4;
+/// Most stalls that one look remembers.
+pub const MOST_STALLS: usize = 8;
+
+/// What kind of stall it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StallKind {
+    /// Items wait in a pool and none is started (N7).
+    Pool,
+    /// Items of a queue wait for slots, and those that have them do not end (N8 a).
+    Slots,
+    /// An item neither ends nor moves (N8 b).
+    Item,
+    /// A core's timers are late (N8 d).
+    Timers,
+}
+
+/// Something that had not moved on for too long when the watchdog looked.
+#[derive(Clone, Debug)]
+pub struct Stall {
+    /// What it is.
+    pub kind: StallKind,
+    /// The pool's number; the core's for [`StallKind::Timers`].
+    pub place: usize,
+    /// The queue, if it is one queue's matter.
+    pub queue: QueueName,
+    /// Type of the value of the item that is stuck.
+    pub item: Option<&'static str>,
+    /// The thread that executes it.
+    pub thread: Option<u32>,
+    /// Items that wait behind it.
+    pub waiting: u32,
+    /// For how long, as far as looks can tell.
+    pub lasted: Duration,
+}
+
+/// What one look found.
+pub type Stalls = heapless::Vec<Stall, MOST_STALLS>;
+
+/// The watchdog of a kernel.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    /// One on the boot core, one on another.
+    timers: [Timer; 2],
+    /// Sets the other timer, on its core.
+    elsewhere: Work<(), Softirq>,
+    /// In nanoseconds; 0 is off.
+    limit: AtomicU64,
+    /// Who looks at this time or later does the work, and says when the next look is due.
+    due: AtomicU64,
+    count: AtomicU64,
+    last: SpinLock<Stalls>,
+}
+
+impl Watchdog {
+    pub(super) const fn new() -> Self {
+        Self {
+            timers: [Timer::new(tick), Timer::new(tick)],
+            elsewhere: <Work<(), Softirq>>::new((), |_, _| arm(1)),
+            limit: AtomicU64::new(0),
+            due: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+            last: SpinLock::new(Rank::Leaf, "stalls", heapless::Vec::new()),
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_nanos(self.limit.load(Ordering::Relaxed))
+    }
+}
+
+/// Sets for how long nothing may happen before it is told; zero turns the watchdog off. Takes effect
+/// at once.
+pub fn set_watchdog(limit: Duration) {
+    let dog = &kernel().wq.watchdog;
+    for timer in &dog.timers {
+        timer.cancel();
+    }
+    dog.limit.store(limit.as_nanos(), Ordering::Relaxed);
+    dog.due.store(0, Ordering::Relaxed);
+    if limit > Duration::ZERO {
+        arm(0);
+        let last = online().iter().last().unwrap_or(CpuId::BOOT);
+        if online().count() > 1 {
+            // Pending already is as good.
+            let _ = super::bh().queue_on(last, &dog.elsewhere);
+        }
+    }
+}
+
+/// For how long nothing may happen; `None` if nobody watches.
+#[must_use]
+pub fn watchdog_limit() -> Option<Duration> {
+    Some(kernel().wq.watchdog.limit()).filter(|&d| d > Duration::ZERO)
+}
+
+/// The stalls that the last look which found any found.
+#[must_use]
+pub fn last_stalls() -> Stalls {
+    kernel().wq.watchdog.last.lock().clone()
+}
+
+/// Stalls that were told so far.
+#[must_use]
+pub fn stall_count() -> u64 {
+    kernel().wq.watchdog.count.load(Ordering::Relaxed)
+}
+
+/// Somebody pauses for long and knows it: all times begin anew. Any context.
+pub fn touch_watchdog() {
+    each_pool(|p| {
+        let mut g = p.lock();
+        let Inner { policy, store, .. } = &mut *g;
+        policy.touch(store);
+    });
+}
+
+/// Sets timer `n` on this core for the next look.
+fn arm(n: usize) {
+    let dog = &kernel().wq.watchdog;
+    let limit = dog.limit().as_nanos();
+    if limit > 0 {
+        let at = machine::now() + Duration::from_nanos(limit / LOOKS);
+        // SAFETY: the timer is part of the kernel.
+        unsafe { dog.timers[n].arm(at) };
+    }
+}
+
+/// Timer callback: a look, unless the other core has just had one.
+fn tick(timer: &Timer) {
+    let dog = &kernel().wq.watchdog;
+    let (now, limit) = (machine::now(), dog.limit());
+    arm(usize::from(core::ptr::eq(timer, &raw const dog.timers[1])));
+    let due = dog.due.load(Ordering::Relaxed);
+    // Half a period, since neither timer is exact.
+    let next = now.as_nanos() + limit.as_nanos() / (2 * LOOKS);
+    let mine = now.as_nanos() >= due
+        && dog
+            .due
+            .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok();
+    if mine && limit > Duration::ZERO {
+        look(now, limit);
+    }
+}
+
+/// Looks at everything, and tells what is new.
+fn look(now: Instant, limit: Duration) {
+    let mut found = Stalls::new();
+    // What does not fit is not told; the picture of all pools that follows shows it.
+    let mut add = |stall| {
+        let _full = found.push(stall);
+    };
+    each_pool(|p| pool(p, now, limit, &mut add));
+    super::registry::each_queue_locked(|q, shares| queue(q, shares, now, limit, &mut add));
+    for c in kernel().cpus().iter().filter(|c| online().contains(c.id())) {
+        let due = c.timers.lock().first();
+        let late = now.since(due.unwrap_or(now).min(now));
+        if late >= limit {
+            add(Stall {
+                place: c.id().index(),
+                ..Stall::new(StallKind::Timers, late)
+            });
+        }
+    }
+    if found.is_empty() {
+        return;
+    }
+    let dog = &kernel().wq.watchdog;
+    dog.count.fetch_add(found.len() as u64, Ordering::Relaxed);
+    for stall in &found {
+        crate::log!("{stall}");
+    }
+    *dog.last.lock() = found;
+    // To the console it may not fail.
+    let _ = show_all(&mut Lines::new());
+}
+
+fn pool(p: &'static Pool, now: Instant, limit: Duration, add: &mut dyn FnMut(Stall)) {
+    let mut g = p.lock();
+    let Inner { policy, store, .. } = &mut *g;
+    let mut first = heapless::Vec::<Found, MOST_STALLS>::new();
+    let threads = policy.kind() != workqueue::Kind::Bh;
+    let activity = |w| {
+        if threads {
+            activity(w)
+        } else {
+            Activity::Stuck
+        }
+    };
+    policy.watch(store, now, limit, activity, |_, stall| {
+        let _full = first.push(stall);
+    });
+    let place = p.place().index();
+    for stall in &first {
+        match *stall {
+            Found::Pool(lasted) => add(Stall {
+                place,
+                waiting: g.policy.pending(),
+                ..Stall::new(StallKind::Pool, lasted)
+            }),
+            Found::Item(w, lasted) => {
+                let (queue, item) = work_of(&g, w);
+                let thread = threads.then(|| worker_of(w).thread().map_or(0, |t| t.id()));
+                add(Stall {
+                    place,
+                    queue,
+                    item,
+                    thread,
+                    waiting: g.policy.pending(),
+                    ..Stall::new(StallKind::Item, lasted)
+                });
+            }
+        }
+    }
+}
+
+/// The queue, and the type of the item, that `w` works for.
+fn work_of(g: &Inner, w: Handle<WorkerNode>) -> (QueueName, Option<&'static str>) {
+    let node: &WorkerNode = g.store.get(w);
+    let queue = |p: Handle<Pwq>| share_of(p).queue().attributes.name.clone();
+    let item = node.current().and_then(|h| match name_of(g, h) {
+        Name::Function(_, value) => Some(value),
+        Name::Barrier => None,
+    });
+    (node.current_pwq().map(queue).unwrap_or_default(), item)
+}
+
+fn queue(q: &Queue, shares: &Shares, now: Instant, limit: Duration, add: &mut dyn FnMut(Stall)) {
+    for share in shares.iter() {
+        let (pool, mut g) = share.lock();
+        let Inner { policy, store, .. } = &mut *g;
+        let Some(lasted) = policy.watch_slots(store, share.handle(), now, limit) else {
+            continue;
+        };
+        let pwq = share.pwq(&g);
+        add(Stall {
+            place: pool.place().index(),
+            queue: q.attributes.name.clone(),
+            waiting: pwq.inactive(),
+            ..Stall::new(StallKind::Slots, lasted)
+        });
+    }
+}
+
+/// How the thread of `w` has done since the last look; under its pool's lock.
+fn activity(w: Handle<WorkerNode>) -> Activity {
+    let worker = worker_of(w);
+    let Some(t) = worker.thread() else {
+        return Activity::Moving;
+    };
+    let ran = t.cpu_time_ns();
+    let same = worker.seen_ns.replace(ran) == ran;
+    // CPU time is complete up to the last switch: without one, it has slept or had its core.
+    let stuck = match t.state() {
+        State::Sleeping => !t.sleep_timer.is_armed(),
+        State::Running => {
+            let current = crate::cpu::cpu(t.cpu()).current.load(Ordering::Relaxed);
+            core::ptr::eq(current, &raw const **t)
+        }
+        State::Dead => false,
+    };
+    if same && stuck {
+        Activity::Stuck
+    } else {
+        Activity::Moving
+    }
+}
+
+impl Stall {
+    fn new(kind: StallKind, lasted: Duration) -> Self {
+        Self {
+            kind,
+            place: 0,
+            queue: QueueName::new(),
+            item: None,
+            thread: None,
+            waiting: 0,
+            lasted,
+        }
+    }
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (n, waiting, ms) = (self.place, self.waiting, self.lasted.as_millis());
+        match self.kind {
+            StallKind::Pool => write!(
+                f,
+                "BUG: workqueue lockup: pool {n} has started none of {waiting} items for {ms} ms"
+            ),
+            StallKind::Slots => write!(
+                f,
+                "BUG: workqueue lockup: {waiting} items of {} have waited for a slot in pool {n} for {ms} ms",
+                self.queue
+            ),
+            StallKind::Item => write!(
+                f,
+                "BUG: workqueue lockup: an item of {} (of {}) has been stuck in pool {n} for {ms} ms, in thread {}",
+                self.item.unwrap_or("?"),
+                self.queue,
+                self.thread.unwrap_or(0)
+            ),
+            StallKind::Timers => write!(f, "BUG: the timers of core {n} are {ms} ms late"),
+        }
+    }
+}
+
+/// The console, line by line.
+struct Lines(heapless::String<192>);
+
+impl Lines {
+    const fn new() -> Self {
+        Self(heapless::String::new())
+    }
+}
+
+impl Write for Lines {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            // A line that is too long goes on in the next one.
+            if c == '\n' || self.0.push(c).is_err() {
+                crate::println!("{}", self.0);
+                self.0.clear();
+                if c != '\n' {
+                    let _fits = self.0.push(c);
+                }
+            }
+        }
+        Ok(())
+    }
+}

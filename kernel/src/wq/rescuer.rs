@@ -21,11 +21,10 @@ use sync::{Rank, SpinLock};
 use workqueue::{Call, Item, Maydays, Pwq, Rescue, RescueStep, Tuning};
 
 use super::handles::{arm_mayday, call_of, pool_of_mayday, queue_name, share_of};
-use super::header::Hold;
 use super::ops::WaitError;
 use super::pool::Inner;
 use super::queue::{Class, Queue};
-use super::rest::Rest;
+use super::rest::{After, Rest};
 use super::share::Share;
 use super::worker::{Worker, WorkerKind, current_worker, execute, poison, retire, spawn};
 use crate::cpu::CpuMask;
@@ -173,8 +172,8 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
     w.set_pool(pool);
     schedule::run_on(cx, pool.cpu().map_or_else(|| pool.cpus(), CpuMask::single));
     let mut turn = Rescue::new(w.handle(), r.cursor(), share.handle());
-    let mut done = Hold::NONE;
-    let mut rest = Rest::default();
+    let mut after = After::NONE;
+    let mut leaves = Rest::default();
     let mut g = pool.lock();
     let queue = queue_name(&*r.queue);
     emit(Kind::RescuerAttach, pool.head(), 0, queue);
@@ -186,7 +185,7 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
             RescueStep::Run { item, wake } => {
                 pool.wake(wake);
                 r.turn.set(Some(turn));
-                g = execute(cx, w, item, g, &mut done);
+                g = execute(cx, w, item, g, &mut after);
             }
             RescueStep::Yield(wake) => {
                 pool.wake(wake);
@@ -194,7 +193,7 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
             }
             RescueStep::Leave { wake, gone } => {
                 pool.wake(wake);
-                rest = pool.conclude(&mut g, None, gone);
+                leaves = pool.conclude(&mut g, None, gone);
                 break;
             }
         }
@@ -202,8 +201,8 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
     emit(Kind::RescuerDetach, pool.head(), 0, queue);
     r.turn.set(None);
     drop(g);
-    rest.carry_out();
-    drop(done);
+    after.settle();
+    leaves.carry_out();
     thread::current().set_affinity(CpuMask::ALL);
 }
 

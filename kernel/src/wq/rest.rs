@@ -10,6 +10,7 @@ use links::{Arena, Handle};
 use workqueue::Pwq;
 
 use super::handles::share_of;
+use super::header::Hold;
 use super::pool::{Inner, Pool};
 use super::unbound;
 
@@ -52,6 +53,41 @@ impl Rest {
             let a = policy.accept(store, p);
             pool.wake(a.wake);
             rest = pool.conclude(&mut g, a.hand, a.gone);
+        }
+    }
+}
+
+/// What a worker does as soon as it has let its pool's lock go. It decides on its next step first:
+/// what waits for this very worker would be overtaken otherwise.
+pub(super) struct After {
+    /// The count on the item before, whose destructor may run.
+    pub(super) hold: Hold,
+    pub(super) rest: Rest,
+}
+
+impl After {
+    /// Nothing.
+    pub(super) const NONE: Self = Self {
+        hold: Hold::NONE,
+        rest: Rest {
+            hand: None,
+            moves: None,
+        },
+    };
+
+    /// Whether there is anything.
+    #[inline(always)]
+    pub(super) const fn is_some(&self) -> bool {
+        self.hold.is_some() || !self.rest.is_none()
+    }
+
+    /// Does it. No pool's lock is held.
+    #[inline(always)]
+    pub(super) fn settle(&mut self) {
+        self.hold = Hold::NONE;
+        let rest = core::mem::take(&mut self.rest);
+        if !rest.is_none() {
+            rest.carry_out();
         }
     }
 }

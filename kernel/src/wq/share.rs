@@ -25,10 +25,12 @@ use links::{Direct, Handle};
 use sync::{Rank, SpinGuard, SpinLock};
 use workqueue::{Call, NodeLimit, Pwq, Turn};
 
+use super::handles::queue_name;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
 use super::unbound;
 use crate::mem::{self, AllocError};
+use crate::trace::{Kind, emit};
 
 /// A queue's share of one pool.
 #[repr(C)]
@@ -205,6 +207,13 @@ impl Share {
                 // SAFETY: a pending item is kept alive by its submission.
                 unsafe { super::header::Header::of(h) }.word.unqueue();
             });
+            let there = to.place().index() as u64;
+            emit(
+                Kind::MoveWorkqueue,
+                pool.head(),
+                there,
+                queue_name(self.queue),
+            );
             self.pool.store(next, Ordering::Release);
             unbound::put(pool, &mut g);
             drop(g);

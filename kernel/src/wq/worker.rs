@@ -20,12 +20,12 @@ use workqueue::{Item, Step, Worker as WorkerNode};
 
 use super::barrier::Barrier;
 use super::handles::{Store, arm_mayday, arm_reaper, item_name, queue_name, share_of};
-use super::header::{Header, Hold, Vtable};
+use super::header::{Header, Vtable};
 use super::manager;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
 use super::rescuer::{self, Rescuing};
-use super::rest::Rest;
+use super::rest::After;
 use crate::cpu::this_cpu;
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
 use crate::trace::{Kind, emit};
@@ -205,30 +205,30 @@ pub(super) fn spawn(
 /// Body of a worker's thread.
 pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
     let pool = w.pool();
-    let mut done = Hold::NONE;
+    let mut after = After::NONE;
     let mut g = pool.lock();
     loop {
         let Inner { policy, store, .. } = &mut *g;
         match policy.next(store, w.handle(), machine::now) {
             Step::Run { item, wake } => {
                 pool.wake(wake);
-                g = execute(cx, w, item, g, &mut done);
+                g = execute(cx, w, item, g, &mut after);
             }
             Step::Create { mayday_at } => {
                 arm_mayday(pool, mayday_at);
                 drop(g);
-                done = Hold::NONE;
+                after.settle();
                 g = manager::manage(cx, pool);
             }
             Step::Sleep { reap_at } => {
                 if let Some(at) = reap_at {
                     arm_reaper(pool, at);
                 }
-                if done.is_some() {
+                if after.is_some() {
                     // A destructor may sleep itself, which ends the promise to the wakers; so it
                     // runs first, and then the list is looked at again.
                     drop(g);
-                    done = Hold::NONE;
+                    after.settle();
                 } else {
                     // Under the lock: whoever decides to wake this worker sees it asleep.
                     schedule::prepare_to_sleep();
@@ -242,7 +242,7 @@ pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
     }
     emit(Kind::WorkerDie, pool.head(), 0, 0);
     drop(g);
-    drop(done);
+    after.settle();
     retire(w);
 }
 
@@ -253,7 +253,7 @@ pub(super) fn execute<'p>(
     w: &'static Worker,
     item: Handle<Item>,
     mut g: SpinGuard<'p, Inner>,
-    done: &mut Hold,
+    after: &mut After,
 ) -> SpinGuard<'p, Inner> {
     let pool = w.pool();
     let Inner { policy, store, .. } = &mut *g;
@@ -264,7 +264,15 @@ pub(super) fn execute<'p>(
         let f = policy.finish(store, w.handle());
         pool.flushed(f.flushed);
         let rest = pool.conclude(&mut g, f.hand, f.gone);
-        return settle(pool, g, rest);
+        if after.rest.is_none() {
+            after.rest = rest;
+        } else if !rest.is_none() {
+            drop(g);
+            after.settle();
+            rest.carry_out();
+            g = pool.lock();
+        }
+        return g;
     }
     // SAFETY: the item's submission keeps it alive until `hold` is dropped.
     let h: &'p Header = unsafe { Header::of(item) };
@@ -285,7 +293,7 @@ pub(super) fn execute<'p>(
     w.start_budget(&g);
     drop(g);
     // The item before this one: outside the lock, and before this one is "current".
-    *done = Hold::NONE;
+    after.settle();
     w.queue.set(queue);
     w.current.set(Some(h.vtable));
     let before = sync::preempt_word();
@@ -310,20 +318,9 @@ pub(super) fn execute<'p>(
     pool.wake(f.wake);
     pool.flushed(f.flushed);
     this_cpu().clock.end_budget();
-    *done = hold;
-    let rest = pool.conclude(&mut g, f.hand, f.gone);
-    settle(pool, g, rest)
-}
-
-/// Lets the lock go for as long as something is to be done for another pool.
-#[inline(always)]
-fn settle<'p>(pool: &'static Pool, g: SpinGuard<'p, Inner>, rest: Rest) -> SpinGuard<'p, Inner> {
-    if rest.is_none() {
-        return g;
-    }
-    drop(g);
-    rest.carry_out();
-    pool.lock()
+    after.hold = hold;
+    after.rest = pool.conclude(&mut g, f.hand, f.gone);
+    g
 }
 
 /// Frees a worker that left its pool, or a rescuer; by its own thread.

@@ -251,6 +251,8 @@ kinds! {
     RescuerAttach = 72, WORKQUEUE, "workqueue_rescuer_attach";
     /// It leaves pool `arg`.
     RescuerDetach = 73, WORKQUEUE, "workqueue_rescuer_detach";
+    /// Ordered queue `b` goes from pool `arg` to pool `a` with all that waits in it.
+    MoveWorkqueue = 78, WORKQUEUE, "workqueue_move";
 
     /// A frame of `arg` bytes was received.
     NetRx = 80, NET, "netif_receive_skb";

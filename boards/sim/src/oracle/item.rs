@@ -101,6 +101,7 @@ impl Items {
                 names.forget(e.b);
             }
             Kind::QueueWork => return self.queued(s, names.of(e.a)),
+            Kind::MoveWorkqueue => return self.moved(s),
             Kind::ActivateWork => return self.activated(s),
             Kind::ExecuteStart => return self.started(s, thread),
             Kind::ExecuteEnd => {
@@ -154,6 +155,26 @@ impl Items {
             share.active,
             e.head.small
         );
+        Ok(())
+    }
+
+    /// What waits goes along, in order, and nothing is active on the way (D9).
+    fn moved(&mut self, s: &Seen) -> Verdict {
+        let (e, from, to) = (&s.event, s.event.head.arg, s.event.a as u32);
+        let share = self.shares.remove(&(e.b, from)).unwrap_or_default();
+        ensure!(
+            share.active == 0,
+            "D9",
+            "a queue moves from pool {from} to pool {to} while {} of its items are active",
+            share.active
+        );
+        for &(_, a) in &share.inactive {
+            let item = self.items.get_mut(&a);
+            if let Some(pending) = item.and_then(|i| i.pending.as_mut()) {
+                pending.pool = to;
+            }
+        }
+        self.shares.insert((e.b, to), share);
         Ok(())
     }
 

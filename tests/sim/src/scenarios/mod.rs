@@ -5,6 +5,7 @@
 
 use sim::Scenario;
 
+mod attributes;
 mod bh;
 mod changes;
 mod fairness;
@@ -38,6 +39,7 @@ const GROUPS: &[&[Scenario]] = &[
     queues::ALL,
     limits::ALL,
     changes::ALL,
+    attributes::ALL,
     pools::ALL,
     panics::ALL,
     rescue::ALL,

@@ -1,0 +1,630 @@
+//! Unbound queues: attributes that change under load, limits by node, masks, pods (A1, C2, D, G rows).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kernel::completion::Completion;
+use kernel::cpu::topology;
+use kernel::thread::{ThreadCx, yield_now};
+use kernel::wq::{self, Attrs, Ordered, Run, Scope, Submitted, Unbound, Workqueue};
+use machine::{CpuId, CpuMask, CpuPlace, Topology};
+use sim::Scenario;
+use sync::{Rank, SpinLock};
+
+use crate::kit::{
+    Count, HARDY, core, cpus, crowd, dawdle, here, insist, join, linger, new_item, one_in, pick,
+    some_core, until,
+};
+
+/// Scenarios of unbound queues and where they are.
+pub(super) const ALL: &[Scenario] = &[
+    Scenario::new("attributes-storm", 4, attributes_storm)
+        .about("attributes change under load, also without memory: no item is lost, doubled or run twice at once, and the pools go (G1, A1, C5)")
+        .topology(parted)
+        .cpus_range(1, 8)
+        .endures(HARDY),
+    Scenario::new("attributes-of-ordered", 4, attributes_of_ordered)
+        .about("an ordered queue keeps its order while its attributes change (D9, D8)")
+        .topology(parted)
+        .cpus_range(1, 8)
+        .endures(HARDY),
+    Scenario::new("queue-dies-while-it-changes", 4, dies_while_it_changes)
+        .about("a queue is destroyed while its attributes change, and its pools go all the same (I10, A1)")
+        .topology(parted)
+        .cpus_range(1, 8)
+        .endures(HARDY),
+    Scenario::new("limit-of-each-node", 8, limit_of_each_node)
+        .about("an unbound queue has in each memory node at most its part of max_active, and all items run (D3, D5)")
+        .topology(parted)
+        .cpus_range(2, 8),
+    Scenario::new("one-limit-for-all-pods", 4, one_limit)
+        .about("exactly max_active items start on one node, whatever cores queue them, and three more when it is raised by three (D3, D6)")
+        .cpus_range(1, 8),
+    Scenario::new("slots-go-round", 2, slots_go_round)
+        .about("two pods that share one slot take turns (D5)")
+        .cpus_range(2, 8),
+    Scenario::new("chain-on-a-small-node", 8, chain)
+        .about("eight items that wait for each other complete on the smallest node (D4)")
+        .topology(one_alone)
+        .cpus_range(2, 8),
+    Scenario::new("unbound-mask-moves", 4, mask_moves)
+        .about("no unbound item starts outside the mask once it was set, and cores outside it take turns (G7, C2)")
+        .topology(parted)
+        .cpus_range(2, 8)
+        .leaves("the system's unbound queue keeps every share it once needed")
+        .endures(HARDY),
+    Scenario::new("strict-pods", 8, strict_pods)
+        .about("items of a strict queue never leave their pod; others start in it (G3, G4)")
+        .topology(parted)
+        .cpus_range(2, 8),
+];
+
+/// Cores of two threads, caches of two cores, a node for each cache.
+fn parted(n: usize) -> Topology {
+    Topology::new((0..n).map(|i| CpuPlace {
+        core: (i / 2) as u8,
+        cluster: (i / 4) as u8,
+        cache: (i / 4) as u8,
+        package: 0,
+        node: (i / 4) as u8,
+    }))
+}
+
+/// The last core has a node to itself.
+fn one_alone(n: usize) -> Topology {
+    Topology::new((0..n).map(|i| CpuPlace {
+        core: i as u8,
+        cache: u8::from(i + 1 == n),
+        node: u8::from(i + 1 == n),
+        ..CpuPlace::default()
+    }))
+}
+
+const SCOPES: [Scope; 7] = [
+    Scope::Default,
+    Scope::Cpu,
+    Scope::Smt,
+    Scope::Cache,
+    Scope::CacheShard,
+    Scope::Numa,
+    Scope::System,
+];
+
+fn some_attrs() -> Attrs {
+    let all = CpuMask::first_n(cpus());
+    let cpus = match pick(3) {
+        0 => CpuMask::single(some_core()),
+        1 => all,
+        _ => CpuMask(machine::entropy() & all.0 | 1),
+    };
+    Attrs {
+        nice: [-20, 0, 0, 5][pick(4)],
+        cpus,
+        scope: SCOPES[pick(SCOPES.len())],
+        strict: one_in(2),
+    }
+}
+
+fn unbound(name: &str) -> Workqueue<Unbound> {
+    insist(|| Workqueue::<Unbound>::builder(name).build())
+}
+
+fn unbound_pools() -> usize {
+    let mut n = 0;
+    wq::for_each_pool(|p| n += usize::from(p.cpu.is_none()));
+    n
+}
+
+/// Changes the attributes `times` times, as the only one; without memory nothing changes.
+fn change(cx: &ThreadCx<'_>, queue: &Workqueue<Unbound>, times: usize) {
+    for _ in 0..times {
+        let (before, wanted) = (queue.attrs(), some_attrs());
+        match queue.apply_attrs(cx, wanted) {
+            Ok(()) => assert_eq!(queue.attrs(), wanted),
+            Err(_) => assert_eq!(queue.attrs(), before, "half a change"),
+        }
+        if one_in(3) {
+            dawdle(cx);
+        }
+    }
+}
+
+fn attributes_storm(cx: &ThreadCx<'_>) {
+    struct Books {
+        queue: Workqueue<Unbound>,
+        accepted: Count,
+        runs: Count,
+    }
+    struct Entry {
+        books: Arc<Books>,
+        busy: AtomicBool,
+        again: Count,
+    }
+    fn run(cx: &ThreadCx<'_>, run: &Run<'_, Entry>) {
+        assert!(!run.busy.swap(true, Ordering::Relaxed), "twice at once");
+        run.books.runs.up();
+        dawdle(cx);
+        if run.again.get() > 0 {
+            run.again.down();
+            let again = run.books.queue.queue(run);
+            run.books.accepted.up_if(again == Submitted::Queued);
+        }
+        run.busy.store(false, Ordering::Relaxed);
+    }
+    let pools = unbound_pools();
+    let queue = unbound("changing");
+    let books = Arc::new(Books {
+        queue: queue.clone(),
+        accepted: Count::default(),
+        runs: Count::default(),
+    });
+    let users = {
+        let books = Arc::clone(&books);
+        crowd(cpus() + 1, move |cx, _| {
+            let items: Vec<_> = (0..3)
+                .map(|_| {
+                    let entry = Entry {
+                        books: Arc::clone(&books),
+                        busy: AtomicBool::new(false),
+                        again: Count::new(pick(3)),
+                    };
+                    new_item(entry, run)
+                })
+                .collect();
+            for _ in 0..12 {
+                let item = &items[pick(items.len())];
+                let to = if one_in(2) {
+                    books.queue.queue(item)
+                } else {
+                    books.queue.queue_on(some_core(), item)
+                };
+                books.accepted.up_if(to == Submitted::Queued);
+                match pick(8) {
+                    0 if item.cancel() => {
+                        books.accepted.down();
+                    }
+                    1 => {
+                        item.flush(cx).expect("no panic");
+                    }
+                    2 => books.queue.flush(cx).expect("not one of its items"),
+                    _ => dawdle(cx),
+                }
+            }
+        })
+    };
+    let changers = {
+        let queue = queue.clone();
+        crowd(1, move |cx, _| change(cx, &queue, 24))
+    };
+    let movers = {
+        let queue = queue.clone();
+        crowd(1, move |cx, _| {
+            for _ in 0..6 {
+                queue.set_max_active(1 + pick(6) as u32);
+                queue.set_min_active(1 + pick(3) as u32);
+                dawdle(cx);
+            }
+        })
+    };
+    for threads in [&users, &changers, &movers] {
+        join(cx, threads);
+    }
+    queue.flush(cx).expect("not one of its items");
+    queue.drain(cx).expect("not one of its items");
+    assert_eq!(books.runs.get(), books.accepted.get());
+    queue.destroy(cx).expect("not one of its items");
+    assert_eq!(unbound_pools(), pools, "pools that nobody uses");
+}
+
+fn attributes_of_ordered(cx: &ThreadCx<'_>) {
+    struct Line {
+        queue: Workqueue<Ordered>,
+        tickets: SpinLock<usize>,
+        busy: AtomicBool,
+        /// One more than the ticket that ran last.
+        served: Count,
+        runs: Count,
+        queued: Count,
+    }
+    struct Place {
+        line: Arc<Line>,
+        ticket: Count,
+        again: Count,
+    }
+    /// Held while queueing, so that tickets are in the order of the queue.
+    fn enter(place: &Place, queue: impl FnOnce() -> Submitted) {
+        let mut next = place.line.tickets.lock();
+        place.ticket.set(*next);
+        *next += 1;
+        assert_eq!(queue(), Submitted::Queued);
+        drop(next);
+        place.line.queued.up();
+    }
+    fn serve(cx: &ThreadCx<'_>, run: &Run<'_, Place>) {
+        let line = &run.line;
+        assert!(!line.busy.swap(true, Ordering::Relaxed), "two at once");
+        let ticket = run.ticket.get();
+        assert!(ticket >= line.served.get(), "an item overtook another");
+        line.served.set(ticket + 1);
+        dawdle(cx);
+        if run.again.get() > 0 {
+            run.again.down();
+            enter(run, || line.queue.queue(run));
+        }
+        line.runs.up();
+        line.busy.store(false, Ordering::Relaxed);
+    }
+    let pools = unbound_pools();
+    let queue = insist(|| Workqueue::<Ordered>::builder("ordered").build());
+    let line = Arc::new(Line {
+        queue: queue.clone(),
+        tickets: SpinLock::new(Rank::Service, "tickets", 0),
+        busy: AtomicBool::new(false),
+        served: Count::default(),
+        runs: Count::default(),
+        queued: Count::default(),
+    });
+    let users = {
+        let line = Arc::clone(&line);
+        crowd(cpus() + 1, move |cx, _| {
+            for _ in 0..8 {
+                let place = Place {
+                    line: Arc::clone(&line),
+                    ticket: Count::default(),
+                    again: Count::new(usize::from(one_in(3))),
+                };
+                let item = new_item(place, serve);
+                enter(&item, || line.queue.queue(&item));
+                match pick(6) {
+                    0 if item.cancel() => {
+                        line.queued.down();
+                    }
+                    1 => {
+                        item.flush(cx).expect("no panic");
+                    }
+                    2 => line.queue.flush(cx).expect("not one of its items"),
+                    _ => dawdle(cx),
+                }
+            }
+        })
+    };
+    let changers = {
+        let queue = queue.clone();
+        crowd(2, move |cx, _| {
+            for _ in 0..12 {
+                let _kept_without_memory = queue.apply_attrs(cx, some_attrs());
+                dawdle(cx);
+            }
+        })
+    };
+    join(cx, &users);
+    join(cx, &changers);
+    queue.drain(cx).expect("not one of its items");
+    assert_eq!(line.runs.get(), line.queued.get());
+    queue.destroy(cx).expect("not one of its items");
+    assert_eq!(unbound_pools(), pools, "pools that nobody uses");
+}
+
+fn dies_while_it_changes(cx: &ThreadCx<'_>) {
+    let pools = unbound_pools();
+    for _ in 0..3 {
+        let queue = unbound("short-lived");
+        let runs = Arc::new(Count::default());
+        let changers = {
+            let queue = queue.clone();
+            crowd(1, move |cx, _| change(cx, &queue, 8))
+        };
+        let count = |_: &ThreadCx<'_>, run: &Run<'_, Arc<Count>>| {
+            run.up();
+        };
+        for _ in 0..4 {
+            let item = new_item(Arc::clone(&runs), count);
+            assert_eq!(queue.queue_on(some_core(), &item), Submitted::Queued);
+            dawdle(cx);
+        }
+        queue.destroy(cx).expect("not one of its items");
+        assert_eq!(runs.get(), 4);
+        join(cx, &changers);
+    }
+    // The last handle may have been a changer's, which drops it when it has ended.
+    until(cx, || unbound_pools() == pools);
+}
+
+/// Who is inside, in each node.
+struct Rooms {
+    most: Vec<usize>,
+    inside: Vec<Count>,
+    runs: Count,
+}
+
+struct Visitor {
+    rooms: Arc<Rooms>,
+    node: usize,
+}
+
+fn visit(cx: &ThreadCx<'_>, run: &Run<'_, Visitor>) {
+    let inside = run.rooms.inside[run.node].up();
+    let most = run.rooms.most[run.node];
+    assert!(inside < most, "{inside} inside, {most} allowed");
+    dawdle(cx);
+    run.rooms.inside[run.node].down();
+    run.rooms.runs.up();
+}
+
+fn node_of(cpu: CpuId) -> usize {
+    usize::from(topology().place(cpu).node)
+}
+
+fn limit_of_each_node(cx: &ThreadCx<'_>) {
+    let (max, min) = (1 + pick(6), 1 + pick(2));
+    let attrs = Attrs {
+        scope: [Scope::Cpu, Scope::Smt, Scope::Numa][pick(3)],
+        ..Attrs::new()
+    };
+    let queue = insist(|| {
+        Workqueue::<Unbound>::builder("parted")
+            .max_active(max as u32)
+            .min_active(min as u32)
+            .attrs(attrs)
+            .build()
+    });
+    let nodes = topology().nodes();
+    let most = (0..nodes).map(|n| {
+        let here = (0..cpus()).filter(|&c| node_of(core(c)) == n).count();
+        (max * here).div_ceil(cpus()).max(min).min(max)
+    });
+    let rooms = Arc::new(Rooms {
+        most: most.collect(),
+        inside: (0..nodes).map(|_| Count::default()).collect(),
+        runs: Count::default(),
+    });
+    let users = {
+        let (queue, rooms) = (queue.clone(), Arc::clone(&rooms));
+        crowd(cpus() + 1, move |cx, _| {
+            for _ in 0..8 {
+                let cpu = some_core();
+                let (rooms, node) = (Arc::clone(&rooms), node_of(cpu));
+                let item = new_item(Visitor { rooms, node }, visit);
+                let queued = if one_in(3) {
+                    queue.queue_on_node(node, &item)
+                } else {
+                    queue.queue_on(cpu, &item)
+                };
+                assert_eq!(queued, Submitted::Queued);
+                dawdle(cx);
+            }
+        })
+    };
+    join(cx, &users);
+    queue.flush(cx).expect("not one of its items");
+    assert_eq!(rooms.runs.get(), 8 * users.len());
+    queue.destroy(cx).expect("not one of its items");
+}
+
+struct Room {
+    started: Count,
+    gate: Completion,
+}
+
+fn stay(cx: &ThreadCx<'_>, run: &Run<'_, Arc<Room>>) {
+    run.started.up();
+    run.gate.wait(cx);
+}
+
+fn one_limit(cx: &ThreadCx<'_>) {
+    let attrs = Attrs {
+        scope: Scope::Cpu,
+        ..Attrs::new()
+    };
+    let limit = 1 + pick(4);
+    let queue = insist(|| {
+        Workqueue::<Unbound>::builder("one limit")
+            .max_active(limit as u32)
+            .attrs(attrs)
+            .build()
+    });
+    let (started, gate) = (Count::default(), Completion::new());
+    let room = Arc::new(Room { started, gate });
+    let wanted = limit + 3 + cpus();
+    for n in 0..wanted {
+        let item = new_item(Arc::clone(&room), stay);
+        assert_eq!(queue.queue_on(core(n), &item), Submitted::Queued);
+    }
+    let holds = |limit: usize| {
+        until(cx, || room.started.get() >= limit);
+        dawdle(cx);
+        assert_eq!(room.started.get(), limit);
+    };
+    holds(limit);
+    assert!((0..cpus()).any(|n| queue.is_congested(core(n))), "D10");
+    queue.set_max_active(limit as u32 + 3);
+    holds(limit + 3);
+    room.gate.complete_all();
+    queue.flush(cx).expect("not one of its items");
+    assert_eq!(room.started.get(), wanted);
+    assert!(!(0..cpus()).any(|n| queue.is_congested(core(n))), "D10");
+    queue.destroy(cx).expect("not one of its items");
+}
+
+fn slots_go_round(cx: &ThreadCx<'_>) {
+    const EACH: usize = 8;
+    struct Turns {
+        gate: Completion,
+        order: SpinLock<Vec<usize>>,
+    }
+    struct Turn {
+        turns: Arc<Turns>,
+        pod: usize,
+    }
+    fn take(cx: &ThreadCx<'_>, run: &Run<'_, Turn>) {
+        run.turns.gate.wait(cx);
+        let mut order = run.turns.order.lock();
+        order.push(run.pod);
+        drop(order);
+        linger();
+    }
+    let attrs = Attrs {
+        scope: Scope::Cpu,
+        ..Attrs::new()
+    };
+    let queue = insist(|| {
+        Workqueue::<Unbound>::builder("turns")
+            .max_active(1)
+            .attrs(attrs)
+            .build()
+    });
+    let order = SpinLock::new(Rank::Service, "order", Vec::with_capacity(2 * EACH));
+    let turns = Arc::new(Turns {
+        gate: Completion::new(),
+        order,
+    });
+    for n in 0..2 * EACH {
+        // All of one pod, and then all of the other.
+        let (turns, pod) = (Arc::clone(&turns), n / EACH);
+        let item = new_item(Turn { turns, pod }, take);
+        assert_eq!(queue.queue_on(core(pod), &item), Submitted::Queued);
+    }
+    turns.gate.complete_all();
+    queue.flush(cx).expect("not one of its items");
+    let order = turns.order.lock().clone();
+    let mut ahead = 0_isize;
+    for (n, pod) in order.iter().enumerate() {
+        ahead += if *pod == 0 { 1 } else { -1 };
+        assert!(ahead.abs() <= 2, "out of turn at {n}: {order:?}");
+    }
+    assert_eq!(order.len(), 2 * EACH);
+    queue.destroy(cx).expect("not one of its items");
+}
+
+fn chain(cx: &ThreadCx<'_>) {
+    struct Link {
+        nth: usize,
+        gates: Arc<Vec<Completion>>,
+    }
+    fn wait_for_next(cx: &ThreadCx<'_>, run: &Run<'_, Link>) {
+        if let Some(next) = run.gates.get(run.nth + 1) {
+            next.wait(cx);
+        }
+        dawdle(cx);
+        run.gates[run.nth].complete_all();
+    }
+    let attrs = Attrs {
+        scope: Scope::Numa,
+        ..Attrs::new()
+    };
+    let queue = insist(|| {
+        let builder = Workqueue::<Unbound>::builder("chain").max_active(16);
+        builder.attrs(attrs).build()
+    });
+    let alone = core(cpus() - 1);
+    for _ in 0..2 {
+        let gates: Arc<Vec<_>> = Arc::new((0..8).map(|_| Completion::new()).collect());
+        for nth in 0..8 {
+            let gates = Arc::clone(&gates);
+            let item = new_item(Link { nth, gates }, wait_for_next);
+            assert_eq!(queue.queue_on(alone, &item), Submitted::Queued);
+        }
+        queue.flush(cx).expect("not one of its items");
+    }
+    queue.destroy(cx).expect("not one of its items");
+}
+
+fn mask_moves(cx: &ThreadCx<'_>) {
+    struct Look {
+        allowed: CpuMask,
+        runs: Arc<Count>,
+    }
+    fn look(_: &ThreadCx<'_>, run: &Run<'_, Look>) {
+        assert!(
+            run.allowed.contains(here()),
+            "it starts on {:?}, outside {:?}",
+            here(),
+            run.allowed
+        );
+        run.runs.up();
+    }
+    let all = CpuMask::first_n(cpus());
+    let queue = unbound("masked");
+    let runs = Arc::new(Count::default());
+    let mut queued = 0;
+    for _ in 0..6 {
+        let mask = CpuMask(machine::entropy() & all.0);
+        let before = wq::unbound_mask();
+        let set = wq::set_unbound_mask(cx, mask);
+        assert!(set.is_err() || !mask.is_empty(), "an empty mask is taken");
+        let allowed = if set.is_ok() { mask } else { before };
+        assert_eq!(wq::unbound_mask(), allowed);
+        if one_in(3) {
+            let _kept_without_memory = wq::set_default_scope(cx, SCOPES[1 + pick(6)]);
+        }
+        for n in 0..4 {
+            let runs = Arc::clone(&runs);
+            let item = new_item(Look { allowed, runs }, look);
+            let to = match n {
+                0 => queue.queue(&item),
+                1 => queue.queue_on(some_core(), &item),
+                _ => wq::unbound().queue(&item),
+            };
+            assert_eq!(to, Submitted::Queued);
+            queued += 1;
+        }
+        queue.flush(cx).expect("not one of its items");
+        wq::unbound().flush(cx).expect("not one of its items");
+        assert_eq!(runs.get(), queued);
+    }
+    insist(|| wq::set_default_scope(cx, Scope::Default));
+    insist(|| wq::set_unbound_mask(cx, CpuMask::ALL));
+    queue.destroy(cx).expect("not one of its items");
+}
+
+fn strict_pods(cx: &ThreadCx<'_>) {
+    struct Look {
+        pod: CpuMask,
+        strict: bool,
+        inside: Arc<Count>,
+    }
+    fn look(cx: &ThreadCx<'_>, run: &Run<'_, Look>) {
+        let inside = run.pod.contains(here());
+        run.inside.up_if(inside);
+        assert!(inside || !run.strict, "outside its pod at the start");
+        dawdle(cx);
+        yield_now(cx);
+        let inside = run.pod.contains(here());
+        assert!(inside || !run.strict, "it left its pod");
+    }
+    let scope = [Scope::Cpu, Scope::Smt, Scope::Cache][pick(3)];
+    for strict in [true, false] {
+        let attrs = Attrs {
+            scope,
+            strict,
+            ..Attrs::new()
+        };
+        let queue = insist(|| {
+            let builder = Workqueue::<Unbound>::builder("pods");
+            builder.attrs(attrs).build()
+        });
+        let inside = Arc::new(Count::default());
+        for n in 0..3 * cpus() {
+            let cpu = core(n);
+            let pod = match scope {
+                Scope::Cpu => CpuMask::single(cpu),
+                Scope::Smt => topology().siblings(machine::Level::Core, cpu),
+                _ => topology().siblings(machine::Level::Cache, cpu),
+            };
+            let inside = Arc::clone(&inside);
+            let item = new_item(
+                Look {
+                    pod,
+                    strict,
+                    inside,
+                },
+                look,
+            );
+            assert_eq!(queue.queue_on(cpu, &item), Submitted::Queued);
+            dawdle(cx);
+        }
+        queue.flush(cx).expect("not one of its items");
+        assert!(!strict || inside.get() == 3 * cpus());
+        queue.destroy(cx).expect("not one of its items");
+    }
+}

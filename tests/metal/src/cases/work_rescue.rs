@@ -55,7 +55,7 @@ fn rescued_without_memory(cx: &ThreadCx<'_>) {
     };
     let items: Vec<_> = (0..8 * cores()).map(item).collect();
     let famine = Famine::begin();
-    assert_eq!(queue("another").err(), Some(CreateError), "F4");
+    assert_eq!(queue("another").err(), Some(CreateError::NoMemory), "F4");
     for item in &others {
         assert_eq!(wq::percpu().queue_on(CpuId::BOOT, item), Submitted::Queued);
     }

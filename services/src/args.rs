@@ -135,8 +135,8 @@ impl BootArgs {
             "control" | "monitor.tcp" | "wq.backend" => {
                 return Err(Warning::NotYet(key));
             }
-            // Read by the board and by the test image.
-            "exit" | "tests" => {}
+            // Read by the kernel, by the board and by the test image.
+            "workqueue.unbound_cpus" | "exit" | "tests" => {}
             _ => return Err(Warning::UnknownKey(key)),
         }
         Ok(())
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn reads_every_key_with_an_effect() {
         let (args, warnings) = parse(
-            " ip=10.0.2.15/24,10.0.2.2 http.mode=blocking http.wq=unbound panic=halt net.connections=64 \
+            " ip=10.0.2.15/24,10.0.2.2 http.mode=blocking http.wq=unbound panic=halt workqueue.unbound_cpus=0-1 net.connections=64 \
              http.head_ms=500 http.idle_ms=1500 http.body_ms=2500 echo.idle_ms=3500",
         );
         assert!(warnings.is_empty(), "{warnings:?}");

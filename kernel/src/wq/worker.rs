@@ -145,7 +145,7 @@ impl Worker {
     #[inline(always)]
     pub(super) fn start_budget(&self, g: &Inner) {
         let node: &WorkerNode = links::Arena::get(&g.store, self.handle());
-        if self.kind == WorkerKind::Bound && node.is_counted() {
+        if g.policy.counts(node) {
             let budget = g.policy.tuning().cpu_intensive_after;
             this_cpu().clock.start_budget(budget);
         }

@@ -4,7 +4,7 @@
 //! here decides anything.
 
 use crate::item::{On, Store, item, worker};
-use crate::{Kind, Phase, Pool, Pwq};
+use crate::{Phase, Pool, Pwq};
 
 /// `Err` with what is wrong, unless a condition holds.
 fn ensure(holds: bool, wrong: &'static str) -> Result<(), &'static str> {
@@ -48,7 +48,7 @@ impl Pool {
         )?;
         // (6) as far as it can be seen from here.
         let busy = self.nr_workers - idle;
-        let most = if self.kind == Kind::Bound { busy } else { 0 };
+        let most = if self.has_core() { busy } else { 0 };
         ensure(self.nr_running <= most, "6: more workers run than work")
     }
 }

@@ -43,6 +43,7 @@
 
 mod check;
 mod flush;
+mod hotplug;
 mod item;
 mod limit;
 mod manage;

@@ -88,13 +88,9 @@ impl Sim {
             .collect();
         // Who blocks is known from the simulation, not from what the pool made of it.
         let runs =
-            |w: &&SimWorker| w.act != Act::Gone && !w.blocked && self.worker(w.h).is_counted();
+            |w: &&SimWorker| w.act != Act::Gone && !w.blocked && self.pool.counts(self.worker(w.h));
         let counted = self.workers.iter().filter(runs).count();
-        let expected = if self.pool.kind == Kind::Bound {
-            counted
-        } else {
-            0
-        };
+        let expected = if self.pool.has_core() { counted } else { 0 };
         // 6: the counter is the count.
         assert_eq!(self.pool.nr_running as usize, expected);
         let idle = live.iter().filter(|w| w.phase == Phase::Idle).count();
@@ -140,6 +136,7 @@ enum Op {
     Retire(usize),
     Reopen(usize),
     Plug(usize),
+    Hotplug,
 }
 
 fn ops() -> impl Strategy<Value = Op> {
@@ -164,6 +161,7 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => (0..2usize).prop_map(Op::Retire),
         1 => (0..2usize).prop_map(Op::Reopen),
         1 => (0..2usize).prop_map(Op::Plug),
+        1 => Just(Op::Hotplug),
     ]
 }
 
@@ -215,6 +213,7 @@ fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
             Op::Disable(i) => sim.disable(i),
             Op::Enable(i) => sim.enable(i),
             Op::FailCreation(on) => sim.fail_creation = on,
+            Op::Hotplug => sim.hotplug(),
             Op::NodeMax(max) => sim.set_node_max(max),
             Op::Retire(p) => sim.retire(p),
             Op::Reopen(p) => sim.reopen(p),

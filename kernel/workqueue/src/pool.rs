@@ -114,6 +114,8 @@ pub struct Pool {
     pub(crate) pending: u32,
     /// No pwq uses it any more: its workers end.
     pub(crate) closing: bool,
+    /// Even while a bound pool has its core, odd while that is offline; see [`Pool::disassociate`].
+    pub(crate) epoch: u32,
 }
 
 impl Pool {
@@ -136,6 +138,7 @@ impl Pool {
             reaper_armed: false,
             pending: 0,
             closing: false,
+            epoch: 0,
         }
     }
 
@@ -332,7 +335,7 @@ impl Pool {
     #[must_use = "the worker must be woken"]
     pub fn block<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Handle<Worker>> {
         let node = worker_mut(s, w);
-        if self.kind != Kind::Bound || !node.is_counted() || node.sleeping {
+        if !self.counts(node) || node.sleeping {
             return None;
         }
         node.sleeping = true;
@@ -348,7 +351,7 @@ impl Pool {
     /// Hook: `w` got its core back (E3).
     pub fn resume<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) {
         let node = worker_mut(s, w);
-        if core::mem::take(&mut node.sleeping) && node.is_counted() {
+        if core::mem::take(&mut node.sleeping) && self.counts(node) {
             self.nr_running += 1;
         }
     }
@@ -357,7 +360,7 @@ impl Pool {
     /// the item ends. `None` when it executes nothing that is counted; the hook then came too late.
     pub fn budget<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<OverBudget> {
         let node = worker_mut(s, w);
-        if !node.is_counted() || self.kind != Kind::Bound || node.sleeping {
+        if !self.counts(node) || node.sleeping {
             return None;
         }
         let (item, p) = (node.current?, node.current_pwq?);

@@ -80,6 +80,7 @@ impl Pool {
             }
             Phase::Prep | Phase::Working => {}
         }
+        self.count_again(s, w);
         // What was linked to the last item, or collided with it, comes first, whatever runs (C6).
         if let Some(h) = worker(s, w).scheduled.front() {
             let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
@@ -98,8 +99,9 @@ impl Pool {
                     mayday_at: self.mayday_at,
                 };
             }
-            worker_mut(s, w).phase = Phase::Working;
-            if self.kind == Kind::Bound {
+            let node = worker_mut(s, w);
+            (node.phase, node.epoch) = (Phase::Working, self.epoch);
+            if self.has_core() {
                 self.nr_running += 1;
             }
         }
@@ -113,7 +115,7 @@ impl Pool {
                 Some(other) => self.hand_over(s, h, other),
             }
         }
-        if self.kind == Kind::Bound {
+        if self.counts(worker(s, w)) {
             self.nr_running -= 1;
         }
         self.sleep(s, w, now())
@@ -139,7 +141,7 @@ impl Pool {
     pub fn abandon<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Finished {
         let over = self.end(s, w, Outcome::Panicked);
         let node = worker_mut(s, w);
-        if self.kind == Kind::Bound && node.is_counted() && !node.sleeping {
+        if self.counts(node) && !node.sleeping {
             self.nr_running -= 1;
         }
         node.sleeping = false;
@@ -286,14 +288,14 @@ impl Pool {
         self.starts += 1;
         let node = worker_mut(s, w);
         node.run = self.starts;
+        if heavy && self.counts(node) {
+            self.nr_running -= 1;
+        }
         node.current = Some(h);
         node.current_pwq = p;
         node.current_colour = colour;
         node.current_active = !barrier;
-        if heavy && node.is_counted() {
-            node.cpu_intensive = true;
-            self.nr_running -= 1;
-        }
+        node.cpu_intensive = heavy;
         Begun {
             item: h,
             wake: self.kick(),
@@ -319,7 +321,7 @@ impl Pool {
             return over;
         };
         let (colour, active) = (node.current_colour, node.current_active);
-        if core::mem::take(&mut node.cpu_intensive) {
+        if core::mem::take(&mut node.cpu_intensive) && self.counts(node) {
             self.nr_running += 1;
         }
         let share = pwq_mut(s, p);

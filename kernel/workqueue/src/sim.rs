@@ -162,6 +162,17 @@ impl Sim {
         }
     }
 
+    /// The core of a bound pool goes, or comes back.
+    pub(crate) fn hotplug(&mut self) {
+        let wake = match self.pool.kind {
+            Kind::Bound if self.pool.has_core() => self.pool.disassociate(),
+            Kind::Bound => self.pool.associate(),
+            _ => None,
+        };
+        self.wake(wake);
+        self.check();
+    }
+
     /// Queues item `i` on pwq `p`; true if it was not pending and is not disabled (B4).
     pub(crate) fn queue(&mut self, p: usize, i: usize) -> bool {
         match self.words[i].claim_at(HERE, false) {

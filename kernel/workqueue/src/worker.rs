@@ -35,6 +35,8 @@ pub struct Worker {
     pub(crate) phase: Phase,
     /// This execution is outside concurrency management (E13, E14).
     pub(crate) cpu_intensive: bool,
+    /// The pool's epoch when it was last counted as running.
+    pub(crate) epoch: u32,
     /// It gave the core up while counted; the resume hook counts it again (E2-E4).
     pub(crate) sleeping: bool,
     pub(crate) current: Option<Handle<Item>>,
@@ -58,6 +60,7 @@ impl Worker {
             all: ListLinks::new(),
             phase: Phase::New,
             cpu_intensive: false,
+            epoch: 0,
             sleeping: false,
             current: None,
             current_pwq: None,
@@ -94,10 +97,9 @@ impl Worker {
         self.sleeping
     }
 
-    /// Whether concurrency management counts it while it is on the core (E1).
+    /// Whether it executes under concurrency management, if its pool has its core.
     #[inline(always)]
-    #[must_use]
-    pub fn is_counted(&self) -> bool {
+    pub(crate) fn is_managed(&self) -> bool {
         self.phase == Phase::Working && !self.cpu_intensive
     }
 }

@@ -15,11 +15,11 @@ use core::sync::atomic::Ordering;
 
 use machine::{CpuHeader, CpuId, Duration, Hooks, MAX_CPUS};
 
-use crate::cpu::{CpuLocal, CpuMask, this_cpu};
+use crate::cpu::{CpuLocal, CpuMask, online, this_cpu};
 use crate::kernel::{BootInfo, Kernel};
 use crate::mem::Stack;
 use crate::thread::{Builder, ThreadCx};
-use crate::{irq, kernel, panic, schedule, softirq, wq};
+use crate::{hotplug, ipi, irq, kernel, panic, schedule, softirq, wq};
 
 /// Bytes of a core's interrupt stack.
 const IRQ_STACK: usize = 32 * 1024;
@@ -112,9 +112,11 @@ fn secondary(id: CpuId) -> ! {
 pub(crate) extern "C" fn idle_main(_: usize) -> ! {
     schedule::finish_first_switch();
     let c = this_cpu();
+    // What was posted while it was off is forgotten before anybody knows that it is back.
+    ipi::reopen();
     c.online.store(true, Ordering::Release);
     machine::irq_enable();
-    if c.id() == CpuId::BOOT {
+    if c.id() == CpuId::BOOT && online() == CpuMask::NONE {
         join(c.id());
         Builder::new("init")
             .spawn(init)
@@ -122,6 +124,9 @@ pub(crate) extern "C" fn idle_main(_: usize) -> ! {
     }
     loop {
         machine::irq_disable();
+        if c.leaving.is_wanted() {
+            hotplug::leave(c);
+        }
         if c.header.need_resched.load(Ordering::Acquire) {
             // Going round because another core's runqueue was locked: let its holder run.
             machine::relax();
@@ -163,7 +168,7 @@ fn start_secondaries() {
 }
 
 /// Lets core `id`, whose idle thread runs, take part in scheduling. A core that comes up later than
-/// anybody waited for it idles outside the mask: it has neither ksoftirqd nor workers.
+/// anybody waited for it idles outside the mask, until [`hotplug::online`] lets it in.
 fn join(id: CpuId) {
     let mask = CpuMask::single(id).0;
     kernel().online.fetch_or(mask, Ordering::AcqRel);

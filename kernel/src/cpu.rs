@@ -22,7 +22,7 @@ use sync::{Rank, SpinLock};
 use crate::ipi::Mailbox;
 use crate::kernel::Kernel;
 use crate::mem::CpuCache;
-use crate::schedule::Rq;
+use crate::schedule::{Leaver, Rq};
 use crate::softirq::SoftirqState;
 use crate::thread::{Thread, ThreadRef};
 use crate::timer::TimerBase;
@@ -47,9 +47,10 @@ pub struct CpuLocal {
     pub(crate) idle_ns: AtomicU64,
     /// `[I]` what runs when nothing else does.
     pub(crate) idle: Once<ThreadRef>,
-    /// `[C]` a thread that exited, whose resources the next thread frees, or that wants to leave
-    /// for another core, where the next thread puts it.
-    pub(crate) leaver: Cell<Option<ThreadRef>>,
+    /// `[C]` the thread before, for the next one to free or to put on another core.
+    pub(crate) leaver: Cell<Option<Leaver>>,
+    /// `[A]` whether the core was asked to go offline, and how far it is.
+    pub(crate) leaving: crate::hotplug::Leaving,
     /// `[L]` armed timers.
     pub(crate) timers: SpinLock<TimerBase>,
     /// `[C]` what the hardware timer is programmed to, when the slice ends, when a timer is due.
@@ -92,6 +93,7 @@ impl CpuLocal {
             idle_ns: AtomicU64::new(0),
             idle: Once::new(),
             leaver: Cell::new(None),
+            leaving: crate::hotplug::Leaving::new(),
             timers: SpinLock::new(Rank::TimerBase, "timer base", TimerBase::new()),
             clock: crate::timer::CoreClock::new(),
             softirq: SoftirqState::new(),

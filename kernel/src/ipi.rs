@@ -7,7 +7,7 @@ use core::fmt;
 
 use machine::CpuId;
 use sync::handshake::Mail;
-use sync::{Rank, SpinLock};
+use sync::{HardIrqGuard, Rank, SpinLock};
 
 use crate::cpu::{cpu, this_cpu};
 use crate::softirq::{self, Vector};
@@ -30,7 +30,13 @@ struct Call {
 /// What other cores want of one core. Bits 0..10: softirqs to raise.
 pub(crate) struct Mailbox {
     bits: Mail,
-    calls: SpinLock<heapless::Deque<Call, CALLS>>,
+    calls: SpinLock<Calls>,
+}
+
+struct Calls {
+    waiting: heapless::Deque<Call, CALLS>,
+    /// The core is offline, or nearly so.
+    closed: bool,
 }
 
 impl fmt::Debug for Mailbox {
@@ -45,14 +51,26 @@ impl Mailbox {
     pub(crate) const fn new() -> Self {
         Self {
             bits: Mail::new(),
-            calls: SpinLock::new(Rank::Mailbox, "mailbox", heapless::Deque::new()),
+            calls: SpinLock::new(
+                Rank::Mailbox,
+                "mailbox",
+                Calls {
+                    waiting: heapless::Deque::new(),
+                    closed: false,
+                },
+            ),
         }
     }
 }
 
-/// The core has too many calls waiting; try again.
+/// Why a core was not called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MailboxFull;
+pub enum CallError {
+    /// It has too many calls waiting; try again.
+    Full,
+    /// It is offline.
+    Offline,
+}
 
 fn post(target: CpuId, bit: u32) {
     if cpu(target).mailbox.bits.post(bit) {
@@ -72,14 +90,19 @@ pub(crate) fn raise_softirq(target: CpuId, vector: Vector) {
 ///
 /// # Errors
 ///
-/// [`MailboxFull`] when too many calls are waiting there; nothing was queued.
-pub fn call_on(target: CpuId, f: fn(usize), arg: usize) -> Result<(), MailboxFull> {
+/// [`CallError`]; nothing was queued. What was is called also if the core goes offline meanwhile.
+pub fn call_on(target: CpuId, f: fn(usize), arg: usize) -> Result<(), CallError> {
     let irq = sync::IrqGuard::new();
     if target == this_cpu().id() {
         f(arg);
     } else {
-        let push = cpu(target).mailbox.calls.lock().push_back(Call { f, arg });
-        push.map_err(|_| MailboxFull)?;
+        let mut calls = cpu(target).mailbox.calls.lock();
+        if calls.closed {
+            return Err(CallError::Offline);
+        }
+        let push = calls.waiting.push_back(Call { f, arg });
+        push.map_err(|_| CallError::Full)?;
+        drop(calls);
         post(target, CALL);
     }
     drop(irq);
@@ -119,11 +142,34 @@ pub(crate) fn handle() {
         }
     }
     if bits & CALL != 0 {
-        loop {
-            let next = c.mailbox.calls.lock().pop_front();
-            let Some(call) = next else { break };
-            (call.f)(call.arg);
-        }
+        make_calls(&c.mailbox);
     }
     emit(Kind::IpiExit, Head::of(0), 0, 0);
+}
+
+fn make_calls(mailbox: &Mailbox) {
+    loop {
+        let next = mailbox.calls.lock().waiting.pop_front();
+        let Some(call) = next else { break };
+        (call.f)(call.arg);
+    }
+}
+
+/// The running core goes offline, in its idle thread with interrupts masked: makes the calls that wait
+/// for it, refuses others from now on, and forgets the softirqs that it was asked for, which concern
+/// what goes to another core.
+pub(crate) fn close() {
+    let c = this_cpu();
+    c.mailbox.calls.lock().closed = true;
+    let context = HardIrqGuard::new();
+    make_calls(&c.mailbox);
+    drop(context);
+    c.mailbox.bits.take();
+}
+
+/// The core takes calls again; on that core. Interrupts posted while it was off came to nothing.
+pub(crate) fn reopen() {
+    let c = this_cpu();
+    c.mailbox.bits.take();
+    c.mailbox.calls.lock().closed = false;
 }

@@ -8,7 +8,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use machine::{IntId, Interrupt};
+use machine::{CpuId, IntId, Interrupt};
 use sync::{HardIrqGuard, Rank, SpinLock};
 
 use crate::trace::{Head, Kind, emit};
@@ -66,6 +66,14 @@ pub fn register(int: IntId, handler: Handler, arg: usize) -> Result<(), TooManyD
         .lock()
         .push(entry)
         .map_err(|_| TooManyDevices)
+}
+
+/// Has all device interrupts delivered to core `cpu`.
+pub(crate) fn route_all(cpu: CpuId) {
+    let entries = kernel().irqs.entries.lock();
+    for e in &*entries {
+        machine::route_irq(e.int, cpu);
+    }
 }
 
 /// Device interrupts without a handler so far.

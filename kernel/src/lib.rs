@@ -13,6 +13,7 @@
 //! | [`cpu`] | per-core data, sets of cores |
 //! | [`thread`], `schedule` | threads; the switch protocol, wake-ups, placement |
 //! | [`wait`], [`completion`], [`mutex`], [`semaphore`] | sleeping |
+//! | [`hotplug`] | cores go offline and come back |
 //! | [`irq`], [`ipi`], [`softirq`], [`mod@timer`] | interrupts and what follows them |
 //! | [`wq`] | workqueues: concurrency-managed pools, BH pools |
 //! | [`net`] | network devices and connections |
@@ -33,6 +34,7 @@ mod boot;
 pub mod completion;
 pub mod cpu;
 pub mod dump;
+pub mod hotplug;
 pub mod ipi;
 pub mod irq;
 mod kernel;

@@ -31,7 +31,7 @@ use core::sync::atomic::Ordering;
 
 use links::Direct;
 use machine::Instant;
-use sched::{Decision, Dequeue, Entity, RunQueue};
+use sched::{Decision, Dequeue, Enqueue, Entity, RunQueue};
 use sync::SpinGuard;
 use sync::handshake::resched as resched_flag;
 
@@ -45,7 +45,9 @@ mod balance;
 mod migrate;
 mod wake;
 
-pub(crate) use self::migrate::run_on;
+pub(crate) use self::migrate::{
+    Leaver, bring_home, close, evacuate, look_again, pick_again, reopen, run_on,
+};
 pub(crate) use self::wake::{set_affinity, set_nice, start, wake, wake_near};
 
 /// A runqueue and the mechanism's notes about it, under one lock.
@@ -56,6 +58,8 @@ pub(crate) struct Rq {
     since: Instant,
     /// Context switches on this core.
     pub(crate) switches: u64,
+    /// The core is offline: no thread is put here.
+    closed: bool,
 }
 
 impl Rq {
@@ -71,6 +75,7 @@ impl Rq {
             queue: RunQueue::starting_at(arena, cores, Self::BEFORE_THE_WRAP.wrapping_neg()),
             since: Instant::ZERO,
             switches: 0,
+            closed: false,
         }
     }
 }
@@ -86,8 +91,6 @@ enum Why {
     Block,
     /// The thread gives up its turn.
     Yield,
-    /// The thread goes to another core.
-    Leave,
     /// The thread ends.
     Exit,
 }
@@ -134,12 +137,15 @@ fn reschedule(why: Why) {
                 let _ = rq.queue.dequeue(prev.handle(), Dequeue::Exit, now);
                 leaves = Leaves::Dead;
             }
-            Why::Leave => {
-                let _ = rq.queue.dequeue(prev.handle(), Dequeue::Migrate, now);
-            }
             Why::Yield => rq.queue.yield_current(now),
             Why::Block | Why::Preempt => {}
         }
+    }
+    let stays = prev_idle || !matches!(leaves, Leaves::Runnable);
+    let astray = !stays && !prev.allowed().contains(c.id());
+    if astray {
+        // Not to be picked; whoever runs next moves it.
+        let _ = rq.queue.dequeue(prev.handle(), Dequeue::Migrate, now);
     }
     let me = CpuMask::single(c.id()).0;
     let mut picked = rq.queue.pick_next(now);
@@ -156,6 +162,9 @@ fn reschedule(why: Why) {
             resched_flag::answer(&c.header.need_resched);
             poked = balance::take_poke(c);
         }
+    }
+    if astray {
+        let _ = rq.queue.enqueue(prev.handle(), Enqueue::Migrate, now);
     }
     debug_assert_eq!(rq.queue.check(), Ok(()), "runqueue of {:?}", c.id());
     let next = match picked {
@@ -188,9 +197,16 @@ fn reschedule(why: Why) {
     } else {
         prev.cpu_ns.fetch_add(ran, Ordering::Relaxed);
     }
-    if matches!(why, Why::Exit | Why::Leave) {
+    if why == Why::Exit {
         // SAFETY: the scheduler's reference, leaked by `start`; taken back once, here.
-        c.leaver.set(Some(unsafe { ThreadRef::from_raw(prev) }));
+        let prev = unsafe { ThreadRef::from_raw(prev) };
+        c.leaver.set(Some(Leaver::Ended(prev)));
+    } else if astray {
+        // SAFETY: threads are `Arc`s; this one is alive while it is on a runqueue.
+        unsafe { ThreadRef::increment_strong_count(prev) };
+        // SAFETY: the count just taken.
+        let prev = unsafe { ThreadRef::from_raw(prev) };
+        c.leaver.set(Some(Leaver::Astray(prev)));
     }
     c.current
         .store(core::ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
@@ -239,7 +255,10 @@ pub(crate) fn finish_first_switch() {
 pub(crate) fn enter_idle() -> ! {
     let c = this_cpu();
     let idle = c.idle_thread();
-    let rq = c.rq.lock();
+    let mut rq = c.rq.lock();
+    // What it was when the core was last online is over.
+    (rq.closed, rq.since) = (false, machine::now());
+    c.clock.reset();
     kernel().idle_mask.enter(CpuMask::single(c.id()).0);
     c.current.store(
         core::ptr::from_ref::<Thread>(idle).cast_mut(),

@@ -104,7 +104,8 @@ pub fn raise(vector: Vector) {
     drop(irq);
 }
 
-/// Raises `vector` on core `target`, by IPI when that is another core (K3). Any context.
+/// Raises `vector` on core `target`, by IPI when that is another core (K3). Any context. While that core
+/// is offline nothing happens: its timers and BH items are another core's.
 pub fn raise_on(target: CpuId, vector: Vector) {
     let irq = sync::IrqGuard::new();
     if target == this_cpu().id() {
@@ -208,14 +209,26 @@ fn serve(cx: &BhCx<'_>, vector: usize) {
     }
 }
 
-/// Starts core `id`'s ksoftirqd.
+/// Starts core `id`'s ksoftirqd, unless it has one.
 pub(crate) fn start_thread(id: CpuId) -> Result<(), SpawnError> {
+    if cpu(id).softirq.thread.is_completed() {
+        return Ok(());
+    }
     let name = heapless::format!(32; "ksoftirqd/{id}").unwrap_or_default();
     let thread = Builder::new(&name)
         .affinity(CpuMask::single(id))
         .spawn(ksoftirqd)?;
     cpu(id).softirq.thread.call_once(|| thread);
     Ok(())
+}
+
+/// The running core goes offline: what is pending concerns what other cores have now. Interrupts are
+/// masked.
+pub(crate) fn forget_pending() {
+    this_cpu()
+        .header
+        .softirq_pending
+        .store(0, Ordering::Relaxed);
 }
 
 /// Body of ksoftirqd (S6): the same loop, then a yield, so that threads get their share.

@@ -42,7 +42,7 @@ pub use sync::handshake::State;
 use sync::handshake::{Owner, ParkToken, SleepState};
 
 use crate::completion::Completion;
-use crate::cpu::CpuMask;
+use crate::cpu::{CpuMask, online};
 use crate::mem::{self, Stack};
 use crate::mutex::HeldMutexes;
 use crate::timer::Timer;
@@ -239,8 +239,16 @@ impl Thread {
         CpuMask(self.affinity.load(Ordering::Relaxed))
     }
 
-    /// Sets the cores it may run on, from the next wake-up or balance on; a running or queued
-    /// thread moves when it next sleeps.
+    /// Cores it may use now: those of its affinity that are online, or all that are online while none
+    /// of them is.
+    pub(crate) fn allowed(&self) -> CpuMask {
+        let online = online();
+        let both = self.affinity().and(online);
+        if both.is_empty() { online } else { both }
+    }
+
+    /// Sets the cores it may run on, at once: a running or queued thread moves there. While
+    /// none of them is online it runs anywhere.
     pub fn set_affinity(&self, mask: CpuMask) {
         schedule::set_affinity(self, mask);
     }

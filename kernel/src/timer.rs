@@ -83,6 +83,18 @@ impl CoreClock {
         }
     }
 
+    /// The core starts: nothing is programmed. Interrupts are masked.
+    pub(crate) fn reset(&self) {
+        for at in [
+            &self.slice_end,
+            &self.budget_end,
+            &self.timer_due,
+            &self.programmed,
+        ] {
+            at.set(Instant::FOREVER);
+        }
+    }
+
     /// Notes when the running thread's slice ends; interrupts are masked.
     #[inline]
     pub(crate) fn set_slice_end(&self, at: Option<Instant>) {
@@ -311,6 +323,35 @@ pub fn earliest() -> Option<Instant> {
 pub(crate) fn check(c: &CpuLocal, locked: Locked) -> Result<(), &'static str> {
     let base = locked.take(&c.timers);
     base.map_or(Ok(()), |base| base.queue.check())
+}
+
+/// Gives the timers of `from`, the running core, which goes offline, to core `to`. Interrupts are
+/// masked and no callback runs, so nobody arms a timer here; others may cancel, and find each timer
+/// armed either here or there.
+pub(crate) fn move_all(from: &CpuLocal, to: &CpuLocal) {
+    let (mut base, mut other) = loop {
+        let base = from.timers.lock();
+        // A base of the same rank: only tried, never waited for.
+        if let Some(other) = to.timers.try_lock() {
+            break (base, other);
+        }
+        drop(base);
+        machine::relax();
+    };
+    while let Some(h) = base.queue.pop_expired(Instant::FOREVER) {
+        let timer = core::ptr::with_exposed_provenance::<Timer>(h.raw());
+        // SAFETY: an armed timer is alive, and the lock of the base that holds it is still held.
+        let node = unsafe { (*timer).node.get() };
+        // SAFETY: as above.
+        let at = unsafe { (*node).deadline() };
+        // SAFETY: as above.
+        unsafe { (*timer).base.give(to.id().index() as u32) };
+        other.queue.arm(h, at);
+    }
+    drop(other);
+    drop(base);
+    // The other core looks at its base and programs its own hardware.
+    softirq::raise_on(to.id(), Vector::Timer);
 }
 
 /// The hardware timer fired; hard-interrupt context.

@@ -35,8 +35,10 @@ pub(crate) struct Core {
     pub(crate) masked: Cell<bool>,
     /// The core waits in `idle`.
     pub(crate) waiting: Cell<bool>,
-    /// The core was started.
+    /// The core was started, and has not left since.
     pub(crate) started: Cell<bool>,
+    /// The flow it was last started on, which nobody continues.
+    pub(crate) first_flow: Cell<Option<FlowId>>,
     /// Interrupts pending at this core.
     pub(crate) pending: Cell<u32>,
     /// When its timer fires, in nanoseconds.
@@ -60,6 +62,7 @@ impl Core {
             masked: Cell::new(true),
             waiting: Cell::new(false),
             started: Cell::new(false),
+            first_flow: Cell::new(None),
             pending: Cell::new(0),
             deadline: Cell::new(NEVER),
             ipi_at: Cell::new(NEVER),
@@ -67,6 +70,16 @@ impl Core {
             storm: Cell::new(0),
             calls: Cell::new(0),
         }
+    }
+
+    /// The core is off: its timer and what was pending are gone.
+    pub(crate) fn power_off(&self) {
+        self.started.set(false);
+        self.pending.set(0);
+        self.storm.set(0);
+        self.deadline.set(NEVER);
+        self.ipi_at.set(NEVER);
+        self.stalled_until.set(NEVER);
     }
 
     /// When something happens to this core by itself.

@@ -65,6 +65,11 @@ pub(crate) fn int_of(bit: u32) -> IntId {
     IntId(FIRST_INT + (bit / DEVICE).ilog2())
 }
 
+/// The line behind an interrupt number.
+pub(crate) fn line_of(int: IntId) -> usize {
+    (int.0 - FIRST_INT) as usize
+}
+
 /// The interrupt number of `line`.
 pub(crate) fn int_of_line(line: usize) -> IntId {
     IntId(FIRST_INT + line as u32)
@@ -109,6 +114,31 @@ impl Sim {
         if d.latched.get() & 1 << line != 0 {
             d.latched.set(d.latched.get() & !(1 << line));
             self.raise_line(line);
+            self.refresh();
+        }
+    }
+
+    /// Sends the edges of `line` to `cpu` from now on, with one that is pending.
+    pub(crate) fn route_line_to(&self, line: usize, cpu: CpuId) {
+        let old = self.devices.route[line].replace(cpu.index() as u8);
+        self.take_along(line, usize::from(old), cpu.index());
+    }
+
+    /// Core `gone` goes: what a balancer routed to it in the last moment goes to `to`.
+    pub(crate) fn reroute_lines(&self, gone: usize, to: usize) {
+        for (line, route) in self.devices.route.iter().enumerate() {
+            if usize::from(route.get()) == gone {
+                route.set(to as u8);
+            }
+            self.take_along(line, gone, to);
+        }
+    }
+
+    fn take_along(&self, line: usize, from: usize, to: usize) {
+        let (from, bit) = (&self.cores[from], DEVICE << line);
+        if from.pending.get() & bit != 0 {
+            from.pending.set(from.pending.get() & !bit);
+            self.cores[to].raise(bit);
             self.refresh();
         }
     }

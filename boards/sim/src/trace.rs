@@ -30,6 +30,8 @@ pub enum What {
     Idle,
     Switch,
     StartCpu,
+    LeaveCpu,
+    RouteIrq,
     Protect,
     AllocRefused,
     Entropy,

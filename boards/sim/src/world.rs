@@ -8,7 +8,8 @@
 )]
 
 use machine::{
-    Context, CpuHeader, CpuId, Instant, Interrupt, Protection, StartError, ThreadHeader, World,
+    Context, CpuHeader, CpuId, Instant, IntId, Interrupt, Protection, StartError, ThreadHeader,
+    World,
 };
 
 use crate::core::{IPI, NEVER, TIMER};
@@ -171,12 +172,31 @@ impl World for Sim {
             return Err(StartError::Refused);
         }
         core.percpu.set(header);
-        core.flow
-            .set(self.flows.boot(move || (header.hooks.secondary)(header.id)));
+        let first = self.flows.boot(move || (header.hooks.secondary)(header.id));
+        core.flow.set(first);
+        if let Some(old) = core.first_flow.replace(Some(first)) {
+            self.flows.discard(old);
+        }
+        core.masked.set(true);
         core.started.set(true);
         self.refresh();
         self.point(What::StartCpu, n as u64);
         Ok(())
+    }
+
+    fn leave_cpu(&self) -> StartError {
+        self.record(What::LeaveCpu, 0);
+        self.switch_off()
+    }
+
+    fn cpu_is_off(&self, cpu: CpuId) -> bool {
+        self.point(What::LeaveCpu, cpu.index() as u64);
+        !self.cores[cpu.index()].started.get()
+    }
+
+    fn route_irq(&self, int: IntId, cpu: CpuId) {
+        self.route_line_to(device::line_of(int), cpu);
+        self.point(What::RouteIrq, u64::from(int.0));
     }
 
     fn protect(&self, address: usize, bytes: usize, rights: Protection) {

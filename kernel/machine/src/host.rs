@@ -11,7 +11,7 @@ use core::cell::Cell;
 use std::thread_local;
 
 use crate::{
-    Context, CpuHeader, CpuId, Hooks, Instant, Interrupt, IrqState, Protection, StartError,
+    Context, CpuHeader, CpuId, Hooks, Instant, IntId, Interrupt, IrqState, Protection, StartError,
     ThreadHeader,
 };
 
@@ -51,6 +51,15 @@ pub trait World {
     fn shutdown(&self, code: u8) -> !;
     fn entropy(&self) -> u64;
     fn start_cpu(&self, header: &'static CpuHeader) -> Result<(), StartError>;
+    /// A world whose cores stay says so.
+    fn leave_cpu(&self) -> StartError {
+        StartError::Refused
+    }
+    fn cpu_is_off(&self, _cpu: CpuId) -> bool {
+        false
+    }
+    /// A world without devices has nothing to do.
+    fn route_irq(&self, _int: IntId, _cpu: CpuId) {}
     fn protect(&self, address: usize, bytes: usize, rights: Protection);
     fn context_init(
         &self,
@@ -347,6 +356,23 @@ pub fn entropy() -> u64 {
 /// When the world has no such core or its fault plan refuses.
 pub fn start_cpu(header: &'static CpuHeader) -> Result<(), StartError> {
     need("start_cpu").start_cpu(header)
+}
+
+/// Switches the running core off; returns only when the world does not let it.
+#[must_use]
+pub fn leave_cpu() -> StartError {
+    need("leave_cpu").leave_cpu()
+}
+
+/// Whether core `cpu` is off.
+#[must_use]
+pub fn cpu_is_off(cpu: CpuId) -> bool {
+    need("cpu_is_off").cpu_is_off(cpu)
+}
+
+/// Has device interrupt `int` delivered to core `cpu`.
+pub fn route_irq(int: IntId, cpu: CpuId) {
+    need("route_irq").route_irq(int, cpu);
 }
 
 /// Changes the access rights of pages (recorded by the world, not enforced).

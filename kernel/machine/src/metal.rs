@@ -12,7 +12,8 @@ use core::arch::asm;
 use core::sync::atomic::{Ordering, fence};
 
 use crate::{
-    Context, CpuHeader, CpuId, Instant, Interrupt, IrqState, Protection, StartError, ThreadHeader,
+    Context, CpuHeader, CpuId, Instant, IntId, Interrupt, IrqState, Protection, StartError,
+    ThreadHeader,
 };
 
 /// This core's header. The answer is stale as soon as the thread can migrate: keep preemption or
@@ -220,6 +221,16 @@ unsafe extern "Rust" {
     /// When the firmware does not know the core or refuses.
     #[link_name = "rt_start_cpu"]
     pub safe fn start_cpu(header: &'static CpuHeader) -> Result<(), StartError>;
+    /// Switches the running core off, with interrupts masked and nothing left to do on it (PSCI
+    /// `CPU_OFF`). Returns only when the firmware refuses; the core's interrupts are then enabled again.
+    #[link_name = "rt_leave_cpu"]
+    pub safe fn leave_cpu() -> StartError;
+    /// Whether the firmware has switched core `cpu` off, so that [`start_cpu`] may start it.
+    #[link_name = "rt_cpu_is_off"]
+    pub safe fn cpu_is_off(cpu: CpuId) -> bool;
+    /// Has device interrupt `int` delivered to core `cpu`, also if it is pending.
+    #[link_name = "rt_route_irq"]
+    pub safe fn route_irq(int: IntId, cpu: CpuId);
     /// Changes the access rights of whole pages of normal memory, on every core.
     #[link_name = "rt_protect"]
     pub safe fn protect(address: usize, bytes: usize, rights: Protection);

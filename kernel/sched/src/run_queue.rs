@@ -291,6 +291,12 @@ impl<A: Arena<Entity>> RunQueue<A> {
         None
     }
 
+    /// Any entity that waits or is delayed.
+    #[must_use]
+    pub const fn any_waiting(&self) -> Option<Handle<Entity>> {
+        self.tree.first()
+    }
+
     /// The entity behind a handle.
     #[inline(always)]
     pub fn entity(&self, h: Handle<Entity>) -> &Entity {

@@ -46,8 +46,8 @@ pub use self::heap::KernelHeap;
 pub use self::pages::{MAX_ALIGN, PAGE, PageStats, Pages};
 pub use self::shared::SharedStats;
 pub use self::stack::Stack;
-pub(crate) use self::trim::item as trim_item;
 pub use self::trim::trim;
+pub(crate) use self::trim::{give_back, item as trim_item};
 pub use self::try_alloc::{AllocError, try_arc, try_box, try_push, try_vec_with_capacity};
 
 /// Blocks given back to the shared heap under one lock, with interrupts masked.

@@ -26,6 +26,12 @@ pub fn trim() {
 }
 
 fn empty_magazines(_cx: &ThreadCx<'_>, _run: &Run<'_, ()>) {
+    give_back();
+    kernel().mem.empty_depot();
+}
+
+/// Empties the running core's magazines.
+pub(crate) fn give_back() {
     let mem = &kernel().mem;
     for class in 0..CLASSES as u8 {
         let irq = machine::irq_save();
@@ -33,5 +39,4 @@ fn empty_magazines(_cx: &ThreadCx<'_>, _run: &Run<'_, ()>) {
         machine::irq_restore(irq);
         mem.release(class, chain);
     }
-    mem.empty_depot();
 }

@@ -33,7 +33,7 @@ pub(super) fn place(usable: CpuMask, here: CpuId) -> CpuId {
 /// Core for a woken thread: its last one if that is idle or the only one allowed, else an idle one,
 /// else its last one. Of those it may run on, only cores `near` count, if there are any.
 pub(super) fn place_woken(t: &Thread, last: CpuId, near: CpuMask) -> CpuId {
-    let usable = t.affinity().and(online());
+    let usable = t.allowed();
     let allowed = match usable.and(near) {
         CpuMask::NONE => usable,
         nearby => nearby,
@@ -48,7 +48,7 @@ pub(super) fn place_woken(t: &Thread, last: CpuId, near: CpuMask) -> CpuId {
     if let Some(c) = idle.lowest() {
         return c;
     }
-    if allowed.contains(last) || allowed.is_empty() {
+    if allowed.contains(last) {
         return last;
     }
     allowed
@@ -113,7 +113,7 @@ pub(super) fn kick_idle_for(no_help: CpuMask, rq: &Rq) {
     // Of the threads, too, those that only told cores may take are passed over: another may wait
     // behind them for a core that nobody has told.
     let takers = |h| {
-        let allowed = thread_of(h).affinity().and(idle);
+        let allowed = thread_of(h).allowed().and(idle);
         allowed.iter().filter(|&id| !is_told(cpu(id)))
     };
     let waiting = rq.queue.pull_candidate(|h| takers(h).next().is_some());
@@ -157,11 +157,11 @@ pub(super) fn pass_on(c: &'static CpuLocal) {
 }
 
 fn may_run(h: links::Handle<sched::Entity>, on: CpuId) -> bool {
-    thread_of(h).affinity().contains(on)
+    thread_of(h).allowed().contains(on)
 }
 
 #[expect(unsafe_code, reason = "container_of")]
-fn thread_of<'a>(h: links::Handle<sched::Entity>) -> &'a Thread {
+pub(super) fn thread_of<'a>(h: links::Handle<sched::Entity>) -> &'a Thread {
     // SAFETY: handles in a runqueue belong to live threads.
     unsafe { Thread::of_entity(h) }
 }

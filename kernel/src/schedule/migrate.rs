@@ -1,59 +1,193 @@
-//! A running thread goes to another core by its own wish.
+//! Threads that must go: their core leaves, or they may not use it any more.
 //!
-//! It cannot put itself on the other core's runqueue: that core could continue it before its
-//! context is saved here. So it leaves its own runqueue and hands the scheduler's reference to the
-//! thread that runs next on this core, which does it, when the switch is over. Between the two the
-//! thread is runnable, on no runqueue, and nobody else touches it: a waker sees that it does not
-//! sleep.
-#![expect(unsafe_code, reason = "hands the scheduler's reference back")]
+//! Placement and balancing move threads that *may* go elsewhere, when they wake or wait. A thread that
+//! has to go may be running, and cannot be put on another runqueue while it stands on its own stack: the
+//! other core might pick it before this one has saved it. So whoever wants it gone makes its core pick
+//! again; there `reschedule` picks another thread, and that one, when the switch is over, moves the first
+//! (`CpuLocal::leaver`), the way it also frees a thread that has ended.
+//!
+//! A thread that waits is moved under both runqueues' locks, so that it is on one of them all the time:
+//! it may have announced that it is going to sleep, and whoever wakes it would put one that is on none
+//! on a runqueue too.
+//!
+//! A core that goes offline is left out of the mask of online cores first. Who looked at the mask before
+//! may still put a thread there, which is then evacuated like those before it. In the end the runqueue is
+//! *closed* under its lock: whoever comes later finds it closed and looks for another core, by a mask
+//! that it now sees without this one.
 
-use alloc::sync::Arc;
+use machine::CpuId;
+use sched::{Dequeue, Enqueue};
 
-use sched::Enqueue;
-
-use super::{Why, balance, reschedule, wake};
-use crate::cpu::{CpuMask, cpu, online, this_cpu};
-use crate::thread::{State, ThreadCx, ThreadRef, current};
+use super::balance::{place, thread_of};
+use super::wake::{kick, settle};
+use super::{Rq, RqGuard, Why, lock_rq_of, reschedule};
+use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
+use crate::kernel;
+use crate::thread::{Thread, ThreadCx, ThreadRef, current};
 use crate::trace::{Head, Kind, emit};
 
+/// How long threads get to leave their cores before they are looked at again.
+const PAUSE: machine::Duration = machine::Duration::from_micros(50);
+
+/// Moves `t`, which waits on core `c`'s runqueue `rq`, to a core that it may use. False if that one's
+/// runqueue is in use: the caller lets go of its own and tries again.
+fn hand_over(c: &'static CpuLocal, rq: &mut Rq, t: &Thread) -> bool {
+    let target = cpu(place(t.allowed(), this_cpu().id()));
+    let Some(mut to) = target.rq.try_lock() else {
+        return false;
+    };
+    if to.closed {
+        return false;
+    }
+    let now = machine::now();
+    let _gone = rq.queue.dequeue(t.handle(), Dequeue::Migrate, now);
+    c.publish_load(rq.queue.nr_runnable());
+    let (from, on) = (c.id().index() as u64, target.id().index() as u64);
+    emit(Kind::SchedMigrateTask, Head::of(t.id()), from, on);
+    t.set_cpu(target.id());
+    let decision = to.queue.enqueue(t.handle(), Enqueue::Migrate, now);
+    settle(target, &mut to, decision, now);
+    true
+}
+
 /// Lets the running thread run on the cores of `mask` only, from now on: it returns on one of them.
-/// Without an online core in `mask` it stays where it is.
+/// Without an online core in `mask` it runs anywhere.
 pub(crate) fn run_on(_cx: &ThreadCx<'_>, mask: CpuMask) {
     super::might_sleep("run_on");
-    current().set_affinity(mask);
+    let me = current();
+    me.set_affinity(mask);
     let irq = machine::irq_save();
-    let usable = mask.and(online());
-    if !usable.is_empty() && !usable.contains(this_cpu().id()) {
-        reschedule(Why::Leave);
+    if !me.allowed().contains(this_cpu().id()) {
+        reschedule(Why::Preempt);
     }
     machine::irq_restore(irq);
 }
 
-/// Frees a thread that has ended, or puts one that leaves this core on another.
+/// The thread that a core ran before.
+pub(crate) enum Leaver {
+    /// It has ended: the scheduler's reference.
+    Ended(ThreadRef),
+    /// It may not run there any more, and waits there.
+    Astray(ThreadRef),
+}
+
+/// Frees a thread that has ended, or moves one that may not stay.
 #[cold]
-pub(super) fn see_off(t: ThreadRef) {
-    if t.state() == State::Dead {
-        return;
+pub(super) fn see_off(leaver: Leaver) {
+    match leaver {
+        Leaver::Ended(t) => drop(t),
+        Leaver::Astray(t) => rehome(&t),
     }
-    let here = this_cpu();
-    let usable = t.affinity().and(online());
-    let target = if usable.is_empty() {
-        here.id()
-    } else {
-        balance::place(usable, here.id())
-    };
-    let from = here.id().index() as u64;
-    let rq = here.rq.lock();
-    emit(
-        Kind::SchedMigrateTask,
-        Head::of(t.id()),
-        from,
-        target.index() as u64,
-    );
-    t.set_cpu(target);
-    drop(rq);
-    // The reference is the scheduler's again.
-    let raw = Arc::into_raw(t);
-    // SAFETY: just made from the Arc, whose count keeps it alive.
-    wake::enqueue_on(cpu(target), unsafe { &*raw }, Enqueue::Migrate);
+}
+
+/// Locks core `c`'s runqueue in order to put `t` there, which it owns; if that is closed, or `t` may
+/// not run there by now, another one.
+pub(super) fn lock_open(mut c: &'static CpuLocal, t: &Thread) -> (&'static CpuLocal, RqGuard) {
+    loop {
+        let rq = c.rq.lock();
+        if !rq.closed && t.allowed().contains(c.id()) {
+            return (c, rq);
+        }
+        let next = cpu(place(t.allowed(), this_cpu().id()));
+        t.set_cpu(next.id());
+        drop(rq);
+        c = next;
+    }
+}
+
+/// Sends what waits on core `c`'s runqueue elsewhere. Threads that sleep in debt leave it, too.
+pub(crate) fn evacuate(c: &'static CpuLocal) {
+    loop {
+        let mut rq = c.rq.lock();
+        let Some(h) = rq.queue.any_waiting() else {
+            return;
+        };
+        if rq.queue.entity(h).is_delayed() {
+            let _gone = rq.queue.dequeue(h, Dequeue::Sleep, machine::now());
+        } else if !hand_over(c, &mut rq, thread_of(h)) {
+            drop(rq);
+            machine::relax();
+        }
+    }
+}
+
+/// Closes core `c`'s runqueue, which is the running one, in its idle thread. False while a thread is
+/// on it.
+pub(crate) fn close(c: &'static CpuLocal) -> bool {
+    let mut rq = c.rq.lock();
+    rq.closed = rq.queue.nr_queued() == 0;
+    if rq.closed {
+        kernel().idle_mask.leave(CpuMask::single(c.id()).0);
+    }
+    rq.closed
+}
+
+/// The core stays after all.
+pub(crate) fn reopen(c: &'static CpuLocal) {
+    let mut rq = c.rq.lock();
+    rq.closed = false;
+    kernel().idle_mask.enter(CpuMask::single(c.id()).0);
+}
+
+/// Moves `t` if it is runnable where it may not run. One that runs moves as soon as its core picks
+/// again.
+pub(super) fn rehome(t: &Thread) {
+    loop {
+        let (c, mut rq) = lock_rq_of(t);
+        if t.allowed().contains(c.id()) {
+            return;
+        }
+        if rq.queue.current() == Some(t.handle()) {
+            let _ = kick(c, c.id() == this_cpu().id());
+            return;
+        }
+        let e = rq.queue.entity(t.handle());
+        if !e.is_queued() || e.is_delayed() || hand_over(c, &mut rq, t) {
+            return;
+        }
+        drop(rq);
+        machine::relax();
+    }
+}
+
+/// Whether `t` is runnable on a core that it may not use, or on its way from there.
+fn is_astray(t: &Thread) -> bool {
+    let (_, rq) = lock_rq_of(t);
+    let queued = rq.queue.entity(t.handle());
+    queued.is_queued() && !queued.is_delayed() && !t.allowed().contains(t.cpu())
+}
+
+/// Has core `c`, which goes offline, look at its runqueue again: what runs there must not any more.
+pub(crate) fn pick_again(c: &'static CpuLocal) {
+    evacuate(c);
+    look_again(c);
+}
+
+/// Has core `c` run its scheduler.
+pub(crate) fn look_again(c: &'static CpuLocal) {
+    let irq = sync::IrqGuard::new();
+    let _ = kick(c, c.id() == this_cpu().id());
+    drop(irq);
+}
+
+/// Core `id` is back: threads that have to run there go there. Returns when none of them runs
+/// elsewhere.
+pub(crate) fn bring_home(cx: &ThreadCx<'_>, id: CpuId) {
+    let wanted = |t: &Thread| t.affinity().contains(id) && is_astray(t);
+    loop {
+        let astray = core::cell::Cell::new(false);
+        kernel().threads.for_each_of(
+            |t| t.affinity().contains(id),
+            |t| {
+                if wanted(t) {
+                    astray.set(true);
+                    rehome(t);
+                }
+            },
+        );
+        if !astray.get() {
+            return;
+        }
+        crate::thread::sleep(cx, PAUSE);
+    }
 }

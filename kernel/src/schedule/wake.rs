@@ -12,7 +12,7 @@ use machine::Instant;
 use sched::{Decision, Dequeue, Enqueue, Nice};
 use sync::handshake::resched as resched_flag;
 
-use super::{Rq, balance, lock_rq_of};
+use super::{Rq, balance, lock_rq_of, migrate};
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::thread::{State, Thread, ThreadRef};
 use crate::trace::{Head, Kind, emit};
@@ -50,7 +50,7 @@ pub(crate) fn wake_near(t: &Thread, near: CpuMask) -> bool {
     t.state.set(State::Running);
     let (id, from) = (Head::of(t.id()), owner.id().index() as u64);
     let in_debt = rq.queue.entity(t.handle()).is_delayed();
-    let here = t.affinity().and(near).contains(owner.id());
+    let here = t.allowed().and(near).contains(owner.id());
     let stays = in_debt && here;
     if in_debt && !stays {
         // It pays where it may or shall run: what it owes goes with it.
@@ -84,8 +84,8 @@ pub(crate) fn wake_near(t: &Thread, near: CpuMask) -> bool {
 }
 
 /// Puts `t`, which is on no runqueue, on core `c`'s.
-pub(super) fn enqueue_on(c: &'static CpuLocal, t: &Thread, why: Enqueue) {
-    let mut rq = c.rq.lock();
+fn enqueue_on(c: &'static CpuLocal, t: &Thread, why: Enqueue) {
+    let (c, mut rq) = migrate::lock_open(c, t);
     let kind = match why {
         Enqueue::New => Kind::SchedWakeupNew,
         _ => Kind::SchedWakeup,
@@ -98,7 +98,7 @@ pub(super) fn enqueue_on(c: &'static CpuLocal, t: &Thread, why: Enqueue) {
 }
 
 /// After a change of `c`'s runqueue: tells the core what it must do about it.
-fn settle(c: &'static CpuLocal, rq: &mut Rq, decision: Decision, now: Instant) {
+pub(super) fn settle(c: &'static CpuLocal, rq: &mut Rq, decision: Decision, now: Instant) {
     let n = rq.queue.nr_runnable();
     c.publish_load(n);
     let local = c.id() == this_cpu().id();
@@ -143,8 +143,8 @@ pub(crate) fn set_nice(t: &Thread, nice: Nice) {
     drop(irq);
 }
 
-/// Changes the cores that `t` may use. It is moved when it next sleeps; if it waits for its core, an
-/// idle core that may take it from now on is told at once.
+/// Changes the cores that `t` may use. Unless it sleeps it is moved if it has to; if it waits for its
+/// core, an idle core that may take it from now on is told.
 pub(crate) fn set_affinity(t: &Thread, mask: CpuMask) {
     let irq = sync::IrqGuard::new();
     let (c, rq) = lock_rq_of(t);
@@ -153,5 +153,6 @@ pub(crate) fn set_affinity(t: &Thread, mask: CpuMask) {
         balance::kick_idle_for(CpuMask::single(c.id()), &rq);
     }
     drop(rq);
+    migrate::rehome(t);
     drop(irq);
 }

@@ -96,9 +96,13 @@ impl Builder {
     where
         F: FnOnce(&ThreadCx<'_>) + Send + 'static,
     {
-        let usable = self.affinity.and(online());
+        let mut usable = self.affinity.and(online());
         if usable.is_empty() {
-            return Err(SpawnError::NoCore);
+            // A pool's worker serves it also while its core is offline (M2).
+            if worker.is_null() {
+                return Err(SpawnError::NoCore);
+            }
+            usable = online();
         }
         if !machine::thread_allowed() {
             return Err(SpawnError::NoMemory);

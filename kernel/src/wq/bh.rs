@@ -5,15 +5,18 @@
 //! for the rest, so that timers, other vectors and, by way of ksoftirqd, threads get their turn.
 #![expect(unsafe_code, reason = "items are run type-erased")]
 
+use core::sync::atomic::Ordering;
+
 use links::Arena;
-use machine::Duration;
+use machine::{CpuId, Duration, Instant};
 use workqueue::{Item, Step, Worker as WorkerNode};
 
 use super::barrier::Barrier;
 use super::handles::{item_name, queue_name, share_of};
 use super::header::{Header, Hold};
-use super::pool::Inner;
-use crate::cpu::this_cpu;
+use super::hotplug;
+use super::pool::{Inner, Pool};
+use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::softirq::{BhCx, raise};
 use crate::trace::{Kind, emit};
 
@@ -22,18 +25,60 @@ const BATCH: u32 = 10;
 /// Longest one entry goes on starting items (A3, K4).
 const BUDGET: Duration = Duration::from_millis(2);
 
-/// Executes BH items of this core's highpri (`hi`) or normal BH pool; called by the softirq loop.
+/// Executes BH items of this core's highpri (`hi`) or normal BH pool, and of those that it serves while
+/// their cores are offline (K5); called by the softirq loop.
 pub(crate) fn run(cx: &BhCx<'_>, hi: bool) {
-    let pool = this_cpu().wq.bh(hi);
+    let c = this_cpu();
+    let mut left = Left {
+        items: BATCH,
+        until: machine::now() + BUDGET,
+        begun: false,
+    };
+    let adopted = CpuMask(c.wq.adopted[usize::from(hi)].load(Ordering::Relaxed));
+    if !adopted.is_empty() {
+        run_adopted(cx, c, adopted, hi, &mut left);
+    }
+    run_pool(cx, c.wq.bh(hi), c.id(), &mut left);
+}
+
+/// Two items at most of each pool of `homes`, so that no pool waits for ever behind another.
+#[cold]
+fn run_adopted(cx: &BhCx<'_>, c: &CpuLocal, homes: CpuMask, hi: bool, left: &mut Left) {
+    for home in homes.iter() {
+        let few = left.items.min(2);
+        let mut some = Left {
+            items: few,
+            ..*left
+        };
+        run_pool(cx, cpu(home).wq.bh(hi), c.id(), &mut some);
+        left.items -= few - some.items;
+        left.begun |= some.begun;
+    }
+}
+
+/// What is left of one softirq entry.
+#[derive(Clone, Copy)]
+struct Left {
+    items: u32,
+    until: Instant,
+    /// An item was started.
+    begun: bool,
+}
+
+/// Executes items of `pool`, if core `here`, the running one, serves it.
+fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
     let me = pool.bh_worker();
-    let end = machine::now() + BUDGET;
-    let mut started = 0;
     let mut done = Hold::NONE;
     let mut g = pool.lock();
+    if pool.server() != Some(here) {
+        hotplug::forget(pool, here);
+        return;
+    }
     loop {
         let Inner { policy, store, .. } = &mut *g;
-        if started == BATCH || (started > 0 && machine::now() >= end) {
+        if left.items == 0 || (left.begun && machine::now() >= left.until) {
             let more = policy.pause(store, me, machine::now());
+            hotplug::bequeath(pool, &mut g);
             drop(g);
             if more {
                 raise(pool.vector());
@@ -42,6 +87,7 @@ pub(crate) fn run(cx: &BhCx<'_>, hi: bool) {
         }
         // No thread waits here: anything but an item means that there is none.
         let Step::Run { item, .. } = policy.next(store, me, machine::now) else {
+            hotplug::bequeath(pool, &mut g);
             drop(g);
             break;
         };
@@ -66,7 +112,8 @@ pub(crate) fn run(cx: &BhCx<'_>, hi: bool) {
         drop(done);
         // SAFETY: items on BH pools take a `BhCx`; `hold` is the count.
         unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, hold.is_some()) };
-        started += 1;
+        left.items -= 1;
+        left.begun = true;
         g = pool.lock();
         emit(Kind::ExecuteEnd, pool.head(), item_name(item), queue);
         let Inner { policy, store, .. } = &mut *g;

@@ -40,6 +40,7 @@ mod handles;
 mod header;
 mod hog;
 pub(crate) mod hooks;
+mod hotplug;
 mod item;
 mod limits;
 mod manager;
@@ -57,7 +58,7 @@ mod unbound;
 mod watchdog;
 mod worker;
 
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use machine::{Duration, MAX_CPUS};
 use workqueue::{Kind as PoolKind, Tuning};
@@ -68,6 +69,7 @@ pub use self::attrs::{
 };
 pub use self::delayed::{DelayedWork, SubmitDelayed};
 pub use self::hog::{Hog, for_each_hog, hog_count, set_cpu_intensive_threshold};
+pub(crate) use self::hotplug::{core_is_back, core_leaves, give_bh_pools, prepare, take_bh_pools};
 pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
 pub use self::ops::{TooDeep, WaitError};
 pub use self::queue::Submitted;
@@ -94,7 +96,7 @@ use self::pool::Pool;
 use self::queue::Class;
 use self::registry::{Registry, SystemQueues};
 use self::watchdog::Watchdog;
-use crate::cpu::online;
+use crate::cpu::{CpuLocal, online};
 use crate::mutex::Mutex;
 use crate::thread::{Name, Thread, ThreadCx};
 use crate::{kernel, thread};
@@ -114,6 +116,9 @@ const FIRST_UNBOUND: usize = MAX_CPUS * PER_CORE;
 pub struct CpuPools {
     /// Normal threads, highpri threads, normal BH, highpri BH.
     pools: [Pool; PER_CORE],
+    /// `[A]` cores whose BH pools of normal and of high priority this core may serve beside its own;
+    /// set under the pool's lock.
+    adopted: [AtomicU64; 2],
 }
 
 impl CpuPools {
@@ -125,6 +130,7 @@ impl CpuPools {
                 Pool::new(PoolKind::Bh, false),
                 Pool::new(PoolKind::Bh, true),
             ],
+            adopted: [const { AtomicU64::new(0) }; 2],
         }
     }
 
@@ -225,9 +231,15 @@ pub(crate) fn init(cx: &ThreadCx<'_>) {
     }
     let cores = kernel().cpus().len();
     kernel().wq.unbound.install(cores, FIRST_UNBOUND);
+    let here = online();
+    let missing = |c: &&CpuLocal| !here.contains(c.id());
+    kernel()
+        .cpus()
+        .iter()
+        .filter(missing)
+        .for_each(hotplug::never_came);
     each_pool(|pool| {
-        let wanted = pool.cpu().is_none_or(|c| online().contains(c));
-        if pool.kind != PoolKind::Bh && wanted {
+        if pool.kind != PoolKind::Bh {
             manager::create_first(pool).expect("memory for the first workers");
         }
     });

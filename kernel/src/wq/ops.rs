@@ -276,7 +276,7 @@ fn over(h: &Header) {
 
 /// Whether a run of `h` is going on, and whether on this core.
 fn running(h: &Header) -> Option<bool> {
-    with_runner(h, |pool, _| pool.cpu() == Some(this_cpu().id()))
+    with_runner(h, |pool, _| pool.server() == Some(this_cpu().id()))
 }
 
 impl<T: Send + Sync + 'static, C: Context> Work<T, C> {

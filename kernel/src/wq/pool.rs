@@ -43,6 +43,10 @@ pub(crate) struct Pool {
     place: AtomicU32,
     /// `[I]` its core, or `u32::MAX` for an unbound pool.
     cpu: AtomicU32,
+    /// `[L]` the core whose softirq runs a BH pool's items, and the core that is to be that next
+    /// (`u32::MAX`: no change).
+    pub(super) server: AtomicU32,
+    pub(super) heir: AtomicU32,
     pub(super) kind: Kind,
     pub(super) highpri: bool,
     /// `[A]` an unbound pool has a key, or workers.
@@ -94,6 +98,8 @@ impl Pool {
             ),
             place: AtomicU32::new(u32::MAX),
             cpu: AtomicU32::new(u32::MAX),
+            server: AtomicU32::new(u32::MAX),
+            heir: AtomicU32::new(u32::MAX),
             kind,
             highpri,
             used: AtomicBool::new(false),
@@ -111,10 +117,9 @@ impl Pool {
     /// Gives the pool its place and core, before its first use.
     pub(super) fn install(&self, place: Place, cpu: Option<CpuId>) {
         self.place.store(place.index() as u32, Ordering::Relaxed);
-        self.cpu.store(
-            cpu.map_or(u32::MAX, |c| c.index() as u32),
-            Ordering::Relaxed,
-        );
+        let n = cpu.map_or(u32::MAX, |c| c.index() as u32);
+        self.cpu.store(n, Ordering::Relaxed);
+        self.server.store(n, Ordering::Relaxed);
         if self.kind == Kind::Bh {
             let mut g = self.lock();
             let Inner { policy, store, .. } = &mut *g;
@@ -157,6 +162,12 @@ impl Pool {
     /// Its core; `None` for an unbound pool.
     pub(super) fn cpu(&self) -> Option<CpuId> {
         let n = self.cpu.load(Ordering::Relaxed);
+        (n != u32::MAX).then(|| CpuId::new(n as usize))
+    }
+
+    /// The core that runs a BH pool's items: its own, while that is online.
+    pub(super) fn server(&self) -> Option<CpuId> {
+        let n = self.server.load(Ordering::Relaxed);
         (n != u32::MAX).then(|| CpuId::new(n as usize))
     }
 
@@ -213,7 +224,7 @@ impl Pool {
 
     fn wake_now(&self, w: Handle<WorkerNode>) {
         if self.kind == Kind::Bh {
-            if let Some(cpu) = self.cpu() {
+            if let Some(cpu) = self.server() {
                 softirq::raise_on(cpu, self.vector());
             }
         } else if let Some(thread) = worker_of(w).thread() {

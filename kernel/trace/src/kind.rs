@@ -156,6 +156,12 @@ kinds! {
     SchedProcessExit = 5, SCHED, "sched_process_exit";
     /// Thread `arg` may run on the cores of set `b` from now on.
     SchedSetAffinity = 6, SCHED, "sched_setaffinity";
+    /// Core `arg` takes part in scheduling from now on.
+    CpuOnline = 7, SCHED, "cpuhp_online";
+    /// Core `arg` is going offline: no thread is put there from now on.
+    CpuOffline = 8, SCHED, "cpuhp_offline";
+    /// This core does nothing more: it asks the firmware to switch it off.
+    CpuDead = 9, SCHED, "cpuhp_dead";
 
     /// An interrupt is handled: `arg` 0 an inter-processor interrupt, 1 the timer, else a device's
     /// number.
@@ -251,8 +257,14 @@ kinds! {
     RescuerAttach = 72, WORKQUEUE, "workqueue_rescuer_attach";
     /// It leaves pool `arg`.
     RescuerDetach = 73, WORKQUEUE, "workqueue_rescuer_detach";
+    /// Pool `arg` lost its core: its items run anywhere, outside concurrency management.
+    PoolUnbind = 76, WORKQUEUE, "workqueue_pool_unbind";
+    /// Pool `arg` has its core again.
+    PoolBind = 77, WORKQUEUE, "workqueue_pool_bind";
     /// Ordered queue `b` goes from pool `arg` to pool `a` with all that waits in it.
     MoveWorkqueue = 78, WORKQUEUE, "workqueue_move";
+    /// The items of BH pool `arg` run on core `a` from now on.
+    PoolServe = 79, WORKQUEUE, "workqueue_pool_serve";
 
     /// A frame of `arg` bytes was received.
     NetRx = 80, NET, "netif_receive_skb";

@@ -45,7 +45,7 @@ use crate::core::{Core, NEVER};
 use crate::decision::{Decision, Script};
 use crate::device::Devices;
 use crate::faults::{Injected, Kinds};
-use crate::flow::Flows;
+use crate::flow::{FlowId, Flows};
 use crate::options::{Failure, Options, Outcome};
 use crate::oracle::Oracles;
 use crate::reclaim::{Blocks, outside};
@@ -113,6 +113,8 @@ pub(crate) struct Sim {
     recorder: Recorder,
     pub(crate) oracles: RefCell<Oracles>,
     pub(crate) result: Cell<Option<Result<(), Failure>>>,
+    /// The flow of a core that was switched off just now.
+    pub(crate) gone: Cell<Option<FlowId>>,
     /// The running flow panicked and needs a fresh host thread.
     moved: Cell<bool>,
     in_flow: Cell<bool>,
@@ -189,6 +191,7 @@ impl Sim {
             oracles: RefCell::default(),
             result: Cell::new(None),
             moved: Cell::new(false),
+            gone: Cell::new(None),
             in_flow: Cell::new(false),
             panic_note: RefCell::default(),
             last_panic: RefCell::default(),
@@ -214,7 +217,9 @@ impl Sim {
     /// Puts the boot core at the start of `main`.
     pub(crate) fn start(&self, main: impl FnOnce() + 'static) {
         let boot = &self.cores[0];
-        boot.flow.set(self.flows.boot(main));
+        let first = self.flows.boot(main);
+        boot.flow.set(first);
+        boot.first_flow.set(Some(first));
         boot.started.set(true);
         self.refresh();
     }
@@ -225,6 +230,9 @@ impl Sim {
             self.in_flow.set(true);
             self.flows.resume(self.core().flow.get());
             self.in_flow.set(false);
+            if let Some(flow) = self.gone.take() {
+                self.flows.discard(flow);
+            }
             self.serve_devices();
             if self.moved.replace(false) {
                 self.continue_elsewhere();

@@ -285,6 +285,22 @@ impl Sim {
         }
     }
 
+    /// The running core is switched off: its flow never goes on.
+    pub(crate) fn switch_off(&self) -> ! {
+        let me = self.running.get();
+        let core = &self.cores[me];
+        assert!(core.masked.get(), "a core leaves with interrupts unmasked");
+        let mut to = self.cores.iter().enumerate();
+        let to = to.position(|(i, c)| i != me && c.started.get());
+        self.reroute_lines(me, to.expect("the last core leaves"));
+        core.power_off();
+        self.gone.set(Some(core.flow.get()));
+        self.refresh();
+        let next = self.awake(me);
+        self.go_on_with(next);
+        unreachable!("a core that was switched off goes on")
+    }
+
     /// The running core waits for an interrupt; returns when one is pending.
     pub(crate) fn wait_for_interrupt(&self) {
         let me = self.running.get();

@@ -48,6 +48,8 @@ pub(crate) struct Softirqs {
     cores: Vec<Core>,
     /// Items of each BH pool that have not started, in order.
     pools: Map<u32, VecDeque<u64>>,
+    /// Core that runs a pool's items, if that changed (K5).
+    servers: Map<u32, usize>,
 }
 
 impl Softirqs {
@@ -59,6 +61,11 @@ impl Softirqs {
         let core = &mut self.cores[cpu];
         let is_bh = || items.queue(e.b).flags & Kind::BH != 0;
         match e.kind {
+            Kind::PoolServe => {
+                self.servers.insert(e.head.arg, e.a as usize);
+            }
+            // What was raised concerns others by now.
+            Kind::CpuDead => *core = Core::default(),
             Kind::SoftirqRaise => core.raised |= 1 << e.head.arg,
             Kind::SoftirqEntry => return core.enter(e.head.arg, cpu),
             Kind::SoftirqExit => {
@@ -74,7 +81,9 @@ impl Softirqs {
                 }
             }
             Kind::ExecuteStart if is_bh() => {
-                core.start(s)?;
+                let pool = e.head.arg;
+                let own = || kernel::wq::core_of_pool(pool as usize).map(|c| c.index());
+                core.start(s, self.servers.get(&pool).copied().or_else(own))?;
                 let line = self.pools.entry(e.head.arg).or_default();
                 let next = line.pop_front();
                 ensure!(
@@ -118,7 +127,7 @@ impl Core {
     }
 
     /// A BH item starts.
-    fn start(&mut self, s: &Seen) -> Verdict {
+    fn start(&mut self, s: &Seen, server: Option<usize>) -> Verdict {
         let (cpu, pool, now) = (s.cpu, s.event.head.arg, s.event.stamp);
         let highpri = kernel::wq::is_highpri_pool(pool as usize);
         let vector = if highpri { Vector::Hi } else { Vector::Tasklet };
@@ -129,9 +138,8 @@ impl Core {
             self.vector
         );
         ensure!(!self.busy, "7.13", "two BH items run at once on core {cpu}");
-        let home = kernel::wq::core_of_pool(pool as usize);
         ensure!(
-            home.is_none_or(|c| c.index() == cpu),
+            server.is_none_or(|c| c == cpu),
             "7.13",
             "a BH item of pool {pool} starts on core {cpu}"
         );

@@ -29,6 +29,8 @@ struct Pool {
     workers: Vec<Worker>,
     /// Its manager, if that could not make a worker and has not woken up since.
     pausing: Option<u32>,
+    /// Its core is offline: nobody counts (M2).
+    unbound: bool,
 }
 
 /// A rescuer at work.
@@ -62,6 +64,13 @@ impl Pools {
                     thread,
                     ..Worker::default()
                 });
+            }
+            Kind::PoolUnbind => self.pools.entry(pool).or_default().unbound = true,
+            Kind::PoolBind => {
+                let p = self.pools.entry(pool).or_default();
+                p.unbound = false;
+                // Who is busy counts again from its next item on (M3).
+                p.workers.iter_mut().for_each(|w| w.apart |= w.busy);
             }
             Kind::WorkerCreateFail => {
                 let p = self.pools.entry(pool).or_default();
@@ -156,7 +165,11 @@ impl Pools {
             return Ok(());
         };
         let runs = |w: &&Worker| w.busy && !w.sleeps && !w.apart;
-        let running = p.workers.iter().filter(runs).count();
+        let running = if p.unbound {
+            0
+        } else {
+            p.workers.iter().filter(runs).count()
+        };
         ensure!(
             running == counted as usize,
             "7.6",

@@ -50,6 +50,10 @@ pub(crate) struct Threads {
     threads: Map<u32, Thread>,
     cores: Vec<Core>,
     waiting: u32,
+    /// Cores that were offline once: a thread that may run on no others goes anywhere meanwhile.
+    left: u64,
+    /// Cores that are offline.
+    offline: u64,
     /// Counts events: a clock in which no two events are at the same time.
     now: u64,
 }
@@ -101,6 +105,16 @@ impl Threads {
                 }
             }
             Kind::SchedSetAffinity => self.allow(id, e.b),
+            Kind::CpuOffline => {
+                self.left |= 1 << id;
+                self.offline |= 1 << id;
+            }
+            Kind::CpuOnline => {
+                self.offline &= !(1 << id);
+                if let Some(c) = self.cores.get_mut(id as usize) {
+                    c.idle_since = c.idle_since.map(|_| self.now);
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -157,7 +171,9 @@ impl Threads {
                 continue;
             }
             let idle = |(i, c): (usize, &Core)| {
-                let may = t.allowed >> i & 1 != 0 && c.current == 0 && c.idle_since.is_some();
+                let may = (t.allowed & !self.offline) >> i & 1 != 0
+                    && c.current == 0
+                    && c.idle_since.is_some();
                 u64::from(may) << i
             };
             let could = self.cores.iter().enumerate().map(idle).sum::<u64>();
@@ -197,11 +213,13 @@ impl Threads {
     /// Thread `id` is put on core `cpu`. Who chose the core may have looked before the last change.
     fn may_run(&self, id: u32, cpu: usize) -> Verdict {
         let t = self.threads.get(&id);
-        let allowed = t.map_or(u64::MAX, |t| t.allowed | t.before);
+        let masks = t.map_or([u64::MAX; 2], |t| [t.allowed, t.before]);
+        let may = |mask: u64| mask >> cpu & 1 != 0 || mask & !self.left == 0;
         ensure!(
-            allowed >> cpu & 1 != 0,
+            masks.into_iter().any(may),
             "affinity",
-            "thread {id} goes to core {cpu}, and may run on the cores {allowed:#b}"
+            "thread {id} goes to core {cpu}, and may run on the cores {:#b}",
+            masks[0] | masks[1]
         );
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Cores: their numbers in the machine's terms, and how the others start.
+//! Cores: their numbers in the machine's terms, and how they start and stop.
 //!
 //! The executive counts cores from zero; firmware and interrupt controller name them by affinity
 //! (`MPIDR_EL1`). The board gives the table once, before anything starts.
@@ -53,11 +53,30 @@ pub(crate) fn rt_start_cpu(header: &'static CpuHeader) -> Result<(), StartError>
     })
 }
 
+/// Definition of the seam's `leave_cpu`. What the core has in its caches is the firmware's business
+/// (PSCI 5.5); its interrupt interface and timer are ours.
+#[unsafe(no_mangle)]
+pub(crate) fn rt_leave_cpu() -> StartError {
+    clock::init_core();
+    gic::leave_core();
+    // SAFETY: a barrier; what this core wrote is visible to the others, and its controller asleep.
+    unsafe { asm!("dsb sy", "isb", options(nostack, preserves_flags)) };
+    let _refused = psci::cpu_off();
+    gic::init_core();
+    StartError::Refused
+}
+
+/// Definition of the seam's `cpu_is_off`.
+#[unsafe(no_mangle)]
+pub(crate) fn rt_cpu_is_off(cpu: CpuId) -> bool {
+    mpidr(cpu).is_some_and(psci::is_off)
+}
+
 /// First Rust code of a secondary core, on its interrupt stack, interrupts masked.
 ///
 /// # Safety
 ///
-/// Called once per core by `secondary_entry`, with the header `start_cpu` was given in `TPIDR_EL1`.
+/// Called once per start of a core by `secondary_entry`, with the header `start_cpu` was given in `TPIDR_EL1`.
 pub(crate) unsafe extern "C" fn secondary_rust(header: &'static CpuHeader) -> ! {
     mmu::forbid_writable_code();
     fault::enable_serror();

@@ -106,6 +106,25 @@ pub(crate) fn init_core() {
     }
 }
 
+/// Lets no more interrupts through to this core, which is about to be switched off.
+pub(crate) fn leave_core() {
+    if is_v3() {
+        gicv3::leave_core()
+    } else {
+        gicv2::leave_core()
+    }
+}
+
+/// Definition of the seam's `route_irq`.
+#[unsafe(no_mangle)]
+pub(crate) fn rt_route_irq(id: IntId, target: CpuId) {
+    if is_v3() {
+        gicv3::route(id.0, target)
+    } else {
+        gicv2::route(id.0, target)
+    }
+}
+
 /// Enables a device's interrupt, level-triggered, delivered to `target`.
 ///
 /// # Errors

@@ -84,6 +84,18 @@ pub(crate) fn init_core() {
     TARGET_MASK[index].store(own, Ordering::Relaxed);
 }
 
+pub(crate) fn leave_core() {
+    write(&CPU_INTERFACE, GICC_CTLR, 0);
+}
+
+pub(crate) fn route(id: u32, target: CpuId) {
+    write_byte(
+        &DISTRIBUTOR,
+        GICD_ITARGETSR + id as usize,
+        mask(target) as u8,
+    );
+}
+
 /// Target mask of core `cpu`.
 fn mask(cpu: CpuId) -> u32 {
     let affinity = crate::cpu::mpidr(cpu).unwrap_or(cpu.index() as u64);

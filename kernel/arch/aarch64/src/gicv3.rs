@@ -57,12 +57,37 @@ pub(crate) fn init(distributor: usize, redistributors: usize, cpus: usize) -> Re
     Ok(())
 }
 
-pub(crate) fn init_core() {
-    let own = cpu::own_mpidr();
+impl Gic {
+    /// The running core's redistributor.
+    fn mine(&self) -> usize {
+        let own = cpu::own_mpidr();
+        (0..self.cpus)
+            .find(|&i| {
+                let typer = self.gic.gicr_typer(i);
+                typer.is_ok_and(|t| t.core_mpidr() == own)
+            })
+            .unwrap_or(0)
+    }
+}
+
+/// The interface first, so that nothing is pending there when the redistributor goes to sleep
+/// (Arm GIC spec 11.1).
+pub(crate) fn leave_core() {
+    GicCpuInterface::enable_group1(false);
     with(|g| {
-        let mine = (0..g.cpus)
-            .find(|&i| g.gic.gicr_typer(i).is_ok_and(|t| t.core_mpidr() == own))
-            .unwrap_or(0);
+        let mine = g.mine();
+        let _ = g.gic.redistributor_mark_core_asleep(mine);
+    });
+}
+
+pub(crate) fn route(id: u32, target: CpuId) {
+    let (spi, mpidr) = (IntId::spi(id - SPI_BASE), cpu::mpidr(target));
+    with(|g| g.gic.distributor().set_routing(spi, mpidr));
+}
+
+pub(crate) fn init_core() {
+    with(|g| {
+        let mine = g.mine();
         g.gic.init_cpu(mine);
         for id in [IntId::sgi(IPI_INTID), IntId::ppi(TIMER_INTID - PPI_BASE)] {
             let _ = g.gic.set_interrupt_priority(id, Some(mine), PRIORITY);

@@ -1,4 +1,4 @@
-//! Firmware calls: starting cores, power off (PSCI 1.1, through the `smccc` crate).
+//! Firmware calls: starting and stopping cores, power off (PSCI 1.1, through the `smccc` crate).
 //!
 //! The device tree says whether the firmware listens to `hvc` or `smc`.
 
@@ -41,6 +41,27 @@ pub(crate) fn cpu_on(mpidr: u64, entry: usize, context: usize) -> Result<(), psc
         Some(Conduit::Smc) => psci::cpu_on::<Smc>(mpidr, entry, context),
         None => Err(psci::Error::NotSupported),
     }
+}
+
+/// Switches the running core off; returns only when the firmware refuses.
+pub(crate) fn cpu_off() -> psci::Error {
+    let refused = match conduit() {
+        Some(Conduit::Hvc) => psci::cpu_off::<Hvc>(),
+        Some(Conduit::Smc) => psci::cpu_off::<Smc>(),
+        None => Err(psci::Error::NotSupported),
+    };
+    refused.err().unwrap_or(psci::Error::InternalFailure)
+}
+
+/// Whether the core `mpidr` is off.
+pub(crate) fn is_off(mpidr: u64) -> bool {
+    let level = psci::LowestAffinityLevel::All;
+    let state = match conduit() {
+        Some(Conduit::Hvc) => psci::affinity_info::<Hvc>(mpidr, level),
+        Some(Conduit::Smc) => psci::affinity_info::<Smc>(mpidr, level),
+        None => Err(psci::Error::NotSupported),
+    };
+    state == Ok(psci::AffinityState::Off)
 }
 
 /// Switches the machine off; returns only when the firmware cannot.

@@ -10,6 +10,7 @@ mod bh;
 mod changes;
 mod fairness;
 mod heap;
+mod hotplug;
 mod ipi;
 mod items;
 mod limits;
@@ -53,6 +54,7 @@ const GROUPS: &[&[Scenario]] = &[
     fairness::ALL,
     one_unit::ALL,
     heap::ALL,
+    hotplug::ALL,
     many_cores::ALL,
     no_threads::ALL,
     net::ALL,

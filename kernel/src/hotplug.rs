@@ -1,0 +1,365 @@
+//! Cores go offline and come back (M1-M5, K5, S14).
+//!
+//! A core that leaves must leave nothing behind that anybody waits for: threads, timers, softirqs, work
+//! items, calls, interrupts. Stopping the whole machine for that moment, the naive way, would make it
+//! simple and stop the machine. Here each kind of thing is shut behind its own lock, so others go on.
+//!
+//! A core climbs or descends a ladder of steps. Going down, each step takes away what the one above
+//! needs; where one fails, the core climbs back. The other way round it is the same.
+//!
+//! ```text
+//!   interrupts   devices may interrupt the core
+//!   workqueues   its pools manage concurrency (M2, M3); without it they are like unbound ones
+//!   helpers      it has ksoftirqd and a worker in each pool (M1)
+//!   placement    threads are put on it: it is in `cpu::online`
+//!   power        it runs its idle thread; on the way down that is where all else is handed over
+//! ```
+//!
+//! The last step is the core's own ([`leave`]), in its idle thread with interrupts masked, when no
+//! thread is left on it. It makes the calls that wait in its mailbox and refuses more; closes its
+//! runqueue; gives its timers to another core, and its BH pools, whose items that core runs from then
+//! on, in the same order (K5); gives back its free memory; and asks the firmware to switch it off (M5).
+//!
+//! What the others may do meanwhile, and afterwards, with a core that is offline:
+//!
+//! * items queued there run elsewhere, per-CPU ones outside concurrency management (C3). So do those of a
+//!   core that never came up.
+//! * threads that may run only there run anywhere, and go back when it returns.
+//! * calls are refused ([`crate::ipi::CallError::Offline`]), softirqs raised there are dropped.
+//!
+//! Context: threads; changes are made one at a time. Each waits until the core is off, or up.
+#![expect(unsafe_code, reason = "makes the context of an idle thread anew")]
+
+use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use machine::{CpuId, Duration, StartError, now};
+
+use crate::cpu::{self, CpuLocal, CpuMask};
+use crate::thread::{ThreadCx, sleep};
+use crate::trace::{Head, Kind, emit};
+use crate::{ipi, irq, kernel, mem, schedule, softirq, timer, wq};
+
+/// How long a core may take to come up, or to get rid of what runs on it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to sleep before the next look at a core that is on its way.
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// Why a core did not change its state; it is as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HotplugError {
+    /// The machine has no such core.
+    NoSuchCore,
+    /// It is online, or offline, already.
+    Already,
+    /// It is the last one.
+    LastCore,
+    /// No memory for the threads it needs; try again later.
+    NoMemory,
+    /// The firmware refused.
+    Refused,
+    /// It did not come up, or did not get rid of what runs on it, within ten seconds.
+    Stuck,
+}
+
+impl fmt::Display for HotplugError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSuchCore => "no such core",
+            Self::Already => "the core is in that state already",
+            Self::LastCore => "the last core cannot go offline",
+            Self::NoMemory => "no memory for the core's threads",
+            Self::Refused => "the firmware refused",
+            Self::Stuck => "the core did not change its state in time",
+        })
+    }
+}
+
+impl core::error::Error for HotplugError {}
+
+type Change = fn(&ThreadCx<'_>, &'static CpuLocal) -> Result<(), HotplugError>;
+
+/// One rung of the ladder.
+struct Step {
+    up: Change,
+    down: Change,
+}
+
+/// From the lowest to the highest.
+const LADDER: [Step; 5] = [
+    Step {
+        up: power_up,
+        down: power_down,
+    },
+    Step {
+        up: placement_up,
+        down: placement_down,
+    },
+    Step {
+        up: helpers_up,
+        down: |_, _| Ok(()),
+    },
+    Step {
+        up: workqueues_up,
+        down: workqueues_down,
+    },
+    Step {
+        up: interrupts_up,
+        down: interrupts_down,
+    },
+];
+
+/// Brings core `id` up; returns when it takes part in everything.
+///
+/// # Errors
+///
+/// [`HotplugError`]; the core is then offline.
+pub fn online(cx: &ThreadCx<'_>, id: CpuId) -> Result<(), HotplugError> {
+    let c = find(id)?;
+    let one_at_a_time = kernel().hotplug.lock(cx);
+    if cpu::online().contains(id) {
+        return Err(HotplugError::Already);
+    }
+    for (n, step) in LADDER.iter().enumerate() {
+        if let Err(e) = (step.up)(cx, c) {
+            for done in LADDER[..n].iter().rev() {
+                // What cannot be taken back stays: the core is then up and does nothing.
+                let _ = (done.down)(cx, c);
+            }
+            return Err(e);
+        }
+    }
+    drop(one_at_a_time);
+    Ok(())
+}
+
+/// Takes core `id` offline; returns when it is off.
+///
+/// # Errors
+///
+/// [`HotplugError`]; the core is then online.
+pub fn offline(cx: &ThreadCx<'_>, id: CpuId) -> Result<(), HotplugError> {
+    let c = find(id)?;
+    let one_at_a_time = kernel().hotplug.lock(cx);
+    let online = cpu::online();
+    if !online.contains(id) {
+        return Err(HotplugError::Already);
+    }
+    if online == CpuMask::single(id) {
+        return Err(HotplugError::LastCore);
+    }
+    for (n, step) in LADDER.iter().enumerate().rev() {
+        if let Err(e) = (step.down)(cx, c) {
+            for undo in &LADDER[n + 1..] {
+                (undo.up)(cx, c)?;
+            }
+            return Err(e);
+        }
+    }
+    drop(one_at_a_time);
+    Ok(())
+}
+
+fn find(id: CpuId) -> Result<&'static CpuLocal, HotplugError> {
+    let cpus = kernel().cpus();
+    cpus.get(id.index()).ok_or(HotplugError::NoSuchCore)
+}
+
+/// The core that takes over what a leaving one has: the lowest that stays.
+fn heir() -> &'static CpuLocal {
+    cpu::cpu(cpu::online().lowest().expect("the last core stays"))
+}
+
+/// Device interrupts go to the lowest core that is online.
+fn interrupts_up(_: &ThreadCx<'_>, _: &'static CpuLocal) -> Result<(), HotplugError> {
+    irq::route_all(heir().id());
+    Ok(())
+}
+
+fn interrupts_down(_: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
+    let others = CpuMask(cpu::online().0 & !CpuMask::single(c.id()).0);
+    irq::route_all(others.lowest().unwrap_or(c.id()));
+    Ok(())
+}
+
+fn workqueues_up(_: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
+    wq::core_is_back(c);
+    Ok(())
+}
+
+fn workqueues_down(_: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
+    wq::core_leaves(c);
+    Ok(())
+}
+
+fn helpers_up(_: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
+    let ready = softirq::start_thread(c.id()).and_then(|()| wq::prepare(c));
+    ready.map_err(|_| HotplugError::NoMemory)
+}
+
+fn placement_up(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
+    let masked = sync::IrqGuard::new();
+    kernel()
+        .online
+        .fetch_or(CpuMask::single(c.id()).0, Ordering::AcqRel);
+    // It has been idle; what waits elsewhere waits for somebody to tell it.
+    schedule::look_again(c);
+    emit(Kind::CpuOnline, Head::of(c.id().index() as u32), 0, 0);
+    drop(masked);
+    schedule::bring_home(cx, c.id());
+    Ok(())
+}
+
+fn placement_down(_: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
+    let masked = sync::IrqGuard::new();
+    emit(Kind::CpuOffline, Head::of(c.id().index() as u32), 0, 0);
+    kernel()
+        .online
+        .fetch_and(!CpuMask::single(c.id()).0, Ordering::AcqRel);
+    drop(masked);
+    schedule::evacuate(c);
+    Ok(())
+}
+
+/// Starts the core and waits until its idle thread runs.
+fn power_up(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
+    // One that came up so late at boot that nobody waited for it is up.
+    if c.online.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    c.leaving.done();
+    let idle = c.idle_thread();
+    let (low, high) = (idle.header.stack_low.get(), idle.header.stack_high.get());
+    let arg = core::ptr::from_ref::<crate::thread::Thread>(idle).expose_provenance();
+    // SAFETY: the core is off, so nothing stands on its idle thread's stack.
+    let context = unsafe { machine::context_init(low, high, crate::boot::idle_main, arg) };
+    // SAFETY: nor does anybody switch to it.
+    unsafe { *idle.header.context.get() = context };
+    machine::start_cpu(&c.header).map_err(|e| match e {
+        StartError::Unknown => HotplugError::NoSuchCore,
+        StartError::Refused => HotplugError::Refused,
+    })?;
+    let deadline = now() + PATIENCE;
+    while !c.online.load(Ordering::Acquire) {
+        if now() >= deadline {
+            return Err(HotplugError::Stuck);
+        }
+        sleep(cx, PAUSE);
+    }
+    Ok(())
+}
+
+/// Has the core leave and waits until it is off.
+fn power_down(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
+    c.leaving.ask();
+    let deadline = now() + PATIENCE;
+    loop {
+        schedule::pick_again(c);
+        sleep(cx, PAUSE);
+        if !c.online.load(Ordering::Acquire) {
+            break;
+        }
+        if c.leaving.was_refused() {
+            c.leaving.done();
+            return Err(HotplugError::Refused);
+        }
+        if now() >= deadline && c.leaving.withdraw() {
+            return Err(HotplugError::Stuck);
+        }
+    }
+    while !machine::cpu_is_off(c.id()) {
+        if c.leaving.was_refused() {
+            c.leaving.done();
+            return Err(HotplugError::Refused);
+        }
+        sleep(cx, PAUSE);
+    }
+    Ok(())
+}
+
+/// The last things a core does: in its idle thread, with interrupts masked, whenever it has nothing to
+/// run and was asked to leave. Returns if it has something to run after all, or if it may not go.
+pub(crate) fn leave(c: &'static CpuLocal) {
+    schedule::evacuate(c);
+    if !c.leaving.begin() {
+        return;
+    }
+    // Calls may wake threads, which go elsewhere, and queue items, arm timers and raise softirqs here.
+    ipi::close();
+    if !schedule::close(c) {
+        ipi::reopen();
+        c.leaving.ask();
+        return;
+    }
+    let heir = heir();
+    timer::move_all(c, heir);
+    wq::give_bh_pools(c, heir);
+    softirq::forget_pending();
+    mem::give_back();
+    emit(Kind::CpuDead, Head::of(c.id().index() as u32), 0, 0);
+    c.online.store(false, Ordering::Release);
+    // It returns only if it may not go.
+    let (StartError::Refused | StartError::Unknown) = machine::leave_cpu();
+    c.online.store(true, Ordering::Release);
+    ipi::reopen();
+    schedule::reopen(c);
+    wq::take_bh_pools(c);
+    c.leaving.refused();
+}
+
+/// How far a core is with leaving: a word between it and whoever asked it to.
+#[derive(Debug)]
+pub(crate) struct Leaving(AtomicU32);
+
+impl Leaving {
+    /// It need not leave.
+    const NO: u32 = 0;
+    /// It shall leave when it has nothing to run.
+    const ASKED: u32 = 1;
+    /// It is at it, and cannot be called back.
+    const BEGUN: u32 = 2;
+    /// It was not allowed to.
+    const REFUSED: u32 = 3;
+
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU32::new(Self::NO))
+    }
+
+    /// The core shall leave.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::ASKED
+    }
+
+    /// Release: the core finds itself out of the mask of online cores.
+    fn ask(&self) {
+        self.0.store(Self::ASKED, Ordering::Release);
+    }
+
+    fn step(&self, from: u32, to: u32) -> bool {
+        self.0
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// The core leaves, unless that was withdrawn.
+    fn begin(&self) -> bool {
+        self.step(Self::ASKED, Self::BEGUN)
+    }
+
+    /// The core stays, unless it has begun.
+    fn withdraw(&self) -> bool {
+        self.step(Self::ASKED, Self::NO)
+    }
+
+    fn refused(&self) {
+        self.0.store(Self::REFUSED, Ordering::Release);
+    }
+
+    fn was_refused(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::REFUSED
+    }
+
+    fn done(&self) {
+        self.0.store(Self::NO, Ordering::Relaxed);
+    }
+}

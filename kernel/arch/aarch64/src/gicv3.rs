@@ -59,7 +59,7 @@ pub(crate) fn init(distributor: usize, redistributors: usize, cpus: usize) -> Re
 
 impl Gic {
     /// The running core's redistributor.
-    fn mine(&self) -> usize {
+    fn mine(&mut self) -> usize {
         let own = cpu::own_mpidr();
         (0..self.cpus)
             .find(|&i| {

@@ -2,6 +2,7 @@
 
 mod boot;
 mod cores;
+mod hotplug;
 mod litmus;
 mod memory;
 mod misuse;

@@ -143,6 +143,24 @@ impl CoreClock {
         }
     }
 
+    /// The machine sleeps: the hardware timer is for `until` only, whatever is due before. Interrupts
+    /// are masked.
+    pub(crate) fn hold(&self, until: Instant) {
+        self.programmed.set(Instant::FOREVER);
+        if until == Instant::FOREVER {
+            machine::cancel_timer();
+        } else {
+            machine::arm_timer(until);
+        }
+    }
+
+    /// Undoes [`Self::hold`].
+    pub(crate) fn go_on(&self) {
+        self.programmed.set(Instant::FOREVER);
+        machine::cancel_timer();
+        self.program();
+    }
+
     // The rare case, and the only place that sets the timer: the seam's call becomes instructions here.
     #[inline(never)]
     fn set_hardware(&self, at: Instant) {

@@ -16,6 +16,7 @@ use super::queue::Queue;
 use super::rest::Rest;
 use super::share::Slots;
 use crate::cpu::{online, topology};
+use crate::kernel;
 
 impl Queue {
     /// The limit of items that are active at a time: in each share, or in the system.
@@ -31,7 +32,24 @@ impl Queue {
 
     /// The limits that apply now: most active items, and the least that a node offers.
     pub(super) fn limit(&self) -> (u32, u32) {
-        (self.max_active(), self.min_active())
+        if self.is_frozen() {
+            (0, 0)
+        } else {
+            (self.max_active(), self.min_active())
+        }
+    }
+
+    /// No item of it may start (F5).
+    pub(super) fn is_frozen(&self) -> bool {
+        self.attributes.freezable && kernel().wq.frozen.load(Ordering::Relaxed)
+    }
+
+    /// Follows the freezer.
+    pub(super) fn follow_freezer(&self) {
+        if self.attributes.freezable {
+            let g = self.flush.lock();
+            self.apply_limit(&g);
+        }
     }
 
     /// Changes the limit, and starts what may start now (D6).

@@ -76,7 +76,7 @@ pub use self::queue::Submitted;
 pub use self::registry::{
     PoolInfo, QueueInfo, WorkerCounts, for_each_free_pool, for_each_pool, for_each_queue,
 };
-pub(crate) use self::registry::{check, try_each_pool};
+pub(crate) use self::registry::{apply_freezer, check, freezable_active, try_each_pool};
 pub use self::rescuer::current_is_rescuer;
 pub use self::show::show_all;
 pub use self::typed::{
@@ -153,6 +153,8 @@ pub struct System {
     watchdog: Watchdog,
     /// Queues that are not freed yet.
     alive: AtomicUsize,
+    /// The freezer is on (F5).
+    pub(crate) frozen: AtomicBool,
     /// The first wait that progress cannot be promised for was told (H6).
     told_dependency: AtomicBool,
 }
@@ -168,6 +170,7 @@ impl System {
             refused: Refused::new(),
             watchdog: Watchdog::new(),
             alive: AtomicUsize::new(0),
+            frozen: AtomicBool::new(false),
             told_dependency: AtomicBool::new(false),
         }
     }

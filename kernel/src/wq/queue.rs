@@ -90,6 +90,8 @@ pub(super) struct Attributes {
     pub(super) cpu_intensive: bool,
     /// It has a rescuer (F4).
     pub(super) mem_reclaim: bool,
+    /// It follows the freezer (F5).
+    pub(super) freezable: bool,
     /// To begin with, as the next two.
     pub(super) max_active: u32,
     pub(super) min_active: u32,

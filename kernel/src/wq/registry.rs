@@ -186,6 +186,8 @@ pub struct QueueInfo {
     pub cpu_intensive: bool,
     /// It has a rescuer (F4).
     pub mem_reclaim: bool,
+    /// It follows the freezer (F5).
+    pub freezable: bool,
     /// The limit per core, or for the system if unbound.
     pub max_active: u32,
     /// What an unbound queue asked for.
@@ -267,6 +269,7 @@ fn queue_info(q: &Queue) -> QueueInfo {
         highpri: a.highpri,
         cpu_intensive: a.cpu_intensive,
         mem_reclaim: a.mem_reclaim,
+        freezable: a.freezable,
         max_active: q.max_active(),
         attrs: None,
         pending: 0,
@@ -321,6 +324,29 @@ pub(super) fn each_queue_locked(mut f: impl FnMut(&Queue, &Shares)) {
         let state = q.flush.lock_same_rank();
         f(q, &state.shares);
     }
+}
+
+/// The freezer was turned on or off: every queue that follows it does.
+pub(crate) fn apply_freezer() {
+    let listed = kernel().wq.registry.listed.lock();
+    for q in listed.queues.iter().filter(|q| q.attributes.freezable) {
+        // The list comes before a queue's own lock.
+        q.apply_limit(&q.flush.lock_same_rank());
+    }
+}
+
+/// Active items of all queues that follow the freezer.
+pub(crate) fn freezable_active() -> u32 {
+    let mut active = 0;
+    each_queue_locked(|q, shares| {
+        if q.attributes.freezable {
+            for share in shares.iter() {
+                let (_, g) = share.lock();
+                active += share.pwq(&g).active();
+            }
+        }
+    });
+    active
 }
 
 /// What is wrong with the pools and the queues' shares of them, if anything.

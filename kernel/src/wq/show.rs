@@ -81,6 +81,8 @@ fn head(out: &mut dyn Write, q: &Queue) -> fmt::Result {
         (a.highpri, "highpri"),
         (a.cpu_intensive, "cpu_intensive"),
         (a.mem_reclaim, "mem_reclaim"),
+        (a.freezable, "freezable"),
+        (q.is_frozen(), "frozen"),
     ];
     for (_, name) in flags.iter().filter(|f| f.0) {
         write!(out, ",{name}")?;

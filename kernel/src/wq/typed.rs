@@ -138,6 +138,8 @@ impl<K: Kind> Builder<K> {
             registry::remove(&queue);
             return Err(CreateError::NoMemory);
         }
+        // It is listed, so from here on it hears of a change.
+        queue.follow_freezer();
         Ok(Workqueue {
             queue,
             kind: PhantomData,
@@ -152,6 +154,13 @@ impl<K: Kind<Context = Threaded>> Builder<K> {
     #[must_use]
     pub fn mem_reclaim(mut self) -> Self {
         self.attributes.mem_reclaim = true;
+        self
+    }
+
+    /// Its items do not start while the freezer is on (F5, [`crate::freezer`]).
+    #[must_use]
+    pub fn freezable(mut self) -> Self {
+        self.attributes.freezable = true;
         self
     }
 }
@@ -291,6 +300,7 @@ impl<K: Kind> Workqueue<K> {
             highpri: false,
             cpu_intensive: false,
             mem_reclaim: false,
+            freezable: false,
             max_active: <K as private::Kind>::MAX_ACTIVE,
             min_active: DEFAULT_MIN_ACTIVE,
             attrs: Attrs::new(),

@@ -269,6 +269,9 @@ fn work_of(g: &Inner, w: Handle<WorkerNode>) -> (QueueName, Option<&'static str>
 }
 
 fn queue(q: &Queue, shares: &Shares, now: Instant, limit: Duration, add: &mut dyn FnMut(Stall)) {
+    if q.is_frozen() {
+        return;
+    }
     for share in shares.iter() {
         let (pool, mut g) = share.lock();
         let Inner { policy, store, .. } = &mut *g;

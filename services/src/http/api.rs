@@ -197,6 +197,7 @@ fn list_queues(j: &mut Json<'_>, name: &str) {
                         (q.highpri, "highpri"),
                         (q.cpu_intensive, "cpu_intensive"),
                         (q.mem_reclaim, "mem_reclaim"),
+                        (q.freezable, "freezable"),
                     ];
                     for (set, flag) in flags {
                         if set {

@@ -24,6 +24,7 @@ mod work_pods;
 mod work_pools;
 mod work_rescue;
 mod work_waiting;
+mod work_watched;
 
 /// Keeps the core busy for about a thousand instructions. Not [`machine::relax`]: under `-icount`
 /// each `yield` leaves QEMU's translated code, which makes a burning thread crawl.

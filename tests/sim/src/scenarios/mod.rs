@@ -9,6 +9,7 @@ mod attributes;
 mod bh;
 mod changes;
 mod fairness;
+mod frozen;
 mod heap;
 mod hotplug;
 mod ipi;
@@ -45,6 +46,7 @@ const GROUPS: &[&[Scenario]] = &[
     panics::ALL,
     rescue::ALL,
     watching::ALL,
+    frozen::ALL,
     bh::ALL,
     softirq::ALL,
     timers::ALL,

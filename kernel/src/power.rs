@@ -77,20 +77,22 @@ fn suspend(cx: &ThreadCx<'_>, until: Instant) -> Result<Woken, SuspendError> {
         thread::sleep(cx, LOOK);
     }
     let allowed = current().affinity();
-    schedule::run_on(cx, CpuMask::single(CpuId::BOOT));
-    let result = park_all(cx, until);
+    // The one that devices interrupt.
+    let first = online().lowest().unwrap_or(CpuId::BOOT);
+    schedule::run_on(cx, CpuMask::single(first));
+    let result = park_all(cx, first, until);
     schedule::run_on(cx, allowed);
     result
 }
 
 /// On the first core: parks the others, waits, and lets them go.
-fn park_all(cx: &ThreadCx<'_>, until: Instant) -> Result<Woken, SuspendError> {
+fn park_all(cx: &ThreadCx<'_>, first: CpuId, until: Instant) -> Result<Woken, SuspendError> {
     let parking = Parking {
         parked: AtomicUsize::new(0),
         over: AtomicBool::new(false),
     };
     let parking = mem::try_arc(parking).map_err(|_| SuspendError::NoMemory)?;
-    let others = CpuMask(online().0 & !CpuMask::single(CpuId::BOOT).0);
+    let others = CpuMask(online().0 & !CpuMask::single(first).0);
     let mut threads: Vec<ThreadRef> =
         mem::try_vec_with_capacity(others.count()).map_err(|_| SuspendError::NoMemory)?;
     let mut result = Ok(Woken::Interrupt);

@@ -3,9 +3,9 @@
 //! ```text
 //! workqueue reclaim: flags=percpu,mem_reclaim max_active=1024
 //!   pwq 0: cpu=0 nice=0 active=3 refs=5 MAYDAY
-//!     in-flight: 23:work::fetch for 12s +BAR | 31(rescuer):work::store
-//!     pending: 2*work::fetch | BAR
-//!     inactive: 40*work::store
+//!     in-flight: 23:disk::fetch[Request] for 12s +BAR | 31(rescuer):disk::store[Block]
+//!     pending: 2*disk::fetch[Request] | BAR
+//!     inactive: 40*disk::store[Block]
 //! pool 0: cpu=0 nice=0 hung=12s workers=3 manager: 24 idle: 25 26
 //! ```
 //!
@@ -234,7 +234,8 @@ impl fmt::Display for Name {
         match *self {
             Self::Barrier => f.write_str("BAR"),
             Self::Function(address, value) => match (kernel().info().symbolize)(address) {
-                Some((name, _)) => f.write_str(name),
+                // A closure's function has no name of its own, so the type is told too.
+                Some((name, _)) => write!(f, "{name}[{value}]"),
                 None => write!(f, "item of {value}"),
             },
         }

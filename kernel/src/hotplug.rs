@@ -129,6 +129,7 @@ pub fn online(cx: &ThreadCx<'_>, id: CpuId) -> Result<(), HotplugError> {
             return Err(e);
         }
     }
+    remap_unbound(cx);
     drop(one_at_a_time);
     Ok(())
 }
@@ -156,8 +157,15 @@ pub fn offline(cx: &ThreadCx<'_>, id: CpuId) -> Result<(), HotplugError> {
             return Err(e);
         }
     }
+    remap_unbound(cx);
     drop(one_at_a_time);
     Ok(())
+}
+
+/// Pods without an online core get other pools, or their own back (G6). Without memory they stay as
+/// they are until the next change: the workers of such a pod then run wherever they can.
+fn remap_unbound(cx: &ThreadCx<'_>) {
+    let _kept_without_memory = wq::remap_unbound(cx);
 }
 
 fn find(id: CpuId) -> Result<&'static CpuLocal, HotplugError> {

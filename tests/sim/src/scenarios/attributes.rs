@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kernel::completion::Completion;
 use kernel::cpu::topology;
+use kernel::hotplug;
 use kernel::thread::{ThreadCx, yield_now};
 use kernel::wq::{self, Attrs, Ordered, Run, Scope, Submitted, Unbound, Workqueue};
 use machine::{CpuId, CpuMask, CpuPlace, Topology};
@@ -53,6 +54,9 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(2, 8)
         .leaves("the system's unbound queue keeps every share it once needed")
         .endures(HARDY),
+    Scenario::new("pod-without-a-core", 4, pod_without_a_core)
+        .about("what is queued for a pod whose cores are offline runs on the others, and in the pod again when they are back (G6, G4)")
+        .cpus_range(2, 8),
     Scenario::new("strict-pods", 8, strict_pods)
         .about("items of a strict queue never leave their pod; others start in it (G3, G4)")
         .topology(parted)
@@ -574,6 +578,47 @@ fn mask_moves(cx: &ThreadCx<'_>) {
     }
     insist(|| wq::set_default_scope(cx, Scope::Default));
     insist(|| wq::set_unbound_mask(cx, CpuMask::ALL));
+    queue.destroy(cx).expect("not one of its items");
+}
+
+fn pod_without_a_core(cx: &ThreadCx<'_>) {
+    fn look(_: &ThreadCx<'_>, run: &Run<'_, CpuMask>) {
+        assert!(
+            run.contains(here()),
+            "it starts on {:?}, not in {:?}",
+            here(),
+            **run
+        );
+    }
+    let queue = insist(|| {
+        let builder = Workqueue::<Unbound>::builder("pods");
+        let (scope, strict) = (Scope::Cpu, true);
+        let attrs = Attrs {
+            scope,
+            strict,
+            ..Attrs::new()
+        };
+        builder.attrs(attrs).build()
+    });
+    let all = kernel::cpu::online();
+    for _ in 0..3 {
+        // Core 0 stays, as a scenario wants at least one.
+        let cpu = CpuId::new(1 + pick(all.count() - 1));
+        let home = CpuMask::single(cpu);
+        for pod in [CpuMask(all.0 & !home.0), home] {
+            if pod == home {
+                hotplug::online(cx, cpu).expect("the core comes back");
+            } else {
+                hotplug::offline(cx, cpu).expect("another core is left");
+            }
+            for _ in 0..3 {
+                let item = new_item(pod, look);
+                assert_eq!(queue.queue_on(cpu, &item), Submitted::Queued);
+                dawdle(cx);
+            }
+            queue.flush(cx).expect("not one of its items");
+        }
+    }
     queue.destroy(cx).expect("not one of its items");
 }
 

@@ -10,7 +10,7 @@
 //! ```text
 //!   interrupts   devices may interrupt the core
 //!   workqueues   its pools manage concurrency (M2, M3); without it they are like unbound ones
-//!   helpers      it has ksoftirqd and a worker in each pool (M1)
+//!   helpers      it has ksoftirqd, a worker in each pool (M1), and a place in unbound queues' pods (M4)
 //!   placement    threads are put on it: it is in `cpu::online`
 //!   power        it runs its idle thread; on the way down that is where all else is handed over
 //! ```
@@ -200,9 +200,10 @@ fn workqueues_down(_: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), Hotplug
     Ok(())
 }
 
-fn helpers_up(_: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
+fn helpers_up(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
     let ready = softirq::start_thread(c.id()).and_then(|()| wq::prepare(c));
-    ready.map_err(|_| HotplugError::NoMemory)
+    ready.map_err(|_| HotplugError::NoMemory)?;
+    wq::remap_unbound(cx).map_err(|_| HotplugError::NoMemory)
 }
 
 fn placement_up(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
@@ -218,7 +219,7 @@ fn placement_up(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugEr
     Ok(())
 }
 
-fn placement_down(_: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
+fn placement_down(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
     let masked = sync::IrqGuard::new();
     emit(Kind::CpuOffline, Head::of(c.id().index() as u32), 0, 0);
     kernel()
@@ -226,6 +227,8 @@ fn placement_down(_: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugE
         .fetch_and(!CpuMask::single(c.id()).0, Ordering::AcqRel);
     drop(masked);
     schedule::evacuate(c);
+    // Without memory queues stay with pods in which the core is missing, whose workers run elsewhere.
+    let _ = wq::remap_unbound(cx);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod memory;
 mod misuse;
 mod service;
 mod service_example;
+mod service_hotplug;
 mod service_panic;
 mod service_within;
 mod sleeping;

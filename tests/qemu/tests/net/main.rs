@@ -95,8 +95,12 @@ fn main() -> ExitCode {
             body().map_err(Failed::from)
         }));
     }
-    let own: [(&str, raw::Raw); 6] = [
+    let own: [(&str, raw::Raw); 7] = [
         ("net::restart::under_load", restart::under_load),
+        (
+            "net::restart::while_cores_come_and_go",
+            restart::while_cores_come_and_go,
+        ),
         ("net::within::stop_is_refused", within::stop_is_refused),
         ("net::within::handler_panics", within::handler_panics),
         (

@@ -32,7 +32,7 @@ fn services_while_cores_come_and_go(cx: &ThreadCx<'_>) {
             Err(e) => panic!("{id} does not go: {e}"),
         }
         // Every other time it stays away, until its turn comes again.
-        if machine::entropy() % 2 == 0 || online().count() < all.count() / 2 {
+        if machine::entropy().is_multiple_of(2) || online().count() < all.count() / 2 {
             all.iter().for_each(|id| bring(cx, id));
         }
     }

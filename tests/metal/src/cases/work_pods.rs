@@ -249,7 +249,7 @@ fn serve(_: &ThreadCx<'_>, run: &Run<'_, Ticket>) {
     assert!(!line.busy.swap(true, Ordering::Relaxed), "two at once");
     let number = run.number.load(Ordering::Relaxed);
     assert_eq!(line.served.fetch_add(1, Ordering::Relaxed), number);
-    if number % 16 == 0 {
+    if number.is_multiple_of(16) {
         super::compute();
     }
     line.busy.store(false, Ordering::Relaxed);

@@ -157,6 +157,8 @@ pub struct System {
     pub(crate) frozen: AtomicBool,
     /// The first wait that progress cannot be promised for was told (H6).
     told_dependency: AtomicBool,
+    /// Handlers that returned in atomic context (E20).
+    leaks: AtomicUsize,
 }
 
 impl System {
@@ -172,6 +174,7 @@ impl System {
             alive: AtomicUsize::new(0),
             frozen: AtomicBool::new(false),
             told_dependency: AtomicBool::new(false),
+            leaks: AtomicUsize::new(0),
         }
     }
 }
@@ -334,6 +337,47 @@ pub fn set_idle_timeout(timeout: Duration) {
         };
         pool.set_tuning(&mut g, tuning);
     });
+}
+
+/// Handlers so far that returned with preemption, BH or interrupts off; each was reported and
+/// repaired (E20).
+#[must_use]
+pub fn leak_count() -> usize {
+    kernel().wq.leaks.load(Ordering::Relaxed)
+}
+
+/// Runs `f` on every core that is online, in a work item of its own, and waits for all (C12).
+///
+/// # Errors
+///
+/// Without memory for the items; `f` was not called then.
+pub fn on_each_core<F>(cx: &ThreadCx<'_>, f: F) -> Result<(), crate::mem::AllocError>
+where
+    F: Fn(&ThreadCx<'_>) + Send + Sync + 'static,
+{
+    fn call<F: Fn(&ThreadCx<'_>) + Send + Sync + 'static>(
+        cx: &ThreadCx<'_>,
+        run: &Run<'_, alloc::sync::Arc<F>>,
+    ) {
+        let f: &F = run;
+        f(cx);
+    }
+    let f = crate::mem::try_arc(f)?;
+    let cores = online();
+    let mut items = crate::mem::try_vec_with_capacity(cores.count())?;
+    for cpu in cores.iter() {
+        let item = <Work<_>>::new(alloc::sync::Arc::clone(&f), call::<F>);
+        items.push((cpu, crate::mem::try_arc(item)?));
+    }
+    for (cpu, item) in &items {
+        // It is new, and nobody else has it.
+        let _queued = percpu().queue_on(*cpu, item);
+    }
+    for (_, item) in &items {
+        // A panic is told by its worker.
+        let _over = item.flush(cx);
+    }
+    Ok(())
 }
 
 /// The running thread is a worker that executes an item.

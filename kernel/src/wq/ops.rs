@@ -142,7 +142,7 @@ fn disable(h: &Header) -> Result<bool, TooDeep> {
 }
 
 /// Undoes one [`disable`]. True when submissions are accepted again.
-fn enable(h: &Header) -> bool {
+pub(super) fn enable(h: &Header) -> bool {
     let irq = IrqGuard::new();
     let after = h.word.enable();
     let last = after == Enable::Enabled;
@@ -323,6 +323,13 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
         let was = disabled.map_err(WaitError::TooDeep)?;
         over(self.header());
         Ok(was)
+    }
+
+    /// Whether it is queued or about to be, and whether a run is going on; advice, stale at once
+    /// (J13).
+    pub fn busy(&self) -> (bool, bool) {
+        let h = self.header();
+        (h.word.state().pending, running(h).is_some())
     }
 
     /// Undoes one [`Self::disable`]. True when submissions are accepted again. Any context.

@@ -329,6 +329,12 @@ impl<K: Kind> Workqueue<K> {
             .submit(Target::Here, item.header(), || item.retain())
     }
 
+    /// Undoes one disable of the item, and queues it if that was the last (J4). `None`: it is still
+    /// disabled.
+    pub fn enable_and_queue(&self, item: impl Submit<K::Context>) -> Option<Submitted> {
+        super::ops::enable(item.header()).then(|| self.queue(item))
+    }
+
     /// Queues an item on core `cpu`, or on the pool of its pod (C3, K3). Any context.
     ///
     /// # Panics

@@ -29,7 +29,7 @@ use super::rest::After;
 use crate::cpu::this_cpu;
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
 use crate::trace::{Kind, emit};
-use crate::{mem, schedule};
+use crate::{kernel, mem, schedule};
 
 /// Which scheme a worker belongs to; the scheduler's hooks dispatch on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -300,11 +300,9 @@ pub(super) fn execute<'p>(
     // SAFETY: items on thread pools take a `ThreadCx`; `hold` is the count.
     unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, owned) };
     // E20: the next item would start in the section this one left open.
-    assert!(
-        sync::preempt_word() == before && !machine::irqs_masked(),
-        "work item {} returned in atomic context",
-        (h.vtable.name)()
-    );
+    if sync::preempt_word() != before || machine::irqs_masked() {
+        end_left_sections(before, h);
+    }
     w.current.set(None);
     let mut g = pool.lock();
     emit(
@@ -321,6 +319,27 @@ pub(super) fn execute<'p>(
     after.hold = hold;
     after.rest = pool.conclude(&mut g, f.hand, f.gone);
     g
+}
+
+/// E20: the handler of `h` left preemption, BH or interrupts off: told and repaired. A spin lock that
+/// it holds still cannot be taken from it.
+#[cold]
+fn end_left_sections(before: u32, h: &Header) {
+    let (word, masked) = (sync::preempt_word(), machine::irqs_masked());
+    assert!(
+        machine::percpu().held.is_empty(),
+        "work item {} returned holding a spin lock",
+        (h.vtable.name)()
+    );
+    sync::restore_preempt_word(before);
+    machine::irq_enable();
+    kernel().wq.leaks.fetch_add(1, Ordering::Relaxed);
+    crate::log!(
+        "BUG: workqueue leaked atomic: work item {} returned with preempt word {word:#x}, interrupts {}",
+        (h.vtable.name)(),
+        if masked { "masked" } else { "on" }
+    );
+    sync::resched_if_due();
 }
 
 /// Frees a worker that left its pool, or a rescuer; by its own thread.

@@ -18,7 +18,8 @@ mod spin_lock;
 
 pub use preempt::{
     BhGuard, HardIrqGuard, IrqGuard, PreemptGuard, SoftirqGuard, bh_disable, in_atomic, in_hardirq,
-    in_softirq, preempt_disable, preempt_word, resched_if_due, serving_softirq,
+    in_softirq, preempt_disable, preempt_word, resched_if_due, restore_preempt_word,
+    serving_softirq,
 };
 pub use rank::Rank;
 pub use spin_lock::{BhOff, IrqOff, Mode, PreemptOff, SpinGuard, SpinLock};

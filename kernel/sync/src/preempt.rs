@@ -42,6 +42,12 @@ pub fn preempt_word() -> u32 {
     word().load(Ordering::Relaxed)
 }
 
+/// Ends the sections that somebody opened since the preempt word was `before` and left open. For a
+/// caller that repairs what others forgot: guards that still live must not be dropped afterwards.
+pub fn restore_preempt_word(before: u32) {
+    word().store(before, Ordering::Relaxed);
+}
+
 /// True inside a hard-interrupt handler.
 #[inline(always)]
 #[must_use]

@@ -10,7 +10,7 @@ use machine::Duration;
 use sim::{Kinds, Scenario, refuse_threads};
 
 use crate::kit::{
-    Count, burn, core, cpus, insist, join, ms, new_bh_item, new_item, pick, until, us,
+    Count, HARDY, burn, core, cpus, insist, join, ms, new_bh_item, new_item, pick, until, us,
 };
 
 /// Scenarios of the watchdog.
@@ -27,6 +27,10 @@ pub(super) const ALL: &[Scenario] = &[
         .about("ten times the work that the cores can do is no lockup while it goes on (N7)")
         .cpus_range(1, 2)
         .endures(Kinds::SPURIOUS.or(Kinds::IPI)),
+    Scenario::new("small-rows", 2, small_rows)
+        .about("handlers that return in atomic context are repaired; on each core, enable and queue, busy (E20, C12, J4, J13)")
+        .cpus_range(1, 4)
+        .endures(HARDY),
     Scenario::new("watchdog-patience", 2, patience)
         .about("items that sleep until a set time, and pauses that somebody vouches for, are not told (N7, N8 b)")
         .cpus_range(1, 4)
@@ -36,6 +40,50 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(1, 4)
         .endures(Kinds::DELAYS),
 ];
+
+/// E20, C12, J4, J13.
+fn small_rows(cx: &ThreadCx<'_>) {
+    let gate = Gate::default();
+    let leak = |_: &ThreadCx<'_>, run: &Run<'_, Gate>| {
+        if run.1.up() % 2 == 0 {
+            core::mem::forget(sync::preempt_disable());
+        } else {
+            machine::irq_disable();
+        }
+    };
+    for n in 1..5 {
+        let item = new_item(Arc::clone(&gate), leak);
+        assert_eq!(wq::percpu().queue(&item), Submitted::Queued);
+        item.flush(cx).expect("no panic");
+        assert_eq!(wq::leak_count(), n, "E20");
+        // Its core goes on.
+        let nap = new_item((), |cx: &ThreadCx<'_>, _: &Run<'_, ()>| sleep(cx, us(50)));
+        assert_eq!(wq::percpu().queue(&nap), Submitted::Queued);
+        nap.flush(cx).expect("no panic");
+    }
+    let visits: Arc<Vec<Count>> = Arc::new((0..cpus()).map(|_| Count::default()).collect());
+    let mine = Arc::clone(&visits);
+    insist(|| {
+        let mine = Arc::clone(&mine);
+        wq::on_each_core(cx, move |_| {
+            mine[crate::kit::here().index()].up();
+        })
+    });
+    assert!(visits.iter().all(|n| n.get() == 1), "C12");
+    let gate = Gate::default();
+    let item = new_item(Arc::clone(&gate), wait);
+    assert_eq!(item.busy(), (false, false));
+    assert_eq!([item.disable(), item.disable()], [Ok(false); 2]);
+    assert_eq!(wq::percpu().enable_and_queue(&item), None, "J4");
+    assert_eq!(
+        wq::percpu().enable_and_queue(&item),
+        Some(Submitted::Queued)
+    );
+    until(cx, || item.busy() == (false, true));
+    gate.0.complete_all();
+    item.flush(cx).expect("no panic");
+    assert_eq!(item.busy(), (false, false), "J13");
+}
 
 const LIMIT: Duration = ms(4);
 

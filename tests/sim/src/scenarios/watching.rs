@@ -45,7 +45,7 @@ pub(super) const ALL: &[Scenario] = &[
 fn small_rows(cx: &ThreadCx<'_>) {
     let gate = Gate::default();
     let leak = |_: &ThreadCx<'_>, run: &Run<'_, Gate>| {
-        if run.1.up() % 2 == 0 {
+        if run.1.up().is_multiple_of(2) {
             core::mem::forget(sync::preempt_disable());
         } else {
             machine::irq_disable();

@@ -70,6 +70,8 @@ enum Verb {
     Mutants(verb::mutants::Options),
     /// Apply each seeded bug to a copy of the tree and let the simulator's sweep find it
     Bugs(verb::bugs::Options),
+    /// Run the tests of the rule table, row by row
+    Conformance(verb::conformance::Options),
     /// Check that the hot calls of the machine seam are instructions in the image
     Seam,
 }
@@ -101,6 +103,7 @@ fn dispatch(cli: Cli) -> Outcome<u8> {
         Verb::Size => verb::size::run(),
         Verb::Bugs(options) => verb::bugs::run(&options),
         Verb::Mutants(options) => verb::mutants::run(&options),
+        Verb::Conformance(options) => verb::conformance::run(&options),
         Verb::Seam => verb::seam::run(),
     }
 }

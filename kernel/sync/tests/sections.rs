@@ -124,7 +124,7 @@ fn only_the_masking_section_unmasks() {
 
 /// S9: softirqs run when BH comes on, with preemption off but BH on; the reschedule follows.
 #[test]
-fn outermost_bh_section_runs_softirqs_then_reschedules() {
+fn s9_outermost_bh_section_runs_softirqs_then_reschedules() {
     Core::run(|core| {
         drop(bh_disable());
         assert_eq!(core.events(), [], "nothing was due");
@@ -180,7 +180,7 @@ fn bh_section_in_interrupt_or_softirq_runs_nothing() {
 
 #[test]
 #[should_panic(expected = "S13")]
-fn bh_section_must_not_end_with_interrupts_masked() {
+fn s13_bh_section_must_not_end_with_interrupts_masked() {
     Core::run(|_| {
         let bh = bh_disable();
         std::mem::forget(IrqGuard::new());

@@ -35,7 +35,7 @@ fn manager_goes_on_while_somebody_is_needed() {
 
 /// E11: one idle worker above two for each four busy ones; the manager counts as idle.
 #[test]
-fn too_many_workers_by_the_numbers() {
+fn e11_too_many_workers_by_the_numbers() {
     let mut pool = Pool::new(Kind::Bound, Tuning::LINUX);
     for (workers, idle, manager, expected) in [
         (2, 2, false, false),

@@ -2,6 +2,7 @@
 
 pub mod bugs;
 pub mod ci;
+pub mod conformance;
 pub mod layers;
 pub mod lint;
 pub mod mutants;

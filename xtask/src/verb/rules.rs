@@ -6,10 +6,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::conformance::{self, TABLE};
 use crate::{Failure, Outcome, sources, tree};
 
-/// The table.
-const TABLE: &str = "docs/rules.md";
 /// Letters of the table's groups.
 const GROUPS: &str = "ABCDEFGHIJKMNSV";
 /// Folders that cite rows.
@@ -20,7 +19,8 @@ const NUMBERED: &str = "7.";
 /// Fails when a cited row is missing, or the table has a row twice.
 pub fn run() -> Outcome<()> {
     let table = read(&tree::root().join(TABLE))?;
-    let ids = rows(&table)?;
+    let rows = conformance::rows(&table)?;
+    let ids: BTreeSet<&str> = rows.iter().map(|r| r.id.as_str()).collect();
     let mut unknown = Vec::new();
     let rust = sources::rust_files().into_iter();
     let texts = rust
@@ -40,29 +40,6 @@ pub fn run() -> Outcome<()> {
         "rows that {TABLE} does not have:\n  {}",
         unknown.join("\n  ")
     )))
-}
-
-/// The rows' names.
-fn rows(table: &str) -> Outcome<BTreeSet<&str>> {
-    let mut ids = BTreeSet::new();
-    for line in table.lines().filter(|l| l.starts_with("| ")) {
-        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
-        let [id, tier, rule, seen] = cells[..] else {
-            return Err(Failure::failed(format!(
-                "{TABLE}: not four columns: {line}"
-            )));
-        };
-        if id == "ID" || id.starts_with("---") {
-            continue;
-        }
-        let complete = ["M", "S", "C"].contains(&tier) && !rule.is_empty() && !seen.is_empty();
-        if !complete || !ids.insert(id) {
-            return Err(Failure::failed(format!(
-                "{TABLE}: row {id} is incomplete or there twice"
-            )));
-        }
-    }
-    Ok(ids)
 }
 
 /// The rows a line cites.
@@ -119,19 +96,5 @@ mod tests {
             of("Arm ARM D12, D19.2, EL1, X29, QEMU 8.2, 17.25 ms, a_E9"),
             [""; 0]
         );
-    }
-
-    #[test]
-    fn a_table_is_taken_row_by_row() {
-        let good =
-            "| ID | tier | rule | observable |\n| --- | --- | --- | --- |\n| A1 | M | r | o |";
-        assert!(rows(good).expect("a table").contains("A1"));
-        for bad in [
-            "| A1 | X | r | o |",
-            "| A1 | M | r |",
-            "| A1 | M | r | o |\n| A1 | M | s | o |",
-        ] {
-            assert!(rows(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! The output passes through unchanged, and the table repeats what failed and where.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::{Failure, Outcome, tree};
@@ -25,6 +25,17 @@ pub fn run(only: Option<&str>) -> Outcome<u8> {
     let mut command = tree::cargo();
     command.args(["test", "--no-fail-fast"]);
     command.args(only.iter());
+    let mut programs = Vec::new();
+    let success = listen(command, |line| {
+        let _ = writeln!(std::io::stdout(), "{line}");
+        note(&mut programs, line);
+    })?;
+    summary(&programs, begin.elapsed().as_secs_f64());
+    Ok(if success { 0 } else { crate::failure::PANIC })
+}
+
+/// Runs cargo and passes on every line of both its streams; whether all went well.
+pub(super) fn listen(mut command: Command, mut heard: impl FnMut(&str)) -> Outcome<bool> {
     // cargo names the programs on stderr; both streams in one pipe keep their order.
     let (reader, writer) =
         std::io::pipe().map_err(|e| Failure::failed(format!("no pipe for cargo's output: {e}")))?;
@@ -39,22 +50,14 @@ pub fn run(only: Option<&str>) -> Outcome<u8> {
         .map_err(|e| Failure::missing(format!("cannot start cargo ({e}); is it on the path?")))?;
     // The command still holds the pipe's other end.
     drop(command);
-    let mut programs = Vec::new();
     for line in BufReader::new(reader).split(b'\n') {
         let Ok(line) = line else { break };
-        let line = String::from_utf8_lossy(&line);
-        let _ = writeln!(std::io::stdout(), "{line}");
-        note(&mut programs, &line);
+        heard(&String::from_utf8_lossy(&line));
     }
     let status = child
         .wait()
         .map_err(|e| Failure::failed(format!("cargo was lost: {e}")))?;
-    summary(&programs, begin.elapsed().as_secs_f64());
-    Ok(if status.success() {
-        0
-    } else {
-        crate::failure::PANIC
-    })
+    Ok(status.success())
 }
 
 fn note(programs: &mut Vec<Program>, line: &str) {

@@ -28,7 +28,7 @@ ktest!(
     TWO_CORES
 );
 ktest!(
-    "56_joined_run_sees_its_event",
+    "56_b7_joined_run_sees_its_event",
     joined_run_sees_its_event,
     TWO_CORES
 );

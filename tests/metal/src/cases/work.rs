@@ -11,10 +11,10 @@ use machine::{CpuId, now};
 use super::work_kit::{cores, here, ms, on_core, on_every_core, us};
 use crate::ktest;
 
-ktest!("70_work_runs_where_queued", runs_where_queued);
-ktest!("71_work_requeues_itself", requeues_itself);
-ktest!("72_work_is_not_reentrant", is_not_reentrant);
-ktest!("73_sleeping_work_holds_nothing_back", holds_nothing_back);
+ktest!("70_c1_c3_work_runs_where_queued", runs_where_queued);
+ktest!("71_b5_c6_work_requeues_itself", requeues_itself);
+ktest!("72_b4_c5_work_is_not_reentrant", is_not_reentrant);
+ktest!("73_e2_sleeping_work_holds_nothing_back", holds_nothing_back);
 
 /// C1 (from a thread of each core, in order) and C3 (on a named core).
 fn runs_where_queued(cx: &ThreadCx<'_>) {

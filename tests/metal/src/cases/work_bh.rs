@@ -14,10 +14,13 @@ use super::work_kit::{cores, eventually, here, ms, on_core, us};
 use crate::ktest;
 use crate::registry::Needs;
 
-ktest!("86_bh_work_runs_in_order_on_its_core", in_order_on_its_core);
-ktest!("87_bh_work_has_a_budget", has_a_budget);
 ktest!(
-    "88_work_sleeping_in_bh_is_caught",
+    "86_k2_bh_work_runs_in_order_on_its_core",
+    in_order_on_its_core
+);
+ktest!("87_k4_s11_bh_work_has_a_budget", has_a_budget);
+ktest!(
+    "88_k2_work_sleeping_in_bh_is_caught",
     sleep_in_bh,
     Needs::new().dies("sleep in atomic context")
 );

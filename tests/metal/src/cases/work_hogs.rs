@@ -13,12 +13,12 @@ use crate::ktest;
 use crate::registry::Needs;
 
 ktest!(
-    "93_work_hog_is_overtaken_at_its_budget",
+    "93_e13_e14_e15_work_hog_is_overtaken_at_its_budget",
     overtaken_at_the_budget,
     Needs::new().icount()
 );
 ktest!(
-    "93_work_hog_budget_is_cpu_time_since_the_last_wake_up",
+    "93_e14_work_hog_budget_is_cpu_time_since_wake_up",
     cpu_time_since_the_last_wake_up,
     Needs::new().icount()
 );

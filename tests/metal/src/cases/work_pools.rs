@@ -13,17 +13,20 @@ use crate::ktest;
 use crate::registry::Needs;
 
 ktest!(
-    "74_work_golden_timeline",
+    "74_e8_work_golden_timeline",
     golden_timeline,
     Needs::new().icount()
 );
 ktest!(
-    "75_sleepers_and_one_more_worker",
+    "75_e9_sleepers_and_one_more_worker",
     sleepers_and_one_more_worker
 );
-ktest!("76_idle_workers_end", idle_workers_end);
-ktest!("77_work_hogs_do_not_hold_highpri", hogs_do_not_hold_highpri);
-ktest!("78_unbound_work_spreads", unbound_work_spreads);
+ktest!("76_e12_idle_workers_end", idle_workers_end);
+ktest!(
+    "77_f3_e13_f7_work_hogs_do_not_hold_highpri",
+    hogs_do_not_hold_highpri
+);
+ktest!("78_f1_unbound_work_spreads", unbound_work_spreads);
 ktest!(
     "79_failed_worker_creation_is_survived",
     failed_worker_creation_is_survived

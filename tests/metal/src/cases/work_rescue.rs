@@ -11,7 +11,10 @@ use machine::{CpuId, now};
 use super::work_kit::{Famine, Gated, cores, eventually, here, ms, pool_of};
 use crate::ktest;
 
-ktest!("94_work_is_rescued_without_memory", rescued_without_memory);
+ktest!(
+    "94_f4_h2_h3_work_is_rescued_without_memory",
+    rescued_without_memory
+);
 ktest!("94_rescued_work_waits_for_its_like", waits_for_its_like);
 
 fn queue(name: &str) -> Result<Workqueue<PerCpu>, CreateError> {

@@ -12,19 +12,25 @@ use super::work_kit::{Gated, eventually, here, ms, on_core};
 use crate::ktest;
 use crate::registry::Needs;
 
-ktest!("80_work_flush_says_what_it_found", flush_says_what_it_found);
 ktest!(
-    "81_work_cancel_says_what_it_found",
+    "80_i5_work_flush_says_what_it_found",
+    flush_says_what_it_found
+);
+ktest!(
+    "81_j1_work_cancel_says_what_it_found",
     cancel_says_what_it_found
 );
-ktest!("82_disabled_work_refuses", disabled_work_refuses);
-ktest!("83_delayed_work", delayed_work);
+ktest!("82_b9_j4_j5_disabled_work_refuses", disabled_work_refuses);
+ktest!("83_j8_j10_delayed_work", delayed_work);
 ktest!(
-    "84_delayed_work_is_exact",
+    "84_j8_delayed_work_is_exact",
     delayed_is_exact,
     Needs::new().icount()
 );
-ktest!("85_armed_delayed_work_obeys", armed_delayed_work_obeys);
+ktest!(
+    "85_i8_j10_armed_delayed_work_obeys",
+    armed_delayed_work_obeys
+);
 
 /// An item that says when it runs and waits for permission to end.
 #[derive(Default)]

@@ -20,7 +20,7 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("bh-item-hammered", 3, hammered)
-        .about("a BH item queued and cancelled by all cores never runs twice at once (B4, K6)")
+        .about("a BH item queued and cancelled by all cores never runs twice at once (B4, K6, S8)")
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("bh-cancels-bh", 3, cancel_from_bh)
@@ -40,7 +40,7 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("bh-heavy-items", 2, heavy)
-        .about("BH items of both priorities that compute for long all run, a thread among them (K2, K4, S4)")
+        .about("BH items of both priorities that compute for long all run, a thread among them (F6, K2, K4, S4, S11)")
         .cpus_range(1, 4)
         .endures(HARDY),
 ];

@@ -34,13 +34,14 @@ pub(super) const ALL: &[Scenario] = &[
 ];
 
 /// What `arg` is the address of.
-fn at<'a, T>(arg: usize) -> &'a T {
+pub(super) fn at<'a, T>(arg: usize) -> &'a T {
     let p = std::ptr::with_exposed_provenance::<T>(arg);
     // SAFETY: scenarios pass the address of what they keep until all calls are over.
     unsafe { &*p }
 }
 
-fn address<T>(of: &Arc<T>) -> usize {
+/// What an interrupt is given, so that [`at`] finds `of`.
+pub(super) fn address<T>(of: &Arc<T>) -> usize {
     Arc::as_ptr(of).expose_provenance()
 }
 

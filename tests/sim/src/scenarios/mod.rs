@@ -8,6 +8,7 @@ use sim::Scenario;
 mod attributes;
 mod bh;
 mod changes;
+mod conformance;
 mod fairness;
 mod frozen;
 mod heap;
@@ -60,6 +61,11 @@ const GROUPS: &[&[Scenario]] = &[
     many_cores::ALL,
     no_threads::ALL,
     net::ALL,
+    conformance::GROUPS[0],
+    conformance::GROUPS[1],
+    conformance::GROUPS[2],
+    conformance::GROUPS[3],
+    conformance::GROUPS[4],
 ];
 
 const COUNT: usize = {

@@ -33,7 +33,7 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("drained-chains", 3, drained_chains)
-        .about("drain lets chains finish and refuses strangers, whose items stay usable (C10, I9)")
+        .about("drain lets chains finish and refuses strangers, whose items stay usable (C10, F10, I9)")
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("queues-come-and-go", 3, come_and_go)

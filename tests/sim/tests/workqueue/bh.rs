@@ -12,7 +12,7 @@ use sim_tests::{crowd, join};
 use super::{CORES, SEEDS, cpus, here};
 
 #[test]
-fn k2_k4_bh_items_run_in_order_on_their_core() {
+fn f6_k2_k4_bh_items_run_in_order_on_their_core() {
     fn body(cx: &ThreadCx<'_>) {
         static ORDER: AtomicUsize = AtomicUsize::new(0);
         let next = Arc::new([const { AtomicUsize::new(0) }; 8]);

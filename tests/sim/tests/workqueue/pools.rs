@@ -12,7 +12,7 @@ use sim::{Options, Scenario, run, sweep};
 use super::{CORES, SEEDS, cpus, us};
 
 #[test]
-fn e2_e9_a_sleeping_item_does_not_hold_back_the_next() {
+fn e2_e5_e9_a_sleeping_item_does_not_hold_back_the_next() {
     fn body(cx: &ThreadCx<'_>) {
         const SLEEPERS: usize = 6;
         let gate = Arc::new(Completion::new());
@@ -154,7 +154,7 @@ fn d2_max_active_limits_each_core() {
 }
 
 #[test]
-fn f1_d3_unbound_items_start_at_once_up_to_the_limit() {
+fn e5_f1_d3_unbound_items_start_at_once_up_to_the_limit() {
     fn body(cx: &ThreadCx<'_>) {
         let wq = Workqueue::<Unbound>::builder("free")
             .max_active(3)

@@ -1,0 +1,159 @@
+//! When softirqs run, in which order, and for how long (S rows).
+
+use std::sync::Arc;
+
+use kernel::ipi::call_on;
+use kernel::softirq::{BhCx, VECTORS, Vector, counters, raise};
+use kernel::thread::{ThreadCx, current, sleep};
+use kernel::trace::{Categories, Kind, want};
+use kernel::wq::{self, Run, Softirq, Submitted, Work};
+use machine::{Duration, now};
+use sim::{Kinds, Scenario};
+
+use super::super::ipi::{address, at};
+use super::events;
+use crate::kit::{Count, burn, core, here, ms, new_bh_item, until, us};
+
+/// Scenarios of softirqs.
+pub(super) const ALL: &[Scenario] = &[
+    Scenario::new("vectors-in-order", 1, vectors_in_order)
+        .about("all ten vectors raised at once run in the order of their numbers (S1)")
+        .endures(Kinds::NONE),
+    Scenario::new("where-softirqs-run", 1, where_softirqs_run)
+        .about("raised in a thread a vector runs in ksoftirqd, else at the outermost end of where it was raised (S2, S3, S9)")
+        .endures(Kinds::NONE),
+    Scenario::new("vector-that-raises-itself", 1, raises_itself)
+        .about("one entry passes ten times over vectors that raise themselves, or for 2 ms (S4, S5)")
+        .endures(Kinds::NONE),
+    Scenario::new("one-vector-on-two-cores", 2, on_two_cores)
+        .about("two cores run one vector at once, and each counts its own (S7)")
+        .cpus_range(2, 8)
+        .endures(Kinds::NONE),
+];
+
+const ALL_VECTORS: [Vector; VECTORS] = [
+    Vector::Hi,
+    Vector::Timer,
+    Vector::NetTx,
+    Vector::NetRx,
+    Vector::Block,
+    Vector::IrqPoll,
+    Vector::Tasklet,
+    Vector::Sched,
+    Vector::HrTimer,
+    Vector::Rcu,
+];
+
+fn vectors_in_order(_: &ThreadCx<'_>) {
+    want(Categories::SOFTIRQ);
+    let entries = || events(here(), &[Kind::SoftirqEntry]);
+    let off = sync::bh_disable();
+    let before = entries().len();
+    ALL_VECTORS.iter().rev().for_each(|v| raise(*v));
+    assert_eq!(entries().len(), before, "BH is off");
+    drop(off);
+    let order: Vec<u32> = entries()[before..].iter().map(|e| e.head.arg).collect();
+    assert_eq!(order, (0..VECTORS as u32).collect::<Vec<_>>());
+    want(Categories::DEFAULT);
+}
+
+/// An item that notes in whose thread it ran.
+fn witness() -> Arc<Work<Count, Softirq>> {
+    new_bh_item(
+        Count::default(),
+        |_: &BhCx<'_>, run: &Run<'_, Count, Softirq>| run.set(current().id() as usize),
+    )
+}
+
+fn where_softirqs_run(cx: &ThreadCx<'_>) {
+    fn queue(arg: usize) {
+        let item: &Arc<Work<Count, Softirq>> = at(arg);
+        assert_eq!(wq::bh().queue(item), Submitted::Queued);
+        assert_eq!(item.get(), 0, "it ran within the interrupt");
+    }
+    let me = current().id() as usize;
+    let ksoftirqd = {
+        let mut id = 0;
+        kernel::thread::for_each_thread(|t| {
+            if t.name == "ksoftirqd/0" {
+                id = t.id as usize;
+            }
+        });
+        id
+    };
+    assert_ne!(ksoftirqd, 0, "every core has one");
+    // In a thread: ksoftirqd.
+    let item = witness();
+    assert_eq!(wq::bh().queue(&item), Submitted::Queued);
+    until(cx, || item.get() != 0);
+    assert_eq!(item.get(), ksoftirqd);
+    // With BH off: not at an inner end, but before the outermost one returns.
+    let item = witness();
+    let outer = sync::bh_disable();
+    let inner = sync::bh_disable();
+    assert_eq!(wq::bh().queue(&item), Submitted::Queued);
+    drop(inner);
+    assert_eq!(item.get(), 0, "the end of an inner section ran it");
+    drop(outer);
+    assert_eq!(item.get(), me, "the end of the section did not run it");
+    // In an interrupt: at its end, in whatever thread it came upon.
+    let items = Arc::new(witness());
+    call_on(core(0), queue, address(&items)).expect("the mailbox is empty");
+    let end = now() + ms(1);
+    while items.get() == 0 && now() < end {}
+    assert_eq!(items.get(), me, "the interrupt's end did not run it");
+}
+
+/// An item that computes for a while and queues itself again.
+struct Restless {
+    pause: Duration,
+    left: Count,
+}
+
+fn raises_itself(cx: &ThreadCx<'_>) {
+    fn again(_: &BhCx<'_>, run: &Run<'_, Restless, Softirq>) {
+        burn(run.pause);
+        if run.left.down() > 1 {
+            assert_eq!(wq::bh().queue(run), Submitted::Queued);
+        }
+    }
+    // In no time ten passes; with 300 us each, the pass that is under way after 2 ms is the last.
+    for (pause, passes) in [(us(0), 10), (us(300), 7)] {
+        let left = Count::new(40);
+        let item = new_bh_item(Restless { pause, left }, again);
+        let runs = || counters(here()).0[Vector::Tasklet as usize];
+        let (before, begin) = (runs(), now());
+        let off = sync::bh_disable();
+        assert_eq!(wq::bh().queue(&item), Submitted::Queued);
+        drop(off);
+        let took = now().since(begin);
+        assert_eq!(runs() - before, passes, "passes of {pause:?}");
+        assert!(took < us(2_000 + 300 + 50), "the entry took {took:?}");
+        until(cx, || item.left.get() == 0);
+        assert_eq!(runs() - before, 40, "ksoftirqd has the rest");
+        sleep(cx, ms(1));
+    }
+}
+
+fn on_two_cores(cx: &ThreadCx<'_>) {
+    fn meet(_: &BhCx<'_>, run: &Run<'_, Arc<Count>, Softirq>) {
+        run.up();
+        let end = now() + ms(5);
+        while run.get() < 2 && now() < end {
+            machine::relax();
+        }
+        assert_eq!(run.get(), 2, "the other core waits for this one");
+    }
+    let runs = |n| counters(core(n)).0[Vector::Tasklet as usize];
+    let before = [runs(0), runs(1)];
+    let met = Arc::new(Count::default());
+    let items = [0, 1].map(|_| new_bh_item(Arc::clone(&met), meet));
+    for (n, item) in items.iter().enumerate() {
+        assert_eq!(wq::bh().queue_on(core(n), item), Submitted::Queued);
+    }
+    wq::bh().flush(cx).expect("not its item");
+    assert!(
+        runs(0) > before[0] && runs(1) > before[1],
+        "each core counts its own"
+    );
+}

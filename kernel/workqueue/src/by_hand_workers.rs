@@ -59,7 +59,7 @@ fn e11_too_many_workers_by_the_numbers() {
 
 /// E12: the worker that has been idle longest ends, five minutes after it went idle.
 #[test]
-fn reaper_ends_the_oldest_after_its_time() {
+fn e12_reaper_ends_the_oldest_after_its_time() {
     let mut sim = bound(4);
     blocked(&mut sim, 3);
     sim.settle();

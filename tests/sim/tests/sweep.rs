@@ -36,8 +36,11 @@ fn entry(scenario: &Scenario) -> String {
         let digits = w.strip_prefix(|c: char| c.is_ascii_uppercase());
         digits.is_some_and(|d| d.parse::<u8>().is_ok())
     };
+    // A row may be followed by the part of it that is meant: `N8 a`.
     let words = list.trim_end_matches(')').split(", ");
-    let rows: Vec<String> = words.filter(is_row).map(str::to_lowercase).collect();
+    let words = words.filter_map(|w| w.split(' ').next());
+    let mut rows: Vec<String> = words.filter(is_row).map(str::to_lowercase).collect();
+    rows.dedup();
     match rows.is_empty() {
         true => format!("sweep::{name}"),
         false => format!("sweep::{}::{name}", rows.join("_")),

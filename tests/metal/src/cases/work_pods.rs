@@ -14,34 +14,34 @@ use super::work_kit::{cores, eventually, here, ms, on_every_core, us};
 use crate::ktest;
 use crate::registry::Needs;
 
-ktest!("97_topology_without_parts_is_flat", flat_topology);
+ktest!("97_g2_topology_without_parts_is_flat", flat_topology);
 ktest!(
-    "97_topology_is_the_device_trees",
+    "97_g2_topology_is_the_device_trees",
     topology_of_the_tree,
     Needs::new().parted()
 );
 
 ktest!(
-    "97_pools_follow_the_scope",
+    "97_a1_g2_pools_follow_the_scope",
     pools_follow_the_scope,
     Needs::new().parted()
 );
 ktest!(
-    "97_strict_items_stay_in_their_pod",
+    "97_g4_strict_items_stay_in_their_pod",
     strict_items_stay,
     Needs::new().parted()
 );
 ktest!(
-    "97_items_start_in_their_pod",
+    "97_g3_items_start_in_their_pod",
     items_start_in_their_pod,
     Needs::new().parted()
 );
 ktest!(
-    "97_unbound_cpus_of_the_boot_arguments",
+    "97_c2_g7_unbound_cpus_of_the_boot_arguments",
     unbound_cpus,
     Needs::new().cpus(4).bootargs("workqueue.unbound_cpus=1-2")
 );
-ktest!("97_ordered_work_keeps_its_order", ordered_work);
+ktest!("97_d8_d9_ordered_work_keeps_its_order", ordered_work);
 
 /// G2: QEMU's usual machine: one cluster, one thread for each core, one node.
 fn flat_topology(_: &ThreadCx<'_>) {

@@ -90,7 +90,7 @@ fn idle_for_five_minutes(cx: &ThreadCx<'_>) {
         workers().0,
         2,
         "{} s after the burst",
-        now().since(over).as_secs()
+        now().since(over).as_millis() / 1_000
     );
 }
 

@@ -12,4 +12,4 @@ mod sweeping;
 
 pub use kit::{crowd, join};
 pub use recordings::{keep, kept, settle};
-pub use sweeping::{campaign, seeds};
+pub use sweeping::{campaign, rows, seeds};

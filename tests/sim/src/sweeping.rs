@@ -39,3 +39,22 @@ pub fn campaign(scenarios: &[Scenario]) -> Campaign<'_> {
         failures: 1,
     }
 }
+
+/// The rows of `docs/rules.md` that a scenario stands for, in lower case: those in brackets at the end
+/// of its sentence. One may be followed by the part of it that is meant, as in `N8 a`.
+#[must_use]
+pub fn rows(scenario: &Scenario) -> Vec<String> {
+    let list = scenario
+        .what()
+        .rsplit_once('(')
+        .map_or("", |(_, list)| list);
+    let words = list.trim_end_matches(')').split(", ");
+    let is_row = |w: &&str| {
+        let number = w.strip_prefix(|c: char| c.is_ascii_uppercase());
+        number.is_some_and(|n| n.parse::<u8>().is_ok())
+    };
+    let words = words.filter_map(|w| w.split(' ').next()).filter(is_row);
+    let mut rows: Vec<String> = words.map(str::to_lowercase).collect();
+    rows.dedup();
+    rows
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use sim::{Faults, Options, Recording, Scenario, investigate, run};
-use sim_tests::{campaign, kept, scenarios};
+use sim_tests::{campaign, kept, rows, scenarios};
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -24,23 +24,10 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// `sweep::b4_c5::hammered-item`: the rows at the end of a scenario's sentence are a part of its name,
-/// by which `cargo xtask conformance` finds it.
+/// `sweep::b4_c5::hammered-item`: the rows it stands for are a part of its name, by which
+/// `cargo xtask conformance` finds it.
 fn entry(scenario: &Scenario) -> String {
-    let name = scenario.name();
-    let list = scenario
-        .what()
-        .rsplit_once('(')
-        .map_or("", |(_, list)| list);
-    let is_row = |w: &&str| {
-        let digits = w.strip_prefix(|c: char| c.is_ascii_uppercase());
-        digits.is_some_and(|d| d.parse::<u8>().is_ok())
-    };
-    // A row may be followed by the part of it that is meant: `N8 a`.
-    let words = list.trim_end_matches(')').split(", ");
-    let words = words.filter_map(|w| w.split(' ').next());
-    let mut rows: Vec<String> = words.filter(is_row).map(str::to_lowercase).collect();
-    rows.dedup();
+    let (name, rows) = (scenario.name(), rows(scenario));
     match rows.is_empty() {
         true => format!("sweep::{name}"),
         false => format!("sweep::{}::{name}", rows.join("_")),

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -40,12 +40,12 @@ pub struct Options {
 
 /// How a hunt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Hunt {
+pub(super) struct Hunt {
     worlds: u64,
-    scenario: String,
+    pub(super) scenario: String,
     seed: u64,
     /// What failed, in words; `None` if nothing did.
-    caught: Option<String>,
+    pub(super) caught: Option<String>,
     /// A world said nothing for too long and was given up. No oracle spoke, so nothing is caught.
     silent: bool,
 }
@@ -71,12 +71,9 @@ pub fn run(options: &Options) -> Outcome<u8> {
     if chosen.is_empty() {
         return Err(Failure::usage("no bug has such a name"));
     }
-    let room = tree::target_dir()?.join("bugs");
-    let copy = room.join("tree");
-    fs::create_dir_all(&copy)
-        .map_err(|e| Failure::failed(format!("cannot make {}: {e}", copy.display())))?;
-    bugs::refresh(&copy)?;
-    let clean = build(&copy, &room).and_then(|()| hunt(&copy, &room, options.seeds))?;
+    let (room, copy) = prepare()?;
+    let seeds: Vec<String> = options.seeds.iter().map(u64::to_string).collect();
+    let clean = build(&copy, &room).and_then(|()| hunt(&copy, &room, &seeds))?;
     if clean.caught.is_some() || clean.silent {
         return Err(Failure::failed(format!(
             "the sweep fails without any bug: {}, seed {}: {}",
@@ -89,12 +86,9 @@ pub fn run(options: &Options) -> Outcome<u8> {
     let mut rows = BTreeMap::new();
     let mut missed = Vec::new();
     for bug in &chosen {
-        bugs::refresh(&copy)?;
-        bugs::apply(bug, &copy, false)?;
         let begin = Instant::now();
-        build(&copy, &room)
-            .map_err(|f| Failure::failed(format!("{} does not build: {f}", bug.name)))?;
-        let hunt = hunt(&copy, &room, options.seeds)?;
+        break_tree(bug, &copy, &room)?;
+        let hunt = hunt(&copy, &room, &seeds)?;
         println!(
             "{} ... {} ({}, seed {}, {} worlds, {:.0} s)",
             bug.name,
@@ -123,6 +117,23 @@ pub fn run(options: &Options) -> Outcome<u8> {
     Err(Failure::failed(format!("missed: {}", missed.join(", "))))
 }
 
+/// The room in the target directory and the copy of the tree in it, without any bug.
+pub(super) fn prepare() -> Outcome<(PathBuf, PathBuf)> {
+    let room = tree::target_dir()?.join("bugs");
+    let copy = room.join("tree");
+    fs::create_dir_all(&copy)
+        .map_err(|e| Failure::failed(format!("cannot make {}: {e}", copy.display())))?;
+    bugs::refresh(&copy)?;
+    Ok((room, copy))
+}
+
+/// Makes the copy a tree with this bug and no other, and builds it.
+pub(super) fn break_tree(bug: &Bug, copy: &Path, room: &Path) -> Outcome<()> {
+    bugs::refresh(copy)?;
+    bugs::apply(bug, copy, false)?;
+    build(copy, room).map_err(|f| Failure::failed(format!("{} does not build: {f}", bug.name)))
+}
+
 fn cargo_in(copy: &Path, room: &Path) -> Command {
     let mut command = tree::cargo();
     command
@@ -148,12 +159,12 @@ fn build(copy: &Path, room: &Path) -> Outcome<()> {
     Err(Failure::failed("the compiler's words are above"))
 }
 
-/// Runs the sweep and reads what it says; a crash of the process is a catch as well.
-fn hunt(copy: &Path, room: &Path, seeds: Option<u64>) -> Outcome<Hunt> {
+/// Runs the sweep, of so many seeds or of one row's scenarios if `arguments` say so, and reads what it says; a crash of the process is a catch as well.
+pub(super) fn hunt(copy: &Path, room: &Path, arguments: &[String]) -> Outcome<Hunt> {
     let program = room.join("build/sim/examples/hunt");
     let mut child = Command::new(&program)
         .current_dir(copy)
-        .args(seeds.map(|n| n.to_string()))
+        .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -6,11 +6,13 @@
 //! programs boot for the wanted ones only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::time::Instant;
 
 use clap::Args;
 
 use crate::conformance::{self, CAVEATS, Row, TABLE};
+use crate::verb::conformance_mutate;
 use crate::verb::test::listen;
 use crate::{Failure, Outcome, tree};
 
@@ -19,9 +21,15 @@ use crate::{Failure, Outcome, tree};
 pub struct Options {
     /// Only these rows, such as E8
     rows: Vec<String>,
+    /// Only tests of this package; can be given several times
+    #[arg(short, long = "package", value_name = "PACKAGE")]
+    packages: Vec<String>,
     /// Show which tests stand for which row; run nothing
     #[arg(long)]
     list: bool,
+    /// Break the kernel for each row of tier M, and see whether the row's scenarios notice
+    #[arg(long, conflicts_with_all = ["list", "packages"])]
+    mutate: bool,
 }
 
 /// What is known of a test.
@@ -78,9 +86,14 @@ struct Suite {
 pub fn run(options: &Options) -> Outcome<u8> {
     let begin = Instant::now();
     let mut suite = Suite::chosen(&options.rows)?;
-    suite.find_tests()?;
+    if options.mutate {
+        let wanted = |r: &&Row| r.is_wanted() && r.tier == 'M';
+        let rows: Vec<&Row> = suite.rows.iter().filter(wanted).collect();
+        return conformance_mutate::run(&rows);
+    }
+    suite.find_tests(&options.packages)?;
     if !options.list {
-        suite.run_tests()?;
+        suite.run_tests(&options.packages)?;
     }
     let bad = suite.print(!options.list, begin.elapsed().as_secs());
     Ok(if bad { crate::failure::FAILED } else { 0 })
@@ -120,10 +133,10 @@ impl Suite {
     }
 
     /// Asks all test programs what they have.
-    fn find_tests(&mut self) -> Outcome<()> {
+    fn find_tests(&mut self, packages: &[String]) -> Outcome<()> {
         let known: BTreeSet<String> = self.rows.iter().map(|r| r.id.clone()).collect();
-        let mut command = tree::cargo();
-        command.args(["test", "--tests", "--", "--list", "--format", "terse"]);
+        let mut command = cargo_test(packages);
+        command.args(["--", "--list", "--format", "terse"]);
         let mut said = Vec::new();
         let success = listen(command, |line| {
             let Some(test) = line.strip_suffix(": test") else {
@@ -145,12 +158,12 @@ impl Suite {
     }
 
     /// Runs the tests of the chosen rows.
-    fn run_tests(&mut self) -> Outcome<()> {
+    fn run_tests(&mut self, packages: &[String]) -> Outcome<()> {
         if self.tests.is_empty() {
             return Ok(());
         }
-        let mut command = tree::cargo();
-        command.args(["test", "--tests", "--no-fail-fast", "--", "--exact"]);
+        let mut command = cargo_test(packages);
+        command.args(["--no-fail-fast", "--", "--exact"]);
         for test in self
             .strangers
             .difference(&self.tests.keys().cloned().collect())
@@ -247,6 +260,14 @@ impl Suite {
         };
         lines.into_iter().map(line).collect()
     }
+}
+
+/// `cargo test` of these packages, or of all, without the programs in the documentation.
+fn cargo_test(packages: &[String]) -> Command {
+    let mut command = tree::cargo();
+    command.args(["test", "--tests"]);
+    command.args(packages.iter().flat_map(|p| ["-p", p]));
+    command
 }
 
 /// Name and success of the test whose result this line tells.

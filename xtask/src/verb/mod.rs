@@ -3,6 +3,7 @@
 pub mod bugs;
 pub mod ci;
 pub mod conformance;
+mod conformance_mutate;
 pub mod layers;
 pub mod lint;
 pub mod mutants;

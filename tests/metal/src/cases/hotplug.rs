@@ -17,12 +17,12 @@ use crate::ktest;
 use crate::registry::Needs;
 
 ktest!(
-    "57_hotplug_every_core_leaves_and_returns",
+    "57_m5_hotplug_every_core_leaves_and_returns",
     every_core,
     Needs::new().cpus(2)
 );
 ktest!(
-    "58_hotplug_under_load",
+    "58_m2_m5_hotplug_under_load",
     under_load,
     Needs::new().cpus(2).timeout(120)
 );

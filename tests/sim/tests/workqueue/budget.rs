@@ -1,4 +1,4 @@
-//! The CPU budget of per-CPU items (E3, E13, E14): exact under any interleaving.
+//! The CPU budget of per-CPU items (E3, E13, E14, E16): exact under any interleaving.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use kernel::cpu::CpuMask;
 use kernel::thread::{Builder, ThreadCx, sleep};
 use kernel::wq::{self, PerCpu, Run, Work, Workqueue};
 use machine::{CpuId, Duration, Instant, now};
-use sim::{Kinds, Scenario, sweep};
+use sim::{Kinds, Options, Scenario, run, sweep};
 
 use super::us;
 
@@ -117,4 +117,29 @@ fn e3_e14_the_budget_counts_cpu_time_since_the_last_wake_up() {
     }
     let scenario = Scenario::new("budget of CPU time", 1, body).endures(Kinds::NONE);
     sweep(scenario, &[1, 2], 0..8);
+}
+
+#[test]
+fn e16_a_hog_is_told_ever_more_seldom() {
+    fn body(cx: &ThreadCx<'_>) {
+        let item = Arc::new(Work::new((), |_: &ThreadCx<'_>, _: &Run<'_, ()>| {
+            burn(Duration::from_millis(11));
+        }));
+        for _ in 0..12 {
+            assert!(wq::percpu().queue_on(CpuId::BOOT, &item).is_pending());
+            item.flush(cx).expect("it did not panic");
+        }
+    }
+    let outcome = run(&Scenario::new("told hog", 1, body), 0, Options::default()).expect_ok();
+    let counts: Vec<&str> = outcome
+        .console
+        .lines()
+        .filter_map(|line| {
+            line.split_once("hogged CPU for >10000us ")?
+                .1
+                .split(' ')
+                .next()
+        })
+        .collect();
+    assert_eq!(counts, ["4", "5", "7", "11"]);
 }

@@ -1,4 +1,4 @@
-//! What can be observed of an item and its queue: events and counters (N3, N4).
+//! What can be observed of an item and its queue: events and counters (J13, N3, N4).
 
 use std::sync::Arc;
 
@@ -18,6 +18,9 @@ pub(super) const ALL: &[Scenario] = &[
         .endures(Kinds::NONE),
     Scenario::new("counters-of-a-queue", 2, counters_of_a_queue)
         .about("started less completed are the items under way, and none at rest (N4)")
+        .cpus_range(1, 8),
+    Scenario::new("pending-or-running", 2, pending_or_running)
+        .about("an item says whether it is pending, running, both or neither (J13)")
         .cpus_range(1, 8),
 ];
 
@@ -112,4 +115,42 @@ fn counters_of_a_queue(cx: &ThreadCx<'_>) {
         assert_eq!((rest.active, rest.pending), (0, 0));
     }
     wq.destroy(cx).expect("not its item");
+}
+
+fn pending_or_running(cx: &ThreadCx<'_>) {
+    struct Stops {
+        inside: Count,
+        gate: Completion,
+    }
+    let item = new_item(
+        Stops {
+            inside: Count::default(),
+            gate: Completion::new(),
+        },
+        |cx: &ThreadCx<'_>, run: &Run<'_, Stops>| {
+            assert!(run.work().is_running());
+            run.inside.up();
+            run.gate.wait(cx);
+        },
+    );
+    let state = || (item.is_pending(), item.is_running());
+    assert_eq!(state(), (false, false));
+    for round in 1..4 {
+        assert_eq!(wq::percpu().queue_on(core(round), &item), Submitted::Queued);
+        until(cx, || item.inside.get() == 2 * round - 1);
+        assert_eq!(state(), (false, true));
+        assert_eq!(wq::percpu().queue_on(core(round), &item), Submitted::Queued);
+        assert_eq!(state(), (true, true));
+        item.gate.complete();
+        until(cx, || item.inside.get() == 2 * round);
+        assert_eq!(state(), (false, true));
+        item.gate.complete();
+        item.flush(cx).expect("no panic");
+        assert_eq!(state(), (false, false));
+    }
+    let late = new_delayed((), |_: &ThreadCx<'_>, _| {});
+    assert_eq!(wq::percpu().queue_delayed(&late, ms(20)), Submitted::Queued);
+    assert_eq!((late.is_pending(), late.is_running()), (true, false));
+    assert!(late.cancel());
+    assert_eq!((late.is_pending(), late.is_running()), (false, false));
 }

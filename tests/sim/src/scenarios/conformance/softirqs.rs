@@ -122,6 +122,8 @@ fn raises_itself(cx: &ThreadCx<'_>) {
         let left = Count::new(items);
         let item = new_bh_item(Restless { pause, left }, again);
         let runs = || counters(here()).0[Vector::Tasklet as usize];
+        // Otherwise ksoftirqd goes on before this thread can look.
+        let stay = sync::preempt_disable();
         let (before, begin) = (runs(), now());
         let off = sync::bh_disable();
         assert_eq!(wq::bh().queue(&item), Submitted::Queued);
@@ -130,6 +132,7 @@ fn raises_itself(cx: &ThreadCx<'_>) {
         assert_eq!(runs() - before, passes, "passes of {pause:?}");
         assert_eq!(items - item.left.get(), served, "items of {pause:?}");
         assert!(took < us(2_000 + 300 + 50), "the entry took {took:?}");
+        drop(stay);
         // ksoftirqd has the rest.
         until(cx, || item.left.get() == 0);
         sleep(cx, ms(1));

@@ -3,12 +3,13 @@
 use std::vec;
 use std::vec::Vec;
 
+use links::{Arena, Handle};
 use machine::Duration;
 use proptest::prelude::*;
 
 use crate::item::On;
 use crate::sim::{Act, Sim, SimWorker};
-use crate::{Kind, Phase};
+use crate::{Item, Kind, Phase, Pwq, Worker};
 
 impl Sim {
     /// Recounts everything and compares (docs/rules.md 7).
@@ -111,6 +112,31 @@ impl Sim {
     /// A worker that is not managed (unbound, CPU intensive) and will look at the list again.
     fn between(&self, act: Act) -> bool {
         self.pool.kind == Kind::Bh && matches!(act, Act::Running(_) | Act::Barrier(_))
+    }
+}
+
+/// Views of the simulated pool.
+impl Sim {
+    pub(crate) fn on(&self, h: Handle<Item>) -> On {
+        self.s.items.get(h).on
+    }
+
+    pub(crate) fn worker(&self, h: Handle<Worker>) -> &Worker {
+        self.s.workers.get(h)
+    }
+
+    pub(crate) fn item(&self, h: Handle<Item>) -> &Item {
+        self.s.items.get(h)
+    }
+
+    pub(crate) fn pwq(&self, p: usize) -> &Pwq {
+        self.s.pwqs.get(self.pwqs[p])
+    }
+
+    /// Items and barriers on the pool's list.
+    pub(crate) fn listed(&self) -> usize {
+        let list = self.pool.worklist.iter(&self.s);
+        list.filter(|&h| !self.item(h).cursor).count()
     }
 }
 

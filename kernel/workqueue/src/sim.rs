@@ -479,26 +479,4 @@ impl Sim {
         }
         panic!("the workers block for ever");
     }
-
-    pub(crate) fn on(&self, h: Handle<Item>) -> On {
-        self.s.items.get(h).on
-    }
-
-    pub(crate) fn worker(&self, h: Handle<Worker>) -> &Worker {
-        self.s.workers.get(h)
-    }
-
-    pub(crate) fn item(&self, h: Handle<Item>) -> &Item {
-        self.s.items.get(h)
-    }
-
-    pub(crate) fn pwq(&self, p: usize) -> &Pwq {
-        self.s.pwqs.get(self.pwqs[p])
-    }
-
-    /// Items and barriers on the pool's list.
-    pub(crate) fn listed(&self) -> usize {
-        let list = self.pool.worklist.iter(&self.s);
-        list.filter(|&h| !self.item(h).cursor).count()
-    }
 }

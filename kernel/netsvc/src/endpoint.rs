@@ -66,7 +66,7 @@ pub struct Endpoint {
     deadline: Instant,
     /// The stack's deadline: handshake, linger.
     pub(crate) limit: Instant,
-    /// When the peer was last heard.
+    /// When a segment was last accepted.
     pub(crate) heard: Instant,
     /// What the peer has to acknowledge, and by when.
     debt: Debt,

@@ -30,6 +30,7 @@ impl Events {
 }
 
 /// What `Endpoint::take_events` compares with.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Snapshot {
     pub(crate) state: State,
     pub(crate) readable: usize,

@@ -13,6 +13,7 @@ use crate::events::Events;
 use crate::fin;
 use crate::frame::Segment;
 use crate::phy::OneFrame;
+use crate::time_wait::checksums_hold;
 use crate::{smol, unsmol};
 
 impl Stack {
@@ -88,7 +89,9 @@ impl Stack {
                     packets += self.take(now, fin, endpoint, tx);
                 }
             }
-            endpoint.heard = now;
+            if endpoint.snapshot() != before || is_sign_of_life(segment, frame, endpoint) {
+                endpoint.heard = now;
+            }
         }
         if endpoint.orphan {
             endpoint.discard();
@@ -191,4 +194,13 @@ impl Stack {
         self.free.push(slot.0);
         self.stats.tcp_closed += 1;
     }
+}
+
+/// True when a segment that changed nothing tells all the same that the peer is there, and is no
+/// damaged or forged frame: it acknowledges, its checksums hold, and it begins in the window or, as
+/// questions whether we are there do, one byte before it (RFC 9293 3.8.4, 3.10.7.4).
+fn is_sign_of_life(s: &Segment, frame: &[u8], endpoint: &Endpoint) -> bool {
+    let window = endpoint.socket().recv_capacity() - endpoint.readable();
+    let offset = s.seq.wrapping_sub(endpoint.expected().wrapping_sub(1));
+    s.ack.is_some() && !s.syn && offset as usize <= window && checksums_hold(frame)
 }

@@ -86,3 +86,50 @@ fn an_idle_peer_that_vanished_is_noticed() {
     assert_empty(&world.server);
     assert_eq!(world.server.stack.stats().tcp_timed_out, 1);
 }
+
+/// How many seconds a connection lives whose client sends nothing but `frame`, of a sequence and an
+/// acknowledgment number, every twenty seconds; at most ten minutes.
+fn lifetime(frame: impl Fn(u32, u32) -> Vec<u8>) -> u64 {
+    let mut server = acquainted(1, 1);
+    server.receive(
+        Instant::ZERO,
+        &segment(CLIENT, 9000, TcpControl::Syn, 100, None),
+    );
+    let ack = sent_segment(&mut server).1.wrapping_add(1);
+    let opening = segment(CLIENT, 9000, TcpControl::None, 101, Some(ack));
+    server.receive(Instant::ZERO, &opening);
+    assert_eq!(server.stack.stats().tcp_established, 1);
+    for second in 1..=600 {
+        let now = Instant::ZERO + Duration::from_secs(second);
+        server.due(now);
+        if second % 20 == 0 && server.stack.connections() > 0 {
+            server.receive(now, &frame(101, ack));
+        }
+        if server.stack.connections() == 0 {
+            return second;
+        }
+    }
+    600
+}
+
+#[test]
+fn only_segments_that_are_accepted_are_signs_of_life() {
+    let plain = |seq, ack| segment(CLIENT, 9000, TcpControl::None, seq, Some(ack));
+    assert_eq!(lifetime(plain), 600, "acknowledgments");
+    // RFC 9293 3.8.4: a question is one byte before the window.
+    assert_eq!(lifetime(|seq, ack| plain(seq - 1, ack)), 600, "questions");
+    for (what, at) in [("IPv4", 14 + 10), ("TCP", 34 + 16)] {
+        let damaged = |seq, ack| {
+            let mut frame = plain(seq, ack);
+            frame[at] ^= 0x55;
+            frame
+        };
+        assert_eq!(lifetime(damaged), 120, "a wrong {what} checksum");
+    }
+    assert_eq!(lifetime(|seq, ack| plain(seq - 2, ack)), 120, "old");
+    assert_eq!(lifetime(|seq, ack| plain(seq + 4096, ack)), 120, "beyond");
+    let alone = |seq, _| segment(CLIENT, 9000, TcpControl::None, seq, None);
+    assert_eq!(lifetime(alone), 120, "no acknowledgment");
+    let syn = |seq, _| segment(CLIENT, 9000, TcpControl::Syn, seq, None);
+    assert_eq!(lifetime(syn), 120, "the opening again");
+}

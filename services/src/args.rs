@@ -25,7 +25,8 @@ pub struct BootArgs {
     pub mode: Mode,
     /// `http.wq=`
     pub queue: QueueKind,
-    /// `http.head_ms=`, `http.body_ms=`, `http.idle_ms=`
+    /// `http.head_ms=`, `http.body_ms=`, `http.idle_ms=`: the last is the patience with a client that
+    /// acknowledges nothing, too.
     pub http: http::Settings,
     /// `echo.idle_ms=`
     pub echo: echo::Settings,

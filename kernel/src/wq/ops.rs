@@ -337,12 +337,6 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
         enable(self.header())
     }
 
-    /// Whether a run is going on (J13). It may be over when the answer arrives; only a synchronous
-    /// cancel makes a "no" last. Any context.
-    pub fn is_running(&self) -> bool {
-        running(self.header()).is_some()
-    }
-
     /// Waits until the last submission before this call is over (I5). True if it had to wait;
     /// false: the item was idle.
     ///

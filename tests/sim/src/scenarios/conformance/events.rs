@@ -128,12 +128,12 @@ fn pending_or_running(cx: &ThreadCx<'_>) {
             gate: Completion::new(),
         },
         |cx: &ThreadCx<'_>, run: &Run<'_, Stops>| {
-            assert!(run.work().is_running());
+            assert!(run.work().busy().1);
             run.inside.up();
             run.gate.wait(cx);
         },
     );
-    let state = || (item.is_pending(), item.is_running());
+    let state = || item.busy();
     assert_eq!(state(), (false, false));
     for round in 1..4 {
         assert_eq!(wq::percpu().queue_on(core(round), &item), Submitted::Queued);
@@ -150,7 +150,7 @@ fn pending_or_running(cx: &ThreadCx<'_>) {
     }
     let late = new_delayed((), |_: &ThreadCx<'_>, _| {});
     assert_eq!(wq::percpu().queue_delayed(&late, ms(20)), Submitted::Queued);
-    assert_eq!((late.is_pending(), late.is_running()), (true, false));
+    assert_eq!(late.busy(), (true, false));
     assert!(late.cancel());
-    assert_eq!((late.is_pending(), late.is_running()), (false, false));
+    assert_eq!(late.busy(), (false, false));
 }

@@ -146,7 +146,12 @@ fn report_place(t: &Thread) {
         t.name(),
         t.id()
     ));
-    if let Some(item) = wq::current_item(t) {
+    let item = if sync::serving_softirq() {
+        wq::bh::current_item()
+    } else {
+        wq::current_item(t)
+    };
+    if let Some(item) = item {
         print_line_unlocked(format_args!("  running work item {item}"));
     }
 }

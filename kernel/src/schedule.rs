@@ -360,6 +360,10 @@ fn slept_in_atomic(who: &'static str) -> ! {
             "sleep in atomic context: {who} while holding spin lock \"{}\", in thread \"{thread}\"",
             lock.name
         ),
+        None if sync::serving_softirq() => panic!(
+            "sleep in atomic context: {who} in BH work item {}, on top of thread \"{thread}\"",
+            wq::bh::current_item().unwrap_or("(none)"),
+        ),
         None => panic!(
             "sleep in atomic context: {who} with preempt word {:#x}, interrupts {}, in thread \"{thread}\"",
             sync::preempt_word(),

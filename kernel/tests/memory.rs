@@ -167,6 +167,62 @@ proptest! {
     }
 }
 
+/// Sizes next to each other among the classes, of which two and two count as one power of two, and
+/// larger ones with alignments of their own.
+fn layout_of(size: usize, align: usize) -> Layout {
+    const SIZES: [usize; 8] = [384, 512, 768, 1024, 1536, 2048, 9000, 12_000];
+    Layout::from_size_align(SIZES[size], 8 << align).expect("a layout")
+}
+
+proptest! {
+    /// Whatever was refused meanwhile, a block that was given back can be had again: memory is not
+    /// forgotten where there is no other.
+    #[test]
+    fn exhausted_memory_still_gives_what_fits(
+        fill in vec((0..8usize, 0..9usize), 40..400),
+        rounds in vec((any::<usize>(), vec((0..8usize, 0..9usize), 0..6)), 1..60),
+    ) {
+        let arena = Arena::new(100);
+        let memory = Memory::new();
+        // SAFETY: the arena outlives `memory`, which is its only user.
+        unsafe { memory.init(&[arena.range(0, 100)]) };
+        let mut live: Vec<(*mut u8, Layout)> = Vec::new();
+        // Each kind until it is refused, the large ones in between.
+        for (size, align) in fill.into_iter().chain((0..8).map(|size| (size, 0))) {
+            let layout = layout_of(size, align);
+            for _ in 0..if align == 0 { usize::MAX } else { 1 } {
+                let p = memory.alloc(layout);
+                if p.is_null() {
+                    break;
+                }
+                live.push((p, layout));
+            }
+        }
+        for (which, others) in rounds {
+            let (p, layout) = live.swap_remove(which % live.len());
+            // SAFETY: freed once, with its layout.
+            unsafe { memory.free(p, layout) };
+            let before = live.len();
+            for (size, align) in others {
+                let layout = layout_of(size, align);
+                let p = memory.alloc(layout);
+                if !p.is_null() {
+                    live.push((p, layout));
+                }
+            }
+            let p = memory.alloc(layout);
+            prop_assert!(!p.is_null() || live.len() > before, "{layout:?} does not fit where it was");
+            if !p.is_null() {
+                live.push((p, layout));
+            }
+        }
+        for (p, layout) in live {
+            // SAFETY: freed once, with its layout.
+            unsafe { memory.free(p, layout) };
+        }
+    }
+}
+
 #[test]
 fn exhaustion_is_an_answer_and_memory_returns() {
     let arena = Arena::new(200);

@@ -10,8 +10,10 @@
 //! largest hole may reach, as far as anybody knows. A refusal lowers it below the request, a freed
 //! block raises it to the chunk's free bytes. A request looks at chunks with enough hope, those with
 //! little of it first, so that emptier ones get a chance to become empty; and after a few refusals it
-//! takes a new chunk. Each refusal is paid for by an earlier free, so such chunks are few. Only where
-//! there are no pages left every chunk with hope is asked.
+//! takes a new chunk. Each refusal is paid for by an earlier free, so such chunks are few. A hope is a
+//! power of two and knows no alignment, so it may be lower than the largest hole: where there are no
+//! pages left, and a wrong refusal would be one of the whole kernel, every chunk with so many bytes free is
+//! asked, whatever its hope.
 //!
 //! This is the slow path: the per-core magazines ([`super::CpuCache`]) come here in batches only.
 #![expect(unsafe_code, reason = "chunk headers live in the memory they manage")]
@@ -100,7 +102,7 @@ impl SharedHeap {
         }
         match self.grow(pages) {
             Some(chunk) => self.alloc_in(chunk, layout),
-            None => self.search(layout, usize::MAX),
+            None => self.search_all(layout),
         }
     }
 
@@ -122,13 +124,40 @@ impl SharedHeap {
         None
     }
 
+    /// Asks every chunk that may have room. No hope is lowered: the walk goes along the lists.
+    #[cold]
+    fn search_all(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        for list in self.lists {
+            let mut at = list;
+            // SAFETY: chunks of the lists are alive.
+            while let Some(chunk) = unsafe { at.as_ref() } {
+                let (free, next) = (chunk.heap.free(), chunk.next);
+                if free >= layout.size()
+                    && let Some(p) = self.take_from(at, layout)
+                {
+                    return Some(p);
+                }
+                at = next;
+            }
+        }
+        None
+    }
+
+    /// Asks a chunk, and lowers its hope when it refuses.
     fn alloc_in(&mut self, chunk: *mut Chunk, layout: Layout) -> Option<NonNull<u8>> {
+        let p = self.take_from(chunk, layout);
+        if p.is_none() {
+            self.set_hope(chunk, hope(layout.size()).saturating_sub(1));
+        }
+        p
+    }
+
+    fn take_from(&mut self, chunk: *mut Chunk, layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: every chunk of the lists is alive, and they are borrowed exclusively.
         let heap = unsafe { &mut (*chunk).heap };
         let was_empty = heap.used() == 0;
         let Ok(p) = heap.allocate_first_fit(layout) else {
             self.refusals += 1;
-            self.set_hope(chunk, hope(layout.size()).saturating_sub(1));
             return None;
         };
         let most = hope(heap.free());

@@ -110,8 +110,11 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
         emit(Kind::ExecuteStart, pool.head(), item_name(item), queue);
         drop(g);
         drop(done);
+        let running = &cpu(here).wq.bh_item;
+        running.store(core::ptr::from_ref(h.vtable).cast_mut(), Ordering::Relaxed);
         // SAFETY: items on BH pools take a `BhCx`; `hold` is the count.
         unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, hold.is_some()) };
+        running.store(core::ptr::null_mut(), Ordering::Relaxed);
         left.items -= 1;
         left.begun = true;
         g = pool.lock();
@@ -122,4 +125,12 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
         done = hold;
     }
     drop(done);
+}
+
+/// The type of the BH item that this core executes; in BH context.
+#[cold]
+pub(crate) fn current_item() -> Option<&'static str> {
+    let vtable = this_cpu().wq.bh_item.load(Ordering::Relaxed);
+    // SAFETY: null or a static.
+    unsafe { vtable.as_ref() }.map(|v| (v.name)())
 }

@@ -58,7 +58,7 @@ mod unbound;
 mod watchdog;
 mod worker;
 
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use machine::{Duration, MAX_CPUS};
 use workqueue::{Kind as PoolKind, Tuning};
@@ -119,6 +119,8 @@ pub struct CpuPools {
     /// `[A]` cores whose BH pools of normal and of high priority this core may serve beside its own;
     /// set under the pool's lock.
     adopted: [AtomicU64; 2],
+    /// `[A]` the functions of the BH item that this core executes; for reports.
+    bh_item: AtomicPtr<header::Vtable>,
 }
 
 impl CpuPools {
@@ -131,6 +133,7 @@ impl CpuPools {
                 Pool::new(PoolKind::Bh, true),
             ],
             adopted: [const { AtomicU64::new(0) }; 2],
+            bh_item: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
 

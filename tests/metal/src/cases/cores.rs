@@ -1,6 +1,6 @@
 //! Cores among themselves: calls, wake-ups across cores, quiet idling, turns.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use alloc::sync::Arc;
 use kernel::cpu::{CpuMask, cpu, online};
@@ -19,6 +19,11 @@ ktest!(
 );
 ktest!("52_yield_alternates", yield_alternates);
 ktest!("53_wakeup_preempts_by_ipi", wakeup_preempts_by_ipi);
+ktest!(
+    "53_wakeup_preempts_at_once",
+    wakeup_preempts_at_once,
+    Needs::new().icount().cpus(2).timeout(120)
+);
 ktest!("54_ping_pong_loses_nothing", ping_pong_loses_nothing);
 
 /// A remote function call reaches every other core and runs in interrupt context there.
@@ -83,36 +88,72 @@ fn yield_alternates(cx: &ThreadCx<'_>) {
     assert_eq!(turn.load(Ordering::Relaxed), 200);
 }
 
-/// A thread woken from another core preempts a busy core within a bounded time, by IPI.
-fn wakeup_preempts_by_ipi(cx: &ThreadCx<'_>) {
+/// Wakes a thread ten times on a core whose only other thread never sleeps, and measures how long after
+/// each wake-up it runs; the longest.
+fn wakeups_beside_a_hog(cx: &ThreadCx<'_>, limit: Duration) -> Duration {
+    const ROUNDS: u32 = 10;
     let last = online().iter().last().expect("a core");
-    let until = machine::now() + Duration::from_millis(40);
-    let burn = move |_: &ThreadCx<'_>| {
-        while machine::now() < until {
-            machine::relax();
-        }
-    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
     let hog = Builder::new("hog")
         .nice(Nice::new(10).expect("a nice level"))
         .affinity(CpuMask::single(last))
-        .spawn(burn)
+        .spawn(move |_: &ThreadCx<'_>| {
+            // Where QEMU counts instructions, nothing but a `yield` gives the other cores a turn.
+            while !stopped.load(Ordering::Relaxed) {
+                super::compute();
+                machine::relax();
+            }
+        })
         .expect("memory");
-    let body = |cx: &ThreadCx<'_>| {
-        for _ in 0..10 {
-            sleep(cx, Duration::from_millis(1));
-        }
-    };
+    let bell = Arc::new((WaitQueue::new(), AtomicU32::new(0), AtomicU64::new(0)));
+    let heard = Arc::clone(&bell);
     let probe = Builder::new("probe")
         .affinity(CpuMask::single(last))
         .nice(Nice::new(-10).expect("a nice level"))
-        .spawn(body)
+        .spawn(move |cx: &ThreadCx<'_>| {
+            let (q, turn, ran) = &*heard;
+            for round in 0..ROUNDS {
+                q.wait_until(cx, || turn.load(Ordering::Acquire) == 2 * round + 1);
+                ran.store(machine::now().as_nanos(), Ordering::Relaxed);
+                turn.store(2 * round + 2, Ordering::Release);
+                q.wake_all();
+            }
+        })
         .expect("memory");
+    let (q, turn, ran) = &*bell;
+    let mut longest = Duration::ZERO;
+    for round in 0..ROUNDS {
+        // The probe sleeps by then, and the hog has its core.
+        sleep(cx, Duration::from_millis(1));
+        let rung = machine::now().as_nanos();
+        turn.store(2 * round + 1, Ordering::Release);
+        q.wake_all();
+        let done = q.wait_timeout(cx, limit, || turn.load(Ordering::Acquire) == 2 * round + 2);
+        assert_eq!(
+            done,
+            Ok(()),
+            "round {round}: the busy core was not preempted"
+        );
+        let took = ran.load(Ordering::Relaxed).saturating_sub(rung);
+        longest = longest.max(Duration::from_nanos(took));
+    }
     probe.join(cx);
-    assert!(
-        !hog.has_exited(),
-        "the probe finished while the hog still ran"
-    );
+    assert!(!hog.has_exited(), "it spins until it is told to stop");
+    stop.store(true, Ordering::Relaxed);
     hog.join(cx);
+    longest
+}
+
+/// A thread woken from another core preempts a busy core, however long that would stay busy.
+fn wakeup_preempts_by_ipi(cx: &ThreadCx<'_>) {
+    let _ = wakeups_beside_a_hog(cx, Duration::from_secs(5));
+}
+
+/// And at once: long before the running thread's slice ends, which is what a lost IPI would cost.
+fn wakeup_preempts_at_once(cx: &ThreadCx<'_>) {
+    let longest = wakeups_beside_a_hog(cx, Duration::from_secs(5));
+    assert!(longest < Duration::from_micros(200), "{longest:?}");
 }
 
 /// A wait queue loses no wake-up between two threads that take turns 2,000 times.

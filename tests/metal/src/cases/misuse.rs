@@ -1,10 +1,12 @@
 //! What must not happen is caught, with names. Each of these ends the machine.
 
 use alloc::sync::Arc;
+use kernel::cpu::{CpuMask, online};
 use kernel::mutex::Mutex;
-use kernel::thread::{self, ThreadCx};
-use kernel::wq::{self, Run, Work};
-use machine::Duration;
+use kernel::softirq::BhCx;
+use kernel::thread::{self, Builder, ThreadCx};
+use kernel::wq::{self, Run, Softirq, Work};
+use machine::{CpuId, Duration};
 use sync::{PreemptOff, Rank, SpinLock};
 
 use crate::ktest;
@@ -41,6 +43,23 @@ ktest!(
     "65_fault_in_a_work_item_names_it",
     fault_in_a_work_item,
     Needs::new().dies("kernel panic: data abort, translation fault")
+);
+ktest!(
+    "66_panic_in_an_interrupt_is_fatal",
+    panic_in_an_interrupt,
+    Needs::new()
+        .cpus(2)
+        .dies("fatal because it happened in an interrupt handler")
+);
+ktest!(
+    "67_panic_in_bh_is_fatal",
+    panic_in_bh,
+    Needs::new().dies("fatal because it happened in BH context")
+);
+ktest!(
+    "68_panic_stops_the_other_cores",
+    panic_beside_a_talker,
+    Needs::new().cpus(2).dies("on purpose")
 );
 
 /// Two locks in the wrong order name both.
@@ -116,4 +135,38 @@ fn stray_write(address: usize) {
     // SAFETY: none: the machine must stop this.
     unsafe { nowhere.write_volatile(1) };
     core::hint::black_box(nowhere);
+}
+
+/// What another core calls here is called in its interrupt handler.
+fn panic_in_an_interrupt(cx: &ThreadCx<'_>) {
+    let here = kernel::cpu::this_cpu().id();
+    let other = online().iter().find(|&id| id != here).expect("two cores");
+    kernel::ipi::call_on(other, |_| panic!("on purpose"), 0).expect("an empty mailbox");
+    thread::sleep(cx, Duration::from_secs(5));
+}
+
+/// No worker is there to die for a BH item.
+fn panic_in_bh(cx: &ThreadCx<'_>) {
+    static ITEM: Work<(), Softirq> = Work::new((), |_: &BhCx<'_>, _| panic!("on purpose"));
+    assert!(wq::bh().queue(&ITEM).is_pending());
+    thread::sleep(cx, Duration::from_secs(5));
+}
+
+/// A core that talks without end is silent when another one panics. What it said is checked on the
+/// host, which reads it.
+fn panic_beside_a_talker(cx: &ThreadCx<'_>) {
+    let talk = |_: &ThreadCx<'_>| {
+        loop {
+            kernel::println!("STILL HERE");
+        }
+    };
+    let last = online().iter().last().expect("a core");
+    let talker = Builder::new("talker").affinity(CpuMask::single(last));
+    let _talker = talker.spawn(talk).expect("memory");
+    let body = |cx: &ThreadCx<'_>| {
+        thread::sleep(cx, Duration::from_millis(20));
+        panic!("on purpose");
+    };
+    let first = Builder::new("panics").affinity(CpuMask::single(CpuId::BOOT));
+    first.spawn(body).expect("memory").join(cx);
 }

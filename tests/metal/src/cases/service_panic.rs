@@ -68,7 +68,10 @@ fn handler_panics(cx: &ThreadCx<'_>) {
         wait_for(cx, "a panicked handler's seat is still counted", || {
             server.connections() == 0
         });
-        assert_eq!(net::stats().connections, 0, "connections without a seat");
+        // A connection without a seat may still wait for the client's last acknowledgement.
+        wait_for(cx, "connections without a seat", || {
+            net::stats().connections == 0
+        });
         let begin: Instant = machine::now();
         server.stop(cx).expect("called from outside");
         let took = machine::now().since(begin);

@@ -2,10 +2,12 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use kernel::cpu::online;
 use kernel::thread::{self, ThreadCx};
 use kernel::timer::Timer;
-use machine::{Duration, Instant, now};
+use machine::{CpuId, Duration, Instant, now};
 
+use super::work_kit::on_core;
 use crate::ktest;
 use crate::registry::Needs;
 
@@ -23,6 +25,11 @@ ktest!(
     "14_sleep_ends_within_50_us",
     sleep_ends_within_50_us,
     Needs::new().icount()
+);
+ktest!(
+    "15_timers_of_all_cores_are_as_good",
+    timers_of_all_cores_are_as_good,
+    Needs::new().cpus(2)
 );
 
 fn clock_never_goes_back(cx: &ThreadCx<'_>) {
@@ -127,5 +134,37 @@ fn sleep_ends_within_50_us(cx: &ThreadCx<'_>) {
         thread::sleep(cx, wanted);
         let late = now().since(before).as_nanos() - wanted.as_nanos();
         assert!(late < 50_000, "a sleep of {ms} ms ended {late} ns late");
+    }
+}
+
+/// How late the middle one of 50 sleeps on a core ends. The host's other programs delay some of them
+/// by a turn of their own, hardly half of them.
+fn median_lateness(cx: &ThreadCx<'_>, on: CpuId) -> u64 {
+    static MEDIAN: AtomicU64 = AtomicU64::new(0);
+    let sleeper = on_core(on, |cx| {
+        let wanted = Duration::from_micros(500);
+        let mut late = [0; 50];
+        for late in &mut late {
+            let before = now();
+            thread::sleep(cx, wanted);
+            *late = now().since(before).as_nanos() - wanted.as_nanos();
+        }
+        late.sort_unstable();
+        MEDIAN.store(late[late.len() / 2], Ordering::Relaxed);
+    });
+    sleeper.join(cx);
+    MEDIAN.load(Ordering::Relaxed)
+}
+
+/// Each core's timer is as good as the boot core's: a core whose own timer does not wake it is woken
+/// by accident only, by another core's interrupt. One core after the other, so that the host's cores do.
+fn timers_of_all_cores_are_as_good(cx: &ThreadCx<'_>) {
+    let boot = median_lateness(cx, CpuId::BOOT);
+    for core in online().iter().filter(|&core| core != CpuId::BOOT) {
+        let here = median_lateness(cx, core);
+        assert!(
+            here < 20 * boot + 2_000_000,
+            "core {core}: {here} ns late, the boot core {boot} ns"
+        );
     }
 }

@@ -8,7 +8,7 @@ use kernel::thread::{self, ThreadCx};
 use kernel::wq::{self, Run, Submitted, Work};
 use machine::{CpuId, now};
 
-use super::work_kit::{cores, here, ms, on_core, on_every_core, us};
+use super::work_kit::{cores, eventually, here, ms, on_core, on_every_core, us};
 use crate::ktest;
 
 ktest!("70_c1_c3_work_runs_where_queued", runs_where_queued);
@@ -76,7 +76,10 @@ fn requeues_itself(cx: &ThreadCx<'_>) {
         },
     ));
     assert_eq!(wq::percpu().queue(&item), Submitted::Queued);
-    thread::sleep(cx, ms(1));
+    // A flush waits for what is pending when it is called: not before the item has queued itself.
+    eventually(cx, "the second run", || {
+        item.runs.load(Ordering::Relaxed) == 2
+    });
     item.flush(cx).expect("it did not panic");
     assert_eq!(item.runs.load(Ordering::Relaxed), 2);
 }

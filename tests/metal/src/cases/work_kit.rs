@@ -1,12 +1,13 @@
 //! What the workqueue tests share: times, cores, gates, a look at a pool.
 
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use kernel::completion::Completion;
 use kernel::cpu::{CpuMask, online};
-use kernel::mem;
+use kernel::mem::{self, Stack};
+use kernel::mutex::Mutex;
 use kernel::thread::{self, Builder, ThreadCx, ThreadRef};
 use kernel::wq::{self, PoolInfo, Run, Work};
 use machine::{CpuId, Duration, now};
@@ -110,51 +111,73 @@ pub(super) fn pool_of(cpu: CpuId, highpri: bool) -> PoolInfo {
     found.expect("every core has this pool")
 }
 
-/// No memory is left for a thread.
+/// No memory is left for a thread, on any core.
 pub(super) struct Famine {
-    hoards: [Vec<Vec<u8>>; 3],
-    threads: Vec<ThreadRef>,
-    stop: Arc<AtomicBool>,
+    hoards: Arc<Vec<Mutex<[Pieces; 3]>>>,
+    stacks: Vec<Stack>,
+}
+
+type Pieces = Vec<Vec<u8>>;
+
+/// Sizes of hoarded pieces, large ones first.
+const SIZES: [usize; 3] = [1 << 20, 16 << 10, 1 << 10];
+
+/// Takes memory until there is no more, or no place to note it.
+fn hoard(pieces: &mut Pieces, bytes: usize) {
+    while pieces.len() < pieces.capacity() {
+        match mem::try_vec_with_capacity(bytes) {
+            Ok(piece) => pieces.push(piece),
+            Err(_) => break,
+        }
+    }
 }
 
 impl Famine {
-    pub(super) fn begin() -> Self {
-        let hoard = |bytes: usize| -> Vec<Vec<u8>> {
-            let mut pieces = mem::try_vec_with_capacity(8 << 10).unwrap_or_default();
-            while pieces.len() < pieces.capacity() {
-                match mem::try_vec_with_capacity(bytes) {
-                    Ok(piece) => pieces.push(piece),
-                    Err(_) => break,
-                }
+    /// Every core has free blocks of its own, so each hoards. Whoever hoards needs a thread, whose
+    /// stack is free afterwards and would serve a worker: so stacks are hoarded last.
+    pub(super) fn begin(cx: &ThreadCx<'_>) -> Self {
+        const QUIET: u32 = 20;
+        let room = || SIZES.map(|_| Vec::with_capacity(8 << 10));
+        let hoards: Vec<_> = (0..cores()).map(|_| Mutex::new(room())).collect();
+        let hoards = Arc::new(hoards);
+        let mut stacks = Vec::with_capacity(4 << 10);
+        let mine = Arc::clone(&hoards);
+        let begun = AtomicUsize::new(0);
+        on_every_core(cx, move |cx, n| {
+            // Nobody hoards before everybody has a thread.
+            begun.fetch_add(1, Ordering::Relaxed);
+            eventually(cx, "the other cores", || {
+                begun.load(Ordering::Relaxed) == cores()
+            });
+            let mut pieces = mine[n].lock(cx).expect("nobody panics with it");
+            for (pieces, bytes) in pieces.iter_mut().zip(SIZES) {
+                hoard(pieces, bytes);
             }
-            pieces
-        };
-        // Cached stacks serve new workers without memory; so keep threads until there are no more.
-        let stop = Arc::new(AtomicBool::new(false));
-        let hoards = [hoard(1 << 20), hoard(16 << 10), hoard(1 << 10)];
-        let mut threads = Vec::new();
-        loop {
-            let stop = Arc::clone(&stop);
-            let body = move |cx: &ThreadCx<'_>| {
-                while !stop.load(Ordering::Relaxed) {
-                    thread::sleep(cx, ms(20));
-                }
-            };
-            match Builder::new("hoarder").spawn(body) {
-                Ok(t) if threads.try_reserve(1).is_ok() => threads.push(t),
-                _ => break,
+        });
+        let stack_bytes = kernel::kernel().info().stack_bytes;
+        let mut quiet = 0;
+        while quiet < QUIET {
+            quiet += 1;
+            while stacks.len() < stacks.capacity()
+                && let Some(stack) = Stack::alloc(stack_bytes)
+            {
+                stacks.push(stack);
+                quiet = 0;
             }
+            // The helpers' last memory comes back a little after they ended.
+            thread::sleep(cx, us(200));
         }
-        Self {
-            hoards,
-            threads,
-            stop,
-        }
+        assert!(stacks.len() < stacks.capacity(), "memory is left");
+        let cached = mem::stats().stack_cached_bytes;
+        assert_eq!(
+            cached, 0,
+            "a cached stack serves a new worker without memory"
+        );
+        Self { hoards, stacks }
     }
 
-    pub(super) fn end(self, cx: &ThreadCx<'_>) {
-        self.stop.store(true, Ordering::Relaxed);
+    pub(super) fn end(self) {
+        drop(self.stacks);
         drop(self.hoards);
-        self.threads.iter().for_each(|t| t.join(cx));
     }
 }

@@ -96,22 +96,26 @@ fn golden_timeline(cx: &ThreadCx<'_>) {
     heavy.destroy(cx).expect("not one of its items");
 }
 
-/// E9: whoever sleeps, there is another worker.
+/// E9: whoever sleeps, there is another worker, and no more than one.
 fn sleepers_and_one_more_worker(cx: &ThreadCx<'_>) {
-    const N: usize = 12;
+    // All workers that there are, and some that have yet to be made. The highpri pool is idle
+    // otherwise.
+    let n = pool_of(CpuId::BOOT, true).workers.total as usize + 10;
     let gated = Gated::new();
-    let items = gated.items(N);
+    let items = gated.items(n);
     for item in &items {
-        assert_eq!(wq::percpu().queue_on(CpuId::BOOT, item), Submitted::Queued);
+        assert_eq!(wq::highpri().queue_on(CpuId::BOOT, item), Submitted::Queued);
     }
-    eventually(cx, "the start of all sleepers", || gated.started() == N);
-    eventually(cx, "the sleep of all sleepers", || {
-        let p = pool_of(CpuId::BOOT, false);
-        p.workers.blocked as usize == N && p.nr_running == 0
+    eventually(cx, "the start of all sleepers", || gated.started() == n);
+    let workers = || {
+        let workers = pool_of(CpuId::BOOT, true).workers;
+        [workers.total, workers.blocked, workers.idle].map(|n| n as usize)
+    };
+    eventually(cx, "the sleep of all, and one more worker", || {
+        workers() == [n + 1, n, 1]
     });
-    let workers = pool_of(CpuId::BOOT, false).workers;
-    assert!(workers.total as usize > N, "{workers:?}");
-    assert!(workers.idle >= 1, "{workers:?}");
+    thread::sleep(cx, ms(50));
+    assert_eq!(workers(), [n + 1, n, 1], "total, blocked, idle");
     gated.open();
     for item in &items {
         item.flush(cx).expect("it did not panic");
@@ -261,14 +265,14 @@ fn failed_worker_creation_is_survived(cx: &ThreadCx<'_>) {
     let gated = Gated::new();
     let total = pool_of(CpuId::BOOT, true).workers.total as usize;
     let items = gated.items(total + 2);
-    let famine = Famine::begin();
+    let famine = Famine::begin(cx);
     for item in &items {
         assert_eq!(wq::highpri().queue_on(CpuId::BOOT, item), Submitted::Queued);
     }
     thread::sleep(cx, ms(300));
     let without = gated.started();
     assert!(without < items.len(), "workers were made without memory");
-    famine.end(cx);
+    famine.end();
     let began = now();
     eventually(cx, "a worker after the cool-down", || {
         gated.started() == items.len()

@@ -57,7 +57,7 @@ fn rescued_without_memory(cx: &ThreadCx<'_>) {
         )
     };
     let items: Vec<_> = (0..8 * cores()).map(item).collect();
-    let famine = Famine::begin();
+    let famine = Famine::begin(cx);
     assert_eq!(queue("another").err(), Some(CreateError::NoMemory), "F4");
     for item in &others {
         assert_eq!(wq::percpu().queue_on(CpuId::BOOT, item), Submitted::Queued);
@@ -80,7 +80,7 @@ fn rescued_without_memory(cx: &ThreadCx<'_>) {
     );
     let waited = ward.first.load(Ordering::Relaxed) - begin;
     assert!(waited < 200_000_000, "rescued after {waited} ns");
-    famine.end(cx);
+    famine.end();
     eventually(cx, "the start of the others", || {
         gated.started() == others.len()
     });

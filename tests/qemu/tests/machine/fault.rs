@@ -1,4 +1,5 @@
-//! The report of a fault: who, where, and why, in words and with function names.
+//! The report of a fault: who, where, and why, in words and with function names; and silence of the
+//! other cores.
 
 use std::time::{Duration, Instant};
 
@@ -11,16 +12,47 @@ use xtask::toolchain;
 
 use crate::{Body, check};
 
-pub(crate) const TESTS: &[(&str, Body)] = &[("fault_report_is_complete", report)];
+pub(crate) const TESTS: &[(&str, Body)] = &[
+    ("fault_report_is_complete", report),
+    ("panic_stops_the_other_cores", silence),
+];
 
 /// The on-target test that faults: a write to 0x128, two calls deep in a work item.
 const TEST: &str = "65_fault_in_a_work_item_names_it";
 
+/// The on-target test in which one core panics and another one prints without end.
+const TALKER: &str = "68_panic_stops_the_other_cores";
+
 fn report() -> Result<(), String> {
+    let (said, code) = run(TEST)?;
+    complete(&said, code).map_err(|why| format!("{why}; the console:\n{said}"))
+}
+
+fn silence() -> Result<(), String> {
+    let (said, code) = run(TALKER)?;
+    let silent = || {
+        check(code == failure::PANIC, format!("exit code {code}"))?;
+        let (before, report) = said.split_once("kernel panic:").ok_or("no report")?;
+        let talks = |text: &str| text.lines().filter(|l| l.contains("STILL HERE")).count();
+        check(talks(before) > 2, "the other core said nothing before")?;
+        // It may be within a line, and is told to stop while the report begins.
+        let after = talks(report);
+        check(
+            after <= 2,
+            format!("the other core said {after} lines more"),
+        )?;
+        let frames = report.lines().filter(|l| l.trim().starts_with('#')).count();
+        check(frames > 2, format!("{frames} frames"))
+    };
+    silent().map_err(|why: String| format!("{why}; the console:\n{said}"))
+}
+
+/// Runs one on-target test that dies; what it said, and the exit code.
+fn run(name: &str) -> Result<(String, u8), String> {
     let toolchain = toolchain::metal(false, true).map_err(|f| f.message)?;
     let image = image::build(Kind::Tests, &toolchain).map_err(|f| f.message)?;
     let elf = std::fs::read(&image.elf).map_err(|e| e.to_string())?;
-    let test = catalogue::read(&elf)?.into_iter().find(|t| t.name == TEST);
+    let test = catalogue::read(&elf)?.into_iter().find(|t| t.name == name);
     let options = Options {
         smp: 2,
         net: Net::None,
@@ -32,8 +64,7 @@ fn report() -> Result<(), String> {
         Guest::start(&options, &image.flat, Terminal::Captured).map_err(|f| f.message)?;
     let _ = guest.wait(Instant::now() + Duration::from_secs(60));
     let code = guest.exit_code();
-    let said = guest.console().since(0);
-    complete(&said, code).map_err(|why| format!("{why}; the console:\n{said}"))
+    Ok((guest.console().since(0), code))
 }
 
 fn complete(said: &str, code: u8) -> Result<(), String> {

@@ -1,6 +1,7 @@
-//! Tests of the machine as a whole, one guest each: what it costs, what it says when it dies, and what
-//! it says about machines it does not support.
+//! Tests of the machine as a whole, one guest each: that it serves at the edges of what is supported,
+//! what it costs, what it says when it dies, and what it says about machines it does not support.
 
+mod boots;
 mod cost;
 mod fault;
 mod fdt;
@@ -15,7 +16,7 @@ type Body = fn() -> Result<(), String>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let all = [cost::TESTS, fault::TESTS, unsupported::TESTS].concat();
+    let all = [boots::TESTS, cost::TESTS, fault::TESTS, unsupported::TESTS].concat();
     let mut trials: Vec<Trial> = all.into_iter().map(trial).collect();
     // Not passed, where they cannot be run.
     let ignored = !cost::can_measure();

@@ -12,11 +12,11 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 pub use machine::CpuMask;
 use machine::{CpuHeader, CpuId, Topology};
 use spin::Once;
+use sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use sync::{Rank, SpinLock};
 
 use crate::ipi::Mailbox;

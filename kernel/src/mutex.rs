@@ -15,9 +15,9 @@ use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use machine::{Duration, Instant};
+use sync::atomic::{AtomicBool, Ordering};
 use sync::{Rank, SpinLock};
 
 use crate::kernel;

@@ -5,10 +5,10 @@
 //! pool's lock; that thread then takes the flush lock and releases all others it can.
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 use links::{Direct, Handle};
 use machine::CpuMask;
+use sync::atomic::{AtomicBool, Ordering};
 use sync::{Rank, SpinLock};
 use workqueue::{Attrs, Cascade, Colour, Flush, FlushStart, Flusher};
 

@@ -6,11 +6,12 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicI8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::AtomicU32;
 
 use links::Handle;
 use machine::{CpuId, CpuMask};
 use sched::Nice;
+use sync::atomic::{AtomicBool, AtomicI8, AtomicU64, Ordering};
 use sync::{Rank, SpinGuard, SpinLock};
 use workqueue::{Cull, Kind, Pool as Policy, PoolKey, Tuning, Worker as WorkerNode};
 use workword::Place;

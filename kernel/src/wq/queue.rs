@@ -14,10 +14,10 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use links::Arena;
 use machine::CpuId;
+use sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use sync::handshake::Countdown;
 use sync::{IrqGuard, SpinGuard, SpinLock};
 use workqueue::{Attrs, Item, Pwq};

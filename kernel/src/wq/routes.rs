@@ -8,9 +8,9 @@
 #![expect(unsafe_code, reason = "routes name shares by address")]
 
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicPtr, Ordering};
 
 use machine::CpuId;
+use sync::atomic::{AtomicPtr, Ordering};
 use workqueue::Worker as WorkerNode;
 
 use super::handles::share_of;

@@ -19,9 +19,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use links::{Direct, Handle};
+use sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use sync::{Rank, SpinGuard, SpinLock};
 use workqueue::{Call, NodeLimit, Pwq, Turn};
 

@@ -10,7 +10,7 @@
 //! Sleeping locks live in the executive: they need a scheduler. Nothing here sleeps.
 #![no_std]
 
-mod atomic;
+pub mod atomic;
 pub mod handshake;
 mod preempt;
 mod rank;

@@ -7,12 +7,12 @@ use core::marker::PhantomData;
 
 use machine::{IrqState, PreemptWord};
 
-use crate::atomic::{AtomicU32, Ordering, compiler_fence};
+use crate::atomic::{Ordering, PlainU32, compiler_fence};
 
 type NotSend = PhantomData<*const ()>;
 
 #[inline(always)]
-fn word() -> &'static AtomicU32 {
+fn word() -> &'static PlainU32 {
     &machine::current().preempt
 }
 

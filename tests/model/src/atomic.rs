@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 pub use std::sync::atomic::Ordering;
 
-pub use crate::seam::{fence_full, relax};
+pub use crate::seam::{fence_full, relax, sync_point};
 use crate::weak::{Weak, is, weakened};
 
 macro_rules! atomic {
@@ -103,3 +103,6 @@ integer!(AtomicU8, u8);
 integer!(AtomicU32, u32);
 integer!(AtomicU64, u64);
 integer!(AtomicUsize, usize);
+
+/// The shipped file has a second kind for what is no interleaving point of the simulator.
+pub type PlainBool = AtomicBool;

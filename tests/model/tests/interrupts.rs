@@ -56,6 +56,8 @@ mod atomic {
         }
     }
 
+    pub(crate) type PlainU32 = AtomicU32;
+
     #[derive(Default)]
     pub(crate) struct AtomicBool(AtomicU32);
 

@@ -2,25 +2,28 @@
 //!
 //! The flag is a plain atomic in the core's header, because the interrupt vectors read it.
 
-use crate::atomic::{AtomicBool, Ordering};
+use crate::atomic::{Ordering, PlainBool, sync_point};
 
 /// Wants another core to pick again. True when it must be interrupted; otherwise an
 /// earlier request is still unanswered and serves this one too: the answer is an update that reads
 /// ours, so it sees what we stored before.
 #[inline]
 #[must_use]
-pub fn request(flag: &AtomicBool) -> bool {
+pub fn request(flag: &PlainBool) -> bool {
+    sync_point();
     !flag.swap(true, Ordering::Release)
 }
 
 /// Wants the calling core to pick again. Relaxed: a core sees its own stores.
 #[inline]
-pub fn request_here(flag: &AtomicBool) {
+pub fn request_here(flag: &PlainBool) {
+    sync_point();
     flag.store(true, Ordering::Relaxed);
 }
 
 /// The scheduler answers: what was stored before the requests is visible to the look that follows.
 #[inline]
-pub fn answer(flag: &AtomicBool) {
+pub fn answer(flag: &PlainBool) {
+    sync_point();
     flag.swap(false, Ordering::AcqRel);
 }

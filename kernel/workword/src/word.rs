@@ -15,6 +15,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use machine::sync_point;
+
 use crate::state::{
     BH, COUNT, COUNT_ONE, DEPTH, DEPTH_ONE, IDLE, PENDING, PLACE, POISONED, Place, QUEUED, State,
     count_of, depth_of, one_more, place_bits, place_of,
@@ -40,9 +42,11 @@ pub trait Word {
     fn fetch_and(&self, mask: u64, order: Ordering) -> u64;
 }
 
+/// Every access is an interleaving point of the simulator, and nothing more on the metal.
 impl Word for AtomicU64 {
     #[inline(always)]
     fn load(&self, order: Ordering) -> u64 {
+        sync_point();
         self.load(order)
     }
     #[inline(always)]
@@ -53,10 +57,12 @@ impl Word for AtomicU64 {
         success: Ordering,
         failure: Ordering,
     ) -> Result<u64, u64> {
+        sync_point();
         self.compare_exchange_weak(old, new, success, failure)
     }
     #[inline(always)]
     fn fetch_and(&self, mask: u64, order: Ordering) -> u64 {
+        sync_point();
         self.fetch_and(mask, order)
     }
 }
@@ -122,6 +128,12 @@ impl Default for WorkWord {
 /// Whether a word refuses submissions.
 const REFUSE: u64 = DEPTH | POISONED;
 
+/// Whether a submission joins another one. A disabled item is pending only in the hands of somebody
+/// who disables or cancels it once more: what joins that would be lost, so it is refused.
+const fn can_join(word: u64) -> bool {
+    word & (PENDING | DEPTH) == PENDING
+}
+
 const fn refusal(word: u64) -> Claim {
     if word & POISONED != 0 {
         Claim::Poisoned
@@ -163,7 +175,7 @@ impl<A: Word> WorkWord<A> {
     #[inline(always)]
     pub fn join(&self) -> Option<u32> {
         self.update(|w| {
-            if w & PENDING != 0 {
+            if can_join(w) {
                 Ok(one_more(w))
             } else {
                 Err(())
@@ -177,7 +189,7 @@ impl<A: Word> WorkWord<A> {
     #[inline(always)]
     pub fn claim(&self) -> Claim {
         let old = self.update(|w| {
-            Ok::<_, ()>(if w & PENDING != 0 {
+            Ok::<_, ()>(if can_join(w) {
                 one_more(w)
             } else if w & REFUSE != 0 {
                 w
@@ -186,7 +198,7 @@ impl<A: Word> WorkWord<A> {
             })
         });
         match old {
-            Ok(w) if w & PENDING != 0 => Claim::Pending(count_of(one_more(w))),
+            Ok(w) if can_join(w) => Claim::Pending(count_of(one_more(w))),
             Ok(w) if w & REFUSE != 0 => refusal(w),
             Ok(w) => Claim::Claimed(place_of(w)),
             Err(()) => Claim::Disabled,
@@ -200,7 +212,7 @@ impl<A: Word> WorkWord<A> {
         let here = place_bits(place);
         let mark = PENDING | QUEUED | COUNT_ONE | here | if bh { BH } else { 0 };
         let old = self.update(|w| {
-            if w & PENDING != 0 {
+            if can_join(w) {
                 Ok(one_more(w))
             } else if w & REFUSE != 0 {
                 Ok(w)
@@ -211,7 +223,7 @@ impl<A: Word> WorkWord<A> {
             }
         });
         match old {
-            Ok(w) if w & PENDING != 0 => Claim::Pending(count_of(one_more(w))),
+            Ok(w) if can_join(w) => Claim::Pending(count_of(one_more(w))),
             Ok(w) if w & REFUSE != 0 => refusal(w),
             Ok(w) => Claim::Claimed(place_of(w)),
             Err(last) => Claim::Elsewhere(last),
@@ -360,6 +372,20 @@ mod tests {
             assert_eq!(w.release_disabled(), n < u32::from(u16::MAX));
         }
         assert_eq!(w.state().depth, u16::MAX);
+    }
+
+    #[test]
+    fn b9_disabled_item_in_a_cancellers_hands_refuses() {
+        let w = WorkWord::new();
+        assert!(matches!(w.seize(), Seize::Idle(_)));
+        assert!(w.release_disabled());
+        // Somebody disables it once more.
+        assert!(matches!(w.seize(), Seize::Idle(_)));
+        assert_eq!(w.join(), None);
+        assert_eq!(w.claim(), Claim::Disabled);
+        assert_eq!(w.claim_at(P, false), Claim::Disabled);
+        assert!(w.release_disabled());
+        assert_eq!(w.state().depth, 2);
     }
 
     #[test]

@@ -98,3 +98,19 @@ fn every_waiting_thread_finds_an_idle_core() {
     let scenario = find("no-core-idle").expect("in the catalogue");
     sweep(*scenario, &[5, 8], 0..10);
 }
+
+/// A disabled item answered that a submission had joined it, while somebody who disabled it once more
+/// had it in his hands; the submission was lost with an answer that promised a run.
+#[test]
+fn disabled_item_refuses_while_it_is_disabled_once_more() {
+    let scenario = find("nested-disables").expect("in the catalogue");
+    sweep(*scenario, &[2, 4], 0..40);
+}
+
+/// Between the end of a run and its worker's next step the item's slot went to another pool, and an item
+/// that waited for that very worker (C6) was overtaken by a later one of its ordered queue (C9).
+#[test]
+fn ordered_item_that_waits_for_its_worker_is_not_overtaken() {
+    let scenario = find("attributes-storm").expect("in the catalogue");
+    sweep(*scenario, &[5], 200..216);
+}

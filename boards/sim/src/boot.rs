@@ -44,6 +44,8 @@ impl Machine {
 pub(crate) struct Run {
     pub(crate) seed: u64,
     pub(crate) options: Options,
+    /// Kinds of faults the seed's own run had; minimising may take some from the options.
+    pub(crate) wanted: Kinds,
     pub(crate) plan: Plan,
     /// Time passes evenly, not at random.
     pub(crate) even_ticks: bool,
@@ -57,6 +59,7 @@ impl Run {
         Self {
             seed,
             options,
+            wanted: options.faults.kinds,
             plan: Plan::Seed(options.strategy),
             even_ticks: false,
             keep_decisions: false,
@@ -109,8 +112,10 @@ impl Subject for Scenario {
         let scenario = *self;
         let mut run = run.clone();
         run.options.faults.kinds = run.options.faults.kinds.and(self.endures);
+        run.wanted = run.wanted.and(self.endures);
         if let Plan::Seed(strategy) = &mut run.plan {
-            *strategy = strategy.resolve(run.seed, !self.endures.has(Kinds::STALL));
+            *strategy = strategy.resolve(run.seed, self.wants_fairness());
+            run.options.strategy = *strategy;
         }
         // Every core has threads of its own.
         let memory = run.options.memory_bytes.max(self.cpus * MEMORY_PER_CORE);

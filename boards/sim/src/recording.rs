@@ -7,17 +7,19 @@
 //! seed 17
 //! strategy walk
 //! faults none
+//! wanted none
 //! ticks random
 //! failure exit 101
 //! trace 69a1f00dc0ffee00
 //! 1:204 preempt 1
 //! ```
 //!
-//! The last lines are the decisions that were not the default: core, seam calls it had made, what,
+//! `faults` are those on in the recorded run, `wanted` those of the seed's own run, before minimising
+//! took some away. The last lines are the decisions that were not the default: core, seam calls it had made, what,
 //! value ([`Decision`]). Lines that begin with `#` are for people. The trace's hash tells whether a
 //! replay is the recorded run: another build takes other seam calls, and decisions lose their places.
 //! So a recording shows a failure in the build that has it. Once it is mended the recording is *settled*:
-//! decisions and hash go, and the seed stays, which means something in every build.
+//! decisions and hash go, and the seed stays with all faults it had, which means something in every build.
 
 use core::fmt;
 use core::str::FromStr;
@@ -47,6 +49,8 @@ pub struct Recording {
     pub strategy: Strategy,
     /// Faults that were on.
     pub faults: Kinds,
+    /// Faults of the seed's own run.
+    pub wanted: Kinds,
     /// Time passes evenly, not at random.
     pub even_ticks: bool,
     /// How the run ended, in a word or two.
@@ -76,6 +80,7 @@ impl Recording {
             seed: outcome.run.seed,
             strategy: outcome.run.options.strategy,
             faults: outcome.run.options.faults.kinds,
+            wanted: outcome.run.wanted,
             even_ticks: outcome.run.even_ticks,
             failure: outcome.verdict(),
             trace: outcome.trace.hash,
@@ -94,6 +99,7 @@ impl Recording {
             plan: Plan::List(Arc::clone(&self.decisions)),
             even_ticks: self.even_ticks,
             keep_decisions: true,
+            wanted: self.wanted,
             ..Run::new(self.seed, options)
         }
     }
@@ -110,6 +116,8 @@ impl Recording {
     #[must_use]
     pub fn settled(&self) -> Self {
         Self {
+            faults: self.wanted,
+            even_ticks: false,
             trace: 0,
             decisions: Arc::new([]),
             ..self.clone()
@@ -148,7 +156,11 @@ impl Recording {
             "cpus" => self.cpus = number()? as usize,
             "seed" => self.seed = number()?,
             "strategy" => self.strategy = value.parse()?,
-            "faults" => self.faults = value.parse()?,
+            "faults" => {
+                self.faults = value.parse()?;
+                self.wanted = self.wanted.or(self.faults);
+            }
+            "wanted" => self.wanted = value.parse()?,
             "ticks" => self.even_ticks = value == "even",
             "failure" => self.failure = value.to_owned(),
             "trace" => {
@@ -178,6 +190,7 @@ impl fmt::Display for Recording {
         writeln!(f, "seed {}", self.seed)?;
         writeln!(f, "strategy {}", self.strategy)?;
         writeln!(f, "faults {}", self.faults)?;
+        writeln!(f, "wanted {}", self.wanted)?;
         let ticks = if self.even_ticks { "even" } else { "random" };
         writeln!(f, "ticks {ticks}")?;
         writeln!(f, "failure {}", self.failure)?;
@@ -199,6 +212,7 @@ impl FromStr for Recording {
             seed: 0,
             strategy: Strategy::RandomWalk,
             faults: Kinds::NONE,
+            wanted: Kinds::NONE,
             even_ticks: false,
             failure: String::new(),
             trace: 0,

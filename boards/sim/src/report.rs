@@ -29,13 +29,13 @@ impl Outcome {
         }
     }
 
-    /// The command that runs this seed again.
+    /// The command that runs this seed again, with all faults its own run had.
     #[must_use]
     pub fn command(&self) -> String {
         let options = &self.run.options;
         format!(
             "cargo xtask sim '{}' --first-seed {} --seeds 1 --cpus {} --strategy {} --faults {}",
-            self.scenario, self.run.seed, self.cpus, options.strategy, options.faults.kinds
+            self.scenario, self.run.seed, self.cpus, options.strategy, self.run.wanted
         )
     }
 }
@@ -62,6 +62,13 @@ impl fmt::Display for Report<'_> {
             "size     {} points, {} with a choice, {:?} of virtual time, trace {:016x}",
             o.steps, o.choices, o.virtual_time, o.trace.hash
         )?;
+        if options.faults.kinds != o.run.wanted {
+            writeln!(
+                f,
+                "minimised to the faults {}; the seed's own run has {}",
+                options.faults.kinds, o.run.wanted
+            )?;
+        }
         writeln!(f, "faults   {}", o.injected)?;
         decisions(f, &o.decisions)?;
         for cpu in 0..o.cpus {

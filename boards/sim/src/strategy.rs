@@ -3,6 +3,9 @@
 use core::fmt;
 use core::str::FromStr;
 
+use crate::faults::Kinds;
+use crate::scenario::Scenario;
+
 /// How the next core is chosen at an interleaving point.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Strategy {
@@ -24,8 +27,8 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// The strategy that runs under `seed`: [`Strategy::Mixed`] is replaced, and by a fair one if
-    /// `fair` is set.
+    /// The strategy that runs under `seed`: [`Strategy::Mixed`] is replaced, and all are by a fair one
+    /// if `fair` is set. A run's options and report name what came of it.
     #[must_use]
     pub const fn resolve(self, seed: u64, fair: bool) -> Self {
         match self {
@@ -39,6 +42,20 @@ impl Strategy {
             },
             other => other,
         }
+    }
+}
+
+impl Scenario {
+    /// True when every core must go on now and then for the scenario to hold: it does not endure a
+    /// core that stands still.
+    pub(crate) const fn wants_fairness(&self) -> bool {
+        !self.endures.has(Kinds::STALL)
+    }
+
+    /// Whether `strategy` can run it as it is: PCT starves cores, which not every scenario endures.
+    #[must_use]
+    pub const fn can_run_by(&self, strategy: Strategy) -> bool {
+        !(matches!(strategy, Strategy::Pct { .. }) && self.wants_fairness())
     }
 }
 

@@ -292,3 +292,102 @@ fn every_kind_of_fault_occurs_and_is_survived() {
     let calm = scenario.endures(Kinds::NONE);
     assert_eq!(run(&calm, 3, options).expect_ok().injected.total(), 0);
 }
+
+/// An addition in two accesses of the kernel's atomics, with nothing of the seam in between.
+fn torn_without_a_call(cx: &ThreadCx<'_>) {
+    let count = Arc::new(sync::atomic::AtomicU32::new(0));
+    let add = |count: &sync::atomic::AtomicU32| {
+        let seen = count.load(Ordering::Relaxed);
+        count.store(seen + 1, Ordering::Relaxed);
+    };
+    let theirs = Arc::clone(&count);
+    let other = pinned(1, move |_| add(&theirs));
+    add(&count);
+    other.join(cx);
+    assert_eq!(count.load(Ordering::Relaxed), 2, "an addition was lost");
+}
+
+/// Two owners of one item, each of whom looks before it acts.
+fn looked_at_twice(cx: &ThreadCx<'_>) {
+    let word = Arc::new((workword::WorkWord::new(), AtomicU32::new(0)));
+    let own = |(word, owners): &(workword::WorkWord, AtomicU32)| {
+        if !word.state().pending {
+            let _ = word.claim();
+            owners.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let theirs = Arc::clone(&word);
+    let other = pinned(1, move |_| own(&theirs));
+    own(&word);
+    other.join(cx);
+    assert_eq!(word.1.load(Ordering::Relaxed), 1, "two owners");
+}
+
+#[test]
+fn every_access_of_the_kernels_atomics_is_a_point() {
+    for (name, body) in [
+        ("accesses", torn_without_a_call as fn(&ThreadCx<'_>)),
+        ("words", looked_at_twice),
+    ] {
+        let scenario = Scenario::new(name, 2, body);
+        let needed = seeds_needed(&scenario, Strategy::RandomWalk, 2_000);
+        assert!(needed < 2_000, "{name}: no core was held up in between");
+    }
+}
+
+#[test]
+fn a_run_names_the_strategy_it_had() {
+    let pct = Options {
+        strategy: Strategy::Pct { depth: 3 },
+        ..Options::default()
+    };
+    let fair = TORN.endures(Kinds::DELAYS.without(Kinds::STALL));
+    assert!(TORN.can_run_by(pct.strategy) && !fair.can_run_by(pct.strategy));
+    assert_eq!(run(&TORN, 1, pct).options().strategy, pct.strategy);
+    let ran = run(&fair, 1, pct);
+    assert_eq!(ran.options().strategy, Strategy::RandomWalk);
+    assert!(
+        ran.command().contains("--strategy walk"),
+        "{}",
+        ran.command()
+    );
+    let mixed = Options {
+        strategy: Strategy::Mixed,
+        ..Options::default()
+    };
+    assert_eq!(
+        run(&TORN, 7, mixed).options().strategy,
+        Strategy::RoundRobin
+    );
+}
+
+#[test]
+fn minimising_away_a_kind_of_faults_keeps_the_seeds_own_run() {
+    let wanted = Kinds::PACKETS.or(Kinds::IPI);
+    let all = Options {
+        faults: Faults::of(wanted),
+        ..Options::default()
+    };
+    let failing = first_failure(&TORN, all);
+    let simple = minimise(&TORN, &failing, HostDuration::from_secs(5)).expect("the same failure");
+    assert!(!simple.options().faults.kinds.has(Kinds::PACKETS));
+    let command = simple.command();
+    assert!(command.contains(&format!("--faults {wanted}")), "{command}");
+    let recording = Recording::of(&simple);
+    let text = recording.to_string();
+    assert_eq!(text.parse(), Ok(recording.clone()));
+    let settled: Recording = recording
+        .settled()
+        .to_string()
+        .parse()
+        .expect("a recording");
+    assert_eq!((settled.faults, settled.wanted), (wanted, wanted));
+    assert!(!settled.even_ticks);
+    let again = Options {
+        faults: Faults::of(settled.wanted),
+        strategy: settled.strategy,
+        ..Options::default()
+    };
+    let rerun = run(&TORN, settled.seed, again);
+    assert_eq!(rerun.trace.hash, failing.trace.hash, "another world");
+}

@@ -52,7 +52,7 @@ fn again(path: &Path) -> Result<(), Failed> {
         .ok_or_else(|| format!("no scenario is called `{}`", recording.scenario))?;
     let options = Options {
         strategy: recording.strategy,
-        faults: Faults::of(recording.faults),
+        faults: Faults::of(recording.wanted),
         ..Options::default()
     };
     let by_seed = run(&scenario.on(recording.cpus), recording.seed, options);

@@ -1,6 +1,7 @@
 //! `bench sim`: interleaving points per second of one host core, everything that is always on on.
 //!
-//! Only points at which at least two cores could go on count. Each scenario gets its share of the
+//! Only points between a scenario's beginning and its end count, at which at least two cores could
+//! go on. Each scenario gets its share of the
 //! time; the rate of a batch is its points over the CPU time it took, boot and end of each world
 //! included.
 
@@ -39,18 +40,19 @@ impl Bench {
         );
         // One core has no choice.
         let set = || scenarios::ALL.iter().filter(|s| s.bounds().1 > 1);
+        let first_seed = self.common.first_seed.unwrap_or(0);
         let share = Duration::from_secs(self.seconds) / set().count() as u32;
         let (mut points, mut time, mut rates) = (0, 0.0, Vec::new());
         for scenario in set() {
             let (fewest, most) = scenario.bounds();
             let cpus = self.common.cpus().unwrap_or(most).clamp(fewest, most);
-            let (mut seed, mut mine, mut spent) = (self.common.first_seed, 0, 0.0);
+            let (mut seed, mut mine, mut spent) = (first_seed, 0, 0.0);
             let end = Instant::now() + share;
-            while seed == self.common.first_seed || Instant::now() < end {
+            while seed == first_seed || Instant::now() < end {
                 let (before, mut batch) = (host::cpu_time(), 0);
                 for s in seed..seed + BATCH {
                     let all = options(Strategy::RandomWalk, Kinds::NONE);
-                    batch += run(&scenario.on(cpus), s, all).expect_ok().choices;
+                    batch += run(&scenario.on(cpus), s, all).expect_ok().scenario_choices;
                 }
                 let took = (host::cpu_time() - before).as_secs_f64();
                 rates.push(batch as f64 / took);
@@ -58,7 +60,7 @@ impl Bench {
                 mine += batch;
                 spent += took;
             }
-            let seeds = seed - self.common.first_seed;
+            let seeds = seed - first_seed;
             let rate = mine as f64 / spent;
             println!(
                 "{:<32} {seeds:>8} {:>14} {rate:>14.0}",

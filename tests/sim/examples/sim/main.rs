@@ -47,9 +47,9 @@ struct Common {
     /// Number of cores, within each scenario's bounds; else the seed chooses
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     cpus: Option<u8>,
-    /// First seed
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    first_seed: u64,
+    /// First seed; 0 unless given, and drawn for a soak
+    #[arg(long, value_name = "S")]
+    first_seed: Option<u64>,
     /// Host threads; one per host core unless given
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,

@@ -65,9 +65,10 @@ impl Search {
             return self.explore(set, bound);
         }
         let strategy: Strategy = self.strategy.parse()?;
+        let set = &able(set, strategy)?;
         let campaign = Campaign {
             scenarios: set,
-            first_seed: self.common.first_seed,
+            first_seed: self.common.first_seed.unwrap_or(0),
             seeds: self.seeds,
             until: None,
             cpus: self.common.cpus(),
@@ -123,6 +124,29 @@ impl Search {
         }
         Ok(found.failure.is_none())
     }
+}
+
+/// The scenarios of `set` that `strategy` can run; says how many it leaves out.
+fn able(set: &[Scenario], strategy: Strategy) -> Result<Vec<Scenario>, String> {
+    let able: Vec<_> = set
+        .iter()
+        .copied()
+        .filter(|s| s.can_run_by(strategy))
+        .collect();
+    if able.is_empty() {
+        return Err(format!(
+            "{strategy} starves cores, which `{}` does not endure (no `stall` among its faults); \
+             use walk, turns or mixed",
+            set.first().map_or("", Scenario::name)
+        ));
+    }
+    if able.len() < set.len() {
+        eprintln!(
+            "{strategy} leaves out {} scenarios that do not endure a starved core",
+            set.len() - able.len()
+        );
+    }
+    Ok(able)
 }
 
 /// The bound in `exhaustive:BOUND`.

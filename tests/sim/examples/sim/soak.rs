@@ -1,5 +1,6 @@
 //! `soak`: all scenarios under ever new seeds for a given time, with everything that can go wrong.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -38,10 +39,12 @@ impl Soak {
         }
         let set = chosen(self.scenario.as_deref())?;
         let length = Duration::from_secs_f64(self.minutes * 60.0);
+        let first_seed = self.common.first_seed.unwrap_or_else(drawn);
+        println!("first seed           {first_seed}");
         let began = Instant::now();
         let campaign = Campaign {
             scenarios: set,
-            first_seed: self.common.first_seed,
+            first_seed,
             seeds: u64::MAX,
             until: Some(began + length),
             cpus: self.common.cpus(),
@@ -65,6 +68,12 @@ impl Soak {
         }
         Ok(totals.failures.is_empty())
     }
+}
+
+/// A seed that no soak began with before. Small enough to be typed, and far from those of the sweeps.
+fn drawn() -> u64 {
+    let noise = RandomState::new().hash_one("first seed");
+    1_000_000 + noise % 1_000_000_000_000
 }
 
 fn summary(totals: &Totals, took: Duration) {

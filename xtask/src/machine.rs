@@ -3,6 +3,8 @@
 //! Kept apart from starting the process so that `--dry-run`, tests and a person with a debugger see
 //! exactly what is run. What is odd here, and why:
 //!
+//! * `-accel tcg,thread=multi`: without it a build of QEMU may run all cores in turns on one host thread,
+//!   and nothing that races on the guest's cores would race. Counted instructions need one thread.
 //! * `-global virtio-mmio.force-legacy=false`: QEMU offers the pre-1.0 device interface otherwise.
 //! * `-nic none` without a network: the default card wants a boot ROM that may not be installed.
 //! * `-chardev stdio,signal=on`: Ctrl-C must reach QEMU as a signal, not the guest as a byte.
@@ -42,7 +44,12 @@ pub fn arguments(options: &Options, ports: &Ports, kernel: &Path) -> Vec<OsStrin
     };
     add("-M", format!("virt,gic-version={}{el2}", options.gic));
     match options.accel {
-        Accel::Tcg => add("-cpu", options.cpu.clone()),
+        Accel::Tcg => {
+            // Counting instructions needs one host thread; else every core has its own.
+            let threads = if options.icount { "single" } else { "multi" };
+            add("-accel", format!("tcg,thread={threads}"));
+            add("-cpu", options.cpu.clone());
+        }
         Accel::Kvm => {
             add("-accel", "kvm".to_owned());
             add("-cpu", "host".to_owned());
@@ -190,7 +197,9 @@ mod tests {
     fn default_machine_forwards_the_service_ports() {
         let text = line(&Options::default());
         assert!(
-            text.contains("-M virt,gic-version=3 -cpu cortex-a57 -smp 4 -m 256M"),
+            text.contains(
+                "-M virt,gic-version=3 -accel tcg,thread=multi -cpu cortex-a57 -smp 4 -m 256M"
+            ),
             "{text}"
         );
         for forward in [
@@ -227,6 +236,7 @@ mod tests {
             ..Options::default()
         };
         assert!(line(&options).contains("sleep=on"));
+        assert!(line(&options).contains("-accel tcg,thread=single"));
         options.net = Net::None;
         let text = line(&options);
         assert!(

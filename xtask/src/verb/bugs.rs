@@ -235,13 +235,28 @@ fn row(bug: &Bug, hunt: &Hunt) -> String {
         None => "**not caught**".to_owned(),
     };
     format!(
-        "| `{}` | {} | {} | {} | {} |",
+        "| `{}` | {} | {} | {} | {} | {} |",
         bug.name,
         cell(&bug.breaks),
         cell(&bug.rule),
+        hunt.caught.as_deref().map_or("", manner),
         cell(&caught),
         hunt.worlds
     )
+}
+
+/// Who noticed: an oracle, an assertion of the kernel or of the scenario, a limit, or the host.
+fn manner(caught: &str) -> &'static str {
+    let begins = |heads: &[&str]| heads.iter().any(|head| caught.starts_with(head));
+    if begins(&["violation", "deadlock", "livelock"]) {
+        "oracle"
+    } else if begins(&["too many points", "too much virtual time"]) {
+        "limit"
+    } else if begins(&["exit", "panic"]) {
+        "assertion"
+    } else {
+        "crash"
+    }
 }
 
 /// The beginning of a long message.
@@ -268,7 +283,7 @@ fn with_rows(text: &str, all: &[Bug], rows: &BTreeMap<String, String>) -> Option
     let (before, rest) = text.split_once(BEGIN)?;
     let (old, after) = rest.split_once(END)?;
     let mut table = String::from(
-        "| Bug | What it breaks | Rule | Caught by | Worlds |\n| --- | --- | --- | --- | --- |\n",
+        "| Bug | What it breaks | Rule | How | Caught by | Worlds |\n| --- | --- | --- | --- | --- | --- |\n",
     );
     for bug in all {
         let begin = format!("| `{}` |", bug.name);
@@ -315,9 +330,22 @@ mod tests {
         let row = row(&bug("01-x"), &hunt);
         assert_eq!(
             row,
-            "| `01-x` | It breaks. | E2 | deadlock: E2 a\\|b (*queue storm*) | 12 |"
+            "| `01-x` | It breaks. | E2 | oracle | deadlock: E2 a\\|b (*queue storm*) | 12 |"
         );
         assert!(note(&mut nothing(), "clean"));
+    }
+
+    #[test]
+    fn who_noticed_is_told_apart() {
+        for (caught, who) in [
+            ("violation of C5", "oracle"),
+            ("deadlock", "oracle"),
+            ("exit 101: assertion failed", "assertion"),
+            ("too many points", "limit"),
+            ("the simulator's process ended: signal", "crash"),
+        ] {
+            assert_eq!(manner(caught), who, "{caught}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::{Failure, Outcome, sources, tree};
 const CRATES: [&str; 4] = ["sched", "timer", "sync", "workqueue"];
 /// A crate's tests must not take longer, in seconds, or nobody would run the survey.
 const LONGEST_TESTS: f64 = 20.0;
+/// Viable mutants that must be caught, in percent.
+const FEWEST_CAUGHT: f64 = 90.0;
 
 /// Options of `cargo xtask mutants`.
 #[derive(Args, Debug)]
@@ -96,8 +98,26 @@ pub fn run(options: &Options) -> Outcome<u8> {
         results.write(&file)?;
         times.push((*package, seconds));
     }
-    report(&chosen, &results);
-    too_slow(&times).map_or(Ok(0), |names| Err(Failure::failed(names)))
+    let percent = report(&chosen, &results);
+    if let Some(names) = too_slow(&times) {
+        return Err(Failure::failed(names));
+    }
+    verdict(percent)
+}
+
+/// Whether enough of the viable mutants were caught.
+fn verdict(percent: f64) -> Outcome<u8> {
+    if percent >= FEWEST_CAUGHT {
+        return Ok(0);
+    }
+    Err(Failure::failed(format!(
+        "{percent:.1} % of the viable mutants are caught; at least {FEWEST_CAUGHT} % are wanted"
+    )))
+}
+
+/// The part of the viable mutants that is caught; a function left out counts as a survivor.
+fn percent(caught: usize, viable: usize, skipped: usize) -> f64 {
+    100.0 * caught as f64 / (viable + skipped).max(1) as f64
 }
 
 /// Says which crates' tests take longer than they may, if any do.
@@ -192,7 +212,10 @@ fn baseline_seconds(output: &Path) -> Outcome<f64> {
     Ok(test.and_then(|p| p["duration"].as_f64()).unwrap_or(0.0))
 }
 
-fn report(chosen: &[Mutant], results: &Results) {
+/// Prints the table and the survivors; the part caught of all.
+fn report(chosen: &[Mutant], results: &Results) -> f64 {
+    let skipped = skipped();
+    let mut last = 0.0;
     println!(
         "\n{:<12} {:>7} {:>8} {:>7} {:>7} {:>8} {:>9} {:>8}",
         "crate", "sample", "viable", "caught", "missed", "timeout", "not tried", "caught %"
@@ -206,9 +229,13 @@ fn report(chosen: &[Mutant], results: &Results) {
         let count = |fate| results.count(of.iter().copied(), fate);
         let [caught, missed, timeout, unviable] = FATES.map(|(fate, _)| count(fate));
         let viable = caught + missed + timeout;
-        let percent = 100.0 * (caught + timeout) as f64 / viable.max(1) as f64;
+        let inside = |line: &&String| {
+            package.is_none_or(|p| Path::new(line).starts_with(Path::new("kernel").join(p)))
+        };
+        let left_out = skipped.iter().filter(inside).count();
+        last = percent(caught + timeout, viable, left_out);
         println!(
-            "{title:<12} {:>7} {viable:>8} {caught:>7} {missed:>7} {timeout:>8} {:>9} {percent:>8.1}",
+            "{title:<12} {:>7} {viable:>8} {caught:>7} {missed:>7} {timeout:>8} {:>9} {last:>8.1}",
             of.len(),
             of.len() - viable - unviable,
         );
@@ -222,12 +249,12 @@ fn report(chosen: &[Mutant], results: &Results) {
         println!("\n{title}: {}", names.len());
         names.iter().for_each(|name| println!("  {name}"));
     }
-    let skipped = skipped();
     println!(
         "\nfunctions left out by attribute (they count as survivors): {}",
         skipped.len()
     );
     skipped.iter().for_each(|line| println!("  {line}"));
+    last
 }
 
 /// Where a source file of the crates asks to be left alone.
@@ -269,6 +296,13 @@ mod tests {
         assert_eq!(too_slow(&[("sched", 20.0), ("sync", 3.0)]), None);
         let slow = too_slow(&[("sched", 20.1), ("sync", 3.0)]).unwrap();
         assert!(slow.contains("sched take 20.1 s") && !slow.contains("sync"));
+    }
+
+    #[test]
+    fn too_few_caught_fail_the_survey_and_what_is_left_out_survives() {
+        assert!(verdict(90.0).is_ok() && verdict(89.9).is_err());
+        assert!((percent(9, 10, 0) - 90.0).abs() < 1e-9);
+        assert!((percent(9, 10, 8) - 50.0).abs() < 1e-9);
     }
 
     #[test]

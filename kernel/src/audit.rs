@@ -4,7 +4,8 @@
 //! recounts them all and compares. It is for tests, for the simulator, and for somebody at a console
 //! who wants to know whether the machine's state can be trusted.
 //!
-//! Context: [`check`] any in which a pool's or a runqueue's lock may be taken, [`glance`] any. Locks
+//! Context: [`check`] any in which a pool's or a runqueue's lock may be taken, [`glance`] any in which no other core
+//! goes on. Locks
 //! are taken one after the other, so each finding is about one structure at one moment.
 //! O(everything that is queued).
 
@@ -21,7 +22,7 @@ use crate::{kernel, schedule, timer, wq};
 pub struct Finding {
     /// What kind of structure.
     pub what: Structure,
-    /// The core of a runqueue, the number of a pool.
+    /// The core of a runqueue, the number of a pool or node.
     pub id: usize,
     /// The broken rule in words.
     pub wrong: &'static str,
@@ -36,6 +37,8 @@ pub enum Structure {
     Pool,
     /// A queue's share of a pool.
     PoolWorkqueue,
+    /// A queue's slots in a memory node.
+    Slots,
     /// A core's armed timers.
     Timers,
     /// A thread that sleeps.
@@ -49,6 +52,7 @@ impl fmt::Display for Finding {
             Structure::RunQueue => write!(f, "runqueue of core {id}: {wrong}"),
             Structure::Pool => write!(f, "pool {id}: {wrong}"),
             Structure::PoolWorkqueue => write!(f, "a queue's share of pool {id}: {wrong}"),
+            Structure::Slots => write!(f, "a queue's slots in node {id}: {wrong}"),
             Structure::Timers => write!(f, "timers of core {id}: {wrong}"),
             Structure::Thread => write!(f, "thread {id}: {wrong}"),
         }
@@ -82,7 +86,8 @@ pub fn check() -> Result<(), Finding> {
     all(Locked::Wait)
 }
 
-/// As [`check`], of what nobody has locked.
+/// As [`check`], of what nobody has locked, and of the slots of memory nodes, which takes several
+/// locks one after the other: the caller sees to it that nothing else runs meanwhile.
 ///
 /// # Errors
 ///

@@ -96,6 +96,7 @@ impl HeldMutexes {
 pub(crate) fn abandon(thread: &Thread) -> usize {
     let n = thread.mutexes.count.take();
     if n > 0 {
+        emit_unmasked(Kind::LockAbandon, Head::of(n as u32), 0, 0);
         thread.mutexes.gone.store(true, Ordering::Release);
         // Pairs with the fence in `prepare_to_sleep`: a waiter announces itself and then looks
         // whether the holder is gone, this does it the other way round.

@@ -1,6 +1,7 @@
 //! What happened in a run: a hash over everything, the last events, and on demand all of them.
 //!
-//! Two runs are the same run exactly when their hashes agree, so events name things by numbers that
+//! Two runs are the same run exactly when their hashes agree: the kernel's own events are in the hash
+//! too. So events name things by numbers that
 //! depend on the run alone (core, coroutine, time), never by addresses.
 
 use core::cell::{Cell, RefCell};
@@ -152,13 +153,8 @@ impl Recorder {
 
     #[inline]
     pub(crate) fn record(&self, event: Event) {
-        let mut h = self.hash.get();
         let head = event.step << 16 | u64::from(event.cpu) << 8 | event.what as u64;
-        for word in [head, event.at.as_nanos(), event.arg] {
-            h = (h ^ word).wrapping_mul(0x9fb2_1c65_1e98_df25);
-            h ^= h >> 29;
-        }
-        self.hash.set(h);
+        self.mix([head, event.at.as_nanos(), event.arg]);
         if self.keep_all {
             self.events.borrow_mut().push(event);
         } else {
@@ -167,6 +163,17 @@ impl Recorder {
             tail.events[n % TAIL].set(event);
             tail.count.set(n + 1);
         }
+    }
+
+    /// Adds `words`, which depend on the run alone, to its hash.
+    #[inline]
+    pub(crate) fn mix<const N: usize>(&self, words: [u64; N]) {
+        let mut h = self.hash.get();
+        for word in words {
+            h = (h ^ word).wrapping_mul(0x9fb2_1c65_1e98_df25);
+            h ^= h >> 29;
+        }
+        self.hash.set(h);
     }
 
     pub(crate) fn finish(&self) -> Trace {

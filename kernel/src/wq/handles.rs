@@ -121,15 +121,20 @@ pub(super) fn item_name(h: Handle<Item>) -> u64 {
 
 /// The head of an event that tells the limit of active items, of the pwq or of its node.
 #[inline(always)]
-pub(super) fn limited(head: Head, pwq: Handle<Pwq>, store: &Store) -> Head {
-    let pwq = store.pwqs.get(pwq);
-    let limit = if pwq.is_limited_by_node() {
-        store.granted_under
+pub(super) fn limited(head: Head, h: Handle<Pwq>, store: &Store) -> Head {
+    let pwq = store.pwqs.get(h);
+    let (limit, flags) = if pwq.is_limited_by_node() {
+        let node = share_of(h).node() as u8;
+        (store.granted_under, (node + 1) << Kind::NODE_SHIFT)
     } else {
-        pwq.max_active()
+        (pwq.max_active(), 0)
     };
     let small = limit.min(u32::from(u16::MAX)) as u16;
-    Head { small, ..head }
+    Head {
+        flags,
+        small,
+        ..head
+    }
 }
 
 /// How events name a queue.

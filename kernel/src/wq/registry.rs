@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use links::Arena;
 use machine::{CpuId, CpuMask};
 use spin::Once;
 use sync::{Rank, SpinLock};
@@ -385,11 +386,40 @@ fn check_queue(q: &Queue, locked: Locked) -> Result<(), Finding> {
         };
         // It may have moved before it was locked.
         if core::ptr::eq(pool, share.pool()) {
-            let checked = share.pwq(&g).check(&g.store);
+            let Some(in_line) = share.in_line(locked) else {
+                continue;
+            };
+            let checked = share.pwq(&g).check(&g.store, in_line);
             checked.map_err(|wrong| finding(Structure::PoolWorkqueue, pool, wrong))?;
         }
     }
-    Ok(())
+    match locked {
+        // Pools come before nodes, and one after the other: their sum would be of no moment.
+        Locked::Wait => Ok(()),
+        Locked::Pass => (0..q.nodes.len()).try_for_each(|n| check_node(q, &state.shares, n)),
+    }
+}
+
+/// What is wrong with the slots of `q` in node `n`: exact if nothing else runs meanwhile. Nobody
+/// hands out a raised limit, which takes the queue's lock.
+fn check_node(q: &Queue, shares: &Shares, n: usize) -> Result<(), Finding> {
+    let Some(slots) = q.nodes[n].try_lock() else {
+        return Ok(());
+    };
+    let (mut active, mut granted) = (0, 0);
+    for share in shares.iter().filter(|share| share.node() == n) {
+        let Some(g) = share.pool().try_lock() else {
+            return Ok(());
+        };
+        active += share.pwq(&g).active();
+        granted += u32::from(slots.turns.get(share.turn()).is_granted());
+    }
+    let checked = slots.policy.check(active, granted);
+    checked.map_err(|wrong| Finding {
+        what: Structure::Slots,
+        id: n,
+        wrong,
+    })
 }
 
 fn finding(what: Structure, pool: &Pool, wrong: &'static str) -> Finding {

@@ -29,6 +29,7 @@ use super::handles::queue_name;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
 use super::unbound;
+use crate::audit::Locked;
 use crate::mem::{self, AllocError};
 use crate::trace::{Kind, emit};
 
@@ -125,7 +126,22 @@ impl Share {
 
     /// The slots of its node.
     pub(super) fn slots(&self) -> &SpinLock<Slots> {
-        &self.queue().nodes[self.node.load(Ordering::Relaxed)]
+        &self.queue().nodes[self.node()]
+    }
+
+    /// Whose number in its queue is this.
+    pub(super) fn node(&self) -> usize {
+        self.node.load(Ordering::Relaxed)
+    }
+
+    /// Whether it waits for a slot of its node; `None` if those are locked and the caller does not
+    /// wait. Under its pool's lock.
+    pub(super) fn in_line(&self, locked: Locked) -> Option<bool> {
+        if self.queue().nodes.is_empty() {
+            return Some(false);
+        }
+        let g = locked.take(self.slots())?;
+        Some(links::Arena::get(&g.turns, self.turn()).waits())
     }
 
     /// Puts a share that is gone, or new, into `pool`, which it inherits a reference to; with the

@@ -200,12 +200,16 @@ kinds! {
     ContentionBegin = 42, LOCK, "contention_begin";
     /// It got what it waited for, or (`arg` 1) its time is over.
     ContentionEnd = 43, LOCK, "contention_end";
+    /// The running thread ends and still has `arg` sleeping locks, which are anybody's now.
+    LockAbandon = 44, LOCK, "lock_abandon";
 
     /// Item `a` was queued on queue `b` in pool `arg`, which may have `small` active items of the
-    /// queue (`u16::MAX`: that many or more); flag [`Kind::ACTIVE`].
+    /// queue (`u16::MAX`: that many or more); flag [`Kind::ACTIVE`]. From bit [`Kind::NODE_SHIFT`] on
+    /// the flags are the memory node whose slots its items share, plus 1; 0 if the pool has some of
+    /// its own. One that waits behind another one of the pool does not know a node's limit.
     QueueWork = 48, WORKQUEUE, "workqueue_queue_work";
-    /// Item `a` of queue `b` got its max_active slot in pool `arg`; `small` as at
-    /// [`Kind::QueueWork`].
+    /// Item `a` of queue `b` got its max_active slot in pool `arg`; `small` and
+    /// node as at [`Kind::QueueWork`].
     ActivateWork = 49, WORKQUEUE, "workqueue_activate_work";
     /// Item `a` of queue `b` starts in pool `arg`.
     ExecuteStart = 50, WORKQUEUE, "workqueue_execute_start";
@@ -282,6 +286,8 @@ kinds! {
 impl Kind {
     /// Flag of [`Kind::QueueWork`]: the item has a max_active slot.
     pub const ACTIVE: u8 = 1;
+    /// Where the node begins in the flags of [`Kind::QueueWork`] and [`Kind::ActivateWork`].
+    pub const NODE_SHIFT: u32 = 1;
     /// Flag of [`Kind::AllocWorkqueue`]: its items run in softirq context.
     pub const BH: u8 = 2;
     /// Flag of [`Kind::AllocWorkqueue`]: its items run on any core, as soon as they can.

@@ -18,7 +18,7 @@ fn checks_find_what_is_broken() {
         assert_eq!(w, 0);
         break_it(&mut sim);
         sim.pool.check(&sim.s)?;
-        sim.pwq(0).check(&sim.s)
+        sim.pwq(0).check(&sim.s, false)
     }
     let item = |sim: &mut Sim, i: usize, on: On| sim.s.items.get_mut(sim.items[i]).on = on;
     let share = |sim: &mut Sim, f: fn(&mut Pwq)| f(sim.s.pwqs.get_mut(sim.pwqs[0]));

@@ -1,10 +1,13 @@
-//! Checks: what must hold of a pool and its pwqs whenever the pool's lock is free.
+//! Checks: what must hold of a pool and its pwqs whenever the pool's lock is free, and of a node's
+//! slots.
 //!
-//! Recounted from the lists, in O(n), for audits (docs/rules.md 7, numbers in brackets). Nothing
-//! here decides anything.
+//! Recounted from the lists, in O(n), for audits (docs/rules.md 7, numbers in brackets). A pwq that
+//! takes its slots from a node sees them only through its place in the node's line, and the node
+//! knows its pwqs only as a number; so whoever has all of them together brings the one to the
+//! other. Nothing here decides anything.
 
 use crate::item::{On, Store, item, worker};
-use crate::{Phase, Pool, Pwq};
+use crate::{NodeLimit, Phase, Pool, Pwq};
 
 /// `Err` with what is wrong, unless a condition holds.
 fn ensure(holds: bool, wrong: &'static str) -> Result<(), &'static str> {
@@ -54,12 +57,13 @@ impl Pool {
 }
 
 impl Pwq {
-    /// What is wrong with the pwq, if anything.
+    /// What is wrong with the pwq, if anything; `in_line` says whether its turn waits for a slot of
+    /// its node.
     ///
     /// # Errors
     ///
     /// The broken rule.
-    pub fn check<S: Store>(&self, s: &S) -> Result<(), &'static str> {
+    pub fn check<S: Store>(&self, s: &S, in_line: bool) -> Result<(), &'static str> {
         let (mut inactive, mut waiting) = (0, 0);
         for h in self.inactive.iter(s) {
             waiting += 1;
@@ -71,9 +75,13 @@ impl Pwq {
             (inactive, waiting) == (self.nr_inactive, self.nr_waiting),
             "the number of waiting items is wrong",
         )?;
-        let full = self.nr_active >= self.max_active;
+        let waits = if self.by_node {
+            in_line
+        } else {
+            self.nr_active >= self.max_active
+        };
         ensure(
-            inactive == 0 || full || self.by_node || !self.leaving.activates(),
+            inactive == 0 || waits || !self.leaving.activates(),
             "3: an item waits for a slot and one is free",
         )?;
         let coloured: u32 = self.in_flight.iter().sum();
@@ -83,5 +91,52 @@ impl Pwq {
         )?;
         let known = self.nr_active + inactive;
         ensure(known <= coloured, "4: more items are active than in flight")
+    }
+}
+
+impl NodeLimit {
+    /// What is wrong with the node's slots, if anything, when its pwqs have `active` items and
+    /// `granted` of them have been granted a slot. Not while a raised limit is handed out.
+    ///
+    /// # Errors
+    ///
+    /// The broken rule.
+    pub fn check(&self, active: u32, granted: u32) -> Result<(), &'static str> {
+        ensure(
+            self.taken() == active + granted,
+            "3: the slots of a node are not its active items and grants",
+        )?;
+        ensure(
+            !self.forgets(),
+            "3: a share stands in line and a slot of its node is free",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use links::{Arena, Slab};
+
+    use super::*;
+    use crate::Turn;
+
+    #[test]
+    fn slots_of_a_node_are_recounted() {
+        let mut turns = Slab::new();
+        let [one, other] = [0; 2].map(|_| turns.insert(Turn::new()));
+        let mut node = NodeLimit::new(1);
+        assert!(node.take(&mut turns, one) && !node.take(&mut turns, other));
+        assert!(turns.get(other).waits() && !turns.get(one).waits());
+        assert_eq!(node.check(1, 0), Ok(()));
+        assert!(node.check(0, 0).is_err(), "a slot that nobody has");
+        assert!(node.check(2, 0).is_err(), "an item without a slot");
+        assert_eq!(node.free(&mut turns), Some(other));
+        assert!(turns.get(other).waits());
+        assert_eq!(node.check(0, 1), Ok(()));
+        assert!(node.check(0, 0).is_err(), "a grant that was lost");
+        assert!(node.accept(&mut turns, other) && !turns.get(other).waits());
+        assert!(!node.take(&mut turns, one));
+        node.set_max(2);
+        assert!(node.check(1, 0).is_err(), "a free slot beside a line");
     }
 }

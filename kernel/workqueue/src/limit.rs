@@ -47,6 +47,12 @@ impl Turn {
         }
     }
 
+    /// The pwq stands in line, or a slot is on its way to it.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.wait != Wait::No
+    }
+
     /// A slot is on its way to the pwq: it must not go away.
     #[must_use]
     pub fn is_granted(&self) -> bool {

@@ -38,7 +38,8 @@ impl Sim {
         let mut all_active = 0;
         for (p, &h) in self.pwqs.iter().enumerate() {
             let pwq = self.pwq(p);
-            assert_eq!(pwq.check(&self.s), Ok(()), "pwq {p}");
+            let in_line = self.s.in_line(h);
+            assert_eq!(pwq.check(&self.s, in_line), Ok(()), "pwq {p}");
             let (mut active, mut inactive, mut in_flight) = (0, 0, 0);
             let nodes = self.items.iter().chain(self.barriers.iter().map(|b| &b.0));
             for &i in nodes.clone() {

@@ -110,7 +110,7 @@ pub(crate) struct Sim {
     even_ticks: bool,
     keep_decisions: bool,
     decisions: RefCell<Vec<Decision>>,
-    recorder: Recorder,
+    pub(crate) recorder: Recorder,
     pub(crate) oracles: RefCell<Oracles>,
     pub(crate) result: Cell<Option<Result<(), Failure>>>,
     /// The flow of a core that was switched off just now.

@@ -26,12 +26,14 @@ impl Disables {
         match e.kind {
             Kind::DisableWork => {
                 *self.depths.entry(e.a).or_default() += 1;
-                let pending = items.get(e.a).and_then(|i| i.pending);
-                ensure!(
-                    pending.is_none(),
-                    "7.10",
-                    "an item is disabled and stays pending: {pending:?}"
-                );
+                if let Some(i) = items.get(e.a) {
+                    ensure!(
+                        i.pending.is_none(),
+                        "7.10",
+                        "item #{} is disabled and stays {i}",
+                        i.name
+                    );
+                }
             }
             Kind::EnableWork => {
                 let depth = self.depth(e.a);

@@ -10,10 +10,12 @@
 //! A running item may be queued again, so it can be pending and running at once. Since every arrow
 //! needs the state it starts from, accepted submissions are runs plus cancellations (7.1, B4).
 
+use core::fmt;
 use std::collections::VecDeque;
 
 use trace::Kind;
 
+use super::limit::Limits;
 use super::names::{Map, Names};
 use super::{Seen, Verdict, ensure};
 
@@ -24,6 +26,8 @@ pub(crate) struct Pending {
     pub(crate) queue: u64,
     pub(crate) pool: u32,
     pub(crate) active: bool,
+    /// When it was queued, or got its slot.
+    pub(crate) since: u64,
 }
 
 /// A submission that runs.
@@ -44,9 +48,46 @@ pub(crate) struct Item {
     pub(crate) running: Option<Running>,
 }
 
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.active {
+            "ready"
+        } else {
+            "without a slot"
+        };
+        write!(f, "{what} in pool {} as submission {}", self.pool, self.seq)
+    }
+}
+
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            pool, thread, seq, ..
+        } = self;
+        write!(
+            f,
+            "run by thread {thread} in pool {pool} as submission {seq}"
+        )
+    }
+}
+
+/// What it does, without its number. Words never hold an address: they are the same in every run.
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.pending, self.running) {
+            (None, None) => f.write_str("idle"),
+            (Some(p), None) => p.fmt(f),
+            (None, Some(r)) => r.fmt(f),
+            (Some(p), Some(r)) => write!(f, "{r}, and {p}"),
+        }
+    }
+}
+
 /// What a queue has in a pool.
 #[derive(Default, Debug)]
 struct Share {
+    /// The node whose slots it takes, as events tell it (0: it has some of its own).
+    node: u8,
     /// Listed or running.
     active: u32,
     /// Submissions with a slot that have not started, in order.
@@ -58,6 +99,7 @@ struct Share {
 /// What a queue is.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Queue {
+    pub(crate) name: u32,
     pub(crate) flags: u8,
 }
 
@@ -67,6 +109,7 @@ pub(crate) struct Items {
     items: Map<u64, Item>,
     shares: Map<(u64, u32), Share>,
     queues: Map<u64, Queue>,
+    limits: Limits,
     /// Submissions so far.
     pub(crate) seq: u64,
 }
@@ -82,6 +125,15 @@ impl Items {
         self.items.values()
     }
 
+    /// The items of `queue` of which a submission up to `until` is not over, in no order.
+    pub(crate) fn earlier(&self, queue: u64, until: u64) -> impl Iterator<Item = &Item> {
+        let is = move |seq: u64, of: u64| of == queue && seq <= until;
+        self.items.values().filter(move |i| {
+            i.pending.is_some_and(|p| is(p.seq, p.queue))
+                || i.running.is_some_and(|r| is(r.seq, r.queue))
+        })
+    }
+
     /// What the queue at `address` is.
     pub(crate) fn queue(&self, address: u64) -> Queue {
         self.queues.get(&address).copied().unwrap_or_default()
@@ -91,14 +143,16 @@ impl Items {
         let e = &s.event;
         match e.kind {
             Kind::AllocWorkqueue => {
-                let flags = e.head.flags;
-                self.queues.insert(e.b, Queue { flags });
-                names.of(e.b);
+                let (name, flags) = (names.of(e.b), e.head.flags);
+                self.queues.insert(e.b, Queue { name, flags });
             }
             Kind::DestroyWorkqueue => {
+                let left = self.left_behind(e.b, names);
                 self.queues.remove(&e.b);
                 self.shares.retain(|(queue, _), _| *queue != e.b);
+                self.limits.forget(e.b);
                 names.forget(e.b);
+                return left;
             }
             Kind::QueueWork => return self.queued(s, names.of(e.a)),
             Kind::MoveWorkqueue => return self.moved(s),
@@ -133,6 +187,7 @@ impl Items {
             queue: e.b,
             pool,
             active,
+            since: e.stamp,
         });
         let flags = self.queue(e.b).flags;
         let share = self.shares.entry((e.b, pool)).or_default();
@@ -143,10 +198,11 @@ impl Items {
                 "item #{name} overtakes items of its queue that wait for a slot in pool {pool}"
             );
             share.listed.push_back((seq, e.a));
-            return share.one_more(s, name);
+            return share.one_more(s, name, &mut self.limits);
         }
         share.inactive.push_back((seq, e.a));
-        // An unbound queue may be limited by more than this pool's number.
+        // An unbound queue may be limited by its node's number, an ordered one be about to move:
+        // of those the audit knows whether a slot is free.
         let free = share.inactive.len() == 1 && share.active < u32::from(e.head.small);
         ensure!(
             !free || flags & Kind::UNBOUND != 0,
@@ -194,7 +250,7 @@ impl Items {
             );
             return Ok(());
         };
-        pending.active = true;
+        (pending.active, pending.since) = (true, e.stamp);
         let seq = pending.seq;
         let share = self.shares.entry((e.b, pool)).or_default();
         ensure!(
@@ -203,7 +259,7 @@ impl Items {
             "item #{name} is activated before one that waits for longer"
         );
         share.listed.push_back((seq, e.a));
-        share.one_more(s, name)
+        share.one_more(s, name, &mut self.limits)
     }
 
     fn started(&mut self, s: &Seen, thread: u32) -> Verdict {
@@ -213,8 +269,7 @@ impl Items {
         ensure!(
             item.running.is_none(),
             "C5",
-            "item #{name} starts in pool {pool} while it runs: {:?}",
-            item.running
+            "item #{name} starts in pool {pool} while it is {item}"
         );
         let ready = item
             .pending
@@ -223,8 +278,7 @@ impl Items {
             ensure!(
                 false,
                 "7.14",
-                "item #{name} starts in pool {pool}, but there it is not ready: {:?}",
-                item.pending
+                "item #{name} starts in pool {pool}, but there it is not ready: it is {item}"
             );
             return Ok(());
         };
@@ -257,11 +311,12 @@ impl Items {
     fn ended(&mut self, s: &Seen) -> Verdict {
         let (e, pool) = (&s.event, s.event.head.arg);
         let item = self.items.entry(e.a).or_default();
-        let (name, running) = (item.name, item.running.take());
+        let (name, before) = (item.name, *item);
+        let running = item.running.take();
         ensure!(
             running.is_some_and(|r| r.pool == pool),
             "7.14",
-            "item #{name} ends in pool {pool}, but it runs {running:?}"
+            "item #{name} ends in pool {pool}, but it is {before}"
         );
         let queue = running.map_or(0, |r| r.queue);
         self.one_less(queue, pool, name)
@@ -270,12 +325,12 @@ impl Items {
     fn cancelled(&mut self, s: &Seen) -> Verdict {
         let (e, pool) = (&s.event, s.event.head.arg);
         let item = self.items.entry(e.a).or_default();
-        let (name, pending) = (item.name, item.pending.take());
-        let Some(p) = pending.filter(|p| p.pool == pool) else {
+        let (name, before) = (item.name, *item);
+        let Some(p) = item.pending.take().filter(|p| p.pool == pool) else {
             ensure!(
                 false,
                 "7.14",
-                "item #{name} is cancelled in pool {pool}, but it is pending {pending:?}"
+                "item #{name} is cancelled in pool {pool}, but it is {before}"
             );
             return Ok(());
         };
@@ -297,6 +352,22 @@ impl Items {
                 "item #{name} gives a slot back that nobody had"
             );
             share.active -= 1;
+            self.limits.one_less(queue, share.node);
+        }
+        Ok(())
+    }
+
+    /// Queue `queue` is gone: nothing of it may be pending or running (I10).
+    fn left_behind(&self, queue: u64, names: &mut Names) -> Verdict {
+        let left = self.earlier(queue, u64::MAX);
+        if let Some(i) = left.min_by_key(|i| i.name) {
+            ensure!(
+                false,
+                "I10",
+                "queue #{} is gone, and its item #{} is {i}",
+                names.of(queue),
+                i.name
+            );
         }
         Ok(())
     }
@@ -306,12 +377,7 @@ impl Items {
         let block = address..address + bytes;
         let inside = |(at, _): &(&u64, &Item)| block.contains(*at);
         if let Some((_, i)) = self.items.iter().find(inside) {
-            ensure!(
-                false,
-                "B8",
-                "item #{} is freed while it is pending or running: {i:?}",
-                i.name
-            );
+            ensure!(false, "B8", "item #{} is freed while it is {i}", i.name);
         }
         Ok(())
     }
@@ -328,15 +394,20 @@ impl Items {
 
 impl Share {
     /// An item got a slot.
-    fn one_more(&mut self, s: &Seen, name: u32) -> Verdict {
+    fn one_more(&mut self, s: &Seen, name: u32, limits: &mut Limits) -> Verdict {
         self.active += 1;
-        let limit = s.event.head.small;
+        let head = s.event.head;
+        self.node = head.flags >> Kind::NODE_SHIFT;
+        if self.node != 0 {
+            return limits.one_more(s.event.b, self.node, u32::from(head.small), name);
+        }
         ensure!(
-            limit == u16::MAX || self.active <= u32::from(limit),
+            head.small == u16::MAX || self.active <= u32::from(head.small),
             "7.3",
-            "item #{name} is active number {} of {limit} in pool {}",
+            "item #{name} is active number {} of {} in pool {}",
             self.active,
-            s.event.head.arg
+            head.small,
+            head.arg
         );
         Ok(())
     }

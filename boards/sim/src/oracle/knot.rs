@@ -1,17 +1,21 @@
 //! Threads that wait for each other for ever, and who waits for what when nothing happens any more.
 //!
 //! A sleeping thread waits for a mutex, and so for its owner; for an item, and so for the thread
-//! that runs it; or for an item without a slot, and so for one of those that have the slots. Wherever
-//! somebody else may help (a completion, a timeout), nothing is known. What remains when all threads
-//! are taken out that somebody outside could help is a knot: none of them will ever go on, whatever
-//! timers may still be armed.
+//! that runs it; for an item without a slot, and so for one of those that have the slots; or for all
+//! earlier items of a queue that it flushes, drains or destroys. Wherever anybody may help (a
+//! semaphore, a completion, a timeout), nothing is known. What remains when all threads are taken out
+//! that somebody outside could help is a knot: none of them will ever go on, whatever timers may
+//! still be armed.
+//!
+//! A mutex is taken only from nobody, which a thread that ends with it makes it too, and given back
+//! only by its owner (`mutex`).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use trace::Kind;
 
-use super::item::Items;
+use super::item::{Item, Items};
 use super::names::{Map, Names};
 use super::thread::{State, Threads};
 use super::wait::Waits;
@@ -32,16 +36,31 @@ pub(crate) struct Knots {
 }
 
 impl Knots {
-    pub(crate) fn see(&mut self, s: &Seen, thread: u32, names: &mut Names) {
+    pub(crate) fn see(&mut self, s: &Seen, thread: u32, names: &mut Names) -> Verdict {
         let e = &s.event;
         match e.kind {
             Kind::LockAcquired => {
-                self.owners.insert(e.a, thread);
+                let owner = self.owners.insert(e.a, thread);
+                ensure!(
+                    owner.is_none(),
+                    "mutex",
+                    "thread {thread} gets mutex #{}, which thread {} has",
+                    names.of(e.a),
+                    owner.unwrap_or_default()
+                );
             }
             Kind::LockRelease => {
-                self.owners.remove(&e.a);
+                let owner = self.owners.remove(&e.a);
+                ensure!(
+                    owner == Some(thread),
+                    "mutex",
+                    "thread {thread} gives mutex #{} back, which {} has",
+                    names.of(e.a),
+                    owner.map_or("nobody".to_owned(), |o| format!("thread {o}"))
+                );
                 names.forget(e.a);
             }
+            Kind::LockAbandon => self.owners.retain(|_, owner| *owner != thread),
             Kind::ContentionBegin if e.head.arg == 0 => {
                 let name = names.of(e.a);
                 self.waits.insert(thread, Wait { lock: e.a, name });
@@ -51,30 +70,26 @@ impl Knots {
             }
             _ => {}
         }
+        Ok(())
     }
 
-    /// The threads of which one must act before `id`, which sleeps, can go on; `None` if somebody
-    /// else may help.
-    fn needs(&self, id: u32, items: &Items, waits: &Waits) -> Option<Vec<u32>> {
-        let wait = self.waits.get(&id)?;
-        if let Some(&owner) = self.owners.get(&wait.lock) {
-            return Some(vec![owner]);
+    /// Whether thread `id`, which sleeps, may go on although none of `knot` ever does; so it is where
+    /// anybody may help.
+    fn is_free(&self, id: u32, knot: &BTreeSet<u32>, items: &Items, waits: &Waits) -> bool {
+        let Some(wait) = self.waits.get(&id) else {
+            return true;
+        };
+        if let Some(owner) = self.owners.get(&wait.lock) {
+            return !knot.contains(owner);
         }
-        let barrier = waits.barrier_of(id)?;
-        let item = items.get(barrier.item)?;
-        if let Some(r) = item.running {
-            return Some(vec![r.thread]);
+        if let Some(barrier) = waits.barrier_of(id) {
+            let item = items.get(barrier.item);
+            return item.is_none_or(|i| ends(i, knot, items));
         }
-        let p = item.pending.filter(|p| !p.active)?;
-        let holders = items.iter().filter_map(|i| {
-            let r = i.running?;
-            (r.queue == p.queue && r.pool == p.pool).then_some(r.thread)
-        });
-        let ready = items.iter().any(|i| {
-            i.pending
-                .is_some_and(|q| q.active && q.queue == p.queue && q.pool == p.pool)
-        });
-        (!ready).then(|| holders.collect())
+        let Some((queue, until)) = waits.flush_of(id) else {
+            return true;
+        };
+        items.earlier(queue, until).all(|i| ends(i, knot, items))
     }
 
     /// All cores wait: looks for a knot.
@@ -85,10 +100,8 @@ impl Knots {
         let asleep = |id: &&u32| threads.state(**id) == State::Asleep;
         let mut knot: BTreeSet<u32> = self.waits.keys().filter(asleep).copied().collect();
         loop {
-            let free = knot.iter().copied().find(|&id| {
-                let needs = self.needs(id, items, waits);
-                needs.is_none_or(|all| all.is_empty() || all.iter().any(|t| !knot.contains(t)))
-            });
+            let mut each = knot.iter().copied();
+            let free = each.find(|&id| self.is_free(id, &knot, items, waits));
             let Some(id) = free else { break };
             knot.remove(&id);
         }
@@ -134,9 +147,44 @@ impl Knots {
                     }
                     _ => write!(text, ", the end of an item that is over"),
                 };
+            } else if let Some((queue, until)) = waits.flush_of(id) {
+                let _ = write!(
+                    text,
+                    ", all earlier items of queue #{}:",
+                    items.queue(queue).name
+                );
+                let mut left: Vec<_> = items.earlier(queue, until).collect();
+                left.sort_unstable_by_key(|i| i.name);
+                for i in left {
+                    let _ = write!(text, " #{} ({i})", i.name);
+                }
             }
             text.push('\n');
         }
         text
     }
+}
+
+/// Whether `item` may come to its end although no thread of `knot` goes on.
+fn ends(item: &Item, knot: &BTreeSet<u32>, items: &Items) -> bool {
+    if let Some(r) = item.running {
+        return !knot.contains(&r.thread);
+    }
+    let Some(p) = item.pending.filter(|p| !p.active) else {
+        return true;
+    };
+    // The pools of an unbound queue may share their slots.
+    let shares = items.queue(p.queue).flags & Kind::UNBOUND != 0;
+    let same = |queue: u64, pool: u32| queue == p.queue && (shares || pool == p.pool);
+    let (mut held, mut stuck) = (false, true);
+    for i in items.iter() {
+        if let Some(r) = i.running.filter(|r| same(r.queue, r.pool)) {
+            held = true;
+            stuck &= knot.contains(&r.thread);
+        }
+        let ready = i.pending.is_some_and(|q| q.active && same(q.queue, q.pool));
+        // One that runs is started again by whoever runs it.
+        stuck &= !ready || i.running.is_some();
+    }
+    !(held && stuck)
 }

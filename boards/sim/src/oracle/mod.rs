@@ -8,13 +8,14 @@
 //!
 //! | File | Rules |
 //! | --- | --- |
-//! | `item` | every item is queued, activated, started, ended or cancelled in that order (7.14, B4), never runs twice at once (C5), starts in order (C9), within `max_active` (7.3) |
-//! | `pool` | a worker starts an item only if another one is in reserve (7.7); nobody sleeps on pending work (7.5) |
+//! | `item` | every item is queued, activated, started, ended or cancelled in that order (7.14, B4), never runs twice at once (C5), starts in order (C9), within `max_active` (7.3); none is left of a queue that is gone (I10) |
+//! | `limit` | the slots that pools of a memory node share (7.3, D3) |
+//! | `pool` | a worker starts an item only if another one is in reserve (7.7); nobody sleeps on pending work (7.5), rescuers come in time (7.12) |
 //! | `bh` | BH items: in softirq, on their core, in order, the urgent ones first, not too many at a time nor for too long (7.13) |
 //! | `disable` | a disabled item is refused and an enabled one is not (B9, 7.10) |
 //! | `wait` | what a flush or a synchronous cancel promises when it returns (7.10, 7.11, I5) |
 //! | `thread` | a thread runs on one core, only when runnable; no core idles while another has a thread for it |
-//! | `knot` | threads that wait for each other for ever, named |
+//! | `knot` | threads that wait for each other for ever, named; mutexes have one owner at a time |
 //! | `audit` | the executive's own data: when all is quiet, and in between wherever nobody has it locked |
 //!
 //! A violation ends the world with the rule's ID, what happened in words, and the last events. Items,
@@ -26,6 +27,7 @@ mod bh;
 mod disable;
 mod item;
 mod knot;
+mod limit;
 mod names;
 mod pool;
 mod thread;
@@ -105,8 +107,7 @@ impl Oracles {
                 self.bh.see(s, &self.items)?;
             }
         }
-        self.knots.see(s, thread, &mut self.names);
-        Ok(())
+        self.knots.see(s, thread, &mut self.names)
     }
 
     /// Judges that the block of `bytes` at `address` is given back.
@@ -115,10 +116,10 @@ impl Oracles {
         self.items.freed(address, bytes)
     }
 
-    /// Judges a moment in which every core waits for an interrupt and none is on its way.
-    pub(crate) fn quiescent(&self) -> Verdict {
+    /// Judges a moment (`now`, in ns) in which every core waits for an interrupt and none is on its way.
+    pub(crate) fn quiescent(&self, now: u64) -> Verdict {
         self.threads.quiescent()?;
-        self.pools.quiescent(&self.items)?;
+        self.pools.quiescent(&self.items, now)?;
         self.knots
             .quiescent(&self.threads, &self.items, &self.waits)
     }
@@ -139,7 +140,8 @@ impl Sim {
         let Some(event) = Event::unpack(words) else {
             return;
         };
-        let asleep = if event.kind == Kind::SchedSwitch {
+        let changes = [Kind::SchedSwitch, Kind::SchedWakeup, Kind::SchedWakeupNew];
+        let asleep = if changes.contains(&event.kind) || self.oracles.borrow().owes() {
             self.asleep()
         } else {
             0
@@ -150,7 +152,12 @@ impl Sim {
             asleep,
         };
         // Their books are no memory of the world's.
-        let verdict = outside(|| self.oracles.borrow_mut().see(&seen));
+        let (verdict, words) = outside(|| {
+            let mut oracles = self.oracles.borrow_mut();
+            let verdict = oracles.see(&seen);
+            (verdict, oracles.names.words(&event))
+        });
+        self.recorder.mix(words);
         self.judge(verdict);
     }
 
@@ -165,7 +172,8 @@ impl Sim {
     pub(crate) fn look_for_forgotten(&self) {
         let started = self.cores.iter().filter(|c| c.started.get()).count() as u32;
         if self.asleep().count_ones() == started {
-            let verdict = outside(|| self.oracles.borrow().quiescent());
+            let now = self.clock.get();
+            let verdict = outside(|| self.oracles.borrow().quiescent(now));
             self.judge(verdict);
             self.at_rest(|| self.look_at_rest());
         }
@@ -203,6 +211,11 @@ impl Sim {
 }
 
 impl Oracles {
+    /// Somebody may still have to tell an idle core of a thread that he woke.
+    fn owes(&self) -> bool {
+        self.threads.owes()
+    }
+
     fn tail(&self) -> String {
         self.tail.words(&self.names)
     }

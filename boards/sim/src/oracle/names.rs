@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use trace::Kind;
+use trace::{Categories, Event, Kind};
 
 use super::Seen;
 
@@ -53,6 +53,16 @@ impl Names {
     /// The thing at `address` may be gone: whatever is there next is another one.
     pub(crate) fn forget(&mut self, address: u64) {
         self.known.remove(&address);
+    }
+
+    /// What `e` says, without an address: what has no number is told by its kind alone.
+    pub(crate) fn words(&self, e: &Event) -> [u64; 2] {
+        let head = u64::from(e.head.arg) << 32 | u64::from(e.head.small) << 8 | e.kind as u64;
+        if e.kind.category().meets(Categories::SCHED) {
+            return [head, e.a << 32 ^ e.b];
+        }
+        let [a, b] = [e.a, e.b].map(|at| u64::from(self.find(at).unwrap_or_default()));
+        [head, a << 32 | b]
     }
 
     fn find(&self, address: u64) -> Option<u32> {

@@ -1,6 +1,6 @@
 //! Pools: somebody in reserve whenever an item starts (7.7), nobody asleep on work (7.5), as many
 //! workers running as the pool counts (7.6), and rescuers, who execute their own queue's items where
-//! they were called (H2).
+//! they were called (H2), and do so in time while no worker can be made (7.12).
 //!
 //! A worker of a core's pool counts as running while it executes an item, unless it has told that it
 //! sleeps (E2, E3), has used up its budget (E14) or its queue is CPU-intensive (E13). Between two
@@ -27,17 +27,36 @@ struct Worker {
 #[derive(Default, Debug)]
 struct Pool {
     workers: Vec<Worker>,
-    /// Its manager, if that could not make a worker and has not woken up since.
-    pausing: Option<u32>,
+    /// Somebody tries in vain to make a worker.
+    creating: Option<Creating>,
     /// Its core is offline: nobody counts (M2).
     unbound: bool,
 }
+
+/// A manager that cannot make a worker.
+#[derive(Clone, Copy, Debug)]
+struct Creating {
+    manager: u32,
+    /// When it failed for the first time.
+    since: u64,
+    /// It has not woken up since it failed the last time.
+    pauses: bool,
+}
+
+/// Until an item that a rescuer may execute is listed and the pool calls for that rescuer, in ns: the
+/// mayday timer fires 10 ms after the creation began, then each 100 ms (H1).
+const FIRST_CALL: u64 = 10_000_000;
+const NEXT_CALL: u64 = 100_000_000;
+/// What late timers, cores that stall and the rescuer's own way may add.
+const SLACK: u64 = 100_000_000;
 
 /// A rescuer at work.
 #[derive(Default, Debug)]
 struct Rescue {
     pool: u32,
     queue: u64,
+    /// It executes an item.
+    busy: bool,
     /// What it has executed: one that is queued meanwhile is its own too, on any queue (C6).
     ran: Vec<u64>,
 }
@@ -46,10 +65,12 @@ struct Rescue {
 #[derive(Default, Debug)]
 pub(crate) struct Pools {
     pools: Map<u32, Pool>,
-    /// How many of them pause.
-    pausing: u32,
+    /// In how many of them no worker can be made.
+    creating: u32,
     /// By thread.
     rescues: Map<u32, Rescue>,
+    /// Queues whose rescuer has panicked and has no successor yet that was called.
+    lost: Vec<u64>,
 }
 
 impl Pools {
@@ -58,6 +79,7 @@ impl Pools {
         let (e, pool) = (&s.event, s.event.head.arg);
         match e.kind {
             Kind::WorkerCreate => {
+                self.settle(|p, _| p == pool);
                 let p = self.pools.entry(pool).or_default();
                 let thread = e.a as u32;
                 p.workers.push(Worker {
@@ -74,16 +96,29 @@ impl Pools {
             }
             Kind::WorkerCreateFail => {
                 let p = self.pools.entry(pool).or_default();
-                self.pausing += u32::from(p.pausing.replace(thread).is_none());
+                let before = p.creating.filter(|c| c.manager == thread);
+                let new = p.creating.replace(Creating {
+                    manager: thread,
+                    since: before.map_or(e.stamp, |c| c.since),
+                    pauses: true,
+                });
+                self.creating += u32::from(new.is_none());
             }
             // From here on the pool is on its way again, or tells of the next failure.
-            Kind::SchedWakeup if self.pausing > 0 => self.woken(pool),
+            Kind::SchedWakeup if self.creating > 0 => self.woken(pool),
+            // A manager that sleeps without having failed needs no worker any more.
+            Kind::SchedSwitch if self.creating > 0 && e.b != 0 => {
+                let id = e.a as u32;
+                self.settle(|_, c| c.manager == id && !c.pauses);
+            }
             Kind::RescuerAttach => {
                 let rescue = Rescue {
                     pool,
                     queue: e.b,
+                    busy: false,
                     ran: Vec::new(),
                 };
+                self.lost.retain(|&queue| queue != e.b);
                 self.rescues.insert(thread, rescue);
             }
             Kind::RescuerDetach => {
@@ -108,7 +143,16 @@ impl Pools {
                     all.len()
                 );
             }
-            Kind::ExecuteEnd => self.change(pool, thread, |w| w.busy = false),
+            Kind::ExecuteEnd => {
+                self.change(pool, thread, |w| w.busy = false);
+                if let Some(r) = self.rescues.get_mut(&thread) {
+                    r.busy = false;
+                    if e.head.flags & Kind::PANICKED != 0 {
+                        self.lost.push(r.queue);
+                    }
+                }
+            }
+            Kind::DestroyWorkqueue => self.lost.retain(|&queue| queue != e.b),
             Kind::WorkerSleep => self.change(pool, thread, |w| w.sleeps = true),
             Kind::WorkerResume => self.change(pool, thread, |w| w.sleeps = false),
             Kind::WorkerHog => self.change(pool, thread, |w| w.apart = true),
@@ -126,6 +170,7 @@ impl Pools {
         let own = rescue.is_some_and(|r| {
             let own = r.queue == e.b || r.ran.contains(&e.a);
             r.ran.push(e.a);
+            r.busy = true;
             own
         });
         ensure!(
@@ -151,10 +196,30 @@ impl Pools {
 
     /// Thread `id` is woken, maybe a manager that pauses.
     fn woken(&mut self, id: u32) {
-        for p in self.pools.values_mut().filter(|p| p.pausing == Some(id)) {
-            p.pausing = None;
-            self.pausing -= 1;
+        let all = self.pools.values_mut();
+        for c in all.filter_map(|p| p.creating.as_mut()) {
+            c.pauses &= c.manager != id;
         }
+    }
+
+    /// The creations that `is_over` says are over are.
+    fn settle(&mut self, is_over: impl Fn(u32, &Creating) -> bool) {
+        if self.creating == 0 {
+            return;
+        }
+        for (&id, p) in &mut self.pools {
+            let over = p.creating.is_some_and(|c| is_over(id, &c));
+            if over {
+                p.creating = None;
+                self.creating -= 1;
+            }
+        }
+    }
+
+    /// The rescuer of `queue` executes an item, which may sleep, or there is none at the moment.
+    fn is_engaged(&self, queue: u64) -> bool {
+        let busy = |r: &Rescue| r.queue == queue && r.busy;
+        self.rescues.values().any(busy) || self.lost.contains(&queue)
     }
 
     /// Holds what a pool counts, while its lock is free, against the workers that run.
@@ -179,20 +244,34 @@ impl Pools {
         Ok(())
     }
 
-    /// All cores wait: no item may be ready to start.
-    pub(crate) fn quiescent(&self, items: &Items) -> Verdict {
+    /// All cores wait at `now`: no item may be ready to start, but where no worker can be made; and
+    /// not for long where a rescuer can.
+    pub(crate) fn quiescent(&self, items: &Items, now: u64) -> Verdict {
         let ready = items.iter().filter_map(|i| {
             let p = i.pending?;
             // One that runs is started again by whoever runs it (C6).
-            let waits = p.active && i.running.is_none();
-            let pauses = self.pools.get(&p.pool).is_some_and(|p| p.pausing.is_some());
-            (waits && !pauses).then_some((p.seq, i.name, p.pool))
+            if !p.active || i.running.is_some() {
+                return None;
+            }
+            let pool = self.pools.get(&p.pool);
+            let Some(c) = pool.and_then(|p| p.creating).filter(|c| c.pauses) else {
+                return Some((p.seq, i.name, p.pool, false));
+            };
+            let reclaims = items.queue(p.queue).flags & Kind::MEM_RECLAIM != 0;
+            let due = (c.since + FIRST_CALL).max(p.since + NEXT_CALL) + SLACK;
+            let late = reclaims && now > due && !self.is_engaged(p.queue);
+            late.then_some((p.seq, i.name, p.pool, true))
         });
-        if let Some((_, name, pool)) = ready.min() {
+        if let Some((_, name, pool, rescuable)) = ready.min() {
             ensure!(
-                false,
+                rescuable,
                 "7.5",
                 "every core waits for an interrupt, and item #{name} is ready in pool {pool}"
+            );
+            ensure!(
+                false,
+                "7.12",
+                "no worker can be made for item #{name} in pool {pool}, and no rescuer comes"
             );
         }
         Ok(())

@@ -112,7 +112,7 @@ impl Stage {
 
     fn quiescent(&self) -> Option<&'static str> {
         assert_eq!(self.broken, None, "broken before");
-        self.oracles.quiescent().err().map(|v| v.rule)
+        self.oracles.quiescent(self.now).err().map(|v| v.rule)
     }
 
     #[track_caller]
@@ -257,6 +257,41 @@ fn pending_work_and_everybody_asleep() {
 }
 
 #[test]
+fn nobody_comes_for_what_a_rescuer_could_run() {
+    const MS: u64 = 1_000_000;
+    const RESCUER: u32 = 8;
+    let stuck = |flags| {
+        let mut s = Stage::new();
+        s.alloc(QUEUE, flags);
+        let s = s.head(0, Kind::WorkerCreateFail, Head::of(POOL), 0, 0);
+        s.queue(ITEM, ACTIVE).switch(0, 1, 0, 1)
+    };
+    let after = |mut s: Stage, ms| {
+        s.now = ms * MS;
+        s.quiescent()
+    };
+    assert_eq!(after(stuck(0), 500), None, "it has no rescuer");
+    let reclaims = || stuck(Kind::MEM_RECLAIM);
+    assert_eq!(after(reclaims(), 150), None);
+    assert_eq!(after(reclaims(), 500), Some("7.12"));
+    // Its rescuer runs another item, which sleeps.
+    let s = reclaims().wake(RESCUER, 1).switch(1, 0, RESCUER, 0);
+    let s = s.head(1, Kind::RescuerAttach, Head::of(POOL), 0, QUEUE);
+    let two = Head::with(POOL, 2).flags(ACTIVE);
+    let s = s.head(0, Kind::QueueWork, two, OTHER, QUEUE);
+    let s = s.head(1, Kind::ExecuteStart, Head::of(POOL), ITEM, QUEUE);
+    let s = s.switch(1, u64::from(RESCUER), 0, 1);
+    assert_eq!(after(s, 500), None);
+    // The manager tries again, and what it waits for began with its first failure.
+    let mut s = reclaims();
+    s.now = 150 * MS;
+    let s = s.head(0, Kind::SchedWakeup, Head::of(1), 0, 0b11);
+    let s = s.switch(0, 0, 1, 0);
+    let s = s.head(0, Kind::WorkerCreateFail, Head::of(POOL), 0, 0);
+    assert_eq!(after(s.switch(0, 1, 0, 1), 250), Some("7.12"));
+}
+
+#[test]
 fn rescuers_execute_their_own() {
     const RESCUER: u32 = 8;
     let stage = || {
@@ -313,6 +348,14 @@ fn threads_are_where_they_should_be() {
     go(Stage::new().wake(5, 0), 2).breaks("affinity");
     go(allow(Stage::new().wake(5, 0), 0b10), 0).holds();
     go(allow(allow(Stage::new().wake(5, 0), 0b10), 0b110), 0).breaks("affinity");
+    // Nor where it wakes up, from its next sleep on.
+    let sleep = |s: Stage| s.wake(5, 0).switch(0, 1, 5, 0).switch(0, 5, 0, 1);
+    let woken = |s: Stage, on, cores| s.head(0, Kind::SchedWakeup, Head::of(5), on, cores);
+    woken(sleep(Stage::new()), 2, 0b11).breaks("affinity");
+    woken(allow(sleep(Stage::new()), 0b10), 0, 0b10).holds();
+    let late = woken(allow(sleep(Stage::new()), 0b10), 1, 0b10);
+    go(late, 0).breaks("affinity");
+    woken(Stage::new().wake(5, 0).switch(0, 1, 5, 0), 2, 0b11).holds();
     // On the runqueue of another core.
     Stage::new().wake(5, 1).switch(0, 1, 5, 0).breaks("switch");
     let s = Stage::new().wake(5, 1).switch(0, 1, 0, 1);
@@ -341,16 +384,83 @@ fn an_idle_core_that_nobody_pokes() {
 }
 
 #[test]
+fn a_woken_thread_of_which_no_idle_core_hears() {
+    let idle = || {
+        let s = Stage::new().wake(3, 1).switch(1, 0, 3, 0);
+        s.switch(1, 3, 0, 1)
+    };
+    let woken = |cores| {
+        let mut s = idle();
+        s.asleep = 0b10;
+        s.head(0, Kind::SchedWakeupNew, Head::of(5), 0, cores)
+    };
+    let go_on = |s: Stage| s.queue(ITEM, ACTIVE);
+    go_on(woken(0b11)).breaks("conserve");
+    // It may not run there.
+    go_on(woken(0b01)).holds();
+    // An interrupt is on its way to it.
+    let mut s = woken(0b11)
+        .head(0, Kind::IpiSend, Head::of(1), 0, 0)
+        .holds();
+    s.asleep = 0;
+    go_on(s).holds();
+    // It has gone there.
+    go_on(woken(0b11).head(1, Kind::SchedMigrateTask, Head::of(5), 0, 1)).holds();
+}
+
+#[test]
 fn a_knot_of_mutexes_is_named() {
     let s = Stage::new().wake(2, 1).switch(1, 0, 2, 0);
     let s = s.acquire(0, MUTEX).acquire(1, MUTEX_2);
     let s = s.contend(0, MUTEX_2).switch(0, 1, 0, 1).holds();
     assert_eq!(s.quiescent(), None, "one of them still runs");
     let s = s.contend(1, MUTEX).switch(1, 2, 0, 1).holds();
-    let v = s.oracles.quiescent().expect_err("a knot");
+    let v = s.oracles.quiescent(s.now).expect_err("a knot");
     assert_eq!(v.rule, "deadlock");
     assert!(v.text.contains("a mutex that thread 1 has"), "{}", v.text);
     assert!(v.text.contains("a mutex that thread 2 has"), "{}", v.text);
+}
+
+#[test]
+fn a_mutex_has_one_owner() {
+    let two = || Stage::new().wake(2, 1).switch(1, 0, 2, 0);
+    let release = |s: Stage, cpu| s.head(cpu, Kind::LockRelease, Head::of(0), MUTEX, 0);
+    two().acquire(0, MUTEX).acquire(1, MUTEX).breaks("mutex");
+    release(two().acquire(0, MUTEX), 1).breaks("mutex");
+    release(two(), 1).breaks("mutex");
+    release(release(two().acquire(0, MUTEX), 0).acquire(1, MUTEX), 1).holds();
+    // Who ends has it no more.
+    let ends = two()
+        .acquire(0, MUTEX)
+        .head(0, Kind::LockAbandon, Head::of(1), 0, 0);
+    ends.acquire(1, MUTEX).holds();
+}
+
+#[test]
+fn items_that_flush_each_other_s_queue() {
+    let flush = |s: Stage, cpu, queue| {
+        let s = s.head(cpu, Kind::FlushStart, Head::of(0), 0, queue);
+        s.contend(cpu, MUTEX + queue + cpu as u64)
+    };
+    let both = |other| {
+        let mut s = Stage::new().queue(ITEM, ACTIVE);
+        s.alloc(other, 0).see(1, Kind::SchedWakeupNew, 2, 1, 0b11);
+        let head = Head::with(POOL + 4, 1).flags(ACTIVE);
+        let s = s.head(0, Kind::QueueWork, head, OTHER, other);
+        let s = s.switch(1, 0, 2, 0).start(ITEM);
+        s.head(1, Kind::ExecuteStart, Head::of(POOL + 4), OTHER, other)
+    };
+    const SECOND: u64 = 0x8000;
+    let s = flush(both(SECOND), 0, SECOND).switch(0, 1, 0, 1);
+    assert_eq!(s.quiescent(), None, "the other one may end");
+    let s = flush(s, 1, QUEUE).switch(1, 2, 0, 1);
+    assert_eq!(s.quiescent(), Some("deadlock"));
+    let text = s.oracles.deadlock().expect("a knot").text;
+    assert!(text.contains("all earlier items of queue #"), "{text}");
+    // A later item is none of a flush's business.
+    let s = flush(Stage::new(), 0, QUEUE).queue(ITEM, ACTIVE);
+    assert_eq!(s.oracles.waits.flush_of(1), Some((QUEUE, 0)));
+    assert_eq!(s.oracles.items.earlier(QUEUE, 0).count(), 0);
 }
 
 #[test]
@@ -365,4 +475,29 @@ fn a_thread_that_flushes_what_waits_for_its_mutex() {
     let s = s.contend(0, MUTEX).switch(0, 1, 0, 1);
     assert_eq!(s.quiescent(), Some("deadlock"));
     assert!(s.oracles.deadlock().is_some());
+}
+
+#[test]
+fn slots_of_a_node_are_counted_over_its_pools() {
+    let on = |s: Stage, pool, item, node: u8, limit| {
+        let flags = ACTIVE | node << Kind::NODE_SHIFT;
+        let head = Head::with(pool, limit).flags(flags);
+        s.head(0, Kind::QueueWork, head, item, QUEUE)
+    };
+    let two = || on(on(Stage::new(), 4, ITEM, 1, 2), 5, OTHER, 1, 2);
+    on(two(), 4, BARRIER, 1, 2).breaks("7.3");
+    on(two(), 4, BARRIER, 2, 2).holds();
+    // Who saw an older or newer limit may be the second to tell.
+    on(on(two(), 4, BARRIER, 1, 4), 5, MUTEX, 1, 2).holds();
+    let head = Head::of(5);
+    let fewer = two().head(0, Kind::CancelWork, head, OTHER, 0);
+    on(fewer, 4, BARRIER, 1, 2).holds();
+}
+
+#[test]
+fn a_queue_that_leaves_items_behind() {
+    let gone = |s: Stage| s.head(0, Kind::DestroyWorkqueue, Head::of(0), 0, QUEUE);
+    gone(Stage::new().queue(ITEM, ACTIVE)).breaks("I10");
+    gone(Stage::new().queue(ITEM, ACTIVE).start(ITEM)).breaks("I10");
+    gone(Stage::new().queue(ITEM, ACTIVE).cancel(ITEM)).holds();
 }

@@ -1,11 +1,13 @@
 //! Threads: where each one is, and whether the cores do what the wake-ups asked for.
 //!
 //! Rules (`switch`): a core changes from the thread that it runs to one that is runnable and on that
-//! core's runqueue. (`affinity`): a thread begins on, or goes to, a core that it may run on; a change
-//! of where it may run tells only from its next sleep on. (`runnable`): when all cores wait for an interrupt, no thread is runnable.
+//! core's runqueue. (`affinity`): a thread begins, wakes up on, or goes to a core that it may run on; a
+//! change of where it may run tells only from its next sleep on. (`runnable`): when all cores wait for an interrupt, no thread is runnable.
 //! (`conserve`): a core does not go on idling while another one changes threads twice and leaves one
 //! waiting that it could run; whoever leaves a thread waiting pokes an idle core, under the runqueue
-//! lock that the next change of threads needs.
+//! lock that the next change of threads needs. Whoever wakes a thread on a busy core does so before
+//! anything else: at the waker's next event an idle core is told, if the thread is the only one there
+//! that waits.
 
 use trace::Kind;
 
@@ -32,7 +34,7 @@ struct Thread {
     since: u64,
     /// Cores it may run on.
     allowed: u64,
-    /// The same before the last change.
+    /// The same before the last change since it slept.
     before: u64,
 }
 
@@ -42,6 +44,15 @@ struct Core {
     /// When it last changed to its idle thread.
     idle_since: Option<u64>,
     last_switch: u64,
+}
+
+/// A thread that was woken where another one runs.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    id: u32,
+    on: usize,
+    /// Idle cores that it may run on and that nobody had told.
+    cores: u64,
 }
 
 /// What is known of threads and cores.
@@ -54,6 +65,8 @@ pub(crate) struct Threads {
     left: u64,
     /// Cores that are offline.
     offline: u64,
+    /// By the core that woke a thread, until its next event.
+    owed: Map<usize, Owed>,
     /// Counts events: a clock in which no two events are at the same time.
     now: u64,
 }
@@ -72,6 +85,13 @@ impl Threads {
     pub(crate) fn see(&mut self, s: &Seen) -> Verdict {
         self.now += 1;
         let (e, id) = (&s.event, s.event.head.arg);
+        let telling = matches!(e.kind, Kind::IpiSend | Kind::TimerStart | Kind::TimerCancel);
+        if !self.owed.is_empty()
+            && !telling
+            && let Some(owed) = self.owed.remove(&s.cpu)
+        {
+            self.told(&owed, s.asleep)?;
+        }
         match e.kind {
             Kind::SchedSwitch => return self.switch(s),
             Kind::SchedWakeupNew => {
@@ -82,12 +102,22 @@ impl Threads {
                     (t.allowed, t.before) = (e.b, e.b);
                 }
                 self.may_run(id, e.a as usize)?;
+                self.owe(s);
             }
             Kind::SchedWakeup => {
                 self.allow(id, e.b);
                 match self.state(id) {
-                    State::Asleep => self.put(id, State::Waiting(e.a as usize)),
+                    State::Asleep => {
+                        self.put(id, State::Waiting(e.a as usize));
+                        self.may_run(id, e.a as usize)?;
+                        // From its sleep on only where it may run now.
+                        if let Some(t) = self.threads.get_mut(&id) {
+                            t.before = t.allowed;
+                        }
+                        self.owe(s);
+                    }
                     State::Dead => ensure!(false, "switch", "thread {id} is woken after its end"),
+                    // It has not given its core up yet, and stays on it.
                     State::Running(_) | State::Waiting(_) => {}
                 }
             }
@@ -170,13 +200,7 @@ impl Threads {
             if t.state != State::Waiting(cpu) || t.since >= before {
                 continue;
             }
-            let idle = |(i, c): (usize, &Core)| {
-                let may = (t.allowed & !self.offline) >> i & 1 != 0
-                    && c.current == 0
-                    && c.idle_since.is_some();
-                u64::from(may) << i
-            };
-            let could = self.cores.iter().enumerate().map(idle).sum::<u64>();
+            let could = self.idle(t.allowed);
             let long = |i: usize| self.cores[i].idle_since.is_some_and(|at| at < before);
             // One that is awake is on its way.
             let forgotten = could != 0
@@ -188,6 +212,51 @@ impl Threads {
                 "thread {id} waits for core {cpu}, and the idle cores {could:#b} were not told"
             );
         }
+        Ok(())
+    }
+
+    /// Which of `cores` idle.
+    fn idle(&self, cores: u64) -> u64 {
+        let idle = |(i, c): (usize, &Core)| {
+            let is =
+                (cores & !self.offline) >> i & 1 != 0 && c.current == 0 && c.idle_since.is_some();
+            u64::from(is) << i
+        };
+        self.cores.iter().enumerate().map(idle).sum()
+    }
+
+    /// A thread was woken: does its waker have to tell an idle core of it?
+    fn owe(&mut self, s: &Seen) {
+        let (id, on) = (s.event.head.arg, s.event.a as usize);
+        let Some(t) = self.threads.get(&id) else {
+            return;
+        };
+        let cores = self.idle(t.allowed);
+        if cores & s.asleep != 0 && cores & !s.asleep == 0 && self.current(on) != 0 {
+            self.owed.insert(s.cpu, Owed { id, on, cores });
+        }
+    }
+
+    pub(crate) fn owes(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Who woke a thread goes on: an idle core is told by now, unless the thread needs none any more.
+    fn told(&self, o: &Owed, asleep: u64) -> Verdict {
+        let here = |t: &&Thread| t.state == State::Waiting(o.on);
+        let Some(t) = self.threads.get(&o.id).filter(here) else {
+            return Ok(());
+        };
+        let alone = self.threads.values().filter(here).count() == 1;
+        let could = self.idle(t.allowed);
+        let forgotten = could != 0 && could & !(asleep & o.cores) == 0;
+        ensure!(
+            !(alone && forgotten && self.current(o.on) != 0),
+            "conserve",
+            "thread {} was woken on core {}, which is busy, and the idle cores {could:#b} were not told",
+            o.id,
+            o.on
+        );
         Ok(())
     }
 

@@ -30,6 +30,13 @@ impl Waits {
         self.barriers.values().find(|b| b.thread == id).copied()
     }
 
+    /// The queue that thread `id` flushes, if it does, and the last submission it waits for.
+    pub(crate) fn flush_of(&self, id: u32) -> Option<(u64, u64)> {
+        let mut all = self.flushes.iter();
+        let found = all.find(|((thread, _), _)| *thread == id);
+        found.map(|(&(_, queue), &until)| (queue, until))
+    }
+
     pub(crate) fn see(&mut self, s: &Seen, thread: u32, items: &Items) -> Verdict {
         let e = &s.event;
         match e.kind {
@@ -73,7 +80,7 @@ impl Waits {
                     ensure!(
                         false,
                         "I5",
-                        "a flush calls item #{} idle, which is {i:?}",
+                        "a flush calls item #{} idle, which is {i}",
                         i.name
                     );
                 }
@@ -83,7 +90,7 @@ impl Waits {
                     ensure!(
                         false,
                         "7.10",
-                        "item #{} was cancelled and waited for, and is {i:?}",
+                        "item #{} was cancelled and waited for, and is {i}",
                         i.name
                     );
                 }
@@ -95,17 +102,13 @@ impl Waits {
                 let Some(until) = self.flushes.remove(&(thread, e.b)) else {
                     return Ok(());
                 };
-                let earlier = |seq: u64, queue: u64| queue == e.b && seq <= until;
-                let left = items.iter().filter(|i| {
-                    i.pending.is_some_and(|p| earlier(p.seq, p.queue))
-                        || i.running.is_some_and(|r| earlier(r.seq, r.queue))
-                });
+                let left = items.earlier(e.b, until);
                 // Not the first by address: the same run is to say the same in every process.
                 if let Some(i) = left.min_by_key(|i| i.name) {
                     ensure!(
                         false,
                         "7.11",
-                        "thread {thread} has flushed a queue, and its item #{} is {i:?}",
+                        "thread {thread} has flushed a queue, and its item #{} is {i}",
                         i.name
                     );
                 }

@@ -188,13 +188,13 @@ fn first_thread(cx: &ThreadCx<'_>) {
             prepare(cx);
         }
         // An exhaustive search has no budget for a rest after each of its schedules.
-        let rests = sim.leaves.get().is_none() && !matches!(sim.way, Way::Tree(_));
+        let rests = !matches!(sim.way, Way::Tree(_));
         let before = rests.then(Holdings::take);
         sim.begin();
         init(cx);
         if let Some(before) = before {
             sim.over();
-            sim.judge(baseline::rest(cx, &before));
+            sim.judge(baseline::rest(cx, &before, sim.leaves.get()));
         }
     }
     machine::shutdown(0)

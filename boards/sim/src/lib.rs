@@ -51,6 +51,7 @@ mod sweep;
 mod trace;
 mod world;
 
+pub use baseline::Held;
 pub use boot::{Machine, run};
 pub use campaign::{Campaign, Totals, investigate, is_calm};
 pub use decision::{Choice, Decision};

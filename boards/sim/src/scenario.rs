@@ -7,6 +7,7 @@
 use kernel::thread::ThreadCx;
 use machine::{Duration, Topology};
 
+use crate::baseline::Held;
 use crate::faults::Kinds;
 use crate::net::Peer;
 
@@ -30,7 +31,7 @@ pub struct Scenario {
     pub(crate) max_steps: u64,
     pub(crate) virtual_time: Duration,
     pub(crate) endures: Kinds,
-    pub(crate) leaves: Option<&'static str>,
+    pub(crate) leaves: &'static [Held],
     pub(crate) peer: Option<fn(&mut Peer)>,
     pub(crate) prepare: Option<fn(&ThreadCx<'_>)>,
     pub(crate) init: fn(&ThreadCx<'_>),
@@ -50,7 +51,7 @@ impl Scenario {
             max_steps: MAX_STEPS,
             virtual_time: VIRTUAL,
             endures: Kinds::DELAYS,
-            leaves: None,
+            leaves: &[],
             peer: None,
             prepare: None,
             init,
@@ -128,9 +129,10 @@ impl Scenario {
         self
     }
 
-    /// Lets the scenario end with something still allocated, armed or queued, for this reason.
-    pub const fn leaves(mut self, reason: &'static str) -> Self {
-        self.leaves = Some(reason);
+    /// Lets the scenario end with something of these kinds still there, for this reason, which is for
+    /// the reader.
+    pub const fn leaves(mut self, what: &'static [Held], _reason: &'static str) -> Self {
+        self.leaves = what;
         self
     }
 

@@ -336,7 +336,7 @@ impl Inner {
         let head = limited(pool.head(), share.handle(), &self.store);
         emit(
             Kind::QueueWork,
-            head.flags(head.flags | u8::from(q.active) * Kind::ACTIVE),
+            head.flags(head.flags | (u8::from(q.active) * Kind::ACTIVE)),
             item_name(h.handle()),
             queue_name(share.queue_ptr()),
         );

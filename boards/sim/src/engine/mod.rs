@@ -40,6 +40,7 @@ pub use self::inject::refuse_threads;
 pub(crate) use self::way::Plan;
 use self::way::Way;
 use crate::arena::Arena;
+use crate::baseline::Held;
 use crate::boot::Run;
 use crate::core::{Core, NEVER};
 use crate::decision::{Decision, Script};
@@ -128,7 +129,7 @@ pub(crate) struct Sim {
     /// What it does before the scenario.
     pub(crate) prepare: Cell<Option<fn(&ThreadCx<'_>)>>,
     /// Why something of it may be left at its end.
-    pub(crate) leaves: Cell<Option<&'static str>>,
+    pub(crate) leaves: Cell<&'static [Held]>,
     panic_handler: Option<PanicHandler>,
     early_thread: ThreadHeader,
     early_cpus: Box<[CpuHeader]>,
@@ -199,7 +200,7 @@ impl Sim {
             picture: RefCell::default(),
             init: Cell::new(None),
             prepare: Cell::new(None),
-            leaves: Cell::new(None),
+            leaves: Cell::new(&[]),
             panic_handler: setup.panic_handler,
             early_thread,
             early_cpus: early,

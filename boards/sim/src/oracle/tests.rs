@@ -495,6 +495,17 @@ fn slots_of_a_node_are_counted_over_its_pools() {
 }
 
 #[test]
+fn an_ordered_queue_moves_when_nothing_is_active() {
+    let moved = |s: Stage| s.head(0, Kind::MoveWorkqueue, Head::of(POOL), 1, QUEUE);
+    moved(Stage::new().queue(ITEM, ACTIVE)).breaks("D9");
+    let waits = || Stage::new().queue(OTHER, ACTIVE).queue(ITEM, 0);
+    let there = Head::with(1, 1);
+    moved(waits().start(OTHER).end(OTHER))
+        .head(0, Kind::ActivateWork, there, ITEM, QUEUE)
+        .holds();
+}
+
+#[test]
 fn a_queue_that_leaves_items_behind() {
     let gone = |s: Stage| s.head(0, Kind::DestroyWorkqueue, Head::of(0), 0, QUEUE);
     gone(Stage::new().queue(ITEM, ACTIVE)).breaks("I10");

@@ -9,6 +9,7 @@ use kernel::hotplug;
 use kernel::thread::{ThreadCx, yield_now};
 use kernel::wq::{self, Attrs, Ordered, Run, Scope, Submitted, Unbound, Workqueue};
 use machine::{CpuId, CpuMask, CpuPlace, Topology};
+use sim::Held;
 use sim::Scenario;
 use sync::{Rank, SpinLock};
 
@@ -52,7 +53,7 @@ pub(super) const ALL: &[Scenario] = &[
         .about("no unbound item starts outside the mask once it was set, and cores outside it take turns (G7, C2)")
         .topology(parted)
         .cpus_range(2, 8)
-        .leaves("the system's unbound queue keeps every share it once needed")
+        .leaves(&[Held::Blocks], "the system's unbound queue keeps every share it once needed")
         .endures(HARDY),
     Scenario::new("pod-without-a-core", 4, pod_without_a_core)
         .about("what is queued for a pod whose cores are offline runs on the others, and in the pod again when they are back (G6, G4)")

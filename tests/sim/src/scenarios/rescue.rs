@@ -10,7 +10,7 @@ use kernel::wq::{
     Workqueue,
 };
 use machine::{CpuId, Duration, Instant, now};
-use sim::{Kinds, Scenario, refuse_threads};
+use sim::{Held, Kinds, Scenario, refuse_threads};
 
 use crate::kit::{
     Count, HARDY, core, cpus, dawdle, here, insist, linger, ms, new_item, one_in, pick, some_core,
@@ -41,7 +41,7 @@ pub(super) const ALL: &[Scenario] = &[
         .about("a rescuer whose item panics has a successor when there is memory for it (F4)")
         .cpus_range(1, 4)
         .endures(HARDY)
-        .leaves("the stack of a thread that panicked stays, with what it referred to"),
+        .leaves(&[Held::Blocks], "the stack of a thread that panicked stays, with what it referred to"),
     Scenario::new("promised-progress", 2, promised_progress)
         .about("an item with a rescuer is refused to wait for one without, but may cancel it (H6, H7)")
         .cpus_range(1, 4)

@@ -70,6 +70,18 @@ pub enum Held {
     Blocks,
 }
 
+impl Held {
+    /// All of it: such a scenario is not followed by a rest.
+    pub const ALL: &'static [Self] = &[
+        Self::Threads,
+        Self::Queues,
+        Self::Heap,
+        Self::Timers,
+        Self::Pages,
+        Self::Blocks,
+    ];
+}
+
 /// Between two looks: what is in the middle of something at the first is not at the second.
 const MOMENT: Duration = Duration::from_millis(100);
 

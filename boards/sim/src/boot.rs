@@ -4,7 +4,7 @@
 use kernel::thread::ThreadCx;
 use kernel::{BootInfo, Kernel, MemoryRange};
 
-use crate::baseline::{self, Holdings};
+use crate::baseline::{self, Held, Holdings};
 use crate::current;
 use crate::engine::way::Way;
 use crate::engine::{Limits, PanicHandler, Plan, Setup, Sim};
@@ -188,13 +188,15 @@ fn first_thread(cx: &ThreadCx<'_>) {
             prepare(cx);
         }
         // An exhaustive search has no budget for a rest after each of its schedules.
-        let rests = !matches!(sim.way, Way::Tree(_));
+        // Nor has one that leaves all it has a state of rest.
+        let leaves = sim.leaves.get();
+        let rests = leaves != Held::ALL && !matches!(sim.way, Way::Tree(_));
         let before = rests.then(Holdings::take);
         sim.begin();
         init(cx);
         if let Some(before) = before {
             sim.over();
-            sim.judge(baseline::rest(cx, &before, sim.leaves.get()));
+            sim.judge(baseline::rest(cx, &before, leaves));
         }
     }
     machine::shutdown(0)

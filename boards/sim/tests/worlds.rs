@@ -4,7 +4,7 @@ use std::process::Command;
 
 use kernel::thread::{Builder, ThreadCx, sleep};
 use machine::Duration;
-use sim::{Faults, Kinds, Options, Scenario, Strategy, host, run};
+use sim::{Faults, Held, Kinds, Options, Scenario, Strategy, host, run};
 
 /// Threads, memory, a panic that is caught by nobody: everything a world can leave behind.
 fn messy(cx: &ThreadCx<'_>) {
@@ -23,8 +23,8 @@ fn messy(cx: &ThreadCx<'_>) {
     threads.iter().take(3).for_each(|t| t.join(cx));
 }
 
-const MESSY: Scenario =
-    Scenario::new("messy", 3, messy).leaves("the test is about what ends with the world");
+const MESSY: Scenario = Scenario::new("messy", 3, messy)
+    .leaves(Held::ALL, "the test is about what ends with the world");
 
 #[test]
 fn a_world_gives_everything_back() {
@@ -107,6 +107,6 @@ fn what_is_left_at_the_end_is_found() {
         ),
         "{outcome}"
     );
-    let excused = leaky.leaves("a test of this very rule");
+    let excused = leaky.leaves(Held::ALL, "a test of this very rule");
     let _ = sim::run(&excused, 1, sim::Options::default()).expect_ok();
 }

@@ -92,6 +92,10 @@ impl Threads {
         {
             self.told(&owed, s.asleep)?;
         }
+        // One that is about to idle, and does not look so from here, may be told as well.
+        if e.kind == Kind::IpiSend && self.owed.get(&s.cpu).is_some_and(|o| o.on != id as usize) {
+            self.owed.remove(&s.cpu);
+        }
         match e.kind {
             Kind::SchedSwitch => return self.switch(s),
             Kind::SchedWakeupNew => {

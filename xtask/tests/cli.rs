@@ -96,6 +96,37 @@ fn a_missing_qemu_is_3_and_says_how_to_get_it() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn a_missing_target_is_3_and_says_how_to_get_it() {
+    if xtask::toolchain_debian::find().is_some() {
+        // The target cannot be missing: Debian's compiler stands in.
+        return;
+    }
+    let mut command = tool(&["--no-install", "--dry-run"]);
+    // A compiler whose libraries are nowhere.
+    let output = command.env("RUSTC", "/bin/echo").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(
+        stderr.contains("aarch64-unknown-none") && stderr.contains("rustup toolchain install"),
+        "{stderr}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn an_image_that_does_not_build_is_4_and_one_sentence() {
+    let mut command = tool(&["--no-install", "--dry-run"]);
+    // Stands before every call of the compiler, and fails.
+    let output = command.env("RUSTC_WRAPPER", "/bin/false").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
+    let said = "the kernel does not build (package qemu-virt)";
+    assert!(stderr.contains(said), "{stderr}");
+    assert!(stderr.contains("above"), "where to look: {stderr}");
+}
+
 #[test]
 fn an_image_that_is_none_is_4() {
     let (code, _, stderr) = run(&["qemu", env!("CARGO_BIN_EXE_xtask"), "--net", "none"]);

@@ -1,4 +1,4 @@
-//! Many clients, rude clients, and what they leave behind.
+//! Many clients, and rude clients.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -8,18 +8,13 @@ use qemu_tests::http::{Client, get, said};
 use qemu_tests::service::Address;
 
 use crate::Body;
-use crate::Where::{self, Everywhere, EverywhereAlone, OnceAlone, SmallAlone};
+use crate::Where::{self, Everywhere, EverywhereAlone, SmallAlone};
 use crate::echo::noise;
-use crate::protocol::check;
+use crate::protocol::{check, json};
 
 pub(crate) const TESTS: &[(&str, Where, Body)] = &[
-    ("load_512_connections", EverywhereAlone, many_connections),
+    (CROWD, EverywhereAlone, many_connections),
     ("load_beyond_the_limit", SmallAlone, beyond_the_limit),
-    (
-        "load_requests_allocate_nothing",
-        EverywhereAlone,
-        requests_allocate_nothing,
-    ),
     (
         "load_sleepers_do_not_delay_others",
         EverywhereAlone,
@@ -27,9 +22,10 @@ pub(crate) const TESTS: &[(&str, Where, Body)] = &[
     ),
     ("load_garbage", Everywhere, garbage),
     ("load_disconnects", Everywhere, disconnects),
-    ("load_churn_of_10000", OnceAlone, churn),
-    ("load_peak_leaves_no_memory_behind", OnceAlone, peak),
 ];
+
+/// The test that holds as many connections as are promised.
+pub(crate) const CROWD: &str = "load_512_connections";
 
 /// Connections the service promises to hold.
 const PROMISED: usize = 512;
@@ -39,7 +35,7 @@ const PACE: Duration = Duration::from_millis(4);
 
 /// Opens connections one after the other, each answered before the next is opened: QEMU's user
 /// network queues a single connection, and one more costs its client a second's wait.
-fn connect_all(at: Address, count: usize) -> Result<Vec<Client>, String> {
+pub(crate) fn connect_all(at: Address, count: usize) -> Result<Vec<Client>, String> {
     let one = |n| {
         let mut client = Client::connect(at.http).map_err(|e| format!("client {n}: {e}"))?;
         let answer = client.ask(get("/hello")).and_then(|a| a.expect(200));
@@ -105,77 +101,73 @@ fn beyond_the_limit(at: Address) -> Result<(), String> {
     }
 }
 
-/// Requests asked by one client before it reads the answers.
-const BATCH: usize = 25;
-/// Windows of 10,000 requests in which the steady state must be reached.
-const WINDOWS: usize = 12;
+/// Clients whose handlers sleep, and for how long.
+const SLEEPERS: usize = 50;
+const NAP: Duration = Duration::from_millis(5_000);
+/// Requests timed, alone and among sleepers.
+const TIMED: usize = 11;
 
-/// In the steady state 10,000 requests leave the shared heap's counters where they were.
-fn requests_allocate_nothing(at: Address) -> Result<(), String> {
-    let mut clients = connect_all(at, 16)?;
-    let mut ask_all = |rounds: usize| -> Result<(), String> {
-        for _ in 0..rounds {
-            for client in &mut clients {
-                client.send(get("/hello").repeat(BATCH))?;
-            }
-            for client in &mut clients {
-                for _ in 0..BATCH {
-                    client.answer()?.expect(200)?;
-                }
-            }
-        }
-        Ok(())
-    };
-    let mut watch = Client::connect(at.http)?;
-    let mut counters = || -> Result<(u64, u64), String> {
-        let answer = watch.ask(get("/api/v1/memory"))?.expect(200)?;
-        let m: serde_json::Value =
-            serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
-        let of = |key: &str| m[key].as_u64().ok_or_else(|| format!("no {key}"));
-        Ok((of("heap_shared_allocs")?, of("heap_shared_frees")?))
-    };
-    // Workers are made and caches filled while the load is new: the steady state is reached when
-    // one window of 10,000 requests allocates nothing, and something that leaks never reaches it.
-    let mut windows = vec![counters()?];
-    for _ in 0..WINDOWS {
-        ask_all(10_000 / (16 * BATCH))?;
-        windows.push(counters()?);
-        if windows[windows.len() - 2] == windows[windows.len() - 1] {
-            return Ok(());
-        }
-    }
-    Err(format!(
-        "(allocs, frees) of the shared heap after each 10,000 requests: {windows:?}"
-    ))
-}
-
-fn sleepers_do_not_delay_others(at: Address) -> Result<(), String> {
-    let mut sleepers = connect_all(at, 50)?;
-    let mut client = Client::connect(at.http)?;
-    client.ask(get("/hello"))?.expect(200)?;
-    let begin = Instant::now();
-    for sleeper in &mut sleepers {
-        sleeper.send(get("/demo/sleep?ms=400"))?;
-    }
-    let mut worst = Duration::ZERO;
-    for _ in 0..10 {
+/// The median time of a request, over a connection that was served before.
+fn median(client: &mut Client) -> Result<Duration, String> {
+    let mut times = Vec::new();
+    for _ in 0..TIMED {
         let asked = Instant::now();
         client.ask(get("/hello"))?.expect(200)?;
-        worst = worst.max(asked.elapsed());
+        times.push(asked.elapsed());
     }
+    times.sort_unstable();
+    Ok(times[TIMED / 2])
+}
+
+/// Threads that are in a handler: busy workers of pools, and sleeping threads of connections. Pools of
+/// unbound queues do not tell a worker that sleeps from one that runs (F1); 50 do not run on 4 cores.
+fn asleep(at: Address) -> Result<u64, String> {
+    let pools = json(at, "/api/v1/pools")?;
+    let pools = pools.as_array().ok_or("no pools")?;
+    let busy = |p: &serde_json::Value| {
+        let workers = &p["workers"];
+        Some(workers["running"].as_u64()? + workers["blocked"].as_u64()?)
+    };
+    let workers = pools.iter().map(busy);
+    let workers = workers.sum::<Option<u64>>().ok_or("no figure")?;
+    let threads = json(at, "/api/v1/threads")?;
+    let threads = threads.as_array().ok_or("no threads")?.iter();
+    let own = threads.filter(|t| t["name"] == "http" && t["state"] == "sleeping");
+    Ok(workers + own.count() as u64)
+}
+
+/// While all sleepers sleep, answers take about as long as they did before.
+fn sleepers_do_not_delay_others(at: Address) -> Result<(), String> {
+    let mut sleepers = connect_all(at, SLEEPERS)?;
+    let mut client = Client::connect(at.http)?;
+    client.ask(get("/hello"))?.expect(200)?;
+    let alone = median(&mut client)?;
+    let begin = Instant::now();
+    for sleeper in &mut sleepers {
+        sleeper.send(get(&format!("/demo/sleep?ms={}", NAP.as_millis())))?;
+    }
+    // Where a connection has a thread to itself, that one slept before: then only time tells.
+    std::thread::sleep(NAP / 10);
+    while asleep(at)? < SLEEPERS as u64 {
+        check(begin.elapsed() < NAP, "all handlers sleep at once")?;
+        std::thread::sleep(PACE);
+    }
+    let among = median(&mut client)?;
+    check(begin.elapsed() < NAP, "it was measured among sleepers")?;
     for sleeper in &mut sleepers {
         sleeper.answer()?.expect(200)?;
     }
     let all = begin.elapsed();
-    check(all >= Duration::from_millis(400), "the sleepers slept")?;
-    // One after the other would take 20 s.
+    // One after the other would take minutes.
     check(
-        all < Duration::from_secs(6),
-        &format!("50 sleepers of 400 ms took {all:?}"),
+        (NAP..NAP * 3).contains(&all),
+        &format!("{SLEEPERS} sleepers of {NAP:?} took {all:?}"),
     )?;
+    // A median below this says more of the host than of the guest.
+    let usual = alone.max(Duration::from_millis(2));
     check(
-        worst < Duration::from_millis(350),
-        &format!("a request took {worst:?} meanwhile"),
+        among <= usual * 10,
+        &format!("a request takes {alone:?}, among sleepers {among:?}"),
     )
 }
 
@@ -209,71 +201,4 @@ fn disconnects(at: Address) -> Result<(), String> {
         .ask(get("/hello"))?
         .expect(200)
         .map(drop)
-}
-
-fn used_bytes(at: Address) -> Result<u64, String> {
-    let answer = Client::connect(at.http)?
-        .ask(get("/api/v1/system"))?
-        .expect(200)?;
-    let system: serde_json::Value =
-        serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
-    system["mem_used_bytes"]
-        .as_u64()
-        .ok_or_else(|| "no mem_used_bytes".to_owned())
-}
-
-fn churn(at: Address) -> Result<(), String> {
-    let rounds = |clients: usize, each: usize| -> Result<(), String> {
-        std::thread::scope(|scope| {
-            let one = || -> Result<(), String> {
-                for _ in 0..each {
-                    Client::connect(at.http)?.ask(get("/hello"))?.expect(200)?;
-                }
-                Ok(())
-            };
-            let all: Vec<_> = (0..clients).map(|_| scope.spawn(one)).collect();
-            all.into_iter()
-                .try_for_each(|t| t.join().map_err(|_| "a client panicked".to_owned())?)
-        })
-    };
-    // The first round fills caches and pools that stay.
-    rounds(8, 50)?;
-    let before = used_bytes(at)?;
-    rounds(8, 1_250)?;
-    memory_returns(at, before, 512 << 10, "10,000 connections")
-}
-
-/// Waits until no more memory is in use than `before`, give or take `allowed` bytes.
-fn memory_returns(at: Address, before: u64, allowed: u64, who: &str) -> Result<(), String> {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let grown = used_bytes(at)?.saturating_sub(before);
-        if grown < allowed {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            let memory = Client::connect(at.http)?.ask(get("/api/v1/memory"))?;
-            let memory = String::from_utf8_lossy(&memory.body).into_owned();
-            return Err(format!("{who} left {grown} bytes behind: {memory}"));
-        }
-        std::thread::sleep(Duration::from_millis(500));
-    }
-}
-
-/// Connections of a crowd that comes once.
-const CROWD: usize = 900;
-
-fn peak(at: Address) -> Result<(), String> {
-    // A small crowd first, so that the pools have their workers.
-    drop(connect_all(at, 32)?);
-    std::thread::sleep(Duration::from_secs(4));
-    let before = used_bytes(at)?;
-    let crowd = connect_all(at, CROWD)?;
-    let peak = used_bytes(at)?.saturating_sub(before);
-    check(
-        peak > CROWD as u64 * 16 * 1024,
-        &format!("{CROWD} connections took {peak} bytes only"),
-    )?;
-    drop(crowd);
-    memory_returns(at, before, 1 << 20, "a crowd")
 }

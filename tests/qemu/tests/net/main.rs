@@ -6,6 +6,7 @@
 mod echo;
 mod example;
 mod load;
+mod memory;
 mod protocol;
 mod raw;
 mod restart;
@@ -40,6 +41,8 @@ enum Where {
 
 /// Name of the configuration that holds few connections.
 const SMALL: &str = "small";
+/// Names of configurations whose only question is whether they hold many connections.
+const CROWDED: [&str; 2] = ["blocking-unbound", "thread-unbound"];
 /// Name of the configuration that waits for nobody for long.
 const HASTY: &str = "hasty";
 
@@ -50,18 +53,27 @@ fn main() -> ExitCode {
         Service::new("blocking", "http.mode=blocking"),
         Service::new("thread", "http.mode=thread"),
         Service::new("unbound", "http.wq=unbound"),
+        Service::new(CROWDED[0], "http.mode=blocking http.wq=unbound"),
+        Service::new(CROWDED[1], "http.mode=thread http.wq=unbound"),
         Service::new(SMALL, "net.connections=64"),
         Service::new(
             HASTY,
             "http.head_ms=1000 http.body_ms=4000 http.idle_ms=3000 echo.idle_ms=3000",
         ),
     ];
-    let tests: Vec<(&str, Where, Body)> =
-        [protocol::TESTS, timeouts::TESTS, echo::TESTS, load::TESTS].concat();
+    let tests: Vec<(&str, Where, Body)> = [
+        protocol::TESTS,
+        timeouts::TESTS,
+        echo::TESTS,
+        load::TESTS,
+        memory::TESTS,
+    ]
+    .concat();
     let mut trials = Vec::new();
     for (i, service) in services.iter().enumerate() {
         for &(name, whereabouts, body) in &tests {
             let wanted = match whereabouts {
+                _ if CROWDED.contains(&service.name()) => name == load::CROWD,
                 Where::Everywhere | Where::EverywhereAlone => {
                     ![SMALL, HASTY].contains(&service.name())
                 }

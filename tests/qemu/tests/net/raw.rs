@@ -120,8 +120,36 @@ fn wrong_checksums_are_dropped() -> Result<(), String> {
         peer.send(&peer.ipv4(ICMP, &request))?;
         let answered = peer.wait(SILENCE, |f| frames::payload_of(f, ICMP).map(drop));
         check(answered.is_none(), "a wrong ICMP checksum is dropped")?;
+        wrong_tcp_checksums(peer)?;
         alive(peer)
     })
+}
+
+/// A frame with a TCP segment whose checksum does not hold.
+fn damaged(peer: &Peer, mut segment: Vec<u8>) -> Vec<u8> {
+    segment[16] ^= 0x55;
+    peer.ipv4(TCP, &segment)
+}
+
+/// Neither a SYN nor data on an open connection is answered when its checksum does not hold; the same
+/// segments are when it does.
+fn wrong_tcp_checksums(peer: &Peer) -> Result<(), String> {
+    const PORT: u16 = 6_300;
+    peer.send(&damaged(peer, frames::tcp(PORT, 80, 1_000, 0, SYN)))?;
+    let answer = peer.wait(SILENCE, |frame| to_port(frame, PORT).map(drop));
+    check(answer.is_none(), "a SYN with a wrong checksum is dropped")?;
+
+    let mut talk = Talk::open(peer, PORT, 8_000)?;
+    let request = qemu_tests::http::get("/hello");
+    talk.be_quiet()?;
+    let numbers = (talk.ours, talk.theirs);
+    let segment = frames::tcp_with((PORT, 80), numbers, ACK, 8_000, request.as_bytes());
+    peer.send(&damaged(peer, segment))?;
+    check(
+        talk.hear(SILENCE).is_none(),
+        "data with a wrong checksum is dropped",
+    )?;
+    talk.ask(request.as_bytes())
 }
 
 fn malformed_frames_do_no_harm() -> Result<(), String> {
@@ -186,16 +214,21 @@ fn fragments_do_no_harm() -> Result<(), String> {
     })
 }
 
+/// The TCP segment in a frame for this port of ours.
+fn to_port(frame: &[u8], port: u16) -> Option<&[u8]> {
+    let segment = frames::payload_of(frame, TCP)?;
+    (segment.get(2..4)? == port.to_be_bytes()).then_some(segment)
+}
+
 /// Sends a SYN; the answer's flags and sequence number.
 fn syn(peer: &Peer, from: u16, to: u16) -> Result<(u8, u32), String> {
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
         peer.send(&peer.ipv4(TCP, &frames::tcp(from, to, 1_000, 0, SYN)))?;
         let answer = peer.wait(Duration::from_secs(1), |frame| {
-            let segment = frames::payload_of(frame, TCP)?;
-            let ours = segment.get(2..4)? == from.to_be_bytes();
+            let segment = to_port(frame, from)?;
             let sequence = u32::from_be_bytes(segment.get(4..8)?.try_into().ok()?);
-            ours.then_some((*segment.get(13)?, sequence))
+            Some((*segment.get(13)?, sequence))
         });
         if let Some(answer) = answer {
             return Ok(answer);
@@ -283,30 +316,41 @@ impl<'a> Talk<'a> {
     /// The next segment's flags and data.
     fn hear(&self, patience: Duration) -> Option<(u8, Vec<u8>)> {
         self.peer.wait(patience, |frame| {
-            let segment = frames::payload_of(frame, TCP)?;
-            let ours = segment.get(2..4)? == self.port.to_be_bytes();
+            let segment = to_port(frame, self.port)?;
             let header = usize::from(segment.get(12)? >> 4) * 4;
-            ours.then_some((*segment.get(13)?, segment.get(header..)?.to_vec()))
+            Some((*segment.get(13)?, segment.get(header..)?.to_vec()))
         })
+    }
+
+    /// Takes what comes until nothing does: a handshake's answer may have been repeated.
+    fn be_quiet(&self) -> Result<(), String> {
+        let begin = Instant::now();
+        while self.hear(SILENCE).is_some() {
+            check(begin.elapsed() < PATIENCE, "an idle connection is quiet")?;
+        }
+        Ok(())
+    }
+
+    /// Sends a request for `/hello` and waits for the reply.
+    fn ask(&mut self, request: &[u8]) -> Result<(), String> {
+        self.say(8_000, request)?;
+        self.ours += request.len() as u32;
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            match self.hear(PATIENCE) {
+                Some((_, data)) if data.ends_with(b"Hello World!") => return Ok(()),
+                // The SYN's answer again, or an acknowledgment.
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Err(format!("the client at port {} is served", self.port))
     }
 }
 
 /// A request, as a client that is in no trouble makes it.
 fn served(peer: &Peer, port: u16) -> Result<(), String> {
-    let mut talk = Talk::open(peer, port, 8_000)?;
-    let request = qemu_tests::http::get("/hello");
-    talk.say(8_000, request.as_bytes())?;
-    talk.ours += request.len() as u32;
-    let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
-        match talk.hear(PATIENCE) {
-            Some((_, data)) if data.ends_with(b"Hello World!") => return Ok(()),
-            // The SYN's answer again, or an acknowledgment.
-            Some(_) => {}
-            None => break,
-        }
-    }
-    Err("another client is served".to_owned())
+    Talk::open(peer, port, 8_000)?.ask(qemu_tests::http::get("/hello").as_bytes())
 }
 
 /// Asks for more than the service can send into a window that never opens, and answers every probe.

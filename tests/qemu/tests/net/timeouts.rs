@@ -192,11 +192,30 @@ fn deaf_client_is_reset(at: Address) -> Result<(), String> {
     let requests = get("/api/v1/threads").repeat(100);
     while begin.elapsed() < IDLE + LATE {
         // When nothing fits any more, the service has stopped reading: it cannot write.
-        let _ = (&deaf).write(requests.as_bytes());
-        if timed_out()? > before {
-            return Ok(());
+        let wrote = (&deaf).write(requests.as_bytes());
+        let given_up = timed_out()? > before;
+        match wrote {
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => {
+                return check(given_up, "who was reset was given up");
+            }
+            _ if given_up => return ends_in_reset(&deaf),
+            _ => sleep(Duration::from_millis(20)),
         }
-        sleep(Duration::from_millis(20));
     }
     Err(format!("not given up after {:?}", begin.elapsed()))
+}
+
+/// Reads what is left in the buffers on the way: a reset is behind it.
+fn ends_in_reset(mut deaf: &TcpStream) -> Result<(), String> {
+    let begin = Instant::now();
+    while begin.elapsed() < LATE {
+        match deaf.read(&mut [0; 4096]) {
+            Ok(0) => return Err("an orderly end, no reset".to_owned()),
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => sleep(Duration::from_millis(20)),
+            Err(e) => return Err(said("read the end")(e)),
+        }
+    }
+    Err("given up, and not told so".to_owned())
 }

@@ -150,7 +150,7 @@ impl Thread {
         let idle = entry.is_none();
         let thread = mem::try_arc(Self {
             header: ThreadHeader::new(preempt, low, high),
-            entity: UnsafeCell::new(Entity::new(b.nice, b.slice)),
+            entity: UnsafeCell::new(Entity::new(b.nice, b.slice).pinned(b.affinity.count() == 1)),
             state: SleepState::new(),
             owner: Owner::new(0),
             affinity: AtomicU64::new(b.affinity.0),

@@ -61,6 +61,8 @@ pub struct Entity {
     pub(crate) queued: bool,
     pub(crate) delayed: bool,
     pub(crate) relative_deadline: bool,
+    /// May run on one core only.
+    pub(crate) pinned: bool,
 }
 
 /// What a tree node knows about its subtree.
@@ -100,7 +102,15 @@ impl Entity {
             queued: false,
             delayed: false,
             relative_deadline: false,
+            pinned: false,
         }
+    }
+
+    /// Says whether the entity may run on one core only.
+    #[must_use]
+    pub const fn pinned(mut self, pinned: bool) -> Self {
+        self.pinned = pinned;
+        self
     }
 
     /// The nice value.

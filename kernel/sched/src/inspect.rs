@@ -76,11 +76,13 @@ impl<A: Arena<Entity>> RunQueue<A> {
         let total = self.total();
         let average = total.average();
         let (mut weights, mut lags, mut queued, mut eligible) = (0, 0, 0, false);
+        let mut movable = 0;
         let mut tree = self.tree.first();
         let mut next = self.current.or_else(|| tree.take());
         while let Some(h) = next {
             let se = self.arena.get(h);
             queued += 1;
+            movable += u32::from(!se.pinned && self.current != Some(h));
             weights += i128::from(se.weight());
             let vlag = average.wrapping_sub(se.vruntime) as i64;
             lags += i128::from(se.weight()) * i128::from(vlag);
@@ -102,6 +104,10 @@ impl<A: Arena<Entity>> RunQueue<A> {
             };
         }
         ensure(queued == self.nr_queued, "the number of entities is wrong")?;
+        ensure(
+            movable == self.nr_movable,
+            "the number of movable entities is wrong",
+        )?;
         ensure(eligible || queued == 0, "V1: nobody is eligible")?;
         ensure(
             queued == 0 || (-weights < lags && lags <= 0),

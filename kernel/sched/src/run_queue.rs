@@ -47,6 +47,8 @@ pub struct RunQueue<A: Arena<Entity>> {
     pub(crate) base_slice_ns: u32,
     pub(crate) nr_queued: u32,
     pub(crate) nr_delayed: u32,
+    /// Those in the tree that are not pinned.
+    pub(crate) nr_movable: u32,
 }
 
 /// The slice of threads that ask for none: longer with more cores, as there are more places for an
@@ -80,6 +82,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
             base_slice_ns: base_slice(cores).as_nanos() as u32,
             nr_queued: 0,
             nr_delayed: 0,
+            nr_movable: 0,
         }
     }
 
@@ -274,6 +277,23 @@ impl<A: Arena<Entity>> RunQueue<A> {
         self.nr_queued as usize
     }
 
+    /// Whether any entity waits or is delayed that may run on more than one core: without one
+    /// [`RunQueue::pull_candidate`] need not look.
+    #[inline(always)]
+    #[must_use]
+    pub const fn any_movable(&self) -> bool {
+        self.nr_movable > 0
+    }
+
+    /// Says whether an entity in any state may run on one core only.
+    pub fn set_pinned(&mut self, h: Handle<Entity>, pinned: bool) {
+        let se = self.arena.get_mut(h);
+        let was = core::mem::replace(&mut se.pinned, pinned);
+        if se.queued && self.current != Some(h) {
+            self.nr_movable = self.nr_movable + u32::from(was) - u32::from(pinned);
+        }
+    }
+
     /// A waiting entity that `allowed` lets go elsewhere, earliest deadline first. Looks at no more
     /// than [`PULL_SCAN`] entities, so it may miss one behind many pinned ones.
     pub fn pull_candidate(
@@ -349,14 +369,18 @@ impl<A: Arena<Entity>> RunQueue<A> {
 
     #[inline]
     fn link(&mut self, h: Handle<Entity>) {
-        self.average.add(self.arena.get(h));
+        let se = self.arena.get(h);
+        self.average.add(se);
+        self.nr_movable += u32::from(!se.pinned);
         self.tree.insert(&mut self.arena, h);
     }
 
     #[inline]
     fn unlink(&mut self, h: Handle<Entity>) {
         self.tree.remove(&mut self.arena, h);
-        self.average.sub(self.arena.get(h));
+        let se = self.arena.get(h);
+        self.average.sub(se);
+        self.nr_movable -= u32::from(!se.pinned);
     }
 
     /// Sets where an entity that joins starts, from the lag it left with.

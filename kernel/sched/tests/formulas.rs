@@ -336,6 +336,27 @@ fn woken_equal_does_not_interrupt_a_protected_request() {
 }
 
 #[test]
+fn pinned_entities_are_not_counted_as_movable() {
+    let (mut rq, all) = queue(&[0; 3]);
+    for &h in &all {
+        rq.set_pinned(h, true);
+    }
+    start(&mut rq, &all);
+    assert!(!rq.any_movable(), "all are pinned");
+    // The current one does not count until it is put back.
+    rq.set_pinned(all[0], false);
+    assert!(!rq.any_movable());
+    let _ = rq.update(us(10_000));
+    assert_ne!(rq.pick_next(us(10_000)), Some(all[0]));
+    assert!(rq.any_movable());
+    let _ = rq.dequeue(all[0], Dequeue::Exit, us(10_000));
+    assert!(!rq.any_movable());
+    rq.set_pinned(all[2], false);
+    assert_eq!(rq.any_movable(), rq.current() != Some(all[2]));
+    assert_eq!(rq.check(), Ok(()));
+}
+
+#[test]
 fn pull_candidate_respects_the_filter_and_its_bound() {
     let (mut rq, all) = queue(&[0; 40]);
     start(&mut rq, &all);

@@ -107,7 +107,9 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
 pub(super) fn kick_idle_for(no_help: CpuMask, rq: &Rq) {
     // Pairs with `enter` in `reschedule`: the load was published before.
     let idle = CpuMask(kernel().idle_mask.look() & !no_help.0).and(online());
-    if idle.is_empty() {
+    // A pinned thread may run elsewhere only while its core is offline.
+    let all_online = online() == kernel().present();
+    if idle.is_empty() || all_online && !rq.queue.any_movable() {
         return;
     }
     // Of the threads, too, those that only told cores may take are passed over: another may wait

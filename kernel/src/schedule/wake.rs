@@ -147,8 +147,9 @@ pub(crate) fn set_nice(t: &Thread, nice: Nice) {
 /// core, an idle core that may take it from now on is told.
 pub(crate) fn set_affinity(t: &Thread, mask: CpuMask) {
     let irq = sync::IrqGuard::new();
-    let (c, rq) = lock_rq_of(t);
+    let (c, mut rq) = lock_rq_of(t);
     t.store_affinity(mask);
+    rq.queue.set_pinned(t.handle(), mask.count() == 1);
     if rq.queue.nr_runnable() > 1 {
         balance::kick_idle_for(CpuMask::single(c.id()), &rq);
     }

@@ -71,10 +71,8 @@ pub(crate) fn while_cores_come_and_go() -> Result<(), String> {
                 .collect();
             let cycled = guest.wait_for("CYCLED");
             stop.store(true, Ordering::Relaxed);
-            let heard = clients.into_iter().map(|c| c.join());
-            let heard: Result<(), String> = heard
-                .map(|r| r.map_err(|_| "a client".to_owned())?)
-                .collect();
+            let mut heard = clients.into_iter().map(|c| c.join());
+            let heard = heard.try_for_each(|r| r.map_err(|_| "a client".to_owned())?);
             cycled.and(heard)
         })?;
         guest.wait_for(&format!("PASS {HOTPLUG}"))

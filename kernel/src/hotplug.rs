@@ -15,7 +15,7 @@
 //!   power        it runs its idle thread; on the way down that is where all else is handed over
 //! ```
 //!
-//! The last step is the core's own ([`leave`]), in its idle thread with interrupts masked, when no
+//! The last step is the core's own (`leave`), in its idle thread with interrupts masked, when no
 //! thread is left on it. It makes the calls that wait in its mailbox and refuses more; closes its
 //! runqueue; gives its timers to another core, and its BH pools, whose items that core runs from then
 //! on, in the same order (K5); gives back its free memory; and asks the firmware to switch it off (M5).

@@ -20,6 +20,7 @@ mod many_cores;
 mod mixture;
 mod net;
 mod no_threads;
+mod node_limits;
 mod one_unit;
 mod panics;
 mod pools;
@@ -43,6 +44,7 @@ const GROUPS: &[&[Scenario]] = &[
     limits::ALL,
     changes::ALL,
     attributes::ALL,
+    node_limits::ALL,
     pools::ALL,
     panics::ALL,
     rescue::ALL,

@@ -251,15 +251,23 @@ pub(crate) fn finish_first_switch() {
     finish_switch();
 }
 
+/// Makes core `c`, this one, ready for threads: what it was when it was last online is over. Apart
+/// from [`enter_idle`], because a function that never returns counts as cold, and in a cold one the
+/// compiler calls the clock instead of reading it.
+#[inline(never)]
+fn open(c: &'static CpuLocal) -> RqGuard {
+    let mut rq = c.rq.lock();
+    (rq.closed, rq.since) = (false, machine::now());
+    c.clock.reset();
+    kernel().idle_mask.enter(CpuMask::single(c.id()).0);
+    rq
+}
+
 /// Leaves the boot stack for this core's idle thread; interrupts are masked.
 pub(crate) fn enter_idle() -> ! {
     let c = this_cpu();
     let idle = c.idle_thread();
-    let mut rq = c.rq.lock();
-    // What it was when the core was last online is over.
-    (rq.closed, rq.since) = (false, machine::now());
-    c.clock.reset();
-    kernel().idle_mask.enter(CpuMask::single(c.id()).0);
+    let rq = open(c);
     c.current.store(
         core::ptr::from_ref::<Thread>(idle).cast_mut(),
         Ordering::Relaxed,

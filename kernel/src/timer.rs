@@ -16,6 +16,7 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use links::{Direct, Handle};
 use machine::{CpuId, Duration, Instant};
@@ -68,6 +69,8 @@ pub(crate) struct CoreClock {
     budget_end: Cell<Instant>,
     timer_due: Cell<Instant>,
     programmed: Cell<Instant>,
+    /// Put to rest by [`Self::hold`].
+    held: AtomicBool,
     /// Address of the timer whose callback runs on this core, for `cancel_sync`.
     running: Running,
 }
@@ -79,6 +82,7 @@ impl CoreClock {
             budget_end: Cell::new(Instant::FOREVER),
             timer_due: Cell::new(Instant::FOREVER),
             programmed: Cell::new(Instant::FOREVER),
+            held: AtomicBool::new(false),
             running: Running::new(),
         }
     }
@@ -146,6 +150,7 @@ impl CoreClock {
     /// The machine sleeps: the hardware timer is for `until` only, whatever is due before. Interrupts
     /// are masked.
     pub(crate) fn hold(&self, until: Instant) {
+        self.held.store(true, Ordering::Relaxed);
         self.programmed.set(Instant::FOREVER);
         if until == Instant::FOREVER {
             machine::cancel_timer();
@@ -154,8 +159,14 @@ impl CoreClock {
         }
     }
 
+    /// Between [`Self::hold`] and [`Self::go_on`]; any core may ask.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// Undoes [`Self::hold`].
     pub(crate) fn go_on(&self) {
+        self.held.store(false, Ordering::Relaxed);
         self.programmed.set(Instant::FOREVER);
         machine::cancel_timer();
         self.program();

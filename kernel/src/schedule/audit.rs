@@ -41,7 +41,11 @@ fn check_sleeper(t: &Thread) -> Result<(), &'static str> {
 pub(crate) fn fairness(c: &CpuLocal, now: Instant) -> Option<Fairness> {
     let rq = c.rq.try_lock()?;
     let (lag, bound) = rq.queue.worst_lag();
-    let end = rq.queue.slice_end(Instant::ZERO);
+    // A core that was put to rest looks at its slices when it goes on.
+    let end = rq
+        .queue
+        .slice_end(Instant::ZERO)
+        .filter(|_| !c.clock.is_held());
     Some(Fairness {
         lag: Duration::from_nanos(lag),
         bound: Duration::from_nanos(bound),

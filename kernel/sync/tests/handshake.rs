@@ -115,6 +115,12 @@ fn request_interrupts_once_until_it_is_answered() {
     assert!(resched::request(&flag));
 }
 
+/// Turns of spin loops since the last call.
+fn turns(core: &Core) -> usize {
+    let events = core.events();
+    events.iter().filter(|(what, _)| *what == "relax").count()
+}
+
 #[test]
 fn waiting_ends_with_the_callback_of_this_object_only() {
     static RUNNING: Running = Running::new();
@@ -123,10 +129,10 @@ fn waiting_ends_with_the_callback_of_this_object_only() {
         RUNNING.wait(0x100);
         RUNNING.begin(0x200);
         RUNNING.wait(0x100);
-        assert_eq!(core.events(), [], "there was nothing to wait for");
+        assert_eq!(turns(core), 0, "there was nothing to wait for");
         RUNNING.begin(0x100);
         RUNNING.wait(0x100);
-        assert_eq!(core.events(), [("relax", 0)]);
+        assert_eq!(turns(core), 1);
     });
 }
 

@@ -155,7 +155,7 @@ impl Sim {
         let (verdict, words) = outside(|| {
             let mut oracles = self.oracles.borrow_mut();
             let verdict = oracles.see(&seen);
-            (verdict, oracles.names.words(&event))
+            (verdict, Names::words(&event))
         });
         self.recorder.mix(words);
         self.judge(verdict);

@@ -55,14 +55,14 @@ impl Names {
         self.known.remove(&address);
     }
 
-    /// What `e` says, without an address: what has no number is told by its kind alone.
-    pub(crate) fn words(&self, e: &Event) -> [u64; 2] {
+    /// What `e` says, without what may be an address: the host gives the same one to other things in
+    /// another run, so not even its number is the same.
+    pub(crate) fn words(e: &Event) -> [u64; 2] {
         let head = u64::from(e.head.arg) << 32 | u64::from(e.head.small) << 8 | e.kind as u64;
         if e.kind.category().meets(Categories::SCHED) {
             return [head, e.a << 32 ^ e.b];
         }
-        let [a, b] = [e.a, e.b].map(|at| u64::from(self.find(at).unwrap_or_default()));
-        [head, a << 32 | b]
+        [head, 0]
     }
 
     fn find(&self, address: u64) -> Option<u32> {

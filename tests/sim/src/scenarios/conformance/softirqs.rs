@@ -119,6 +119,8 @@ fn raises_itself(cx: &ThreadCx<'_>) {
     }
     // A pass serves ten items that take no time, or as many of 300 us as begin within 2 ms (K4).
     for (pause, items, passes, served) in [(us(0), 200, 10, 100), (us(300), 20, 1, 7)] {
+        // With a fresh slice and nobody else to run: a thread that is due ends the entry, too.
+        sleep(cx, ms(1));
         let left = Count::new(items);
         let item = new_bh_item(Restless { pause, left }, again);
         let runs = || counters(here()).0[Vector::Tasklet as usize];
@@ -129,13 +131,17 @@ fn raises_itself(cx: &ThreadCx<'_>) {
         assert_eq!(wq::bh().queue(&item), Submitted::Queued);
         drop(off);
         let took = now().since(begin);
-        assert_eq!(runs() - before, passes, "passes of {pause:?}");
-        assert_eq!(items - item.left.get(), served, "items of {pause:?}");
+        let (did, done) = (runs() - before, items - item.left.get());
+        // Where another core slowed this one down, the 2 ms were over before the ten passes.
+        let slow = took >= us(2_000) && did < passes && done < served;
+        assert!(
+            slow || (did, done) == (passes, served),
+            "{did} passes, {done} items of {pause:?} in {took:?}"
+        );
         assert!(took < us(2_000 + 300 + 50), "the entry took {took:?}");
         drop(stay);
         // ksoftirqd has the rest.
         until(cx, || item.left.get() == 0);
-        sleep(cx, ms(1));
     }
 }
 

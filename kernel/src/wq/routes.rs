@@ -10,7 +10,8 @@
 use alloc::boxed::Box;
 
 use machine::CpuId;
-use sync::atomic::{AtomicPtr, Ordering};
+use sync::atomic::Ordering;
+use sync::handshake::Route;
 use workqueue::Worker as WorkerNode;
 
 use super::handles::share_of;
@@ -23,13 +24,13 @@ use crate::cpu::{online, this_cpu};
 pub(super) struct Routes {
     /// `[A]` First those of items for the core that queues them, null where these go round-robin (C2);
     /// then those of items for this very core (C3).
-    sides: Box<[AtomicPtr<Share>]>,
+    sides: Box<[Route<Share>]>,
 }
 
 impl Routes {
     pub(super) fn new(cores: usize) -> Option<Self> {
         let mut sides = crate::mem::try_vec_with_capacity(2 * cores).ok()?;
-        sides.resize_with(2 * cores, || AtomicPtr::new(core::ptr::null_mut()));
+        sides.resize_with(2 * cores, Route::nowhere);
         Some(Self {
             sides: sides.into_boxed_slice(),
         })
@@ -39,9 +40,9 @@ impl Routes {
     pub(super) fn set(&self, n: usize, share: Option<&'static Share>, own: bool) {
         let raw = share.map_or(core::ptr::null_mut(), |s| core::ptr::from_ref(s).cast_mut());
         let (here, on) = self.sides.split_at(self.sides.len() / 2);
-        on[n].store(raw, Ordering::Release);
+        on[n].set(raw);
         let own = if own { raw } else { core::ptr::null_mut() };
-        here[n].store(own, Ordering::Release);
+        here[n].set(own);
     }
 
     /// The share that items for core `n` itself go to.
@@ -59,7 +60,7 @@ impl Routes {
     #[inline(always)]
     fn at(&self, n: usize) -> Option<&Share> {
         // SAFETY: shares live as long as their queue, which this belongs to.
-        unsafe { self.sides[n].load(Ordering::Acquire).as_ref() }
+        unsafe { self.sides[n].get().as_ref() }
     }
 }
 

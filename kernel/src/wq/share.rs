@@ -22,6 +22,7 @@ use core::fmt;
 
 use links::{Direct, Handle};
 use sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use sync::handshake::Home;
 use sync::{Rank, SpinGuard, SpinLock};
 use workqueue::{Call, NodeLimit, Pwq, Turn};
 
@@ -43,7 +44,7 @@ pub(super) struct Share {
     /// `[L]` of the queue's mayday lock.
     pub(super) call: UnsafeCell<Call>,
     /// `[A]` changed under the lock of the pool it names.
-    pool: AtomicPtr<Pool>,
+    pool: Home<Pool>,
     /// `[L]` of the pool: where it moves (D9), or null.
     next: AtomicPtr<Pool>,
     /// `[A]` which of the queue's nodes; changed while the share is in no pool.
@@ -70,7 +71,7 @@ impl Share {
             pwq: UnsafeCell::new(pwq),
             turn: UnsafeCell::new(Turn::new()),
             call: UnsafeCell::new(Call::new()),
-            pool: AtomicPtr::new(core::ptr::from_ref(pool).cast_mut()),
+            pool: Home::new(core::ptr::from_ref(pool).cast_mut()),
             next: AtomicPtr::new(core::ptr::null_mut()),
             node: AtomicUsize::new(0),
             queue,
@@ -109,19 +110,16 @@ impl Share {
     #[inline(always)]
     pub(super) fn pool(&self) -> &'static Pool {
         // SAFETY: pools are never freed.
-        unsafe { &*self.pool.load(Ordering::Acquire) }
+        unsafe { &*self.pool.get() }
     }
 
     /// Its pool, locked.
     #[inline(always)]
     pub(super) fn lock(&self) -> (&'static Pool, SpinGuard<'static, Inner>) {
-        loop {
-            let pool = self.pool();
-            let g = pool.lock();
-            if core::ptr::eq(pool, self.pool()) {
-                return (pool, g);
-            }
-        }
+        // SAFETY: pools are never freed.
+        let pool = |raw: *mut Pool| unsafe { &*raw };
+        let (raw, g) = self.pool.lock(|raw| pool(raw).lock());
+        (pool(raw), g)
     }
 
     /// The slots of its node.
@@ -152,8 +150,7 @@ impl Share {
             self.pwq(&g).is_gone() || core::ptr::eq(old, pool),
             "a share that is in use is attached"
         );
-        self.pool
-            .store(core::ptr::from_ref(pool).cast_mut(), Ordering::Release);
+        self.pool.move_to(core::ptr::from_ref(pool).cast_mut());
         drop(g);
         // Late submitters find it gone until it is made anew.
         let mut g = pool.lock();
@@ -230,7 +227,7 @@ impl Share {
                 there,
                 queue_name(self.queue),
             );
-            self.pool.store(next, Ordering::Release);
+            self.pool.move_to(next);
             unbound::put(pool, &mut g);
             drop(g);
             let g = to.lock();

@@ -8,7 +8,8 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sync::handshake::{
-    Countdown, EventCount, IdleMask, Mail, Owner, ParkToken, Running, SleepState, State, resched,
+    Countdown, EventCount, Home, IdleMask, Mail, Owner, ParkToken, Route, Running, SleepState,
+    State, resched,
 };
 use world::Core;
 
@@ -100,6 +101,37 @@ fn owner_is_followed_when_it_moves() {
     assert_eq!(locked, Some((5, ())));
     assert_eq!(tried.take(), [3, 4, 5]);
     assert_eq!(owner.get(), 5);
+}
+
+#[test]
+fn home_is_followed_when_it_moves() {
+    let mut places = [0_u8; 3];
+    let at = places.each_mut().map(core::ptr::from_mut);
+    let home = Home::new(at[0]);
+    assert_eq!(home.get(), at[0]);
+    assert_eq!(home.lock(|p| p), (at[0], at[0]));
+    let tried = Cell::new(Vec::new());
+    let locked = home.lock(|p| {
+        let mut all = tried.take();
+        all.push(p);
+        if all.len() < 3 {
+            // It moves before the lock is had.
+            home.move_to(at[all.len()]);
+        }
+        tried.set(all);
+    });
+    assert_eq!(locked, (at[2], ()));
+    assert_eq!(tried.take(), at);
+    assert_eq!(home.get(), at[2]);
+}
+
+#[test]
+fn route_leads_where_it_was_set_to() {
+    let mut place = 0_u8;
+    let route = <Route<u8>>::nowhere();
+    assert!(route.get().is_null());
+    route.set(&raw mut place);
+    assert_eq!(route.get(), &raw mut place);
 }
 
 #[test]

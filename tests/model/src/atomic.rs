@@ -3,6 +3,8 @@
 //! loom's own atomics cannot be made in a `const fn`; these are created on first use (see
 //! [`crate::made`]).
 
+#![expect(unsafe_code, reason = "a pointer that is only compared")]
+
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -103,6 +105,48 @@ integer!(AtomicU8, u8);
 integer!(AtomicU32, u32);
 integer!(AtomicU64, u64);
 integer!(AtomicUsize, usize);
+
+/// As the standard library's, as far as the handshakes need it.
+pub struct AtomicPtr<T> {
+    first: *mut T,
+    inner: OnceLock<loom::sync::atomic::AtomicPtr<T>>,
+}
+
+// SAFETY: the pointer is a number here; nothing follows it.
+unsafe impl<T> Send for AtomicPtr<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for AtomicPtr<T> {}
+
+impl<T> fmt::Debug for AtomicPtr<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner().load(Ordering::Relaxed).fmt(f)
+    }
+}
+
+#[expect(missing_docs, reason = "as the standard library's")]
+impl<T> AtomicPtr<T> {
+    pub const fn new(first: *mut T) -> Self {
+        let inner = OnceLock::new();
+        Self { first, inner }
+    }
+
+    fn inner(&self) -> &loom::sync::atomic::AtomicPtr<T> {
+        self.inner
+            .get_or_init(|| loom::sync::atomic::AtomicPtr::new(self.first))
+    }
+
+    pub fn load(&self, order: Ordering) -> *mut T {
+        self.inner().load(weakened(order))
+    }
+
+    pub fn store(&self, value: *mut T, order: Ordering) {
+        self.inner().store(value, weakened(order));
+    }
+
+    pub fn swap(&self, value: *mut T, order: Ordering) -> *mut T {
+        self.inner().swap(value, weakened(order))
+    }
+}
 
 /// The shipped file has a second kind for what is no interleaving point of the simulator.
 pub type PlainBool = AtomicBool;

@@ -9,6 +9,8 @@
 //! | [`resched`] | a core, and whoever wants it to pick again | a request answered without a look |
 //! | [`Mail`] | a core, and whoever posts it a bit | a bit without an interrupt |
 //! | [`Owner`] | whoever follows an object to its lock, and whoever moves it | the wrong lock |
+//! | [`Route`] | whoever follows a pointer to an object, and whoever leads it to another one | an object seen before it was finished |
+//! | [`Home`] | as [`Owner`], by address | the wrong lock |
 //! | [`Running`] | a core that runs a callback, and whoever cancels it | a cancel that returns too early |
 //! | [`Countdown`] | many that finish, and one that waits for all | an end nobody, or two, announce |
 //!
@@ -28,6 +30,7 @@ mod idle_mask;
 mod mail;
 mod owner;
 pub mod resched;
+mod route;
 mod running;
 mod sleep;
 
@@ -36,5 +39,6 @@ pub use event_count::EventCount;
 pub use idle_mask::IdleMask;
 pub use mail::Mail;
 pub use owner::Owner;
+pub use route::{Home, Route};
 pub use running::Running;
 pub use sleep::{ParkToken, SleepState, State};

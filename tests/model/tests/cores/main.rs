@@ -5,5 +5,6 @@ mod idle;
 mod lock;
 mod mail;
 mod owner;
+mod routes;
 mod shapes;
 mod sleep;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// A value loom watches: every unordered access is an error.
 #[derive(Debug)]
-struct Watched(UnsafeCell<u32>);
+pub(crate) struct Watched(UnsafeCell<u32>);
 
 // SAFETY: loom reports every race before it happens.
 #[expect(unsafe_code, reason = "a cell that loom watches")]
@@ -21,16 +21,19 @@ unsafe impl Sync for Watched {}
 unsafe impl Send for Watched {}
 
 impl Watched {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(UnsafeCell::new(0))
     }
-    #[expect(unsafe_code, reason = "a cell that loom watches")]
-    fn add_one(&self) {
-        // SAFETY: loom reports every race before it happens.
-        self.0.with_mut(|p| unsafe { *p += 1 });
+    pub(crate) fn add_one(&self) {
+        self.set(self.get() + 1);
     }
     #[expect(unsafe_code, reason = "a cell that loom watches")]
-    fn get(&self) -> u32 {
+    pub(crate) fn set(&self, value: u32) {
+        // SAFETY: loom reports every race before it happens.
+        self.0.with_mut(|p| unsafe { *p = value });
+    }
+    #[expect(unsafe_code, reason = "a cell that loom watches")]
+    pub(crate) fn get(&self) -> u32 {
         // SAFETY: loom reports every race before it happens.
         self.0.with(|p| unsafe { *p })
     }

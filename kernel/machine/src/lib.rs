@@ -50,6 +50,6 @@ pub use device::{Frame, NetDevice, NetTx, TxFull};
 pub use header::{Context, CpuHeader, HeldLock, HeldLocks, Hooks, ThreadHeader};
 pub use ids::{CpuId, IntId, MAX_CPUS};
 pub use irq::{Fault, Interrupt, IrqState, PreemptWord, Protection, StartError};
-pub use mask::CpuMask;
+pub use mask::{CpuMask, NotAMask};
 pub use time::{Duration, Instant};
 pub use topology::{CpuPlace, Level, Topology};

@@ -13,7 +13,7 @@
 
 use machine::{CpuId, CpuMask, Level, MAX_CPUS, Topology};
 
-/// Most physical cores of a shard of a cache, about (G8).
+/// Physical cores of a shard of a cache, about, unless somebody says otherwise (G8, N2).
 pub const CPUS_PER_SHARD: usize = 8;
 
 /// How far an unbound queue spreads (G2).
@@ -28,7 +28,7 @@ pub enum Scope {
     Smt,
     /// The cores of a last-level cache.
     Cache,
-    /// The cores of a last-level cache, divided into parts of about [`CPUS_PER_SHARD`] (G8).
+    /// The cores of a last-level cache, divided into parts of about as many as the system says (G8).
     CacheShard,
     /// The cores of a memory node.
     Numa,
@@ -62,6 +62,23 @@ impl Scope {
             Self::Numa => "numa",
             Self::System => "system",
         }
+    }
+
+    /// All scopes, the default first.
+    pub const ALL: [Self; 7] = [
+        Self::Default,
+        Self::Cpu,
+        Self::Smt,
+        Self::Cache,
+        Self::CacheShard,
+        Self::Numa,
+        Self::System,
+    ];
+
+    /// The scope of this [`Self::name`].
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.name() == name)
     }
 }
 
@@ -107,9 +124,9 @@ pub struct Pods {
 
 impl Pods {
     /// The pods of `scope`; of [`Scope::FIRST_DEFAULT`] for the default. They are numbered by their
-    /// lowest core.
+    /// lowest core. Shards of a cache have about `shard` physical cores, at least one.
     #[must_use]
-    pub fn new(topology: &Topology, scope: Scope) -> Self {
+    pub fn new(topology: &Topology, scope: Scope, shard: usize) -> Self {
         let mut pods = Self {
             of: [0; MAX_CPUS],
             cpus: topology.cpus(),
@@ -124,7 +141,7 @@ impl Pods {
                 Scope::Cpu => CpuMask::single(id),
                 Scope::Smt => topology.siblings(Level::Core, id),
                 Scope::Cache => topology.siblings(Level::Cache, id),
-                Scope::CacheShard | Scope::Default => shard(topology, id),
+                Scope::CacheShard | Scope::Default => piece_of_cache(topology, id, shard.max(1)),
                 Scope::Numa => topology.siblings(Level::Node, id),
                 Scope::System => topology.cpus(),
             };
@@ -165,13 +182,13 @@ impl Pods {
 }
 
 /// The part of its cache that core `id` belongs to (G8): the cache's physical cores, in the order of
-/// their lowest thread, are cut into pieces as equal as can be, about [`CPUS_PER_SHARD`] long.
-fn shard(topology: &Topology, id: CpuId) -> CpuMask {
+/// their lowest thread, are cut into pieces as equal as can be, about `size` long.
+fn piece_of_cache(topology: &Topology, id: CpuId, size: usize) -> CpuMask {
     let cache = topology.siblings(Level::Cache, id);
     let siblings = |c: CpuId| topology.siblings(Level::Core, c);
     let first_thread = |&c: &CpuId| siblings(c).lowest() == Some(c);
     let cores = cache.iter().filter(first_thread).count();
-    let shards = ((cores + CPUS_PER_SHARD / 2) / CPUS_PER_SHARD).max(1);
+    let shards = ((cores + size / 2) / size).max(1);
     // The first so many shards have one core more than the others.
     let (least, longer) = (cores / shards, cores % shards);
     let mut rest = cache.iter().filter(first_thread);
@@ -210,6 +227,8 @@ pub struct Surroundings<'a> {
     pub allowed: CpuMask,
     /// What [`Scope::Default`] means.
     pub default: Scope,
+    /// About how many physical cores a shard of a cache has (G8).
+    pub shard: usize,
 }
 
 impl Surroundings<'_> {
@@ -263,6 +282,6 @@ impl Surroundings<'_> {
     /// The pods of a queue with these attributes.
     #[must_use]
     pub fn pods(&self, attrs: &Attrs) -> Pods {
-        Pods::new(self.topology, attrs.scope.or(self.default))
+        Pods::new(self.topology, attrs.scope.or(self.default), self.shard)
     }
 }

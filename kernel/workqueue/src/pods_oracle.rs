@@ -6,16 +6,7 @@ use std::vec::Vec;
 use machine::{CpuId, CpuMask, CpuPlace, Level, Topology};
 use proptest::prelude::*;
 
-use crate::{Attrs, CPUS_PER_SHARD, Pods, Scope, Surroundings};
-
-const SCOPES: [Scope; 6] = [
-    Scope::Cpu,
-    Scope::Smt,
-    Scope::Cache,
-    Scope::CacheShard,
-    Scope::Numa,
-    Scope::System,
-];
+use crate::{Attrs, CPUS_PER_SHARD as SHARD, Pods, Scope, Surroundings};
 
 /// Threads of a core, cores of a cache, caches of a node: a regular machine whose cores are numbered
 /// in any order.
@@ -78,8 +69,8 @@ proptest! {
 
     #[test]
     fn g2_pods_are_the_groups_of_their_scope(t in machines()) {
-        for scope in SCOPES {
-            let pods = Pods::new(&t, scope);
+        for scope in Scope::ALL.into_iter().filter(|&s| s != Scope::Default) {
+            let pods = Pods::new(&t, scope, SHARD);
             let numbers: BTreeSet<usize> = t.cpus().iter().map(|c| pods.pod_of(c)).collect();
             prop_assert!(numbers.into_iter().eq(0..pods.len()));
             for c in t.cpus().iter() {
@@ -92,9 +83,9 @@ proptest! {
     }
 
     #[test]
-    fn g8_shards_are_even_and_split_no_core(t in machines()) {
-        let pods = Pods::new(&t, Scope::CacheShard);
-        prop_assert_eq!(pods, Pods::new(&t, Scope::CacheShard));
+    fn g8_shards_are_even_and_split_no_core(t in machines(), size in 1..=12usize) {
+        let pods = Pods::new(&t, Scope::CacheShard, size);
+        prop_assert_eq!(pods, Pods::new(&t, Scope::CacheShard, size));
         // Of each cache: its shards, and of each shard its physical cores.
         let mut caches: BTreeMap<u8, BTreeMap<usize, BTreeSet<u8>>> = BTreeMap::new();
         for c in t.cpus().iter() {
@@ -109,7 +100,7 @@ proptest! {
         for shards in caches.values() {
             let sizes: Vec<usize> = shards.values().map(BTreeSet::len).collect();
             let cores: usize = sizes.iter().sum();
-            let wanted = (cores as f64 / CPUS_PER_SHARD as f64).round().max(1.0);
+            let wanted = (cores as f64 / size as f64).round().max(1.0);
             prop_assert_eq!(sizes.len(), wanted as usize);
             let (least, most) = (sizes.iter().min(), sizes.iter().max());
             prop_assert!(most.unwrap() - least.unwrap() <= 1, "{sizes:?}");
@@ -123,7 +114,7 @@ proptest! {
         let thin = |m: u64, sparse: bool| CpuMask(if sparse { m & m >> 7 & m << 11 } else { m });
         let (online, allowed) = (thin(online, sparse[0]), thin(allowed, sparse[1]));
         let attrs = Attrs { nice: -3, cpus: thin(wish, sparse[2]), scope: Scope::Cache, strict };
-        let around = Surroundings { topology: &t, online, allowed, default: Scope::System };
+        let around = Surroundings { topology: &t, online, allowed, default: Scope::System, shard: SHARD };
         let whole = effective(&t, online, allowed, attrs.cpus);
         prop_assert_eq!(around.effective(attrs.cpus), whole);
         let pods = around.pods(&attrs);
@@ -149,10 +140,23 @@ fn the_default_scope_is_what_the_system_says() {
         online: t.cpus(),
         allowed: CpuMask::ALL,
         default: Scope::Cpu,
+        shard: SHARD,
     };
     assert_eq!(around.pods(&Attrs::new()).len(), 4);
     around.default = Scope::System;
     assert_eq!(around.pods(&Attrs::new()).len(), 1);
     around.default = Scope::Default;
-    assert_eq!(around.pods(&Attrs::new()), Pods::new(&t, Scope::CacheShard));
+    let shards = |size| Pods::new(&t, Scope::CacheShard, size);
+    assert_eq!(around.pods(&Attrs::new()), shards(SHARD));
+    around.shard = 2;
+    assert_eq!(around.pods(&Attrs::new()), shards(2));
+    assert_eq!(shards(2).len(), 2);
+}
+
+#[test]
+fn n2_scopes_have_names() {
+    for scope in Scope::ALL {
+        assert_eq!(Scope::by_name(scope.name()), Some(scope));
+    }
+    assert_eq!(Scope::by_name("Cache"), None);
 }

@@ -90,6 +90,7 @@ fn surroundings(global: Global) -> Surroundings<'static> {
         online: online(),
         allowed: global.allowed,
         default: global.default,
+        shard: global.shard,
     }
 }
 
@@ -159,7 +160,7 @@ fn commit(q: &Queue, mut plan: Plan) {
     for n in 0..kernel().cpus().len() {
         let share = chosen[usize::from(plan.route[n])];
         let own = q.attributes.class == Class::Ordered
-            || plan.global.allowed.contains(machine::CpuId::new(n));
+            || (plan.global.allowed.contains(machine::CpuId::new(n)) && !plan.global.force_rr);
         q.routes.set(n, share, own);
     }
     for share in g.shares.iter() {
@@ -248,10 +249,21 @@ fn check(attrs: &Attrs) -> Result<(), AttrsError> {
     Ok(())
 }
 
-/// Changes the attributes of `q`: all of it or nothing (G1).
+/// Gives `q` these attributes: all of it or nothing (G1).
 pub(super) fn apply(cx: &ThreadCx<'_>, q: &Queue, attrs: Attrs) -> Result<(), AttrsError> {
-    check(&attrs)?;
+    modify(cx, q, |a| *a = attrs)
+}
+
+/// Changes attributes of `q`, nobody else doing so meanwhile: all of it or nothing (G1).
+pub(super) fn modify(
+    cx: &ThreadCx<'_>,
+    q: &Queue,
+    change: impl Fn(&mut Attrs),
+) -> Result<(), AttrsError> {
     let turn = kernel().wq.changes.lock(cx);
+    let mut attrs = q.flush.lock().attrs;
+    change(&mut attrs);
+    check(&attrs)?;
     let plan = prepare(q, attrs, registry::global())?;
     commit(q, plan);
     drop(turn);
@@ -327,16 +339,34 @@ pub fn remap_unbound(cx: &ThreadCx<'_>) -> Result<(), AttrsError> {
     change(cx, |_| {})
 }
 
-/// The cores that `list` names, such as `0-3,5`.
-pub(super) fn parse_cpus(list: &str) -> Option<CpuMask> {
-    let mut mask = CpuMask::NONE;
-    for part in list.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        if first > last || last >= MAX_CPUS {
-            return None;
-        }
-        mask = CpuMask(mask.0 | CpuMask::first_n(last + 1).0 & !CpuMask::first_n(first).0);
-    }
-    Some(mask)
+/// About how many physical cores a shard of a cache has (G8).
+#[must_use]
+pub fn cache_shard_size() -> usize {
+    registry::global().shard
+}
+
+/// Whether items that name no core go to all cores in turn.
+#[must_use]
+pub fn force_rr_cpu() -> bool {
+    registry::global().force_rr
+}
+
+/// Sets about how many physical cores a shard of a cache has, at least one, and moves every queue of
+/// scope [`Scope::CacheShard`] (G8, N2).
+///
+/// # Errors
+///
+/// [`AttrsError::NoMemory`]; nothing has changed then.
+pub fn set_cache_shard_size(cx: &ThreadCx<'_>, cores: usize) -> Result<(), AttrsError> {
+    change(cx, |global| global.shard = cores.max(1))
+}
+
+/// Sends items of unbound queues that name no core to all cores in turn, wherever they are queued: a
+/// stress of code that takes locality for granted (C2, N2).
+///
+/// # Errors
+///
+/// [`AttrsError::NoMemory`]; nothing has changed then.
+pub fn set_force_rr_cpu(cx: &ThreadCx<'_>, on: bool) -> Result<(), AttrsError> {
+    change(cx, |global| global.force_rr = on)
 }

@@ -19,7 +19,7 @@ use machine::Duration;
 
 /// Most functions that are counted by name (E16).
 const FUNCTIONS: usize = 128;
-/// The first count that is worth a line.
+/// The first count that is worth a line, unless somebody says otherwise (N2).
 const FIRST_REPORT: u64 = 4;
 
 /// A function whose items used up their budget.
@@ -38,6 +38,8 @@ pub struct Hog {
 pub(super) struct Hogs {
     table: SpinLock<heapless::Vec<Hog, FUNCTIONS>>,
     total: AtomicU64,
+    /// `[A]` the first count that is worth a line; 0 is none.
+    first_report: AtomicU64,
 }
 
 impl Hogs {
@@ -45,6 +47,7 @@ impl Hogs {
         Self {
             table: SpinLock::new(Rank::Leaf, "work hogs", heapless::Vec::new()),
             total: AtomicU64::new(0),
+            first_report: AtomicU64::new(FIRST_REPORT),
         }
     }
 
@@ -67,7 +70,8 @@ impl Hogs {
             }
         };
         hog.count += 1;
-        let due = hog.count >= FIRST_REPORT && (hog.count + 1 - FIRST_REPORT).is_power_of_two();
+        let first = self.first_report.load(Ordering::Relaxed);
+        let due = first > 0 && hog.count >= first && (hog.count + 1 - first).is_power_of_two();
         due.then_some(*hog)
     }
 }
@@ -92,6 +96,31 @@ pub fn hog_count() -> u64 {
 /// Every function whose items used up their budget, through `f`, called under a lock.
 pub fn for_each_hog(f: impl FnMut(&Hog)) {
     kernel().wq.hogs.table.lock().iter().for_each(f);
+}
+
+/// The count of a function's hogging executions that is told first; 0 is none.
+#[must_use]
+pub fn warning_threshold() -> u64 {
+    kernel().wq.hogs.first_report.load(Ordering::Relaxed)
+}
+
+/// Sets which count of a function's hogging executions is told first, and with it which ones after
+/// that (E16, N2); 0 for none.
+pub fn set_warning_threshold(count: u64) {
+    let first = &kernel().wq.hogs.first_report;
+    first.store(count, Ordering::Relaxed);
+}
+
+/// How much CPU time an execution may use ([`set_cpu_intensive_threshold`]); zero is no limit.
+#[must_use]
+pub fn cpu_intensive_threshold() -> Duration {
+    let pool = &kernel().cpus()[0].wq.pools[0];
+    let limit = pool.lock().policy.tuning().cpu_intensive_after;
+    if limit == Duration::MAX {
+        Duration::ZERO
+    } else {
+        limit
+    }
 }
 
 /// Sets how much CPU time an execution on a per-CPU queue may use, since its start or last

@@ -34,7 +34,10 @@ mod alarm;
 mod attrs;
 mod barrier;
 pub(crate) mod bh;
+mod check;
 mod delayed;
+mod dump;
+mod exported;
 mod flush;
 mod handles;
 mod header;
@@ -45,6 +48,7 @@ mod item;
 mod limits;
 mod manager;
 mod ops;
+mod params;
 mod pool;
 mod queue;
 mod registry;
@@ -65,18 +69,26 @@ use workqueue::{Kind as PoolKind, Tuning};
 use workword::Place;
 
 pub use self::attrs::{
-    AttrsError, default_scope, remap_unbound, set_default_scope, set_unbound_mask, unbound_mask,
+    AttrsError, cache_shard_size, default_scope, force_rr_cpu, remap_unbound, set_cache_shard_size,
+    set_default_scope, set_force_rr_cpu, set_unbound_mask, unbound_mask,
 };
+pub(crate) use self::check::check;
 pub use self::delayed::{DelayedWork, SubmitDelayed};
-pub use self::hog::{Hog, for_each_hog, hog_count, set_cpu_intensive_threshold};
+pub use self::dump::dump;
+pub use self::exported::set_attribute;
+pub use self::hog::{
+    Hog, cpu_intensive_threshold, for_each_hog, hog_count, set_cpu_intensive_threshold,
+    set_warning_threshold, warning_threshold,
+};
 pub(crate) use self::hotplug::{core_is_back, core_leaves, give_bh_pools, prepare, take_bh_pools};
 pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
 pub use self::ops::{TooDeep, WaitError};
+pub use self::params::{ParamInfo, SetError, params, set_param};
 pub use self::queue::Submitted;
 pub use self::registry::{
     PoolInfo, QueueInfo, WorkerCounts, for_each_free_pool, for_each_pool, for_each_queue,
 };
-pub(crate) use self::registry::{apply_freezer, check, freezable_active, try_each_pool};
+pub(crate) use self::registry::{apply_freezer, freezable_active, try_each_pool};
 pub use self::rescuer::current_is_rescuer;
 pub use self::show::show_all;
 pub use self::typed::{
@@ -84,7 +96,8 @@ pub use self::typed::{
 };
 pub use self::watchdog::{
     DEFAULT_LIMIT as DEFAULT_WATCHDOG, MOST_STALLS, Stall, StallKind, Stalls, last_stalls,
-    set_watchdog, stall_count, touch_watchdog, watchdog_limit,
+    panic_on_stall, panic_on_stall_time, set_panic_on_stall, set_panic_on_stall_time, set_watchdog,
+    stall_count, touch_watchdog, watchdog_limit,
 };
 pub use self::worker::Worker;
 pub(crate) use self::worker::worker_panicked;
@@ -106,8 +119,6 @@ pub type QueueName = Name;
 
 /// Pools of one core in the pool table.
 const PER_CORE: usize = 4;
-/// The boot argument that says where unbound items may run.
-const UNBOUND_CPUS: &str = "workqueue.unbound_cpus=";
 /// Place of the first unbound pool.
 const FIRST_UNBOUND: usize = MAX_CPUS * PER_CORE;
 
@@ -150,6 +161,8 @@ pub struct System {
     changes: Mutex<()>,
     /// Counts items that go round-robin over cores (C2).
     turn: AtomicUsize,
+    /// `[A]` the cores that do, if they are online: copy of what the registry says.
+    takers: AtomicU64,
     registry: Registry,
     hogs: Hogs,
     refused: Refused,
@@ -170,6 +183,7 @@ impl System {
             unbound: unbound::Table::new(),
             changes: Mutex::new(()),
             turn: AtomicUsize::new(0),
+            takers: AtomicU64::new(u64::MAX),
             registry: Registry::new(),
             hogs: Hogs::new(),
             refused: Refused::new(),
@@ -252,36 +266,24 @@ pub(crate) fn init(cx: &ThreadCx<'_>) {
             manager::create_first(pool).expect("memory for the first workers");
         }
     });
-    restrict_unbound(cx);
     let queues = "memory for the system queues";
     kernel().wq.registry.system.call_once(|| SystemQueues {
-        percpu: Workqueue::builder("events").build().expect(queues),
+        percpu: Workqueue::builder("events").sysfs().build().expect(queues),
         highpri: Workqueue::builder("events_highpri")
             .highpri()
             .build()
             .expect(queues),
-        unbound: Workqueue::builder("events_unbound").build().expect(queues),
+        unbound: Workqueue::builder("events_unbound")
+            .sysfs()
+            .build()
+            .expect(queues),
         bh: Workqueue::builder("events_bh").build().expect(queues),
         bh_highpri: Workqueue::builder("events_bh_highpri")
             .highpri()
             .build()
             .expect(queues),
     });
-}
-
-/// Boot argument `workqueue.unbound_cpus=LIST` (G7).
-fn restrict_unbound(cx: &ThreadCx<'_>) {
-    let words = kernel().info().bootargs.split_ascii_whitespace();
-    let Some(list) = words
-        .filter_map(|w| w.strip_prefix(UNBOUND_CPUS))
-        .next_back()
-    else {
-        return;
-    };
-    let mask = attrs::parse_cpus(list).unwrap_or_default();
-    if let Err(e) = set_unbound_mask(cx, mask) {
-        crate::log!("{UNBOUND_CPUS}{list} is ignored: {e}");
-    }
+    params::from_boot_line(cx);
 }
 
 /// Queues whose memory is in use: those that were not destroyed, and those that a handle or an armed

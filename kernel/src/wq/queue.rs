@@ -81,6 +81,18 @@ pub(super) enum Class {
     Bh,
 }
 
+impl Class {
+    /// What pictures and tables call it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::PerCpu => "percpu",
+            Self::Unbound => "unbound",
+            Self::Ordered => "ordered",
+            Self::Bh => "bh",
+        }
+    }
+}
+
 /// What a queue is made from.
 #[derive(Clone, Debug)]
 pub(super) struct Attributes {
@@ -92,6 +104,8 @@ pub(super) struct Attributes {
     pub(super) mem_reclaim: bool,
     /// It follows the freezer (F5).
     pub(super) freezable: bool,
+    /// It can be found and changed by its name (F8).
+    pub(super) exported: bool,
     /// To begin with, as the next two.
     pub(super) max_active: u32,
     pub(super) min_active: u32,

@@ -3,18 +3,17 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use links::Arena;
 use machine::{CpuId, CpuMask};
 use spin::Once;
+use sync::atomic::Ordering;
 use sync::{Rank, SpinLock};
-use workqueue::{Attrs, Kind as PoolKind, PwqStats, Scope};
+use workqueue::{Attrs, CPUS_PER_SHARD, Kind as PoolKind, PwqStats, Scope};
 
 use super::pool::{Inner, Pool};
 use super::queue::{Class, Queue};
 use super::share::Shares;
 use super::typed::{Bh, PerCpu, Unbound, Workqueue};
 use super::{QueueName, each_pool};
-use crate::audit::{Finding, Locked, Structure};
 use crate::kernel;
 use crate::mem::AllocError;
 
@@ -35,6 +34,10 @@ pub(super) struct Global {
     pub(super) allowed: CpuMask,
     /// What [`Scope::Default`] means (G2).
     pub(super) default: Scope,
+    /// About how many physical cores a shard of a cache has (G8).
+    pub(super) shard: usize,
+    /// Items that name no core go to all of them in turn (C2).
+    pub(super) force_rr: bool,
 }
 
 /// The queues, and what was said when they came.
@@ -60,6 +63,8 @@ impl Registry {
             global: Global {
                 allowed: CpuMask::ALL,
                 default: Scope::FIRST_DEFAULT,
+                shard: CPUS_PER_SHARD,
+                force_rr: false,
             },
             added: 0,
         };
@@ -67,6 +72,11 @@ impl Registry {
             listed: SpinLock::new(Rank::Workqueue, "workqueue list", listed),
             system: Once::new(),
         }
+    }
+
+    /// For an audit.
+    pub(super) const fn list(&self) -> &SpinLock<Listed> {
+        &self.listed
     }
 }
 
@@ -78,6 +88,8 @@ pub(super) enum Added {
     Changed(Global),
     /// There is no memory for it.
     NoMemory,
+    /// It is to be exported, and another one of its name is.
+    NameTaken,
 }
 
 /// Puts a queue on the list, if it was settled under what the system says.
@@ -86,11 +98,31 @@ pub(super) fn add(queue: &Arc<Queue>, settled: Global) -> Added {
     if g.global != settled {
         return Added::Changed(g.global);
     }
+    if queue.attributes.exported && g.exported(&queue.attributes.name).is_some() {
+        return Added::NameTaken;
+    }
     g.added += 1;
     match crate::mem::try_push(&mut g.queues, Arc::clone(queue)) {
         Ok(()) => Added::Yes,
         Err(_) => Added::NoMemory,
     }
+}
+
+impl Listed {
+    pub(super) fn queues(&self) -> &[Arc<Queue>] {
+        &self.queues
+    }
+
+    fn exported(&self, name: &str) -> Option<&Arc<Queue>> {
+        let wanted = |q: &&Arc<Queue>| q.attributes.exported && q.attributes.name == name;
+        self.queues.iter().find(wanted)
+    }
+}
+
+/// The exported queue of this name (F8).
+pub(super) fn exported(name: &str) -> Option<Arc<Queue>> {
+    let g = kernel().wq.registry.listed.lock();
+    g.exported(name).cloned()
 }
 
 pub(super) fn remove(queue: &Arc<Queue>) {
@@ -132,6 +164,10 @@ pub(super) fn set_global(version: u64, global: Global) -> bool {
         return false;
     }
     g.global = global;
+    kernel()
+        .wq
+        .takers
+        .store(global.allowed.0, Ordering::Relaxed);
     true
 }
 
@@ -189,8 +225,14 @@ pub struct QueueInfo {
     pub mem_reclaim: bool,
     /// It follows the freezer (F5).
     pub freezable: bool,
+    /// It can be changed by name (F8).
+    pub exported: bool,
+    /// Items run one at a time, in order (D8).
+    pub ordered: bool,
     /// The limit per core, or for the system if unbound.
     pub max_active: u32,
+    /// How many items each memory node lets be active at least (D4).
+    pub min_active: u32,
     /// What an unbound queue asked for.
     pub attrs: Option<Attrs>,
     /// Items that wait: for a slot or for a worker.
@@ -262,16 +304,19 @@ fn queue_info(q: &Queue) -> QueueInfo {
     let a = &q.attributes;
     let mut info = QueueInfo {
         name: a.name.clone(),
-        kind: match a.class {
-            Class::PerCpu => "percpu",
-            Class::Unbound | Class::Ordered => "unbound",
-            Class::Bh => "bh",
+        kind: if a.class == Class::Ordered {
+            Class::Unbound.name()
+        } else {
+            a.class.name()
         },
         highpri: a.highpri,
         cpu_intensive: a.cpu_intensive,
         mem_reclaim: a.mem_reclaim,
         freezable: a.freezable,
+        exported: a.exported,
+        ordered: a.class == Class::Ordered,
         max_active: q.max_active(),
+        min_active: q.min_active(),
         attrs: None,
         pending: 0,
         active: 0,
@@ -302,17 +347,21 @@ fn queue_info(q: &Queue) -> QueueInfo {
     info
 }
 
-/// Describes every queue through `f`, which is called without locks. Needs memory for the list.
-pub fn for_each_queue(mut f: impl FnMut(QueueInfo)) {
+/// The queues of the moment.
+pub(super) fn all() -> Result<Vec<Arc<Queue>>, AllocError> {
     let list = &kernel().wq.registry.listed;
     let n = list.lock().queues.len() + 4;
-    let Ok(mut copy) = crate::mem::try_vec_with_capacity::<Arc<Queue>>(n) else {
-        return;
-    };
+    let mut copy = crate::mem::try_vec_with_capacity(n)?;
     let g = list.lock();
     copy.extend(g.queues.iter().take(n).cloned());
     drop(g);
-    for q in &copy {
+    Ok(copy)
+}
+
+/// Describes every queue through `f`, which is called without locks. Needs memory for the list.
+pub fn for_each_queue(mut f: impl FnMut(QueueInfo)) {
+    let Ok(queues) = all() else { return };
+    for q in &queues {
         f(queue_info(q));
     }
 }
@@ -348,81 +397,4 @@ pub(crate) fn freezable_active() -> u32 {
         }
     });
     active
-}
-
-/// What is wrong with the pools and the queues' shares of them, if anything.
-pub(crate) fn check(locked: Locked) -> Result<(), Finding> {
-    let mut found = Ok(());
-    each_pool(|p| {
-        let g = p.lock_or_pass(locked);
-        let checked = g.map_or(Ok(()), |g| g.policy.check(&g.store));
-        if let (Ok(()), Err(wrong)) = (found, checked) {
-            found = Err(finding(Structure::Pool, p, wrong));
-        }
-    });
-    found?;
-    let Some(listed) = locked.take(&kernel().wq.registry.listed) else {
-        return Ok(());
-    };
-    for q in &listed.queues {
-        check_queue(q, locked)?;
-    }
-    Ok(())
-}
-
-/// What is wrong with the shares of `q`; the list is locked, which comes before a queue's own lock.
-fn check_queue(q: &Queue, locked: Locked) -> Result<(), Finding> {
-    let state = match locked {
-        Locked::Wait => q.flush.lock_same_rank(),
-        Locked::Pass => match q.flush.try_lock() {
-            Some(state) => state,
-            None => return Ok(()),
-        },
-    };
-    for share in state.shares.iter() {
-        let pool = share.pool();
-        let Some(g) = pool.lock_or_pass(locked) else {
-            continue;
-        };
-        // It may have moved before it was locked.
-        if core::ptr::eq(pool, share.pool()) {
-            let Some(in_line) = share.in_line(locked) else {
-                continue;
-            };
-            let checked = share.pwq(&g).check(&g.store, in_line);
-            checked.map_err(|wrong| finding(Structure::PoolWorkqueue, pool, wrong))?;
-        }
-    }
-    match locked {
-        // Pools come before nodes, and one after the other: their sum would be of no moment.
-        Locked::Wait => Ok(()),
-        Locked::Pass => (0..q.nodes.len()).try_for_each(|n| check_node(q, &state.shares, n)),
-    }
-}
-
-/// What is wrong with the slots of `q` in node `n`: exact if nothing else runs meanwhile. Nobody
-/// hands out a raised limit, which takes the queue's lock.
-fn check_node(q: &Queue, shares: &Shares, n: usize) -> Result<(), Finding> {
-    let Some(slots) = q.nodes[n].try_lock() else {
-        return Ok(());
-    };
-    let (mut active, mut granted) = (0, 0);
-    for share in shares.iter().filter(|share| share.node() == n) {
-        let Some(g) = share.pool().try_lock() else {
-            return Ok(());
-        };
-        active += share.pwq(&g).active();
-        granted += u32::from(slots.turns.get(share.turn()).is_granted());
-    }
-    let checked = slots.policy.check(active, granted);
-    checked.map_err(|wrong| Finding {
-        what: Structure::Slots,
-        id: n,
-        wrong,
-    })
-}
-
-fn finding(what: Structure, pool: &Pool, wrong: &'static str) -> Finding {
-    let id = pool.place().index();
-    Finding { what, id, wrong }
 }

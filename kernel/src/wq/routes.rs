@@ -9,7 +9,7 @@
 
 use alloc::boxed::Box;
 
-use machine::CpuId;
+use machine::CpuMask;
 use sync::atomic::Ordering;
 use sync::handshake::Route;
 use workqueue::Worker as WorkerNode;
@@ -78,13 +78,14 @@ impl Queue {
         }
     }
 
-    /// This core is one that unbound items keep away from: the cores that are left take turns (C2).
+    /// This core is one that unbound items keep away from, or all items shall go round: the cores that
+    /// may take them have turns (C2).
     #[cold]
     fn share_of_another(&self) -> &Share {
-        let open = |c: &CpuId| self.routes.here(c.index()).is_some();
-        let turn = crate::kernel().wq.turn.fetch_add(1, Ordering::Relaxed);
-        let n = online().iter().filter(open).count().max(1);
-        let cpu = online().iter().filter(open).nth(turn % n);
+        let wq = &crate::kernel().wq;
+        let takers = online().and(CpuMask(wq.takers.load(Ordering::Relaxed)));
+        let turn = wq.turn.fetch_add(1, Ordering::Relaxed);
+        let cpu = takers.iter().nth(turn % takers.count().max(1));
         let cpu = cpu.unwrap_or_else(|| this_cpu().id());
         self.routes
             .on(cpu.index())

@@ -25,7 +25,7 @@ use super::each_pool;
 use super::handles::worker_of;
 use super::header::Header;
 use super::pool::{Inner, Pool};
-use super::queue::{Class, Queue};
+use super::queue::Queue;
 use super::share::{Share, Shares};
 use crate::kernel;
 
@@ -70,18 +70,14 @@ fn queue(out: &mut dyn Write, q: &Queue, shares: &Shares, now: Instant) -> fmt::
 
 fn head(out: &mut dyn Write, q: &Queue) -> fmt::Result {
     let a = &q.attributes;
-    let class = match a.class {
-        Class::PerCpu => "percpu",
-        Class::Unbound => "unbound",
-        Class::Ordered => "ordered",
-        Class::Bh => "bh",
-    };
+    let class = a.class.name();
     write!(out, "workqueue {}: flags={class}", a.name)?;
     let flags = [
         (a.highpri, "highpri"),
         (a.cpu_intensive, "cpu_intensive"),
         (a.mem_reclaim, "mem_reclaim"),
         (a.freezable, "freezable"),
+        (a.exported, "sysfs"),
         (q.is_frozen(), "frozen"),
     ];
     for (_, name) in flags.iter().filter(|f| f.0) {

@@ -76,6 +76,8 @@ pub enum CreateError {
     NoMemory,
     /// Its attributes make no sense.
     Attrs(AttrsError),
+    /// It is to be exported, and another exported queue has its name (F8).
+    NameTaken,
 }
 
 impl fmt::Display for CreateError {
@@ -83,6 +85,7 @@ impl fmt::Display for CreateError {
         match self {
             Self::NoMemory => f.write_str("no memory for a workqueue"),
             Self::Attrs(e) => e.fmt(f),
+            Self::NameTaken => f.write_str("another exported workqueue has this name"),
         }
     }
 }
@@ -114,6 +117,14 @@ impl<K: Kind> Builder<K> {
         self
     }
 
+    /// Exports it: it can be looked at and changed by its name, with [`super::set_attribute`] and over
+    /// HTTP (F8, N1).
+    #[must_use]
+    pub fn sysfs(mut self) -> Self {
+        self.attributes.exported = true;
+        self
+    }
+
     /// Makes the queue.
     ///
     /// # Errors
@@ -132,6 +143,7 @@ impl<K: Kind> Builder<K> {
                 Added::Yes => break,
                 Added::Changed(now) => global = now,
                 Added::NoMemory => return Err(CreateError::NoMemory),
+                Added::NameTaken => return Err(CreateError::NameTaken),
             }
         }
         if queue.attributes.mem_reclaim && queue.start_rescuer().is_err() {
@@ -301,6 +313,7 @@ impl<K: Kind> Workqueue<K> {
             cpu_intensive: false,
             mem_reclaim: false,
             freezable: false,
+            exported: false,
             max_active: <K as private::Kind>::MAX_ACTIVE,
             min_active: DEFAULT_MIN_ACTIVE,
             attrs: Attrs::new(),

@@ -91,6 +91,10 @@ pub(super) struct Watchdog {
     /// Who looks at this time or later does the work, and says when the next look is due.
     due: AtomicU64,
     count: AtomicU64,
+    /// `[A]` the number of stalls, and the time in nanoseconds, at which the machine stops; 0 is
+    /// never.
+    panic_at: AtomicU64,
+    panic_after: AtomicU64,
     last: SpinLock<Stalls>,
 }
 
@@ -102,8 +106,28 @@ impl Watchdog {
             limit: AtomicU64::new(0),
             due: AtomicU64::new(0),
             count: AtomicU64::new(0),
+            panic_at: AtomicU64::new(0),
+            panic_after: AtomicU64::new(0),
             last: SpinLock::new(Rank::Leaf, "stalls", heapless::Vec::new()),
         }
+    }
+
+    /// N2: the machine stops when a pool has started nothing for as long as `panic_on_stall_time`.
+    fn stop_if_hung(&self, now: Instant) {
+        let most = self.panic_after.load(Ordering::Relaxed);
+        if most == 0 {
+            return;
+        }
+        each_pool(|p| {
+            let hung = p.lock().policy.hung(now);
+            assert!(
+                hung.as_nanos() < most,
+                "workqueue: pool {} has started nothing for {} ms, panic_on_stall_time={} s",
+                p.place().index(),
+                hung.as_millis(),
+                most / 1_000_000_000
+            );
+        });
     }
 
     fn limit(&self) -> Duration {
@@ -146,6 +170,32 @@ pub fn last_stalls() -> Stalls {
 #[must_use]
 pub fn stall_count() -> u64 {
     kernel().wq.watchdog.count.load(Ordering::Relaxed)
+}
+
+/// The number of stalls at which the machine stops; 0 is never.
+#[must_use]
+pub fn panic_on_stall() -> u64 {
+    kernel().wq.watchdog.panic_at.load(Ordering::Relaxed)
+}
+
+/// Stops the machine with a panic when so many stalls have been told since boot (N2); 0 is never.
+pub fn set_panic_on_stall(count: u64) {
+    let at = &kernel().wq.watchdog.panic_at;
+    at.store(count, Ordering::Relaxed);
+}
+
+/// How long a pool may start nothing before the machine stops; zero is for ever.
+#[must_use]
+pub fn panic_on_stall_time() -> Duration {
+    Duration::from_nanos(kernel().wq.watchdog.panic_after.load(Ordering::Relaxed))
+}
+
+/// Stops the machine with a panic when items wait in a pool and none has been started for so long
+/// (N2); zero is never. As exact as the watchdog looks often: four times in [`watchdog_limit`]; never
+/// while that is off.
+pub fn set_panic_on_stall_time(time: Duration) {
+    let after = &kernel().wq.watchdog.panic_after;
+    after.store(time.as_nanos(), Ordering::Relaxed);
 }
 
 /// Somebody pauses for long and knows it: all times begin anew. Any context.
@@ -205,10 +255,11 @@ fn look(now: Instant, limit: Duration) {
             });
         }
     }
+    let dog = &kernel().wq.watchdog;
     if found.is_empty() {
+        dog.stop_if_hung(now);
         return;
     }
-    let dog = &kernel().wq.watchdog;
     dog.count.fetch_add(found.len() as u64, Ordering::Relaxed);
     for stall in &found {
         crate::log!("{stall}");
@@ -216,6 +267,12 @@ fn look(now: Instant, limit: Duration) {
     *dog.last.lock() = found;
     // To the console it may not fail.
     let _ = show_all(&mut Lines::new());
+    let (told, most) = (stall_count(), panic_on_stall());
+    assert!(
+        most == 0 || told < most,
+        "workqueue: {told} stalls, panic_on_stall={most}"
+    );
+    dog.stop_if_hung(now);
 }
 
 fn pool(p: &'static Pool, now: Instant, limit: Duration, add: &mut dyn FnMut(Stall)) {

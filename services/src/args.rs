@@ -26,7 +26,7 @@ pub struct BootArgs {
     /// `http.wq=`
     pub queue: QueueKind,
     /// `http.head_ms=`, `http.body_ms=`, `http.idle_ms=`: the last is the patience with a client that
-    /// acknowledges nothing, too.
+    /// acknowledges nothing, too. And `control=`.
     pub http: http::Settings,
     /// `echo.idle_ms=`
     pub echo: echo::Settings,
@@ -97,9 +97,9 @@ impl BootArgs {
                 let ms = value.parse().ok().filter(|n| (1..=3_600_000).contains(n));
                 let time = Duration::from_millis(ms.ok_or(bad("1 to 3600000"))?);
                 match key {
-                    "http.head_ms" => self.http.head = time,
-                    "http.body_ms" => self.http.body = time,
-                    "http.idle_ms" => self.http.idle = time,
+                    "http.head_ms" => self.http.limits.head = time,
+                    "http.body_ms" => self.http.limits.body = time,
+                    "http.idle_ms" => self.http.limits.idle = time,
                     _ => self.echo.idle = time,
                 }
             }
@@ -129,15 +129,23 @@ impl BootArgs {
                 let set = Categories::parse(value).ok().filter(|_| !value.is_empty());
                 self.trace = Some(set.ok_or(bad(TRACE))?);
             }
-            "watchdog" => {
+            "watchdog" | "workqueue.watchdog_thresh" => {
                 let secs = value.parse().map_err(|_| bad("seconds, 0 for off"))?;
                 self.watchdog = Some(Duration::from_secs(secs)).filter(|&d| d > Duration::ZERO);
             }
-            "control" | "monitor.tcp" | "wq.backend" => {
+            "control" => {
+                self.http.control = match value {
+                    "on" => true,
+                    "off" => false,
+                    _ => return Err(bad("on or off")),
+                };
+            }
+            "monitor.tcp" | "wq.backend" => {
                 return Err(Warning::NotYet(key));
             }
             // Read by the kernel, by the board and by the test image.
-            "workqueue.unbound_cpus" | "exit" | "tests" => {}
+            "exit" | "tests" => {}
+            _ if key.starts_with("workqueue.") => {}
             _ => return Err(Warning::UnknownKey(key)),
         }
         Ok(())
@@ -159,11 +167,11 @@ mod tests {
 
     #[test]
     fn features_to_come_are_named() {
-        let (_, warnings) = parse("control=on wq.backend=st");
+        let (_, warnings) = parse("monitor.tcp=on wq.backend=st");
         assert_eq!(
             warnings,
             [
-                "boot argument \"control\" has no effect yet",
+                "boot argument \"monitor.tcp\" has no effect yet",
                 "boot argument \"wq.backend\" has no effect yet",
             ]
         );
@@ -220,8 +228,16 @@ mod tests {
         ));
     }
 
+    #[test]
+    fn control_is_on_or_off() {
+        assert!(parse("").0.http.control);
+        assert!(!parse("control=off").0.http.control);
+        let (args, warnings) = parse("control=no");
+        assert_eq!((args.http.control, warnings.len()), (true, 1));
+    }
+
     fn times(args: &BootArgs) -> [u64; 4] {
-        let http = &args.http;
+        let http = &args.http.limits;
         [http.head, http.body, http.idle, args.echo.idle].map(Duration::as_millis)
     }
 

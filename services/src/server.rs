@@ -142,12 +142,14 @@ impl Queue {
         Some(match config.queue {
             QueueKind::Bound => Self::Bound(
                 Workqueue::builder(name)
+                    .sysfs()
                     .max_active(MAX_ACTIVE)
                     .build()
                     .ok()?,
             ),
             QueueKind::Unbound => Self::Unbound(
                 Workqueue::builder(name)
+                    .sysfs()
                     .max_active(MAX_ACTIVE)
                     .build()
                     .ok()?,

@@ -22,9 +22,9 @@ pub(super) fn system(j: &mut Json<'_>, settings: &Settings) {
         j.number("mem_used_bytes", memory.used_bytes() as u64);
         j.number("threads", thread::thread_count() as u64);
         j.object("http", |j| {
-            j.number("head_ms", settings.head.as_millis());
-            j.number("body_ms", settings.body.as_millis());
-            j.number("idle_ms", settings.idle.as_millis());
+            j.number("head_ms", settings.limits.head.as_millis());
+            j.number("body_ms", settings.limits.body.as_millis());
+            j.number("idle_ms", settings.limits.idle.as_millis());
         });
         let online = cpu::online();
         j.array("cores", |j| {
@@ -188,7 +188,7 @@ pub(super) fn queues(j: &mut Json<'_>) {
 
 fn list_queues(j: &mut Json<'_>, name: &str) {
     j.array(name, |j| {
-        wq::for_each_queue(|q| {
+        wq::for_each_queue(|ref q| {
             j.object("", |j| {
                 j.string("name", &q.name);
                 j.string("kind", q.kind);
@@ -198,6 +198,8 @@ fn list_queues(j: &mut Json<'_>, name: &str) {
                         (q.cpu_intensive, "cpu_intensive"),
                         (q.mem_reclaim, "mem_reclaim"),
                         (q.freezable, "freezable"),
+                        (q.exported, "sysfs"),
+                        (q.ordered, "ordered"),
                     ];
                     for (set, flag) in flags {
                         if set {
@@ -210,6 +212,9 @@ fn list_queues(j: &mut Json<'_>, name: &str) {
                     j.null("max_active");
                 } else {
                     j.number("max_active", u64::from(q.max_active));
+                }
+                if q.exported {
+                    j.object("attributes", |j| attributes(j, q));
                 }
                 j.number("pending", q.pending);
                 j.number("active", u64::from(q.active));
@@ -226,4 +231,24 @@ fn list_queues(j: &mut Json<'_>, name: &str) {
             });
         });
     });
+}
+
+/// What may be changed of an exported queue, and what it is (N1).
+fn attributes(j: &mut Json<'_>, q: &wq::QueueInfo) {
+    j.number("per_cpu", u64::from(q.attrs.is_none()));
+    let Some(a) = q.attrs else { return };
+    if !q.ordered {
+        j.number("min_active", u64::from(q.min_active));
+        match a.scope {
+            // As Linux shows it: what was asked for, and what that means now.
+            wq::Scope::Default => j.display(
+                "affinity_scope",
+                format_args!("default ({})", wq::default_scope().name()),
+            ),
+            scope => j.string("affinity_scope", scope.name()),
+        }
+    }
+    j.signed("nice", i64::from(a.nice));
+    j.display("cpumask", a.cpus.and(kernel().present()));
+    j.number("affinity_strict", u64::from(a.strict));
 }

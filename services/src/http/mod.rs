@@ -5,6 +5,7 @@
 //! holds the handlers that misbehave on purpose.
 
 mod api;
+mod control;
 mod demo;
 mod json;
 mod output;
@@ -14,7 +15,7 @@ use kernel::net::{Conn, IoError};
 use kernel::thread::ThreadCx;
 use machine::Instant;
 use netsvc::http::{
-    CONTINUE, Event, Head, Machine, Match, Method, MethodSet, Patience, Router, Status,
+    CONTINUE, Event, Head, Limits, Machine, Match, Method, MethodSet, Patience, Router, Status,
 };
 
 use crate::server::{Next, Protocol};
@@ -26,8 +27,23 @@ pub const PORT: u16 = 80;
 /// Requests served in one run, so that a pipelining client does not keep a worker for ever.
 const BUDGET: usize = 32;
 
-/// How patient the service is: `http.head_ms=`, `http.body_ms=`, `http.idle_ms=`.
-pub type Settings = netsvc::http::Limits;
+/// What the boot arguments say about the service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// How patient it is: `http.head_ms=`, `http.body_ms=`, `http.idle_ms=`.
+    pub limits: Limits,
+    /// `control=`: requests may change things.
+    pub control: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            control: true,
+        }
+    }
+}
 
 /// What a path means.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +56,9 @@ enum Route {
     Memory,
     Pools,
     Queues,
+    Params,
+    Dump,
+    Set,
     Sleep,
     Burn,
 }
@@ -53,6 +72,9 @@ static ROUTES: Router<Route> = Router::new(&[
     ("/api/v1/memory", MethodSet::Read, Route::Memory),
     ("/api/v1/pools", MethodSet::Read, Route::Pools),
     ("/api/v1/queues", MethodSet::Read, Route::Queues),
+    ("/api/v1/params", MethodSet::Read, Route::Params),
+    ("/api/v1/dump", MethodSet::Read, Route::Dump),
+    ("/api/v1/set", MethodSet::Post, Route::Set),
     ("/demo/sleep", MethodSet::Read, Route::Sleep),
     ("/demo/burn", MethodSet::Read, Route::Burn),
 ]);
@@ -76,7 +98,7 @@ impl Protocol for Http {
             machine: Machine::new()?,
             output: Output::new(),
             closing: false,
-            patience: Patience::new(*settings, Instant::ZERO),
+            patience: Patience::new(settings.limits, Instant::ZERO),
             settings: *settings,
         })
     }
@@ -93,8 +115,8 @@ impl Protocol for Http {
         self.machine.reset();
         self.output.reset();
         self.closing = false;
-        self.patience = Patience::new(self.settings, machine::now());
-        conn.set_patience(self.settings.idle);
+        self.patience = Patience::new(self.settings.limits, machine::now());
+        conn.set_patience(self.settings.limits.idle);
     }
 
     fn run(&mut self, cx: &ThreadCx<'_>, conn: &Conn) -> Next {
@@ -210,6 +232,15 @@ fn respond(
         Route::Memory => return out.json(connection, api::memory),
         Route::Pools => return out.json(connection, api::pools),
         Route::Queues => return out.json(connection, api::queues),
+        Route::Params => return out.json(connection, control::params),
+        Route::Dump => return out.text(connection, |out| kernel::wq::dump(out)),
+        Route::Set => {
+            // Replies to earlier requests of a pipeline do not wait for this one.
+            conn.flush();
+            let done = control::set(cx, settings.control, head, query);
+            let status = done.map_or_else(control::Refused::status, |()| Status::Ok);
+            return out.json_of(status, connection, |j| control::answer(j, done));
+        }
     };
     out.reply(status, connection, body);
     true

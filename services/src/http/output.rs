@@ -4,6 +4,7 @@
 //! it is and follows its head.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use kernel::net::{Conn, IoError};
 use netsvc::http::{Reply, Status};
@@ -56,7 +57,8 @@ const fn unavailable_head() -> Reply<'static> {
 enum Rest {
     Nothing,
     Static(&'static str),
-    Json,
+    /// What is in the buffer.
+    Written,
 }
 
 /// One connection's pending output.
@@ -165,9 +167,42 @@ impl Output {
         }
     }
 
-    /// A reply whose body `f` writes. When memory runs out it is 503 instead, the connection's last
-    /// reply, and the answer false.
+    /// A JSON reply whose body `f` writes. When memory runs out it is 503 instead, the connection's
+    /// last reply, and the answer false.
     pub(super) fn json(&mut self, connection: &str, f: impl FnOnce(&mut Json<'_>)) -> bool {
+        self.json_of(Status::Ok, connection, f)
+    }
+
+    /// As [`Self::json`], with a status of its own.
+    pub(super) fn json_of(
+        &mut self,
+        status: Status,
+        connection: &str,
+        f: impl FnOnce(&mut Json<'_>),
+    ) -> bool {
+        self.written(status, "application/json", connection, f)
+    }
+
+    /// As [`Self::json`], plain text. An error of `f` is one of memory.
+    pub(super) fn text(
+        &mut self,
+        connection: &str,
+        f: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result,
+    ) -> bool {
+        self.written(Status::Ok, "text/plain; charset=utf-8", connection, |j| {
+            if f(j).is_err() {
+                j.give_up();
+            }
+        })
+    }
+
+    fn written(
+        &mut self,
+        status: Status,
+        content_type: &str,
+        connection: &str,
+        f: impl FnOnce(&mut Json<'_>),
+    ) -> bool {
         let mut json = Json::new(&mut self.json);
         f(&mut json);
         if !json.is_whole() {
@@ -180,10 +215,10 @@ impl Output {
             };
             return false;
         }
-        self.status = Status::Ok;
+        self.status = status;
         let reply = Reply {
-            status: self.status,
-            content_type: "application/json",
+            status,
+            content_type,
             length: self.json.len(),
             allow: "",
             retry_after: "",
@@ -191,7 +226,7 @@ impl Output {
         };
         self.len = reply.write_head(&mut self.inline).unwrap_or(0);
         if !self.head_only {
-            self.rest = Rest::Json;
+            self.rest = Rest::Written;
         }
         true
     }
@@ -207,7 +242,7 @@ impl Output {
         let rest = match self.rest {
             Rest::Nothing => &[][..],
             Rest::Static(text) => text.as_bytes(),
-            Rest::Json => &self.json[..],
+            Rest::Written => &self.json[..],
         };
         while self.rest_sent < rest.len() {
             self.rest_sent += conn.send_now(&rest[self.rest_sent..])?;

@@ -61,6 +61,8 @@ pub struct Head {
     /// The client waits for an interim reply before it sends the body.
     pub(crate) expects_continue: bool,
     pub(crate) framing: Framing,
+    /// The request names no origin, or that of the host it goes to.
+    pub same_origin: bool,
     /// Path and query within the head.
     pub(crate) target: (u16, u16),
 }
@@ -97,8 +99,10 @@ fn diagnose(head: &[u8]) -> Status {
 }
 
 #[derive(Default)]
-struct Fields {
+struct Fields<'a> {
     hosts: u32,
+    host: &'a [u8],
+    origin: Option<&'a [u8]>,
     length: Option<u64>,
     coding: Option<bool>,
     close: bool,
@@ -106,11 +110,19 @@ struct Fields {
     expects_continue: bool,
 }
 
-impl Fields {
-    fn add(&mut self, name: &str, value: &[u8]) -> Result<(), Status> {
+impl<'a> Fields<'a> {
+    fn add(&mut self, name: &str, value: &'a [u8]) -> Result<(), Status> {
         // Most fields of a browser are none of these lengths.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => self.hosts += 1,
+            4 if name.eq_ignore_ascii_case("host") => {
+                self.hosts += 1;
+                self.host = value.trim_ascii();
+            }
+            6 if name.eq_ignore_ascii_case("origin") => {
+                // Two of them are of no origin at all.
+                let first = self.origin.is_none();
+                self.origin = Some(if first { value.trim_ascii() } else { b"" });
+            }
             6 if name.eq_ignore_ascii_case("expect") => {
                 self.expects_continue |= is_token(value, "100-continue");
             }
@@ -142,6 +154,19 @@ impl Fields {
             _ => {}
         }
         Ok(())
+    }
+
+    /// No page of another origin is behind the request (RFC 6454 7): it names none, or its own host.
+    fn same_origin(&self) -> bool {
+        let Some(origin) = self.origin else {
+            return true;
+        };
+        let scheme = b"http://";
+        origin
+            .split_at_checked(scheme.len())
+            .is_some_and(|(s, host)| {
+                s.eq_ignore_ascii_case(scheme) && host.eq_ignore_ascii_case(self.host)
+            })
     }
 }
 
@@ -195,6 +220,7 @@ impl Head {
             http10,
             expects_continue: f.expects_continue && !http10,
             framing,
+            same_origin: f.same_origin(),
             target: ((start + skip) as u16, (start + target.len()) as u16),
         })
     }

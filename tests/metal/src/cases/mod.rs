@@ -17,6 +17,7 @@ mod time;
 mod tracing;
 mod work;
 mod work_bh;
+mod work_control;
 mod work_examples;
 mod work_hogs;
 mod work_kit;

@@ -3,6 +3,7 @@
 //! One guest per configuration, shared by its tests, which therefore run side by side as clients
 //! of one service do. Only the standard library's sockets are used.
 
+mod control;
 mod echo;
 mod example;
 mod load;
@@ -43,7 +44,7 @@ enum Where {
 const SMALL: &str = "small";
 /// Names of configurations whose only question is whether they hold many connections.
 const CROWDED: [&str; 2] = ["blocking-unbound", "thread-unbound"];
-/// Name of the configuration that waits for nobody for long.
+/// Name of the configuration that waits for nobody for long, and lets nobody change anything.
 const HASTY: &str = "hasty";
 
 fn main() -> ExitCode {
@@ -58,11 +59,12 @@ fn main() -> ExitCode {
         Service::new(SMALL, "net.connections=64"),
         Service::new(
             HASTY,
-            "http.head_ms=1000 http.body_ms=4000 http.idle_ms=3000 echo.idle_ms=3000",
+            "http.head_ms=1000 http.body_ms=4000 http.idle_ms=3000 echo.idle_ms=3000 control=off",
         ),
     ];
     let tests: Vec<(&str, Where, Body)> = [
         protocol::TESTS,
+        control::TESTS,
         timeouts::TESTS,
         echo::TESTS,
         load::TESTS,

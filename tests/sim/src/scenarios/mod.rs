@@ -9,6 +9,7 @@ mod attributes;
 mod bh;
 mod changes;
 mod conformance;
+mod control;
 mod fairness;
 mod frozen;
 mod heap;
@@ -44,6 +45,7 @@ const GROUPS: &[&[Scenario]] = &[
     limits::ALL,
     changes::ALL,
     attributes::ALL,
+    control::ALL,
     node_limits::ALL,
     pools::ALL,
     panics::ALL,

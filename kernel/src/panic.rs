@@ -97,6 +97,8 @@ fn kill_thread(message: fmt::Arguments<'_>, (file, line): (&str, u32)) -> ! {
     );
     me.quarantine();
     me.survivors.tell();
+    // What it spawned may borrow from whoever waits for its item.
+    wq::wait_for_open_scopes(me);
     wq::worker_panicked(me);
     thread::exit()
 }

@@ -96,6 +96,8 @@ pub struct Thread {
     pub(crate) mutexes: HeldMutexes,
     /// `[P]` who is told if it panics.
     pub(crate) survivors: survivor::Survivors,
+    /// `[P]` the innermost scope of work items that it has not left.
+    pub(crate) scopes: Cell<*const wq::OpenScope>,
     /// Place in the list of all threads.
     table_node: UnsafeCell<TableNode>,
     /// `[P]` what to run, taken by the first instruction of the thread.
@@ -108,7 +110,7 @@ pub struct Thread {
     id: u32,
 }
 
-// SAFETY: `entity` and `budget` are `[R]`, `entry` and `survivors` are `[P]`; everything else is atomic, a
+// SAFETY: `entity` and `budget` are `[R]`, `entry`, `survivors` and `scopes` are `[P]`; everything else is atomic, a
 // lock or `[I]`.
 unsafe impl Sync for Thread {}
 // SAFETY: nothing in it is tied to the spawning thread; the entry closure is `Send`, a survivor `Sync`.
@@ -161,6 +163,7 @@ impl Thread {
             sleep_timer: Timer::new(wake_sleeper),
             mutexes: HeldMutexes::new(),
             survivors: survivor::Survivors::new(),
+            scopes: Cell::new(core::ptr::null()),
             table_node: UnsafeCell::new(TableNode::new()),
             entry: UnsafeCell::new(entry),
             exited: Completion::new(),

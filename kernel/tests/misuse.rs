@@ -22,6 +22,15 @@ fn misuse_does_not_compile() {
         "free_while_queued",
         "percpu_for_unbound",
         "bh_item_for_threads",
+        "delayed_bh_for_threads",
+        "delayed_flush_itself",
+        "delayed_freed_while_armed",
+        "group_of_locals",
+        "scope_in_bh",
+        "scope_kept",
+        "scope_local_borrow",
+        "scope_not_send",
+        "scope_task_shared",
     ] {
         cases.compile_fail(format!("tests/misuse/{mistake}.rs"));
     }

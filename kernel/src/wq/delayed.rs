@@ -18,7 +18,7 @@ use workword::Claim;
 
 use super::alarm::{Alarm, Destination};
 use super::header::{Header, Vtable};
-use super::item::{Context, Handler, Inside, Work, sealed, vtable_of};
+use super::item::{Context, Handler, Inside, Run, Work, sealed, vtable_of};
 use super::ops::{self, WaitError};
 use super::queue::{Queue, Submitted, Target, refused};
 use super::typed::{Kind, Workqueue};
@@ -80,7 +80,52 @@ unsafe impl<T, C: Context> sealed::Submit for &'static DelayedWork<T, C> {
     }
 }
 
-/// A way to hand a delayed item to a queue: `&Arc<DelayedWork>` or `&'static DelayedWork`.
+/// The handle of a delayed item that its own handler gets: to set its timer again ([`Run::delayed`]).
+pub struct DelayedRun<'a, T, C: Context>(&'a Run<'a, T, C>);
+
+impl<T, C: Context> Clone for DelayedRun<'_, T, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, C: Context> Copy for DelayedRun<'_, T, C> {}
+
+impl<T, C: Context> fmt::Debug for DelayedRun<'_, T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T, C: Context> Run<'_, T, C> {
+    /// The run as one of a delayed item, which may be queued with a delay again; `None` if it is none.
+    pub fn delayed(&self) -> Option<DelayedRun<'_, T, C>> {
+        let is_delayed = self.work().header().alarm().is_some();
+        is_delayed.then_some(DelayedRun(self))
+    }
+}
+
+// SAFETY: as for the run inside.
+unsafe impl<T, C: Context> sealed::Submit for DelayedRun<'_, T, C> {
+    #[expect(private_interfaces, reason = "sealed: nobody outside can name it")]
+    fn header(&self) -> &Header {
+        self.0.work().header()
+    }
+    fn retain(&self) -> bool {
+        sealed::Submit::retain(&self.0)
+    }
+}
+
+impl<T: Send + Sync + 'static, C: Context> SubmitDelayed<T, C> for DelayedRun<'_, T, C> {
+    fn delayed(&self) -> &DelayedWork<T, C> {
+        let work = core::ptr::from_ref(self.0.work());
+        // SAFETY: an item that has an alarm is the first field of a delayed item of its type.
+        unsafe { &*work.cast::<DelayedWork<T, C>>() }
+    }
+}
+
+/// A way to hand a delayed item to a queue: `&Arc<DelayedWork>`, `&'static DelayedWork`, or what
+/// [`Run::delayed`] gives its handler.
 pub trait SubmitDelayed<T, C: Context>: sealed::Submit {
     /// The item.
     #[doc(hidden)]
@@ -223,6 +268,25 @@ impl<K: Kind> Workqueue<K> {
         item: impl SubmitDelayed<T, K::Context>,
         delay: Duration,
     ) -> Submitted {
+        self.move_to(Target::Here, item, delay)
+    }
+
+    /// As [`Self::mod_delayed`], on core `cpu`.
+    pub fn mod_delayed_on<T: Send + Sync + 'static>(
+        &self,
+        cpu: CpuId,
+        item: impl SubmitDelayed<T, K::Context>,
+        delay: Duration,
+    ) -> Submitted {
+        self.move_to(Target::On(cpu), item, delay)
+    }
+
+    fn move_to<T: Send + Sync + 'static>(
+        &self,
+        target: Target,
+        item: impl SubmitDelayed<T, K::Context>,
+        delay: Duration,
+    ) -> Submitted {
         let (h, d) = (item.header(), item.delayed());
         let stolen = ops::steal(h);
         let was = stolen.was;
@@ -236,7 +300,7 @@ impl<K: Kind> Workqueue<K> {
             }
         } else {
             h.set_owned(item.retain());
-            d.start(&self.queue, Target::Here, delay)
+            d.start(&self.queue, target, delay)
         };
         drop(stolen);
         if was && result == Submitted::Queued {

@@ -19,9 +19,36 @@ pub(super) struct Vtable {
     pub(super) function: unsafe fn(*const Header) -> usize,
     pub(super) retain: unsafe fn(*const Header),
     pub(super) release: unsafe fn(*const Header),
+    /// What may be done with a weak count on the item's `Arc`.
+    pub(super) weak: unsafe fn(*const Header, WeakOp) -> bool,
+    /// Called instead of `release`, when the handler panicked and the pool has forgotten the run; `None`
+    /// to leak the count.
+    pub(super) panicked: Option<unsafe fn(*const Header)>,
     pub(super) name: fn() -> &'static str,
     /// Where the alarm is, from the header on; `None` for items without delay.
     pub(super) alarm: Option<usize>,
+}
+
+/// What is done with a weak count on an item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum WeakOp {
+    /// Takes one; whoever does has a strong count.
+    Take,
+    /// Adds a strong count, unless there is none any more: false then.
+    Upgrade,
+    /// Whether there is a strong count.
+    IsAlive,
+    /// Gives the weak count up.
+    Drop,
+}
+
+/// [`Vtable::weak`] of items that nobody else has.
+///
+/// # Safety
+///
+/// None is needed.
+pub(super) unsafe fn never_shared(_: *const Header, _: WeakOp) -> bool {
+    unreachable!("it is in no group");
 }
 
 /// What every item starts with.
@@ -111,6 +138,21 @@ impl Header {
     pub(super) unsafe fn run(&self, cx: *const (), submissions: u32, owned: bool) {
         // SAFETY: promised by the caller; the table fits the item.
         unsafe { (self.vtable.run)(self, cx, submissions, owned) }
+    }
+}
+
+impl Header {
+    /// The pool has forgotten a run of this item that panicked: whoever waits for its count hears of it.
+    /// Without any lock; the item may be gone when this returns. For others the count is leaked.
+    ///
+    /// # Safety
+    ///
+    /// The caller gives up that run's count, which the item is kept by.
+    pub(super) unsafe fn tell_panicked(&self) {
+        if let Some(panicked) = self.vtable.panicked {
+            // SAFETY: the table fits the item; the count is the caller's.
+            unsafe { panicked(self) }
+        }
     }
 }
 

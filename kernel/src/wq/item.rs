@@ -22,12 +22,13 @@
 //! the item, under the pool's lock.
 #![expect(unsafe_code, reason = "type-erased items and their reference counts")]
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::Deref;
 
-use super::header::{Header, Vtable};
+use super::header::{Header, Vtable, WeakOp};
 use crate::softirq::BhCx;
 use crate::thread::ThreadCx;
 
@@ -81,6 +82,8 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
         function: function::<T, C>,
         retain: retain::<Self>,
         release: release::<Self>,
+        weak: weak::<Self>,
+        panicked: None,
         name: core::any::type_name::<T>,
         alarm: None,
     };
@@ -124,6 +127,8 @@ pub(super) const fn vtable_of<T: Send + Sync + 'static, C: Context, Outer>(alarm
         function: function::<T, C>,
         retain: retain::<Outer>,
         release: release::<Outer>,
+        weak: weak::<Outer>,
+        panicked: None,
         name: core::any::type_name::<T>,
         alarm: Some(alarm),
     }
@@ -182,6 +187,32 @@ unsafe fn retain<Outer>(h: *const Header) {
 unsafe fn release<Outer>(h: *const Header) {
     // SAFETY: as in `retain`; the caller gives up a count it owns.
     unsafe { Arc::decrement_strong_count(h.cast::<Outer>()) }
+}
+
+/// [`Vtable::weak`] of items that are an `Outer`, or its first field, in an `Arc`.
+///
+/// # Safety
+///
+/// As [`WeakOp`] says: for `Take` the caller has a strong count, for all else a weak one.
+unsafe fn weak<Outer>(h: *const Header, op: WeakOp) -> bool {
+    let p = h.cast::<Outer>();
+    if op == WeakOp::Take {
+        // SAFETY: the caller's strong count; it stays the caller's.
+        let arc = ManuallyDrop::new(unsafe { Arc::from_raw(p) });
+        let _taken = ManuallyDrop::new(Arc::downgrade(&arc));
+        return true;
+    }
+    // SAFETY: the caller's weak count, which was made from an `Arc` at this address.
+    let mine = unsafe { Weak::from_raw(p) };
+    if op == WeakOp::Drop {
+        drop(mine);
+        return true;
+    }
+    let mine = ManuallyDrop::new(mine);
+    match op {
+        WeakOp::Upgrade => mine.upgrade().map(ManuallyDrop::new).is_some(),
+        _ => mine.strong_count() > 0,
+    }
 }
 
 impl<T, C: Context> Work<T, C> {

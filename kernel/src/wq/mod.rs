@@ -39,14 +39,17 @@ mod delayed;
 mod dump;
 mod exported;
 mod flush;
+mod group;
 mod handles;
 mod header;
 mod hog;
 pub(crate) mod hooks;
 mod hotplug;
 mod item;
+mod joint;
 mod limits;
 mod manager;
+mod on_cpu;
 mod ops;
 mod params;
 mod pool;
@@ -55,8 +58,10 @@ mod registry;
 mod rescuer;
 mod rest;
 mod routes;
+pub mod scope;
 mod share;
 mod show;
+mod task;
 mod typed;
 mod unbound;
 mod watchdog;
@@ -73,15 +78,18 @@ pub use self::attrs::{
     set_default_scope, set_force_rr_cpu, set_unbound_mask, unbound_mask,
 };
 pub(crate) use self::check::check;
-pub use self::delayed::{DelayedWork, SubmitDelayed};
+pub use self::delayed::{DelayedRun, DelayedWork, SubmitDelayed};
 pub use self::dump::dump;
 pub use self::exported::set_attribute;
+pub use self::group::{Cancelled, Group, JoinError, Member};
 pub use self::hog::{
     Hog, cpu_intensive_threshold, for_each_hog, hog_count, set_cpu_intensive_threshold,
     set_warning_threshold, warning_threshold,
 };
 pub(crate) use self::hotplug::{core_is_back, core_leaves, give_bh_pools, prepare, take_bh_pools};
 pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
+pub(crate) use self::joint::{Open as OpenScope, wait_for_open as wait_for_open_scopes};
+pub use self::on_cpu::{OnCpuError, on_each_core, work_on_cpu, work_on_cpu_safe};
 pub use self::ops::{TooDeep, WaitError};
 pub use self::params::{ParamInfo, SetError, params, set_param};
 pub use self::queue::Submitted;
@@ -90,7 +98,9 @@ pub use self::registry::{
 };
 pub(crate) use self::registry::{apply_freezer, freezable_active, try_each_pool};
 pub use self::rescuer::current_is_rescuer;
+pub use self::scope::ScopeError;
 pub use self::show::show_all;
+pub use self::task::Task;
 pub use self::typed::{
     Bh, Builder, CreateError, Kind, Limited, Ordered, PerCpu, Placed, Unbound, Workqueue,
 };
@@ -351,44 +361,17 @@ pub fn leak_count() -> usize {
     kernel().wq.leaks.load(Ordering::Relaxed)
 }
 
-/// Runs `f` on every core that is online, in a work item of its own, and waits for all (C12).
-///
-/// # Errors
-///
-/// Without memory for the items; `f` was not called then.
-pub fn on_each_core<F>(cx: &ThreadCx<'_>, f: F) -> Result<(), crate::mem::AllocError>
-where
-    F: Fn(&ThreadCx<'_>) + Send + Sync + 'static,
-{
-    fn call<F: Fn(&ThreadCx<'_>) + Send + Sync + 'static>(
-        cx: &ThreadCx<'_>,
-        run: &Run<'_, alloc::sync::Arc<F>>,
-    ) {
-        let f: &F = run;
-        f(cx);
-    }
-    let f = crate::mem::try_arc(f)?;
-    let cores = online();
-    let mut items = crate::mem::try_vec_with_capacity(cores.count())?;
-    for cpu in cores.iter() {
-        let item = <Work<_>>::new(alloc::sync::Arc::clone(&f), call::<F>);
-        items.push((cpu, crate::mem::try_arc(item)?));
-    }
-    for (cpu, item) in &items {
-        // It is new, and nobody else has it.
-        let _queued = percpu().queue_on(*cpu, item);
-    }
-    for (_, item) in &items {
-        // A panic is told by its worker.
-        let _over = item.flush(cx);
-    }
-    Ok(())
-}
-
 /// The running thread is a worker that executes an item.
 #[must_use]
 pub fn in_work_item() -> bool {
     worker::current_worker().is_some_and(Worker::is_busy)
+}
+
+/// The type of the item that the running thread executes, by name; `None` if it is no worker that does
+/// (N9).
+#[must_use]
+pub fn current_work() -> Option<&'static str> {
+    worker::current_worker().and_then(Worker::item_name)
 }
 
 /// The thread serves a pool.
@@ -396,7 +379,7 @@ pub(crate) fn is_worker(t: &Thread) -> bool {
     worker::of_thread(t).is_some()
 }
 
-/// The type of the item that `t` executes; only for the running thread.
+/// As [`current_work`], for thread `t`; only for the running thread.
 pub(crate) fn current_item(t: &Thread) -> Option<&'static str> {
     if !core::ptr::eq(t, thread::current()) {
         return None;

@@ -129,7 +129,7 @@ fn cancel(h: &Header) -> bool {
 }
 
 /// J4: cancels, and refuses submissions until [`enable`].
-fn disable(h: &Header) -> Result<bool, TooDeep> {
+pub(super) fn disable(h: &Header) -> Result<bool, TooDeep> {
     let stolen = steal(h);
     if h.word.release_disabled() {
         emit(Kind::DisableWork, Head::of(0), item_name(h.handle()), 0);
@@ -186,7 +186,7 @@ pub(super) fn flush(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
 }
 
 /// As [`flush`]; a caller that was `promised` progress waits only for what is promised it too.
-fn wait_for(
+pub(super) fn wait_for(
     cx: &ThreadCx<'_>,
     h: &Header,
     promised: Option<&'static Queue>,
@@ -265,12 +265,12 @@ fn cancel_sync(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
 }
 
 /// What a disable took out, also when it could not be counted.
-fn was_pending(disabled: Result<bool, TooDeep>) -> bool {
+pub(super) fn was_pending(disabled: Result<bool, TooDeep>) -> bool {
     disabled.unwrap_or_else(|e| e.was_pending)
 }
 
 /// `h` is disabled, and a run that was going on is over.
-fn over(h: &Header) {
+pub(super) fn over(h: &Header) {
     emit_unmasked(Kind::CancelSync, Head::of(0), item_name(h.handle()), 0);
 }
 

@@ -21,6 +21,7 @@ use sync::{Rank, SpinLock};
 use workqueue::{Call, Item, Maydays, Pwq, Rescue, RescueStep, Tuning};
 
 use super::handles::{arm_mayday, call_of, pool_of_mayday, queue_name, share_of};
+use super::header::Header;
 use super::ops::WaitError;
 use super::pool::Inner;
 use super::queue::{Class, Queue};
@@ -212,7 +213,7 @@ pub(super) fn panicked(w: &'static Worker, r: &Rescuing) {
     let pool = w.pool();
     let mut g = pool.lock();
     let Inner { policy, store, .. } = &mut *g;
-    poison(w, store);
+    let item = poison(w, store);
     let mut rest = Rest::default();
     if let Some(turn) = r.turn.take() {
         let f = policy.abandon_rescue(store, &turn);
@@ -223,6 +224,12 @@ pub(super) fn panicked(w: &'static Worker, r: &Rescuing) {
     emit(Kind::RescuerDetach, pool.head(), 0, queue_name(&*r.queue));
     drop(g);
     rest.carry_out();
+    if let Some(item) = item {
+        // SAFETY: kept by the count of the run that panicked.
+        let h = unsafe { Header::of(item) };
+        // SAFETY: nobody else gives that count up.
+        unsafe { h.tell_panicked() };
+    }
     let queue = Arc::clone(&r.queue);
     retire(w);
     // The thread is a plain one from here on.

@@ -363,7 +363,7 @@ pub(crate) fn worker_panicked(t: &Thread) {
     let pool = w.pool();
     let mut g = pool.lock();
     let Inner { policy, store, .. } = &mut *g;
-    poison(w, store);
+    let item = poison(w, store);
     emit(Kind::WorkerDie, pool.head(), 0, 0);
     let f = policy.abandon(store, w.handle());
     pool.wake(f.wake);
@@ -373,13 +373,20 @@ pub(crate) fn worker_panicked(t: &Thread) {
     if !rest.is_none() {
         rest.carry_out();
     }
+    if let Some(item) = item {
+        // SAFETY: kept by the count of the run that panicked.
+        let h = unsafe { Header::of(item) };
+        // SAFETY: nobody else gives that count up.
+        unsafe { h.tell_panicked() };
+    }
     retire(w);
 }
 
-/// The item that `w` executes panicked; under the pool's lock.
-pub(super) fn poison(w: &Worker, store: &Store) {
+/// The item that `w` executes panicked; under the pool's lock. The item.
+pub(super) fn poison(w: &Worker, store: &Store) -> Option<Handle<Item>> {
     let node: &WorkerNode = links::Arena::get(store, w.handle());
-    if let Some(item) = node.current() {
+    let item = node.current();
+    if let Some(item) = item {
         emit(
             Kind::ExecuteEnd,
             w.pool().head().flags(Kind::PANICKED),
@@ -389,4 +396,5 @@ pub(super) fn poison(w: &Worker, store: &Store) {
         // SAFETY: the run's count keeps it alive; barriers do not panic.
         unsafe { Header::of(item) }.word.poison();
     }
+    item
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use kernel::softirq::BhCx;
 use kernel::thread::{ThreadCx, sleep};
-use kernel::wq::{self, Bh, Ordered, PerCpu, Run, Softirq, Unbound, Work, Workqueue};
+use kernel::wq::{
+    self, Bh, DelayedWork, Group, Ordered, PerCpu, Run, Softirq, Task, Unbound, Work, Workqueue,
+};
 use machine::Duration;
 
 fn all_of_it(cx: &ThreadCx<'_>, orders: &Workqueue<Unbound>) {
@@ -28,4 +30,16 @@ fn all_of_it(cx: &ThreadCx<'_>, orders: &Workqueue<Unbound>) {
     let _ = Workqueue::<Bh>::builder("b").build();
     let _ = Workqueue::<Ordered>::builder("c").build();
     let _ = orders.attrs();
+    let later = Arc::new(DelayedWork::new(
+        0_u32,
+        |_: &ThreadCx<'_>, _: &Run<'_, u32>| {},
+    ));
+    let _ = orders.queue_delayed(&later, Duration::from_millis(1));
+    let group = Group::with_capacity(2).expect("memory for two members");
+    let _ = (group.join(&item), group.join(&later));
+    let _ = group.cancel_all_sync(cx);
+    let local = 7;
+    let mut task = Task::new(|_: &ThreadCx<'_>| local);
+    let _ = orders.scope(cx, |s| s.spawn(&mut task));
+    let _ = task.take();
 }

@@ -270,6 +270,11 @@ kinds! {
     /// The items of BH pool `arg` run on core `a` from now on.
     PoolServe = 79, WORKQUEUE, "workqueue_pool_serve";
 
+    /// Item `a` is spawned in scope `b`.
+    ScopeSpawn = 90, WORKQUEUE, "workqueue_scope_spawn";
+    /// All that was spawned in scope `b` is over; its thread goes on.
+    ScopeEnd = 91, WORKQUEUE, "workqueue_scope_end";
+
     /// A frame of `arg` bytes was received.
     NetRx = 80, NET, "netif_receive_skb";
     /// A frame of `arg` bytes was sent.

@@ -14,6 +14,7 @@
 //! | `bh` | BH items: in softirq, on their core, in order, the urgent ones first, not too many at a time nor for too long (7.13) |
 //! | `disable` | a disabled item is refused and an enabled one is not (B9, 7.10) |
 //! | `wait` | what a flush or a synchronous cancel promises when it returns (7.10, 7.11, I5) |
+//! | `scope` | nothing that was spawned in a scope is left when it ends |
 //! | `thread` | a thread runs on one core, only when runnable; no core idles while another has a thread for it |
 //! | `knot` | threads that wait for each other for ever, named; mutexes have one owner at a time |
 //! | `audit` | the executive's own data: when all is quiet, and in between wherever nobody has it locked |
@@ -30,6 +31,7 @@ mod knot;
 mod limit;
 mod names;
 mod pool;
+mod scope;
 mod thread;
 mod wait;
 
@@ -83,6 +85,7 @@ pub(crate) struct Oracles {
     bh: bh::Softirqs,
     disables: disable::Disables,
     waits: wait::Waits,
+    scopes: scope::Scopes,
     knots: knot::Knots,
 }
 
@@ -101,6 +104,7 @@ impl Oracles {
             }
             _ => {
                 self.waits.see(s, thread, &self.items)?;
+                self.scopes.see(s, &self.items)?;
                 self.disables.see(s, &self.items)?;
                 self.items.see(s, thread, &mut self.names)?;
                 self.pools.see(s, thread, &self.items)?;
@@ -113,6 +117,7 @@ impl Oracles {
     /// Judges that the block of `bytes` at `address` is given back.
     pub(crate) fn freed(&mut self, address: u64, bytes: u64) -> Verdict {
         self.disables.freed(address, bytes);
+        self.scopes.freed(address, bytes);
         self.items.freed(address, bytes)
     }
 

@@ -7,6 +7,7 @@ use super::{Oracles, Seen};
 mod bh;
 mod disable;
 mod knot;
+mod scope;
 
 const QUEUE: u64 = 0x1000;
 const BH_QUEUE: u64 = 0x2000;

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use alloc::sync::Arc;
 use kernel::mutex::Mutex;
 use kernel::thread::{self, ThreadCx};
-use kernel::wq::{self, PerCpu, Run, Submitted, WaitError, Work, Workqueue};
+use kernel::wq::{self, PerCpu, Run, ScopeError, Submitted, WaitError, Work, Workqueue};
 use machine::CpuId;
 use sync::{Rank, SpinLock};
 
@@ -14,6 +14,7 @@ use crate::ktest;
 use crate::registry::Needs;
 
 ktest!("90_panicking_work_is_isolated", panicking_work_is_isolated);
+ktest!("90_panic_in_a_scope", panic_in_a_scope);
 ktest!(
     "91_work_panic_halt_is_fatal",
     panic_halt,
@@ -24,6 +25,30 @@ ktest!(
     panic_with_a_spin_lock,
     Needs::new().dies("while holding a spin lock")
 );
+
+/// An item that panics within a scope is over when what it spawned is, which borrows from here.
+fn panic_in_a_scope(cx: &ThreadCx<'_>) {
+    let done = &AtomicBool::new(false);
+    let spawned = "memory for a task";
+    let outer = wq::unbound().scope(cx, |s| {
+        let dies = |cx: &ThreadCx<'_>| {
+            let _never = wq::unbound().scope(cx, |s| {
+                let borrows = |cx: &ThreadCx<'_>| {
+                    thread::sleep(cx, ms(20));
+                    done.store(true, Ordering::Relaxed);
+                };
+                s.try_spawn(borrows).expect(spawned);
+                panic!("on purpose");
+            });
+        };
+        s.try_spawn(dies).expect(spawned);
+    });
+    assert_eq!(outer, Err(ScopeError::Panicked(1)));
+    assert!(
+        done.load(Ordering::Relaxed),
+        "the scope left an item behind"
+    );
+}
 
 struct Victim {
     value: Mutex<u32>,

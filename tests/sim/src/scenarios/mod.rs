@@ -12,6 +12,7 @@ mod conformance;
 mod control;
 mod fairness;
 mod frozen;
+mod groups;
 mod heap;
 mod hotplug;
 mod ipi;
@@ -27,6 +28,7 @@ mod panics;
 mod pools;
 mod queues;
 mod rescue;
+mod scopes;
 mod sleeping;
 mod softirq;
 mod threads;
@@ -50,6 +52,8 @@ const GROUPS: &[&[Scenario]] = &[
     pools::ALL,
     panics::ALL,
     rescue::ALL,
+    scopes::ALL,
+    groups::ALL,
     watching::ALL,
     frozen::ALL,
     bh::ALL,

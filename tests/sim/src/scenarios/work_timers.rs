@@ -8,8 +8,8 @@ use machine::{Duration, now};
 use sim::{Kinds, Scenario};
 
 use crate::kit::{
-    Count, HARDY, core, cpus, crowd, dawdle, here, join, ms, new_delayed, one_in, pick, some_core,
-    until, us,
+    Count, HARDY, core, cpus, crowd, dawdle, here, join, ms, new_delayed, new_item, one_in, pick,
+    some_core, until, us,
 };
 
 /// Scenarios of delayed items.
@@ -38,6 +38,10 @@ pub(super) const ALL: &[Scenario] = &[
         .endures(HARDY),
     Scenario::new("flushed-early", 3, flushed_early)
         .about("flush of an armed item brings its run forward and waits for it (I8)")
+        .cpus_range(1, 8)
+        .endures(HARDY),
+    Scenario::new("periodic-item", 3, periodic)
+        .about("a delayed item sets its own timer again, until a cancel ends it (J2, J8, J10)")
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("exact-delay", 2, exact)
@@ -144,6 +148,40 @@ fn armed(cx: &ThreadCx<'_>) {
         assert_eq!(item.flush(cx), Ok(true));
         assert_eq!(item.runs.get(), 1);
         assert_eq!(item.flush(cx), Ok(false));
+    }
+}
+
+fn periodic(cx: &ThreadCx<'_>) {
+    const PERIOD: u64 = 20;
+    fn tick(cx: &ThreadCx<'_>, run: &Run<'_, Ledger>) {
+        note_run(cx, run);
+        let earliest = now() + us(PERIOD);
+        run.earliest.set(earliest.as_nanos() as usize);
+        let item = run.delayed().expect("a delayed item");
+        let done = wq::percpu().queue_delayed(item, us(PERIOD));
+        assert!(done.is_pending() || done == Submitted::Disabled);
+    }
+    let plain = new_item(
+        Count::default(),
+        |_: &ThreadCx<'_>, run: &Run<'_, Count>| {
+            run.up_if(run.delayed().is_none());
+        },
+    );
+    assert_eq!(wq::percpu().queue(&plain), Submitted::Queued);
+    plain.flush(cx).expect("no panic");
+    assert_eq!(plain.get(), 1);
+
+    let item = new_delayed(Ledger::default(), tick);
+    for round in 1..4 {
+        let before = item.runs.get();
+        assert_eq!(wq::percpu().queue_delayed(&item, us(1)), Submitted::Queued);
+        until(cx, || item.runs.get() >= before + 3);
+        dawdle(cx);
+        let _pending = item.cancel_sync(cx).expect("no panic");
+        let runs = item.runs.get();
+        sleep(cx, us(10 * PERIOD));
+        assert_eq!(item.runs.get(), runs, "it goes on after round {round}");
+        item.earliest.set(0);
     }
 }
 

@@ -7,14 +7,21 @@
 //! 2. [`delayed_work`]: the same later, moved, and called off.
 //! 3. [`bh_item`]: from BH context, where nothing sleeps, to a thread, where it may.
 //! 4. [`fan_out_flush`]: one item per core, one flush for all.
-//! 5. [`tcp_service`]: a TCP service in one item per connection.
+//! 5. [`borrowing`]: items that borrow from a stack, and items that end together.
+//! 6. [`tcp_service`]: a TCP service in one item per connection.
+//!
+//! [`api`] has an example for every call.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 pub mod bh_item;
+pub mod borrowing;
 pub mod delayed_work;
 pub mod fan_out_flush;
 pub mod own_queue;
 pub mod tcp_service;
+
+#[doc = include_str!("../../docs/api.md")]
+pub mod api {}

@@ -34,6 +34,11 @@ fn fan_out_flush() {
 }
 
 #[test]
+fn borrowing() {
+    check("borrowing", examples::borrowing::main);
+}
+
+#[test]
 fn tcp_service_without_a_network() {
     check("TCP service, no network", tcp_service::main);
 }

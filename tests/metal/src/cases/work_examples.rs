@@ -9,4 +9,5 @@ ktest!(
     "95_work_example_fan_out_flush",
     examples::fan_out_flush::main
 );
+ktest!("95_work_example_borrowing", examples::borrowing::main);
 ktest!("95_work_example_tcp_service", examples::tcp_service::main);

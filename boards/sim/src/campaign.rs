@@ -150,11 +150,12 @@ impl Scenario {
     }
 }
 
-/// Looks closer at a failing run: its simplest form found in `time` and that form's recording, or,
+/// Looks closer at a failing run: its simplest form found with `points` interleaving
+/// points to spend and that form's recording, or,
 /// when it does not fail again, the run as it was.
 #[must_use]
-pub fn investigate(scenario: &Scenario, failing: &Outcome, time: Duration) -> (Outcome, Recording) {
-    let outcome = minimise(scenario, failing, time).unwrap_or_else(|| {
+pub fn investigate(scenario: &Scenario, failing: &Outcome, points: u64) -> (Outcome, Recording) {
+    let outcome = minimise(scenario, failing, points).unwrap_or_else(|| {
         let options = failing.options();
         let again = record(&scenario.on(failing.cpus), failing.seed(), options);
         if again.result.is_err() {

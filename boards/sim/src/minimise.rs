@@ -5,15 +5,17 @@
 //! preemption, at the right place, every place is tried for a single one before that. Simpler means
 //! fewer preemptions and faults, then fewer decisions of any kind, then fewer points. What is left
 //! are the switches and faults the failure needs.
+//!
+//! What it may spend is a number of interleaving points, not of seconds, so that the result is the
+//! same however busy the host is. A run that is to be simpler ends when it has become much longer.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::boot::{Machine, Run, Subject};
 use crate::decision::{Choice, Decision};
 use crate::engine::Plan;
 use crate::faults::Kinds;
-use crate::options::Outcome;
+use crate::options::{Failure, Outcome};
 use crate::scenario::Scenario;
 
 /// Runs without success after which it stops.
@@ -21,20 +23,20 @@ const PATIENCE: u32 = 4_000;
 /// Places that are tried for a single preemption.
 const PLACES: usize = 3_000;
 
-/// The simplest run found in `time` that fails as `failing` did; `None` when not even the same run
+/// The simplest run found with `points` interleaving points to spend that fails as `failing` did; `None` when not even the same run
 /// fails again, which means that something beside the seed decides.
 #[must_use]
-pub fn minimise(scenario: &Scenario, failing: &Outcome, time: Duration) -> Option<Outcome> {
-    simplify(&scenario.on(failing.cpus), failing, time)
+pub fn minimise(scenario: &Scenario, failing: &Outcome, points: u64) -> Option<Outcome> {
+    simplify(&scenario.on(failing.cpus), failing, points)
 }
 
 /// As [`minimise`], for a machine without a kernel.
 #[must_use]
-pub fn minimise_machine(machine: &Machine, failing: &Outcome, time: Duration) -> Option<Outcome> {
-    simplify(machine, failing, time)
+pub fn minimise_machine(machine: &Machine, failing: &Outcome, points: u64) -> Option<Outcome> {
+    simplify(machine, failing, points)
 }
 
-fn simplify(subject: &dyn Subject, failing: &Outcome, time: Duration) -> Option<Outcome> {
+fn simplify(subject: &dyn Subject, failing: &Outcome, points: u64) -> Option<Outcome> {
     let first = Run {
         keep_decisions: true,
         ..failing.run.clone()
@@ -45,8 +47,8 @@ fn simplify(subject: &dyn Subject, failing: &Outcome, time: Duration) -> Option<
     }
     let mut search = Search {
         subject,
+        left: points.saturating_sub(best.steps),
         best,
-        end: Instant::now() + time,
         failures: 0,
     };
     search.switch_off();
@@ -59,7 +61,8 @@ fn simplify(subject: &dyn Subject, failing: &Outcome, time: Duration) -> Option<
 struct Search<'a> {
     subject: &'a dyn Subject,
     best: Outcome,
-    end: Instant,
+    /// Points it may spend.
+    left: u64,
     /// Runs without success.
     failures: u32,
 }
@@ -73,12 +76,23 @@ fn cost(outcome: &Outcome) -> (usize, usize, u64) {
 
 impl Search<'_> {
     fn over(&self) -> bool {
-        self.failures > PATIENCE || Instant::now() > self.end
+        self.failures > PATIENCE || self.left == 0
     }
 
     /// Runs `run`; true when it fails in the same way and is simpler, or as simple if `even`.
     fn try_run(&mut self, run: &Run, even: bool) -> bool {
-        let outcome = self.subject.run_with(run);
+        if self.over() {
+            return false;
+        }
+        let usual = run.options.max_steps;
+        let mut short = run.clone();
+        // One that fails by its length fails by the length it always had.
+        if !matches!(self.best.result, Err(Failure::StepLimit)) {
+            short.options.max_steps = Some(2 * self.best.steps + 10_000);
+        }
+        let mut outcome = self.subject.run_with(&short);
+        outcome.run.options.max_steps = usual;
+        self.left = self.left.saturating_sub(outcome.steps);
         let same = outcome.signature() == self.best.signature();
         let better = cost(&outcome) < cost(&self.best) || even;
         if same && better {
@@ -149,10 +163,10 @@ impl Search<'_> {
                 break;
             }
         }
-        let started = Instant::now();
+        // The rest belongs to the other way.
+        let keep = self.left / 3 * 2;
         for (cpu, at, value) in places {
-            // The rest of the time belongs to the other way.
-            if started.elapsed() > (self.end - started) / 3 {
+            if self.left <= keep {
                 break;
             }
             let what = Choice::Preempt;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration as HostDuration;
 
 use kernel::cpu::CpuMask;
 use kernel::thread::{Builder, ThreadCx, ThreadRef, sleep, yield_now};
@@ -32,7 +31,7 @@ fn torn(cx: &ThreadCx<'_>) {
         (0..40).for_each(|_| machine::sync_point());
         add(&theirs);
     });
-    (0..10).for_each(|_| machine::sync_point());
+    (0..40).for_each(|_| machine::sync_point());
     add(&count);
     other.join(cx);
     assert_eq!(count.load(Ordering::Relaxed), 2, "an addition was lost");
@@ -219,7 +218,7 @@ fn the_minimiser_leaves_the_one_preemption_that_matters() {
     let failing = runs
         .find(|o| o.result.is_err() && o.decisions.len() > 50)
         .expect("a failing seed with many switches");
-    let small = minimise(&TORN, &failing, HostDuration::from_secs(60)).expect("it repeats");
+    let small = minimise(&TORN, &failing, 100_000_000).expect("it repeats");
     assert_eq!(small.result, failing.result);
     let heavy: Vec<_> = small
         .decisions
@@ -369,7 +368,7 @@ fn minimising_away_a_kind_of_faults_keeps_the_seeds_own_run() {
         ..Options::default()
     };
     let failing = first_failure(&TORN, all);
-    let simple = minimise(&TORN, &failing, HostDuration::from_secs(5)).expect("the same failure");
+    let simple = minimise(&TORN, &failing, 10_000_000).expect("the same failure");
     assert!(!simple.options().faults.kinds.has(Kinds::PACKETS));
     let command = simple.command();
     assert!(command.contains(&format!("--faults {wanted}")), "{command}");

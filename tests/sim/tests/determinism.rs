@@ -1,9 +1,15 @@
 //! A seed is a run: the promise everything else in this folder stands on.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use sim::{Options, Strategy, run};
+use kernel::mutex::Mutex;
+use kernel::thread::ThreadCx;
+use machine::sync_point;
+use sim::{Campaign, Faults, Kinds, Options, Scenario, Strategy, investigate, run};
 use sim_tests::campaign;
+use sim_tests::kit::{crowd, join};
 use sim_tests::scenarios::{ALL, MIXTURE};
 
 #[test]
@@ -88,25 +94,107 @@ fn the_whole_catalogue_in_this_process() {
 /// Addresses and hash seeds differ from process to process; traces must not.
 #[test]
 fn the_whole_catalogue_is_the_same_in_every_process() {
+    let [one, other] = in_two_processes("the_whole_catalogue_in_this_process");
+    assert_eq!(one.len() as u64, COMPARED * ALL.len() as u64);
+    for (a, b) in one.iter().zip(&other) {
+        assert_eq!(a, b);
+    }
+}
+
+/// What two children, each with this one test, print behind the mark.
+fn in_two_processes(test: &str) -> [Vec<String>; 2] {
     let child = || {
         Command::new(std::env::current_exe().expect("this test"))
-            .args(["--ignored", "--exact", "--nocapture"])
-            .arg("the_whole_catalogue_in_this_process")
+            .args(["--ignored", "--exact", "--nocapture", test])
             .stdout(Stdio::piped())
             .spawn()
             .expect("a child process")
     };
-    let children = [child(), child()];
-    let [one, other] = children.map(|child| {
+    let words = |child: Child| {
         let output = child.wait_with_output().expect("the child's words");
         assert!(output.status.success(), "the child failed");
         let text = String::from_utf8(output.stdout).expect("text");
         // The harness prints before the first line without an end of line.
         let lines = text.lines().filter_map(|l| l.split_once(MARK));
         lines.map(|(_, line)| line.to_owned()).collect::<Vec<_>>()
+    };
+    // Both at once.
+    [child(), child()].map(words)
+}
+
+/// A lost addition: an assertion of the scenario's.
+const TORN: Scenario = Scenario::new("torn", 2, torn).endures(Kinds::ALL);
+/// Two mutexes in either order: an oracle names the threads and the locks.
+const EMBRACE: Scenario = Scenario::new("embrace", 2, embrace).endures(Kinds::ALL);
+/// What minimising may cost, in points.
+const POINTS: u64 = 2_000_000;
+
+fn torn(cx: &ThreadCx<'_>) {
+    let sum = Arc::new(AtomicU32::new(0));
+    let mine = Arc::clone(&sum);
+    let adders = crowd(2, move |_, _| {
+        let before = mine.load(Ordering::Relaxed);
+        sync_point();
+        mine.store(before + 1, Ordering::Relaxed);
     });
-    assert_eq!(one.len() as u64, COMPARED * ALL.len() as u64);
-    for (a, b) in one.iter().zip(&other) {
-        assert_eq!(a, b);
+    join(cx, &adders);
+    assert_eq!(sum.load(Ordering::Relaxed), 2, "an addition was lost");
+}
+
+fn embrace(cx: &ThreadCx<'_>) {
+    let both = Arc::new([Mutex::new(()), Mutex::new(())]);
+    let threads = crowd(2, move |cx, n| {
+        let first = both[n].lock(cx);
+        sync_point();
+        let second = both[1 - n].lock(cx);
+        drop(second);
+        drop(first);
+    });
+    join(cx, &threads);
+}
+
+/// The minimised report and the recording of the first failing run.
+fn reported(scenario: &Scenario) -> String {
+    let set = [*scenario];
+    let campaign = Campaign {
+        options: Options {
+            strategy: Strategy::Mixed,
+            faults: Faults::of(Kinds::ALL),
+            ..Options::default()
+        },
+        ..campaign(&set)
+    };
+    let totals = campaign.run(|_| {});
+    let failing = totals.failures.first().expect("a failing seed");
+    let (outcome, recording) = investigate(scenario, failing, POINTS);
+    assert!(!outcome.decisions.is_empty() || outcome.result.is_err());
+    format!("{}\n{recording}", outcome.report(None))
+}
+
+/// Not a test of its own: what each child process of the next one runs.
+#[test]
+#[ignore = "run in child processes by a_failing_report_is_the_same_in_every_process"]
+fn failing_reports_in_this_process() {
+    for scenario in [TORN, EMBRACE] {
+        let text = reported(&scenario);
+        text.lines().for_each(|line| println!("{MARK}{line}"));
+    }
+}
+
+/// The same seed and build: the same minimised decisions, the same words, to the byte.
+#[test]
+fn a_failing_report_is_the_same_in_every_process() {
+    let [one, other] = in_two_processes("failing_reports_in_this_process");
+    assert_eq!(one.join("\n"), other.join("\n"));
+    let here: Vec<String> = [TORN, EMBRACE].iter().map(reported).collect();
+    let here: Vec<&str> = here.iter().flat_map(|text| text.lines()).collect();
+    assert_eq!(here.join("\n"), one.join("\n"), "and in this one");
+    for words in [
+        "an addition was lost",
+        "violation of deadlock",
+        "decisions:",
+    ] {
+        let told = one.iter().filter(|line| line.contains(words)).count();
+        assert!(told > 0, "`{words}` is missing in\n{}", one.join("\n"));
     }
 }

@@ -4,11 +4,13 @@
 //! runs more.
 
 use std::path::Path;
-use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use sim::{Faults, Options, Recording, Scenario, investigate, run};
 use sim_tests::{campaign, kept, rows, scenarios};
+
+/// What minimising a failure may cost, in interleaving points: a matter of seconds.
+const POINTS: u64 = 10_000_000;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -39,7 +41,7 @@ fn sweep(scenario: &'static Scenario) -> Result<(), Failed> {
     let Some(failing) = totals.failures.first() else {
         return Ok(());
     };
-    let (outcome, recording) = investigate(scenario, failing, Duration::from_secs(10));
+    let (outcome, recording) = investigate(scenario, failing, POINTS);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.replay", scenario.name()));
     std::fs::write(&file, recording.to_string())?;
     Err(outcome.report(file.to_str()).to_string().into())

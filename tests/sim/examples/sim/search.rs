@@ -1,7 +1,7 @@
 //! `sim`: looks for a failing seed, minimises what it finds and keeps it as a recording.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use sim::{Campaign, Kinds, Outcome, Recording, Scenario, Strategy, explore, investigate, run};
@@ -40,8 +40,8 @@ pub(crate) struct Search {
     /// Do not write recordings of failures into tests/sim/seeds
     #[arg(long)]
     no_keep: bool,
-    /// Seconds to spend on minimising a failure
-    #[arg(long, value_name = "S", default_value_t = 20)]
+    /// Millions of interleaving points to spend on minimising a failure, each about a second
+    #[arg(long, value_name = "M", default_value_t = 20)]
     minimise: u64,
     #[command(flatten)]
     common: Common,
@@ -91,9 +91,9 @@ impl Search {
             totals.injected,
             totals.failures.len()
         );
-        let time = Duration::from_secs(self.minimise);
+        let points = self.minimise.saturating_mul(1_000_000);
         for failing in &totals.failures {
-            tell(set, failing, time, !self.no_keep);
+            tell(set, failing, points, !self.no_keep);
         }
         Ok(totals.failures.is_empty())
     }
@@ -119,8 +119,8 @@ impl Search {
             }
         );
         if let Some(failure) = &found.failure {
-            let time = Duration::from_secs(self.minimise);
-            tell(set, failure, time, !self.no_keep);
+            let points = self.minimise.saturating_mul(1_000_000);
+            tell(set, failure, points, !self.no_keep);
         }
         Ok(found.failure.is_none())
     }
@@ -167,7 +167,7 @@ fn describe(s: &Scenario) {
 }
 
 /// Prints the report of a failing run, and keeps its recording.
-pub(crate) fn tell(set: &[Scenario], failing: &Outcome, time: Duration, kept: bool) {
+pub(crate) fn tell(set: &[Scenario], failing: &Outcome, points: u64, kept: bool) {
     let Some(scenario) = set.iter().find(|s| s.name() == failing.scenario) else {
         return;
     };
@@ -176,7 +176,7 @@ pub(crate) fn tell(set: &[Scenario], failing: &Outcome, time: Duration, kept: bo
         failing.scenario,
         failing.seed()
     );
-    let (outcome, recording) = investigate(scenario, failing, time);
+    let (outcome, recording) = investigate(scenario, failing, points);
     let file = kept.then(|| keep(&recording));
     let file = match file {
         Some(Err(e)) => {

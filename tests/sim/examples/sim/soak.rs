@@ -13,6 +13,9 @@ use crate::{Common, chosen, options};
 /// Failures after which there is nothing to learn from going on.
 const MOST_FAILURES: usize = 10;
 
+/// Interleaving points to spend on minimising each.
+const MINIMISE: u64 = 20_000_000;
+
 /// Options of `cargo xtask soak`.
 #[derive(Args, Debug)]
 pub(crate) struct Soak {
@@ -64,7 +67,7 @@ impl Soak {
         }
         summary(&totals, began.elapsed());
         for failing in &totals.failures {
-            tell(set, failing, Duration::from_secs(20), true);
+            tell(set, failing, MINIMISE, true);
         }
         Ok(totals.failures.is_empty())
     }

@@ -12,6 +12,7 @@
 use core::fmt;
 
 use machine::{CpuId, Duration, Instant};
+pub use sched::Lag;
 use sync::{SpinGuard, SpinLock};
 
 use crate::cpu::cpu;
@@ -111,16 +112,80 @@ fn all(locked: Locked) -> Result<(), Finding> {
     wq::check(locked)
 }
 
+/// What a spin lock guards that can be audited by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Guarded {
+    /// The runqueue of a core.
+    RunQueue(CpuId),
+    /// The worker pool with this number.
+    Pool(usize),
+}
+
+/// Calls `f` with the address of each such lock: what [`machine::lock_released`] is told. They stay
+/// where they are.
+pub fn for_each_lock(mut f: impl FnMut(usize, Guarded)) {
+    for c in kernel().cpus() {
+        f(c.rq.address(), Guarded::RunQueue(c.id()));
+    }
+    wq::for_each_pool_lock(|lock, pool| f(lock, Guarded::Pool(pool)));
+}
+
+/// A structure that was found sound.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Sound {
+    /// What a recount looks at: threads of a runqueue, items and workers of a pool.
+    pub elements: u32,
+    /// How many running workers a pool counts.
+    pub running: Option<u32>,
+}
+
+/// Recounts one structure, unless it is locked, which counts as nothing.
+///
+/// # Errors
+///
+/// What is wrong.
+pub fn check_one(what: Guarded) -> Result<Sound, Finding> {
+    match what {
+        Guarded::RunQueue(id) => schedule::audit::check_one(cpu(id)).map_err(|wrong| Finding {
+            what: Structure::RunQueue,
+            id: id.index(),
+            wrong,
+        }),
+        Guarded::Pool(id) => wq::check_pool(id),
+    }
+}
+
 /// How fair a core is to its threads at a moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fairness {
-    /// The greatest lag of any thread on it: what it should have had of the core and had not, or the
-    /// other way round.
-    pub lag: Duration,
-    /// What that should stay below while slices end when they should (V4).
-    pub bound: Duration,
-    /// For how long the running thread's slice has been over while others wait (V5).
+    /// The lag that is closest to its bound or furthest beyond it, of the threads on the core (V4).
+    pub worst: Option<Lag>,
+    /// When the running thread's slice ends, while others wait.
+    pub end: Option<Instant>,
+    /// For how long it has been over (V5).
     pub overrun: Duration,
+    /// The core was asked to choose anew.
+    pub asked: bool,
+}
+
+/// What one thread on a core has had of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Share {
+    /// Its entity, by address.
+    pub thread: u64,
+    /// Its weight.
+    pub weight: u64,
+    /// CPU time in ns so far.
+    pub ran: u64,
+    /// Its lag and the bounds of that.
+    pub lag: Lag,
+}
+
+/// Calls `f` with the share of every thread on core `id`, those included that slept in debt; `None`
+/// while its runqueue is locked. Else how often the runqueue was changed so far other than by
+/// choosing and running: between two looks with the same number the shares follow the weights (V3).
+pub fn shares(id: CpuId, f: impl FnMut(Share)) -> Option<u64> {
+    schedule::audit::shares(cpu(id), f)
 }
 
 /// How fair core `id` is at `now`; `None` while its runqueue is locked.

@@ -350,8 +350,13 @@ pub fn earliest() -> Option<Instant> {
 
 /// What is wrong with core `c`'s timers, if anything.
 pub(crate) fn check(c: &CpuLocal, locked: Locked) -> Result<(), &'static str> {
-    let base = locked.take(&c.timers);
-    base.map_or(Ok(()), |base| base.queue.check())
+    let Some(base) = locked.take(&c.timers) else {
+        return Ok(());
+    };
+    if base.queue.next().is_some() && !c.online.load(Ordering::Relaxed) {
+        return Err("a core that is offline has armed timers");
+    }
+    base.queue.check()
 }
 
 /// Gives the timers of `from`, the running core, which goes offline, to core `to`. Interrupts are

@@ -1,6 +1,11 @@
 //! From a scenario to an outcome: makes a world, boots what shall run in it, takes it down.
 #![expect(unsafe_code, reason = "gives the world's memory to its kernel")]
 
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::io::Write as _;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
 use kernel::thread::ThreadCx;
 use kernel::{BootInfo, Kernel, MemoryRange};
 
@@ -202,17 +207,34 @@ fn first_thread(cx: &ThreadCx<'_>) {
     machine::shutdown(0)
 }
 
+/// A world's core loops without a call of the seam, where nobody can end it.
+fn hangs(name: &str, seed: u64, cpus: usize, points: u64, patience: Duration) -> ! {
+    // Not by the macro, whose words a test harness keeps to itself.
+    let _ = writeln!(
+        std::io::stderr(),
+        "FAILED   {name}: hangs: no point for {patience:?} after point {points}\n\
+         run      seed {seed}, {cpus} cores"
+    );
+    std::process::abort()
+}
+
 /// Runs one world on a fresh host thread: whatever a failing run does to its thread ends with it.
 fn host(setup: Setup, boot: impl FnOnce(&Sim) + Send + 'static) -> Outcome {
     let Setup { name, cpus, .. } = setup;
     let seed = setup.run.seed;
+    let patience = setup.run.options.patience;
     assert!(
         (1..=machine::MAX_CPUS).contains(&cpus),
         "a world has 1 to 64 cores, not {cpus}"
     );
     let thread = std::thread::Builder::new().name(format!("{name} seed {seed}"));
+    // Dropped when the world is over, whatever ends it.
+    let (running, over) = mpsc::channel::<()>();
+    let pulse = Arc::new(AtomicU64::new(0));
+    let beats = Arc::clone(&pulse);
     let world = thread.spawn(move || {
-        let sim = Sim::new(&setup);
+        let _running = running;
+        let sim = Sim::new(&setup, beats);
         current::enter(&sim, || {
             boot(&sim);
             sim.run_loop();
@@ -221,6 +243,15 @@ fn host(setup: Setup, boot: impl FnOnce(&Sim) + Send + 'static) -> Outcome {
         });
         sim.outcome(&setup)
     });
-    let joined = world.expect("a host thread for the world").join();
+    let world = world.expect("a host thread for the world");
+    let mut last = u64::MAX;
+    while over.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+        let points = pulse.load(Ordering::Relaxed);
+        if points == last {
+            hangs(name, seed, cpus, points, patience);
+        }
+        last = points;
+    }
+    let joined = world.join();
     joined.unwrap_or_else(|_| panic!("the simulator itself panicked in {name} SEED={seed}"))
 }

@@ -43,6 +43,8 @@ pub(crate) struct Core {
     pub(crate) pending: Cell<u32>,
     /// When its timer fires, in nanoseconds.
     pub(crate) deadline: Cell<u64>,
+    /// When the kernel wants it to, and when it said so.
+    pub(crate) wanted: Cell<(u64, u64)>,
     /// When an IPI on its way arrives.
     pub(crate) ipi_at: Cell<u64>,
     /// It stands still until then.
@@ -65,6 +67,7 @@ impl Core {
             first_flow: Cell::new(None),
             pending: Cell::new(0),
             deadline: Cell::new(NEVER),
+            wanted: Cell::new((NEVER, 0)),
             ipi_at: Cell::new(NEVER),
             stalled_until: Cell::new(NEVER),
             storm: Cell::new(0),

@@ -28,6 +28,9 @@ pub struct Options {
     pub max_step_ns: u32,
     /// Longest time an IPI takes, in nanoseconds.
     pub max_ipi_ns: u32,
+    /// A world that makes no point for so long of the host's time hangs, which ends the process: nobody
+    /// else can end it. A busy host makes thousands of points meanwhile.
+    pub patience: std::time::Duration,
     /// Keeps the whole trace instead of its end.
     pub keep_trace: bool,
     /// Prints the console while the world runs.
@@ -44,6 +47,7 @@ impl Default for Options {
             stack_bytes: 128 << 10,
             max_step_ns: 400,
             max_ipi_ns: 5_000,
+            patience: std::time::Duration::from_secs(15),
             keep_trace: false,
             echo: false,
         }

@@ -178,6 +178,11 @@ impl Sim {
         if self.stand_still() && kernel::dump::write(&mut text).is_err() {
             let _ = text.write_str("(no picture)");
         }
+        // A world that only took too long may have a knot that no oracle may call one.
+        let waits = self.oracles.borrow().deadlock();
+        if let Some(waits) = waits.filter(|_| self.took_too_long()) {
+            let _ = write!(text, "who waits without a time limit:\n{}", waits.text);
+        }
         *self.picture.borrow_mut() = text;
     }
 }

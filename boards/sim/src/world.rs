@@ -68,6 +68,10 @@ impl World for Sim {
         self.point(What::SyncPoint, 0);
     }
 
+    fn lock_released(&self, lock: usize) {
+        self.released(lock);
+    }
+
     fn allocation_allowed(&self, bytes: usize) -> bool {
         self.may_allocate(bytes)
     }
@@ -104,6 +108,8 @@ impl World for Sim {
         };
         let core = self.core();
         core.deadline.set(at);
+        let wanted = deadline.map_or(NEVER, Instant::as_nanos);
+        core.wanted.set((wanted, self.clock.get()));
         core.pending.set(core.pending.get() & !TIMER);
         self.refresh();
         self.point(what, at);
@@ -233,8 +239,11 @@ impl World for Sim {
     }
 
     fn switch(&self, prev: *mut Context, next: Context) {
+        assert!(self.core().masked.get(), "switch with interrupts unmasked");
+        // All others can see of it lies under the runqueue's lock, which the next flow releases: a point
+        // after it would show them nothing else.
+        self.point(What::Switch, next.0 as u64);
         let core = self.core();
-        assert!(core.masked.get(), "switch with interrupts unmasked");
         let twice = self
             .cores
             .iter()
@@ -249,7 +258,6 @@ impl World for Sim {
             "flow {} is continued although it is gone",
             next.0
         );
-        self.record(What::Switch, next.0 as u64);
         let old = core.flow.replace(next.0);
         // SAFETY: `switch`'s caller keeps `prev` valid until it is continued.
         unsafe { prev.write(Context(old)) };

@@ -398,3 +398,36 @@ fn time_starts_at_zero_and_never_runs_back() {
     };
     run(1, main, 3).expect_ok();
 }
+
+/// Not a test of its own: what the child process of the next one runs.
+#[test]
+#[ignore = "run in a child process by a_world_without_points_is_named"]
+fn a_world_without_points() {
+    let machine = Machine {
+        name: "stuck",
+        cpus: 2,
+        main: |_, _| loop {
+            std::thread::yield_now();
+        },
+        panic_handler: None,
+    };
+    let options = Options {
+        patience: std::time::Duration::from_millis(200),
+        ..Options::default()
+    };
+    let _ = machine.run(11, options);
+}
+
+/// A core that loops without a call of the seam can only be ended with the process, which names it.
+#[test]
+fn a_world_without_points_is_named() {
+    let child = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--ignored", "--exact", "a_world_without_points"])
+        .output()
+        .expect("a child process");
+    assert!(!child.status.success());
+    let words = String::from_utf8_lossy(&child.stderr);
+    let expected = "FAILED   stuck: hangs: no point for 200ms after point 0";
+    assert!(words.contains(expected), "{words}");
+    assert!(words.contains("run      seed 11, 2 cores"), "{words}");
+}

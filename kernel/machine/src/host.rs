@@ -31,6 +31,8 @@ pub trait World {
     fn irqs_masked(&self) -> bool;
     fn relax(&self);
     fn sync_point(&self);
+    /// Nobody looks unless the world says otherwise.
+    fn lock_released(&self, _lock: usize) {}
     fn allocation_allowed(&self, bytes: usize) -> bool;
     fn pages_allowed(&self, pages: usize) -> bool;
     fn thread_allowed(&self) -> bool;
@@ -234,6 +236,13 @@ pub fn fence_full() {
 pub fn sync_point() {
     if let Some(w) = world() {
         w.sync_point();
+    }
+}
+
+/// The spin lock at this address is free since a moment; what its holder masked is still masked.
+pub fn lock_released(lock: usize) {
+    if let Some(w) = world() {
+        w.lock_released(lock);
     }
 }
 

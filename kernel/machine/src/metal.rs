@@ -133,6 +133,10 @@ pub fn fence_full() {
 #[inline(always)]
 pub fn sync_point() {}
 
+/// The spin lock at this address is free since a moment: a simulator looks at what it guards.
+#[inline(always)]
+pub fn lock_released(_lock: usize) {}
+
 /// Whether an allocation of `bytes` may be tried; the simulator says no to test the error paths.
 #[inline(always)]
 #[must_use]

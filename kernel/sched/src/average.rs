@@ -108,6 +108,16 @@ impl Total {
         self.load
     }
 
+    /// Sum of all weighted distances from the zero.
+    pub(crate) const fn sum(&self) -> i128 {
+        self.sum
+    }
+
+    /// Distance of `v` from the zero.
+    pub(crate) const fn distance(&self, v: u64) -> i64 {
+        key(v, self.zero)
+    }
+
     /// Whether an entity at `v` has no negative lag.
     #[inline(always)]
     pub(crate) fn is_eligible(&self, v: u64) -> bool {

@@ -7,7 +7,7 @@ use links::{Arena, Handle};
 use machine::Duration;
 
 use crate::average::mul_div;
-use crate::entity::{Entity, TICK_NS, is_before};
+use crate::entity::{Entity, is_before};
 use crate::run_queue::RunQueue;
 use crate::weight::NICE_0_WEIGHT;
 
@@ -177,28 +177,6 @@ impl<A: Arena<Entity>> RunQueue<A> {
         moved.unsigned_abs() <= weights / total.load() + 2
     }
 
-    /// The greatest lag of anybody queued, in either direction, and the bound it should stay below
-    /// (V4), in ns of CPU time, as of the last charge.
-    ///
-    /// Among entities that stay, nobody falls behind by more than the longest slice. One that joins
-    /// brings up to its own bound along (V6), which the others pay while it is queued; so the sum of
-    /// all bounds is what holds at any time.
-    #[must_use]
-    pub fn worst_lag(&self) -> (u64, u64) {
-        let (mut worst, mut bound) = (0, 0);
-        let mut next = self.current.or_else(|| self.tree.first());
-        while let Some(h) = next {
-            worst = self.lag_ns(h).unsigned_abs().max(worst);
-            bound += (2 * u64::from(self.arena.get(h).slice_ns)).max(TICK_NS);
-            next = if self.current == Some(h) {
-                self.tree.first()
-            } else {
-                self.tree.next(&self.arena, h)
-            };
-        }
-        (worst, bound)
-    }
-
     /// The slice of threads that ask for none.
     #[must_use]
     pub const fn base_slice(&self) -> Duration {
@@ -208,7 +186,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
 
 /// `v` of virtual time, and what rounding adds to it when weights change: a part of what the
 /// reciprocals of the weights are wrong by, and a unit or two.
-const fn almost(v: u64) -> u64 {
+pub(crate) const fn almost(v: u64) -> u64 {
     v + v / 4096 + 2
 }
 
@@ -305,20 +283,6 @@ mod tests {
         }
         rq.arena.get_mut(h).vlag = -2 * limit;
         assert!(rq.check_saved(h).is_err());
-    }
-
-    #[test]
-    fn worst_lag_is_of_who_is_furthest_off() {
-        let mut slab = Slab::new();
-        let all = [0; 2].map(|_| slab.insert(Entity::new(Nice::ZERO, None)));
-        let mut rq = RunQueue::new(slab, 8);
-        assert_eq!(rq.worst_lag(), (0, 0));
-        for h in all {
-            let _ = rq.enqueue(h, Enqueue::New, Instant::ZERO);
-        }
-        assert_eq!(rq.pick_next(Instant::ZERO), Some(all[0]));
-        let _ = rq.update(Instant::from_nanos(1_000_000));
-        assert_eq!(rq.worst_lag(), (500_000, 4 * 2_800_000));
     }
 
     #[test]

@@ -17,11 +17,13 @@ pub mod balance;
 mod decision;
 mod entity;
 mod inspect;
+mod ledger;
 mod pick;
 mod run_queue;
 mod weight;
 
 pub use decision::{Decision, Dequeue, Dequeued, Enqueue};
 pub use entity::{Entity, MAX_SLICE, MIN_SLICE, Summary};
+pub use ledger::Lag;
 pub use run_queue::{PULL_SCAN, RunQueue, base_slice};
 pub use weight::{NICE_0_WEIGHT, Nice};

@@ -31,6 +31,7 @@ use machine::{Duration, Instant};
 use crate::average::{Average, Total, mul_div};
 use crate::decision::{Decision, Dequeue, Dequeued, Enqueue};
 use crate::entity::{Entity, is_before};
+use crate::ledger::Slack;
 use crate::weight::Nice;
 
 /// How many entities [`RunQueue::pull_candidate`] looks at.
@@ -49,6 +50,8 @@ pub struct RunQueue<A: Arena<Entity>> {
     pub(crate) nr_delayed: u32,
     /// Those in the tree that are not pinned.
     pub(crate) nr_movable: u32,
+    /// By how much the bound of lag does not hold just now.
+    pub(crate) slack: Slack,
 }
 
 /// The slice of threads that ask for none: longer with more cores, as there are more places for an
@@ -83,6 +86,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
             nr_queued: 0,
             nr_delayed: 0,
             nr_movable: 0,
+            slack: Slack::NONE,
         }
     }
 
@@ -108,7 +112,9 @@ impl<A: Arena<Entity>> RunQueue<A> {
             self.nr_queued += 1;
             self.link(h);
         }
-        self.check_preempt(h)
+        let decision = self.check_preempt(h);
+        self.upset();
+        decision
     }
 
     /// Takes an entity off: the current one (it blocks, ends or is pushed away) or a queued one.
@@ -125,6 +131,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
                 self.current = None;
                 self.link(h);
             }
+            self.upset();
             return Dequeued::Delayed;
         }
         let average = self.total().average();
@@ -134,6 +141,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
             self.unlink(h);
         }
         self.leave(h, average, why == Dequeue::Migrate);
+        self.upset();
         Dequeued::Gone
     }
 
@@ -151,12 +159,14 @@ impl<A: Arena<Entity>> RunQueue<A> {
             debug_assert_eq!(self.check_choice(best), Ok(()));
             if self.current == Some(best) {
                 self.protect_again(best);
+                self.step(0);
                 return self.current;
             }
             if self.arena.get(best).delayed {
                 let average = self.total().average();
                 self.unlink(best);
                 self.leave(best, average, false);
+                self.upset();
                 continue;
             }
             self.unlink(best);
@@ -166,6 +176,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
             self.current = Some(best);
             self.exec_start = now;
             self.protect(best);
+            self.step(0);
             return self.current;
         }
     }
@@ -219,6 +230,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
             let se = self.arena.get_mut(current);
             se.vruntime = se.deadline;
             se.deadline = se.deadline.wrapping_add(se.vslice());
+            self.upset();
         }
     }
 
@@ -254,6 +266,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
             self.link(h);
         }
         debug_assert!(!queued || self.is_reweighted(h, average, from), "V9");
+        self.upset();
         match self.current {
             _ if !queued || self.tree.is_empty() => Decision::Keep,
             None if delayed => Decision::Keep,
@@ -352,7 +365,14 @@ impl<A: Arena<Entity>> RunQueue<A> {
         }
         self.exec_start = now;
         let se = self.arena.get_mut(current);
+        let allowed = if is_before(se.vruntime, se.protected_until) {
+            se.protected_until
+        } else {
+            se.vruntime
+        };
         se.charge(ns);
+        let over = (se.vruntime.wrapping_sub(allowed) as i64).max(0) as u64;
+        let over = over * u64::from(se.weight());
         if !is_before(se.vruntime, se.deadline) {
             let vslice = se.vslice();
             let past = se.vruntime.wrapping_sub(se.deadline);
@@ -365,6 +385,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
                 se.vruntime.wrapping_add(vslice)
             };
         }
+        self.step(over);
     }
 
     #[inline]

@@ -3,10 +3,14 @@
 //! Nothing here decides anything. Any context; the locks are one runqueue's at a time, and that of
 //! the list of threads, under which runqueues are only tried.
 
+use core::sync::atomic::Ordering;
+
 use machine::{Duration, Instant};
 
+use sched::Lag;
+
 use super::Rq;
-use crate::audit::{Fairness, Locked};
+use crate::audit::{Fairness, Locked, Share, Sound};
 use crate::cpu::{CpuLocal, cpu};
 use crate::kernel;
 use crate::thread::Thread;
@@ -15,6 +19,18 @@ use crate::thread::Thread;
 pub(crate) fn check(c: &CpuLocal, locked: Locked) -> Result<(), &'static str> {
     let rq = locked.take(&c.rq);
     rq.map_or(Ok(()), |rq: sync::SpinGuard<'_, Rq>| rq.queue.check())
+}
+
+/// As [`check`], of a runqueue that is not locked, and how many threads are on it.
+pub(crate) fn check_one(c: &CpuLocal) -> Result<Sound, &'static str> {
+    let Some(rq) = c.rq.try_lock() else {
+        return Ok(Sound::default());
+    };
+    rq.queue.check()?;
+    Ok(Sound {
+        elements: rq.queue.nr_queued() as u32,
+        running: None,
+    })
 }
 
 /// The first thread that sleeps and has taken too much lag along (V6).
@@ -40,15 +56,35 @@ fn check_sleeper(t: &Thread) -> Result<(), &'static str> {
 /// How fair core `c` is at `now`; `None` while its runqueue is locked.
 pub(crate) fn fairness(c: &CpuLocal, now: Instant) -> Option<Fairness> {
     let rq = c.rq.try_lock()?;
-    let (lag, bound) = rq.queue.worst_lag();
+    let mut worst: Option<Lag> = None;
+    rq.queue.for_each_lag(|_, _, lag| {
+        if worst.is_none_or(|w| lag.margin() < w.margin()) {
+            worst = Some(lag);
+        }
+    });
     // A core that was put to rest looks at its slices when it goes on.
     let end = rq
         .queue
         .slice_end(Instant::ZERO)
         .filter(|_| !c.clock.is_held());
     Some(Fairness {
-        lag: Duration::from_nanos(lag),
-        bound: Duration::from_nanos(bound),
+        worst,
+        end,
         overrun: end.map_or(Duration::ZERO, |end| now.since(end)),
+        asked: c.header.need_resched.load(Ordering::Relaxed),
     })
+}
+
+/// What each thread on core `c` has had of it; `None` while its runqueue is locked.
+pub(crate) fn shares(c: &CpuLocal, mut f: impl FnMut(Share)) -> Option<u64> {
+    let rq = c.rq.try_lock()?;
+    rq.queue.for_each_lag(|h, se, lag| {
+        f(Share {
+            thread: h.raw() as u64,
+            weight: u64::from(se.weight()),
+            ran: se.sum_exec().as_nanos(),
+            lag,
+        });
+    });
+    Some(rq.queue.upsets())
 }

@@ -32,6 +32,7 @@
 
 mod alarm;
 mod attrs;
+mod audit;
 mod barrier;
 pub(crate) mod bh;
 mod check;
@@ -77,6 +78,7 @@ pub use self::attrs::{
     AttrsError, cache_shard_size, default_scope, force_rr_cpu, remap_unbound, set_cache_shard_size,
     set_default_scope, set_force_rr_cpu, set_unbound_mask, unbound_mask,
 };
+pub(crate) use self::audit::{check_pool, for_each_pool_lock};
 pub(crate) use self::check::check;
 pub use self::delayed::{DelayedRun, DelayedWork, SubmitDelayed};
 pub use self::dump::dump;

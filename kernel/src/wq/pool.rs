@@ -138,6 +138,11 @@ impl Pool {
         self.inner.try_lock()
     }
 
+    /// What the machine is told when the pool's lock is released.
+    pub(super) fn lock_address(&self) -> usize {
+        self.inner.address()
+    }
+
     /// As [`Self::lock`], unless an audit passes over what is locked.
     pub(super) fn lock_or_pass(&self, locked: Locked) -> Option<SpinGuard<'_, Inner>> {
         locked.take(&self.inner)

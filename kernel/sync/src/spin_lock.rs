@@ -135,6 +135,11 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
         self.name
     }
 
+    /// What [`machine::lock_released`] is told when this lock is released.
+    pub fn address(&self) -> usize {
+        core::ptr::from_ref(self).cast::<()>().addr()
+    }
+
     /// True while somebody holds it; a hint.
     pub fn is_locked(&self) -> bool {
         self.inner.is_locked()
@@ -159,6 +164,7 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
         }
         // SAFETY: promised by the caller.
         unsafe { self.inner.force_unlock() };
+        machine::lock_released(core::ptr::from_ref(self).cast::<()>().addr());
     }
 
     /// The value, without locking: the borrow proves that nobody else has it.
@@ -234,6 +240,7 @@ impl<T: ?Sized, M: Mode> Drop for SpinGuard<'_, T, M> {
             machine::percpu().held.pop(self.lock.addr());
         }
         drop_inner(&mut self.inner);
+        machine::lock_released(self.lock.addr());
     }
 }
 

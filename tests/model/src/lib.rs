@@ -31,7 +31,9 @@ mod rank;
 
 pub use mutex::RelaxStrategy;
 pub use rank::Rank;
-pub use seam::{HeldLock, fence_full, irqs_masked, percpu, preempt, relax, sync_point};
+pub use seam::{
+    HeldLock, fence_full, irqs_masked, lock_released, percpu, preempt, relax, sync_point,
+};
 pub use weak::{Weak, breaks, breaks_bounded, holds, holds_bounded};
 
 /// `x`, whose atomics the running thread has now created: loom wants every later access to happen

@@ -84,6 +84,25 @@ impl Sim {
         true
     }
 
+    /// The world ended by a limit, not by something that was seen.
+    pub(crate) fn took_too_long(&self) -> bool {
+        let result = self.result.take();
+        let long = matches!(
+            result,
+            Some(Err(Failure::StepLimit
+                | Failure::TimeLimit
+                | Failure::Livelock))
+        );
+        self.result.set(result);
+        long
+    }
+
+    /// The kernel is only looked at.
+    #[inline]
+    pub(crate) fn is_still(&self) -> bool {
+        self.still.get()
+    }
+
     fn is_early(&self) -> bool {
         let header = self.core().percpu.get();
         self.early_cpus.iter().any(|h| core::ptr::eq(h, header))

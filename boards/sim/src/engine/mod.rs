@@ -31,6 +31,8 @@ mod point;
 pub(crate) mod way;
 
 use core::cell::{Cell, RefCell};
+use core::sync::atomic::AtomicU64;
+use std::sync::Arc;
 
 use kernel::thread::ThreadCx;
 use machine::{CpuHeader, CpuId, Hooks, Instant, PreemptWord, ThreadHeader};
@@ -48,7 +50,7 @@ use crate::device::Devices;
 use crate::faults::{Injected, Kinds};
 use crate::flow::{FlowId, Flows};
 use crate::options::{Failure, Options, Outcome};
-use crate::oracle::Oracles;
+use crate::oracle::{Locks, Oracles, Shares};
 use crate::reclaim::{Blocks, outside};
 use crate::rng::Rng;
 use crate::trace::{Event, Recorder, What};
@@ -95,6 +97,8 @@ pub(crate) struct Sim {
     pub(crate) next_event: Cell<u64>,
     pub(crate) clock: Cell<u64>,
     steps: Cell<u64>,
+    /// The same for whoever watches from outside.
+    pulse: Arc<AtomicU64>,
     choices: Cell<u64>,
     /// Choices when the scenario began, and when it was over.
     span: Cell<(u64, Option<u64>)>,
@@ -113,6 +117,8 @@ pub(crate) struct Sim {
     decisions: RefCell<Vec<Decision>>,
     pub(crate) recorder: Recorder,
     pub(crate) oracles: RefCell<Oracles>,
+    pub(crate) locks: RefCell<Locks>,
+    pub(crate) shares: RefCell<Shares>,
     pub(crate) result: Cell<Option<Result<(), Failure>>>,
     /// The flow of a core that was switched off just now.
     pub(crate) gone: Cell<Option<FlowId>>,
@@ -151,7 +157,7 @@ static EARLY_HOOKS: Hooks = Hooks {
 };
 
 impl Sim {
-    pub(crate) fn new(setup: &Setup) -> Box<Self> {
+    pub(crate) fn new(setup: &Setup, pulse: Arc<AtomicU64>) -> Box<Self> {
         let (cpus, run) = (setup.cpus, &setup.run);
         let options = run.options;
         let rng = Rng::new(run.seed);
@@ -177,6 +183,7 @@ impl Sim {
             next_event: Cell::new(NEVER),
             clock: Cell::new(0),
             steps: Cell::new(0),
+            pulse,
             choices: Cell::new(0),
             span: Cell::new((0, None)),
             spins: Cell::new(0),
@@ -190,6 +197,8 @@ impl Sim {
             decisions: RefCell::default(),
             recorder: Recorder::new(options.keep_trace, cpus),
             oracles: RefCell::default(),
+            locks: RefCell::default(),
+            shares: RefCell::default(),
             result: Cell::new(None),
             moved: Cell::new(false),
             gone: Cell::new(None),

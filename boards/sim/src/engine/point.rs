@@ -4,6 +4,8 @@
 //! is deadlocked. When the only core that can run spins, it jumps too, since nobody else could
 //! release what it waits for.
 
+use core::sync::atomic::Ordering;
+
 use super::inject::Injector;
 use super::way::{self, PATIENCE, Way};
 use super::{Limits, Sim};
@@ -16,6 +18,8 @@ use crate::trace::What;
 
 /// Points a lone spinning core gets before the world counts as livelocked.
 const MAX_LONE_SPINS: u64 = 100_000;
+/// Events in a row that wake no core before the world counts as livelocked.
+const MAX_IDLE_EVENTS: u32 = 1_000_000;
 /// Spinning points in a row after which the clock jumps to the next event.
 const SPIN_PATIENCE: u64 = 1_000;
 /// Points between two looks at the kernel's data.
@@ -73,6 +77,7 @@ impl Sim {
     fn pass_time(&self) {
         let steps = self.steps.get() + 1;
         self.steps.set(steps);
+        self.pulse.store(steps, Ordering::Relaxed);
         self.core().calls.set(self.core().calls.get() + 1);
         if steps >= self.attention.get() {
             self.attend();
@@ -134,6 +139,7 @@ impl Sim {
     /// The body of the scenario begins: from here on there are faults and change points.
     pub(crate) fn begin(&self) {
         self.glance_at.set(self.steps.get() + GLANCES);
+        self.learn_locks();
         self.span.set((self.choices.get(), None));
         match &self.way {
             Way::Script(_) => {}
@@ -211,7 +217,12 @@ impl Sim {
     /// Waits until some core can go on although `me` cannot, and chooses one.
     #[cold]
     fn awake(&self, me: usize) -> usize {
+        let mut events = 0;
         while self.runnable.get() == 0 {
+            events += 1;
+            if events > MAX_IDLE_EVENTS {
+                self.end(Err(Failure::Livelock));
+            }
             self.look_for_forgotten();
             if self.next_event.get() == NEVER {
                 self.deadlocked();

@@ -17,7 +17,9 @@
 //! | `scope` | nothing that was spawned in a scope is left when it ends |
 //! | `thread` | a thread runs on one core, only when runnable; no core idles while another has a thread for it |
 //! | `knot` | threads that wait for each other for ever, named; mutexes have one owner at a time |
-//! | `audit` | the executive's own data: when all is quiet, and in between wherever nobody has it locked |
+//! | `audit` | the executive's own data: when all is quiet, and in between wherever nobody has it locked; lag (V4), ends of slices (V5) |
+//! | `release` | a runqueue or a pool where its lock is released (7.6, V1, V2) |
+//! | `share` | threads get of their core what their weights say while nobody comes or goes (V3) |
 //!
 //! A violation ends the world with the rule's ID, what happened in words, and the last events. Items,
 //! queues and locks are named by numbers in order of appearance, since addresses differ from run to
@@ -31,7 +33,9 @@ mod knot;
 mod limit;
 mod names;
 mod pool;
+mod release;
 mod scope;
+mod share;
 mod thread;
 mod wait;
 
@@ -41,6 +45,8 @@ mod tests;
 use trace::{Event, Kind};
 
 use self::names::{Names, Tail};
+pub(crate) use self::release::Locks;
+pub(crate) use self::share::Shares;
 use crate::core::NEVER;
 use crate::engine::Sim;
 use crate::options::Failure;

@@ -406,6 +406,11 @@ fn a_woken_thread_of_which_no_idle_core_hears() {
         .holds();
     s.asleep = 0;
     go_on(s).holds();
+    // So is one to a core that is about to idle, which does not look so from here: it will look for
+    // threads. To the busy core itself it is no excuse.
+    let told = |on| go_on(woken(0b11).head(0, Kind::IpiSend, Head::of(on), 0, 0));
+    told(2).holds();
+    told(0).breaks("conserve");
     // It has gone there.
     go_on(woken(0b11).head(1, Kind::SchedMigrateTask, Head::of(5), 0, 1)).holds();
 }

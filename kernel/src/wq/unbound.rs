@@ -81,7 +81,7 @@ impl Table {
         let tuning = kernel().cpus()[0].wq.pools[0].lock().policy.tuning();
         self.pools().iter().find(|pool| {
             let mut g = pool.lock();
-            let free = g.references == 0 && (g.policy.is_vacant() || g.policy.nr_workers() == 0);
+            let free = g.references == 0 && g.policy.is_vacant();
             if free {
                 g.references = 1;
                 g.policy = Policy::new(Kind::Unbound, tuning);

@@ -52,7 +52,9 @@ impl Pool {
         // (6) as far as it can be seen from here.
         let busy = self.nr_workers - idle;
         let most = if self.has_core() { busy } else { 0 };
-        ensure(self.nr_running <= most, "6: more workers run than work")
+        ensure(self.nr_running <= most, "6: more workers run than work")?;
+        let lone = self.kind.grows() || self.nr_workers <= 1;
+        ensure(lone, "a pool of one worker has more")
     }
 }
 

@@ -45,6 +45,7 @@ mod check;
 mod flush;
 mod hotplug;
 mod item;
+mod kind;
 mod limit;
 mod manage;
 mod pods;
@@ -62,6 +63,8 @@ extern crate std;
 mod by_hand;
 #[cfg(test)]
 mod by_hand_checks;
+#[cfg(test)]
+mod by_hand_dedicated;
 #[cfg(test)]
 mod by_hand_rescue;
 #[cfg(test)]
@@ -83,10 +86,11 @@ mod sim_rescue;
 
 pub use flush::{Cascade, Flush, FlushStart, Flusher};
 pub use item::{Item, Outcome, Store};
+pub use kind::Kind;
 pub use limit::{DEFAULT_MIN_ACTIVE, NodeLimit, Turn, split};
 pub use manage::Cull;
 pub use pods::{Attrs, CPUS_PER_SHARD, Pods, PoolKey, Scope, Surroundings};
-pub use pool::{Kind, OverBudget, Pool, Queued, Removed, Tuning};
+pub use pool::{OverBudget, Pool, Queued, Removed, Tuning};
 pub use pwq::{COLOURS, Colour, DEFAULT_ACTIVE, MAX_ACTIVE, Pwq, PwqStats, clamp_max_active};
 pub use rescue::{Call, Maydays, RESCUER_BATCH, Rescue, RescueStep};
 pub use run::{Finished, Step};

@@ -9,7 +9,7 @@ use machine::Instant;
 
 use crate::item::worker;
 use crate::item::worker_mut;
-use crate::{Phase, Pool, Store, Worker};
+use crate::{Kind, Phase, Pool, Store, Worker};
 
 /// What the reaper found (E11, E12).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,10 +66,10 @@ impl Pool {
         Some(w)
     }
 
-    /// It was closed, and nobody belongs to it any more.
+    /// Nobody belongs to it any more, nor is anybody being made for it.
     #[must_use]
     pub const fn is_vacant(&self) -> bool {
-        self.closing && self.nr_workers == 0
+        self.nr_workers == 0 && !self.manager
     }
 
     /// The manager made worker `w` (E9).
@@ -89,7 +89,11 @@ impl Pool {
     /// until then there is no reserve worker.
     #[must_use]
     pub fn keep_creating(&mut self) -> bool {
-        self.manager = self.need_more_worker() && self.nr_idle == 0;
+        self.manager = match self.kind {
+            // There is no other one, so it is needed whether or not anything waits now.
+            Kind::Dedicated => !self.closing,
+            _ => self.need_more_worker() && self.nr_idle == 0,
+        };
         self.manager
     }
 
@@ -98,7 +102,8 @@ impl Pool {
     #[must_use]
     pub const fn too_many_workers(&self) -> bool {
         let idle = self.nr_idle + self.manager as u32;
-        let busy = self.nr_workers - self.nr_idle - self.manager as u32;
+        // A manager that makes its successor has left.
+        let busy = self.nr_workers.saturating_sub(idle);
         idle > 2 && (idle - 2) * 4 >= busy
     }
 

@@ -110,9 +110,9 @@ impl Sim {
         );
     }
 
-    /// A worker that is not managed (unbound, CPU intensive) and will look at the list again.
+    /// The only worker, which will look at the list again when it has woken up.
     fn between(&self, act: Act) -> bool {
-        self.pool.kind == Kind::Bh && matches!(act, Act::Running(_) | Act::Barrier(_))
+        !self.pool.kind.grows() && matches!(act, Act::Running(_) | Act::Barrier(_))
     }
 }
 
@@ -197,7 +197,10 @@ fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
     if let Some(max) = node {
         sim.limit_by_node(max);
     }
-    sim.add_rescuer(0);
+    // A dedicated worker is the rescuer.
+    if kind.grows() {
+        sim.add_rescuer(0);
+    }
     for op in ops {
         let nr = sim.workers.len();
         match *op {
@@ -228,6 +231,7 @@ fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
             Op::Flush(p) => {
                 sim.flush(p);
             }
+            Op::Rescue | Op::PanicRescuer if sim.rescuers.is_empty() => {}
             Op::Mayday => {
                 sim.mayday();
             }
@@ -252,7 +256,8 @@ fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
     // 12: with a rescuer everything that has a slot starts, or waits for its own earlier run.
     sim.starve();
     let waits = |&i: &usize| sim.on(sim.items[i]) == On::Worklist;
-    let stuck: Vec<_> = sim.fifo[0].iter().copied().filter(waits).collect();
+    let rescued = sim.fifo.iter().take(sim.rescuers.len()).flatten();
+    let stuck: Vec<_> = rescued.copied().filter(waits).collect();
     assert_eq!(stuck, [], "12: items with a rescuer do not start");
     sim.drain();
     assert!(sim.rescuers.iter().all(|r| r.act == Act::Asleep));
@@ -286,6 +291,11 @@ proptest! {
     #[test]
     fn an_unbound_pool_keeps_the_invariants(ops in prop::collection::vec(ops(), 1..200)) {
         run(Kind::Unbound, None, &ops);
+    }
+
+    #[test]
+    fn a_dedicated_pool_keeps_the_invariants(ops in prop::collection::vec(ops(), 1..200)) {
+        run(Kind::Dedicated, None, &ops);
     }
 
     #[test]

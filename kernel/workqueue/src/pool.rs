@@ -3,12 +3,12 @@
 //! A bound pool serves one core and one priority; it keeps `nr_running`, the number of workers that
 //! are executing and on the core or runnable, at one as long as there is work (E1, E5, E6). An
 //! unbound pool starts every active item as soon as a worker can be woken (F1). A BH pool has one
-//! pseudo worker, the softirq of its core (K2).
+//! pseudo worker, the softirq of its core (K2). A dedicated pool has one worker and never another.
 //!
 //! Invariants (docs/rules.md 7): a bound pool's list is non-empty only while a worker runs, or a
 //! woken worker or a manager is on its way (5); `nr_running` equals the counted workers whenever
 //! the lock is released (6); a worker starts an item only if another is idle or a manager is at
-//! work (7), BH apart.
+//! work (7), pools of one worker apart.
 
 use links::{Handle, List};
 use machine::{Duration, Instant};
@@ -16,18 +16,7 @@ use machine::{Duration, Instant};
 use crate::item::{On, item, item_mut, pwq_mut, worker, worker_mut};
 use crate::watch::Mark;
 use crate::worker::All;
-use crate::{Item, Phase, Pwq, Store, Worker};
-
-/// What a pool serves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    /// The threads of one core, concurrency managed.
-    Bound,
-    /// Threads on any core.
-    Unbound,
-    /// The softirq of one core.
-    Bh,
-}
+use crate::{Item, Kind, Phase, Pwq, Store, Worker};
 
 /// The numbers of a pool (A3); tests use shorter times.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

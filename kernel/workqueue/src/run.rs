@@ -92,7 +92,7 @@ impl Pool {
             if !self.need_more_worker() {
                 return self.sleep(s, w, now());
             }
-            if self.nr_idle == 0 && !self.manager && self.kind != Kind::Bh {
+            if self.nr_idle == 0 && !self.manager && self.kind.grows() {
                 self.manager = true;
                 self.mayday_at = now() + self.tuning.mayday_initial;
                 return Step::Create {
@@ -137,7 +137,8 @@ impl Pool {
     }
 
     /// (6) The current item of `w` panicked and `w` will never run again: its slot is released,
-    /// what was scheduled on it goes back to the front of the list, and it leaves the pool.
+    /// what was scheduled on it goes back to the front of the list, and it leaves the pool. Of a
+    /// dedicated pool it becomes the manager: it makes its successor, since nobody else can.
     pub fn abandon<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Finished {
         let over = self.end(s, w, Outcome::Panicked);
         let node = worker_mut(s, w);
@@ -149,6 +150,7 @@ impl Pool {
         self.nr_workers -= 1;
         self.strike_off(s, w);
         self.requeue(s, w);
+        self.manager |= self.kind == Kind::Dedicated;
         Finished {
             wake: self.kick(),
             ..over

@@ -270,7 +270,11 @@ impl Sim {
                 self.reap_at = reap.or(self.reap_at);
                 self.mayday_at = None;
                 self.wake(wake);
-                self.workers[w].act = Act::Awake;
+                // The worker that panicked in a pool of one has made its successor.
+                self.workers[w].act = match self.pool.kind {
+                    Kind::Dedicated => Act::Gone,
+                    _ => Act::Awake,
+                };
                 self.check();
                 return true;
             }
@@ -331,7 +335,7 @@ impl Sim {
             Step::Run { item, wake } => {
                 self.wake(wake);
                 assert!(
-                    self.pool.kind == Kind::Bh || self.pool.nr_idle > 0 || self.pool.manager,
+                    !self.pool.kind.grows() || self.pool.nr_idle > 0 || self.pool.manager,
                     "invariant 7: an item starts without a reserve worker"
                 );
                 self.begin(h, item)
@@ -420,7 +424,10 @@ impl Sim {
         }
         self.ended(self.workers[w].h, i);
         let f = self.pool.abandon(&mut self.s, self.workers[w].h);
-        self.workers[w].act = Act::Gone;
+        self.workers[w].act = match self.pool.kind {
+            Kind::Dedicated => Act::Creating,
+            _ => Act::Gone,
+        };
         self.wake(f.wake);
         self.flushed(f.flushed);
         self.conclude(f.hand, f.gone);

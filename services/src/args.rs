@@ -140,11 +140,11 @@ impl BootArgs {
                     _ => return Err(bad("on or off")),
                 };
             }
-            "monitor.tcp" | "wq.backend" => {
+            "monitor.tcp" => {
                 return Err(Warning::NotYet(key));
             }
             // Read by the kernel, by the board and by the test image.
-            "exit" | "tests" => {}
+            "wq.backend" | "exit" | "tests" => {}
             _ if key.starts_with("workqueue.") => {}
             _ => return Err(Warning::UnknownKey(key)),
         }
@@ -170,10 +170,7 @@ mod tests {
         let (_, warnings) = parse("monitor.tcp=on wq.backend=st");
         assert_eq!(
             warnings,
-            [
-                "boot argument \"monitor.tcp\" has no effect yet",
-                "boot argument \"wq.backend\" has no effect yet",
-            ]
+            ["boot argument \"monitor.tcp\" has no effect yet",]
         );
     }
 

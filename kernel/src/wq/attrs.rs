@@ -37,6 +37,8 @@ pub enum AttrsError {
     NoCore,
     /// The nice level is not from -20 to 19.
     Nice,
+    /// The queue's threads are its own ([`super::Backend`]): they keep what it was made with.
+    Dedicated,
 }
 
 impl fmt::Display for AttrsError {
@@ -45,6 +47,7 @@ impl fmt::Display for AttrsError {
             Self::NoMemory => "no memory for the pools of a workqueue",
             Self::NoCore => "the mask names no core of the machine",
             Self::Nice => "nice levels go from -20 to 19",
+            Self::Dedicated => "the threads of this workqueue are its own and stay as they are",
         })
     }
 }
@@ -233,13 +236,12 @@ fn fresh(q: &Queue, g: &FlushState, mut pwq: Pwq) -> Pwq {
 /// Gives a new queue its first shares.
 pub(super) fn settle_new(q: &Queue, global: Global) -> Result<(), AttrsError> {
     let attrs = q.flush.lock().attrs;
-    check(&attrs)?;
     commit(q, prepare(q, attrs, global)?);
     Ok(())
 }
 
 /// The attributes make sense.
-fn check(attrs: &Attrs) -> Result<(), AttrsError> {
+pub(super) fn check(attrs: &Attrs) -> Result<(), AttrsError> {
     if crate::thread::Nice::new(attrs.nice).is_none() {
         return Err(AttrsError::Nice);
     }
@@ -260,6 +262,9 @@ pub(super) fn modify(
     q: &Queue,
     change: impl Fn(&mut Attrs),
 ) -> Result<(), AttrsError> {
+    if !q.is_placed() {
+        return Err(AttrsError::Dedicated);
+    }
     let turn = kernel().wq.changes.lock(cx);
     let mut attrs = q.flush.lock().attrs;
     change(&mut attrs);

@@ -34,6 +34,9 @@ impl Queue {
     pub(super) fn limit(&self) -> (u32, u32) {
         if self.is_frozen() {
             (0, 0)
+        } else if self.attributes.backend.is_dedicated() {
+            // A thread executes one item at a time, whatever is said.
+            (u32::MAX, u32::MAX)
         } else {
             (self.max_active(), self.min_active())
         }

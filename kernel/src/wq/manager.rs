@@ -6,6 +6,7 @@
 use core::sync::atomic::Ordering;
 
 use sync::SpinGuard;
+use workqueue::Kind as PoolKind;
 
 use super::handles::arm_reaper;
 use super::pool::{Inner, Pool};
@@ -16,13 +17,23 @@ use crate::trace::{Kind, emit};
 
 /// Makes a pool's first worker (A2).
 pub(super) fn create_first(pool: &'static Pool) -> Result<(), SpawnError> {
-    let w = create(pool)?;
+    join(pool, create(pool)?);
+    Ok(())
+}
+
+/// Makes the worker of a dedicated pool, as a thread of this name.
+pub(super) fn create_named(pool: &'static Pool, name: &str) -> Result<(), SpawnError> {
+    join(pool, create_dedicated(pool, name)?);
+    Ok(())
+}
+
+/// `w` is the first worker of `pool`.
+fn join(pool: &'static Pool, w: &'static Worker) {
     let mut g = pool.lock();
     let Inner { policy, store, .. } = &mut *g;
     w.announce();
     let (wake, _) = policy.attach(store, w.handle(), machine::now());
     pool.wake(wake);
-    Ok(())
 }
 
 /// The manager: makes one more worker, or keeps trying while one is needed (E9, E10). Returns with
@@ -66,6 +77,10 @@ fn create_needed<'p>(cx: &ThreadCx<'_>, pool: &'static Pool) -> SpinGuard<'p, In
 
 /// Makes a worker and its thread; it joins the pool when the caller attaches it (E9).
 fn create(pool: &'static Pool) -> Result<&'static Worker, SpawnError> {
+    if pool.kind == PoolKind::Dedicated {
+        // The successor of the running thread.
+        return create_dedicated(pool, thread::current().name());
+    }
     let id = pool.next_worker.fetch_add(1, Ordering::Relaxed);
     let (name, mask, kind) = match pool.cpu() {
         Some(c) => {
@@ -83,4 +98,11 @@ fn create(pool: &'static Pool) -> Result<&'static Worker, SpawnError> {
         .nice(pool.nice())
         .affinity(mask);
     spawn(Worker::new(kind, pool, None), builder, main)
+}
+
+/// The thread of a dedicated pool has its queue's name. The scheduler's hooks pass it over.
+fn create_dedicated(pool: &'static Pool, name: &str) -> Result<&'static Worker, SpawnError> {
+    let mask = CpuMask(pool.cpus.load(Ordering::Relaxed));
+    let builder = Builder::new(name).nice(pool.nice()).affinity(mask);
+    spawn(Worker::new(WorkerKind::Unbound, pool, None), builder, main)
 }

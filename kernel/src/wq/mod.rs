@@ -36,6 +36,7 @@ mod audit;
 mod barrier;
 pub(crate) mod bh;
 mod check;
+mod dedicated;
 mod delayed;
 mod dump;
 mod exported;
@@ -68,7 +69,7 @@ mod unbound;
 mod watchdog;
 mod worker;
 
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use machine::{Duration, MAX_CPUS};
 use workqueue::{Kind as PoolKind, Tuning};
@@ -80,6 +81,7 @@ pub use self::attrs::{
 };
 pub(crate) use self::audit::{check_pool, for_each_pool_lock};
 pub(crate) use self::check::check;
+pub use self::dedicated::{Backend, UnknownBackend, default_backend};
 pub use self::delayed::{DelayedRun, DelayedWork, SubmitDelayed};
 pub use self::dump::dump;
 pub use self::exported::set_attribute;
@@ -133,6 +135,8 @@ pub type QueueName = Name;
 const PER_CORE: usize = 4;
 /// Place of the first unbound pool.
 const FIRST_UNBOUND: usize = MAX_CPUS * PER_CORE;
+/// Place of the first dedicated pool.
+const FIRST_DEDICATED: usize = FIRST_UNBOUND + unbound::places(MAX_CPUS);
 
 /// The pools of one core (A1).
 #[derive(Debug)]
@@ -169,6 +173,9 @@ impl CpuPools {
 #[derive(Debug)]
 pub struct System {
     unbound: unbound::Table,
+    dedicated: dedicated::Table,
+    /// `[I]` a [`Backend`], of queues that ask for none.
+    backend: AtomicU8,
     /// Whoever changes attributes has it.
     changes: Mutex<()>,
     /// Counts items that go round-robin over cores (C2).
@@ -193,6 +200,8 @@ impl System {
     pub(crate) const fn new() -> Self {
         Self {
             unbound: unbound::Table::new(),
+            dedicated: dedicated::Table::new(),
+            backend: AtomicU8::new(Backend::ConcurrencyManaged as u8),
             changes: Mutex::new(()),
             turn: AtomicUsize::new(0),
             takers: AtomicU64::new(u64::MAX),
@@ -214,8 +223,10 @@ fn pool_at(place: Place) -> &'static Pool {
     let n = place.index();
     if n < FIRST_UNBOUND {
         &kernel().cpus()[n / PER_CORE].wq.pools[n % PER_CORE]
-    } else {
+    } else if n < FIRST_DEDICATED {
         kernel().wq.unbound.at(n - FIRST_UNBOUND)
+    } else {
+        kernel().wq.dedicated.at(n - FIRST_DEDICATED)
     }
 }
 
@@ -226,7 +237,8 @@ fn pool_for(class: Class, highpri: bool, n: usize) -> &'static Pool {
     &kernel().cpus()[n].wq.pools[first + high]
 }
 
-/// The core that the pool with this number belongs to; `None` for an unbound pool.
+/// The core that the pool with this number belongs to; `None` for an unbound pool, and for a queue's
+/// own.
 #[must_use]
 pub const fn core_of_pool(id: usize) -> Option<machine::CpuId> {
     if id < FIRST_UNBOUND {
@@ -249,7 +261,9 @@ fn each_pool(mut f: impl FnMut(&'static Pool)) {
         .flat_map(|c| &c.wq.pools)
         .for_each(&mut f);
     let used = |pool: &&'static Pool| pool.is_used();
-    kernel().wq.unbound.pools().iter().filter(used).for_each(f);
+    let unbound = kernel().wq.unbound.pools().iter();
+    let others = unbound.chain(kernel().wq.dedicated.pools());
+    others.filter(used).for_each(f);
 }
 
 /// Makes the workers and the system queues; called once at boot, when threads run and all cores
@@ -278,10 +292,20 @@ pub(crate) fn init(cx: &ThreadCx<'_>) {
             manager::create_first(pool).expect("memory for the first workers");
         }
     });
+    // What is queued on a core for that core's sake must run there: one thread will not do.
+    let own = match dedicated::from_boot_line() {
+        Backend::SingleThreaded => Backend::MultiThreaded,
+        other => other,
+    };
     let queues = "memory for the system queues";
     kernel().wq.registry.system.call_once(|| SystemQueues {
-        percpu: Workqueue::builder("events").sysfs().build().expect(queues),
+        percpu: Workqueue::builder("events")
+            .backend(own)
+            .sysfs()
+            .build()
+            .expect(queues),
         highpri: Workqueue::builder("events_highpri")
+            .backend(own)
             .highpri()
             .build()
             .expect(queues),

@@ -42,7 +42,7 @@ pub(crate) struct Pool {
     inner: SpinLock<Inner>,
     /// `[I]` index in the pool table.
     place: AtomicU32,
-    /// `[I]` its core, or `u32::MAX` for an unbound pool.
+    /// `[I]` its core, or `u32::MAX` for an unbound pool; of a dedicated one set before use.
     cpu: AtomicU32,
     /// `[L]` the core whose softirq runs a BH pool's items, and the core that is to be that next
     /// (`u32::MAX`: no change).
@@ -50,9 +50,9 @@ pub(crate) struct Pool {
     pub(super) heir: AtomicU32,
     pub(super) kind: Kind,
     pub(super) highpri: bool,
-    /// `[A]` an unbound pool has a key, or workers.
+    /// `[A]` an unbound or dedicated pool has shares in it.
     pub(super) used: AtomicBool,
-    /// `[A]` nice level of an unbound pool's workers; this and the next three are set before use.
+    /// `[A]` nice level of an unbound or dedicated pool's workers; this and the next three are set before use.
     pub(super) nice: AtomicI8,
     /// `[A]` where they may run.
     pub(super) cpus: AtomicU64,
@@ -150,7 +150,7 @@ impl Pool {
 
     /// Whether queues have shares in it; stale at once.
     pub(super) fn is_used(&self) -> bool {
-        self.kind != Kind::Unbound || self.used.load(Ordering::Relaxed)
+        matches!(self.kind, Kind::Bound | Kind::Bh) || self.used.load(Ordering::Relaxed)
     }
 
     /// Its number in the pool table.
@@ -165,7 +165,13 @@ impl Pool {
         Head::of(self.place.load(Ordering::Relaxed))
     }
 
-    /// Its core; `None` for an unbound pool.
+    /// Gives a dedicated pool its core, or none.
+    pub(super) fn set_cpu(&self, cpu: Option<CpuId>) {
+        let n = cpu.map_or(u32::MAX, |c| c.index() as u32);
+        self.cpu.store(n, Ordering::Relaxed);
+    }
+
+    /// Its core; `None` for an unbound pool, or for a dedicated one of all cores.
     pub(super) fn cpu(&self) -> Option<CpuId> {
         let n = self.cpu.load(Ordering::Relaxed);
         (n != u32::MAX).then(|| CpuId::new(n as usize))
@@ -179,7 +185,7 @@ impl Pool {
 
     /// Nice level of its workers (A1).
     pub(super) fn nice(&self) -> Nice {
-        if self.kind == Kind::Unbound {
+        if matches!(self.kind, Kind::Unbound | Kind::Dedicated) {
             return Nice::new(self.nice.load(Ordering::Relaxed)).unwrap_or(Nice::ZERO);
         }
         if self.highpri { Nice::MIN } else { Nice::ZERO }

@@ -23,6 +23,7 @@ use sync::{IrqGuard, SpinGuard, SpinLock};
 use workqueue::{Attrs, Item, Pwq};
 use workword::{Claim, Place};
 
+use super::dedicated::{Backend, Own};
 use super::flush::{FlushNode, FlushState};
 use super::handles::{item_name, limited, queue_name};
 use super::header::Header;
@@ -98,6 +99,8 @@ impl Class {
 pub(super) struct Attributes {
     pub(super) name: QueueName,
     pub(super) class: Class,
+    /// As it has it: see [`Backend::of`].
+    pub(super) backend: Backend,
     pub(super) highpri: bool,
     pub(super) cpu_intensive: bool,
     /// It has a rescuer (F4).
@@ -142,8 +145,8 @@ impl Queue {
     pub(super) fn make(attributes: Attributes) -> Option<Arc<Self>> {
         let cores = crate::kernel().cpus().len();
         let routes = Routes::new(cores)?;
-        let nodes = match attributes.class {
-            Class::Unbound => topology().nodes() + 1,
+        let nodes = match (attributes.class, attributes.backend) {
+            (Class::Unbound, Backend::ConcurrencyManaged) => topology().nodes() + 1,
             _ => 0,
         };
         let mut slots = crate::mem::try_vec_with_capacity(nodes).ok()?;
@@ -164,18 +167,32 @@ impl Queue {
         .ok()?;
         let a = &queue.attributes;
         let class = match a.class {
+            _ if a.backend.is_dedicated() => Kind::DEDICATED,
             Class::PerCpu => 0,
             Class::Unbound | Class::Ordered => Kind::UNBOUND,
             Class::Bh => Kind::BH,
         };
         let heavy = u8::from(a.cpu_intensive) * Kind::CPU_INTENSIVE;
-        let flags = class | heavy | (u8::from(a.mem_reclaim) * Kind::MEM_RECLAIM);
+        let flags = class | heavy | (u8::from(queue.has_rescuer()) * Kind::MEM_RECLAIM);
         let head = Head::of(a.max_active).flags(flags);
         emit_unmasked(Kind::AllocWorkqueue, head, 0, queue_name(&*queue));
-        if matches!(a.class, Class::PerCpu | Class::Bh) {
+        if a.backend.is_dedicated() {
+            queue.make_own_shares(cores)?;
+        } else if matches!(a.class, Class::PerCpu | Class::Bh) {
             queue.make_bound_shares(cores)?;
         }
         Some(queue)
+    }
+
+    /// Its shares follow its attributes.
+    pub(super) fn is_placed(&self) -> bool {
+        let a = &self.attributes;
+        matches!(a.class, Class::Unbound | Class::Ordered) && !a.backend.is_dedicated()
+    }
+
+    /// It has a thread that comes when no worker can be made (F4): threads of its own never wait for one.
+    pub(super) fn has_rescuer(&self) -> bool {
+        self.attributes.mem_reclaim && !self.attributes.backend.is_dedicated()
     }
 
     /// The shares of a queue that has one on each core.
@@ -184,7 +201,7 @@ impl Queue {
         let make = |n| {
             let pool = super::pool_for(a.class, a.highpri, n);
             let mut pwq = Pwq::new(a.max_active, a.cpu_intensive);
-            pwq.set_rescuer(a.mem_reclaim);
+            pwq.set_rescuer(self.has_rescuer());
             Share::new(self, pool, pwq)
         };
         let shares = Shares::fixed(cores, make).ok()?;
@@ -195,9 +212,24 @@ impl Queue {
         Some(())
     }
 
+    /// The shares of a queue whose threads are its own, and those threads.
+    fn make_own_shares(&self, cores: usize) -> Option<()> {
+        let a = &self.attributes;
+        let own = Own::make(a.backend, &a.name, &a.attrs).ok()?;
+        let make = |n| Share::new(self, own.pool(n), Pwq::new(u32::MAX, false));
+        let shares = Shares::fixed(own.len(), make).ok()?;
+        let last = own.len() - 1;
+        for n in 0..cores {
+            self.routes.set(n, shares.iter().nth(n.min(last)), true);
+        }
+        self.flush.lock().shares = shares;
+        own.keep();
+        Some(())
+    }
+
     /// The queue is over: it lets its pools go. `shares` are its own.
     pub(super) fn leave_pools(&self, shares: &Shares) {
-        if matches!(self.attributes.class, Class::Unbound | Class::Ordered) {
+        if self.is_placed() || self.attributes.backend.is_dedicated() {
             shares.iter().for_each(Share::retire);
         }
     }

@@ -9,6 +9,7 @@ use sync::atomic::Ordering;
 use sync::{Rank, SpinLock};
 use workqueue::{Attrs, CPUS_PER_SHARD, Kind as PoolKind, PwqStats, Scope};
 
+use super::dedicated::Backend;
 use super::pool::{Inner, Pool};
 use super::queue::{Class, Queue};
 use super::share::Shares;
@@ -148,11 +149,7 @@ pub(super) fn unbound_queues() -> Result<(Vec<Arc<Queue>>, u64), AllocError> {
         if g.queues.len() > n {
             continue;
         }
-        let moves = |q: &&Arc<Queue>| {
-            let class = q.attributes.class;
-            matches!(class, Class::Unbound | Class::Ordered)
-        };
-        copy.extend(g.queues.iter().filter(moves).cloned());
+        copy.extend(g.queues.iter().filter(|q| q.is_placed()).cloned());
         return Ok((copy, g.added));
     }
 }
@@ -176,7 +173,7 @@ pub(super) fn set_global(version: u64, global: Global) -> bool {
 pub struct PoolInfo {
     /// Its number in the pool table.
     pub id: usize,
-    /// Its core; `None` for an unbound pool.
+    /// Its core; `None` for an unbound pool, or the only thread of a queue.
     pub cpu: Option<CpuId>,
     /// Nice level of its workers.
     pub nice: i8,
@@ -217,6 +214,8 @@ pub struct QueueInfo {
     pub name: QueueName,
     /// "percpu", "unbound" or "bh".
     pub kind: &'static str,
+    /// Who executes its items.
+    pub backend: Backend,
     /// Uses the highpri pools.
     pub highpri: bool,
     /// Its items are outside concurrency management.
@@ -229,7 +228,7 @@ pub struct QueueInfo {
     pub exported: bool,
     /// Items run one at a time, in order (D8).
     pub ordered: bool,
-    /// The limit per core, or for the system if unbound.
+    /// The limit per core, or for the system if unbound; without effect on threads of its own.
     pub max_active: u32,
     /// How many items each memory node lets be active at least (D4).
     pub min_active: u32,
@@ -254,7 +253,10 @@ fn pool_info(pool: &Pool, g: &Inner) -> PoolInfo {
     } else {
         busy
     };
-    let own = pool.cpu().map_or(CpuMask::ALL, CpuMask::single);
+    let own = match p.kind() {
+        PoolKind::Dedicated => pool.cpus(),
+        _ => pool.cpu().map_or(CpuMask::ALL, CpuMask::single),
+    };
     PoolInfo {
         id: pool.place().index(),
         cpu: pool.cpu(),
@@ -309,6 +311,7 @@ fn queue_info(q: &Queue) -> QueueInfo {
         } else {
             a.class.name()
         },
+        backend: a.backend,
         highpri: a.highpri,
         cpu_intensive: a.cpu_intensive,
         mem_reclaim: a.mem_reclaim,

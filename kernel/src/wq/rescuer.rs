@@ -253,7 +253,8 @@ pub(super) fn promised() -> Option<&'static Queue> {
 
 /// Whether items of `target` make progress without memory.
 pub(super) fn promises(target: &Queue) -> bool {
-    target.attributes.mem_reclaim || target.attributes.class == Class::Bh
+    let a = &target.attributes;
+    a.mem_reclaim || a.class == Class::Bh || a.backend.is_dedicated()
 }
 
 /// H6: an item of `waits`, which has a rescuer, would wait for one of `target`, which has none: its

@@ -21,6 +21,7 @@ use links::{Arena, Handle};
 use machine::{Duration, Instant};
 use workqueue::{Item, Pwq, Worker as WorkerNode};
 
+use super::dedicated::Backend;
 use super::each_pool;
 use super::handles::worker_of;
 use super::header::Header;
@@ -73,6 +74,8 @@ fn head(out: &mut dyn Write, q: &Queue) -> fmt::Result {
     let class = a.class.name();
     write!(out, "workqueue {}: flags={class}", a.name)?;
     let flags = [
+        (a.backend == Backend::SingleThreaded, "single_threaded"),
+        (a.backend == Backend::MultiThreaded, "multi_threaded"),
         (a.highpri, "highpri"),
         (a.cpu_intensive, "cpu_intensive"),
         (a.mem_reclaim, "mem_reclaim"),
@@ -90,6 +93,7 @@ fn head(out: &mut dyn Write, q: &Queue) -> fmt::Result {
 fn place(out: &mut dyn Write, p: &Pool) -> fmt::Result {
     match p.cpu() {
         Some(cpu) => write!(out, "cpu={}", cpu.index())?,
+        None if p.kind == workqueue::Kind::Dedicated => out.write_str("dedicated")?,
         None => out.write_str("unbound")?,
     }
     write!(out, " nice={}", p.nice().get())

@@ -13,6 +13,7 @@ use workqueue::{Attrs, DEFAULT_MIN_ACTIVE, clamp_max_active};
 
 use super::QueueName;
 use super::attrs::{self, AttrsError};
+use super::dedicated::Backend;
 use super::item::{Context, Softirq, Submit, Threaded};
 use super::ops::WaitError;
 use super::queue::{Attributes, Class, Queue, Submitted, Target};
@@ -132,11 +133,11 @@ impl<K: Kind> Builder<K> {
     /// [`CreateError`] without memory, also for the rescuer's thread, or with attributes that make
     /// no sense.
     pub fn build(self) -> Result<Workqueue<K>, CreateError> {
-        let follows = matches!(K::CLASS, Class::Unbound | Class::Ordered);
+        attrs::check(&self.attributes.attrs)?;
         let queue = Queue::make(self.attributes).ok_or(CreateError::NoMemory)?;
         let mut global = registry::global();
         loop {
-            if follows {
+            if queue.is_placed() {
                 attrs::settle_new(&queue, global)?;
             }
             match registry::add(&queue, global) {
@@ -146,7 +147,7 @@ impl<K: Kind> Builder<K> {
                 Added::NameTaken => return Err(CreateError::NameTaken),
             }
         }
-        if queue.attributes.mem_reclaim && queue.start_rescuer().is_err() {
+        if queue.has_rescuer() && queue.start_rescuer().is_err() {
             registry::remove(&queue);
             return Err(CreateError::NoMemory);
         }
@@ -166,6 +167,14 @@ impl<K: Kind<Context = Threaded>> Builder<K> {
     #[must_use]
     pub fn mem_reclaim(mut self) -> Self {
         self.attributes.mem_reclaim = true;
+        self
+    }
+
+    /// Who executes its items; the boot argument `wq.backend` says so for queues that do not. An ordered
+    /// queue has one thread in either of the old ways.
+    #[must_use]
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.attributes.backend = backend.of(K::CLASS);
         self
     }
 
@@ -309,6 +318,7 @@ impl<K: Kind> Workqueue<K> {
         let attributes = Attributes {
             name: QueueName::from(cut(name)),
             class: <K as private::Kind>::CLASS,
+            backend: super::default_backend().of(<K as private::Kind>::CLASS),
             highpri: false,
             cpu_intensive: false,
             mem_reclaim: false,
@@ -327,6 +337,11 @@ impl<K: Kind> Workqueue<K> {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.queue.attributes.name
+    }
+
+    /// Who executes its items.
+    pub fn backend(&self) -> Backend {
+        self.queue.attributes.backend
     }
 
     /// The limit it has (D1); `u32::MAX` for a BH queue.

@@ -26,6 +26,11 @@ use crate::mem::{self, AllocError};
 const PLACES: usize = 16;
 const PLACES_PER_CORE: usize = 8;
 
+/// How many of a machine with `cores` cores.
+pub(super) const fn places(cores: usize) -> usize {
+    PLACES + PLACES_PER_CORE * cores
+}
+
 /// The pools of no core.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -45,7 +50,7 @@ impl Table {
     /// Makes room for the pools of a machine with `cores` cores.
     pub(super) fn install(&self, cores: usize, first: usize) {
         self.pools.call_once(|| {
-            let n = PLACES + PLACES_PER_CORE * cores;
+            let n = places(cores);
             let mut pools = mem::try_vec_with_capacity(n).expect("memory for the pool table");
             for place in first..first + n {
                 let pool = Pool::new(Kind::Unbound, false);
@@ -120,7 +125,8 @@ pub(super) fn get(key: &PoolKey) -> Result<&'static Pool, AllocError> {
     Ok(other.unwrap_or(pool))
 }
 
-/// Gives a reference to `pool` back, under its lock `g`. With the last one its workers end.
+/// Gives a reference to `pool`, an unbound or dedicated one, back, under its lock `g`. With the last
+/// one its workers end.
 pub(super) fn put(pool: &'static Pool, g: &mut Inner) {
     debug_assert!(g.references > 0, "a pool is given back too often");
     g.references -= 1;

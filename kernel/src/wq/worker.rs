@@ -16,7 +16,7 @@ use core::sync::atomic::Ordering;
 use links::Handle;
 use spin::Once;
 use sync::SpinGuard;
-use workqueue::{Item, Step, Worker as WorkerNode};
+use workqueue::{Item, Kind as PoolKind, Step, Worker as WorkerNode};
 
 use super::barrier::Barrier;
 use super::handles::{Store, arm_mayday, arm_reaper, item_name, queue_name, share_of};
@@ -380,6 +380,10 @@ pub(crate) fn worker_panicked(t: &Thread) {
         unsafe { h.tell_panicked() };
     }
     retire(w);
+    if pool.kind == PoolKind::Dedicated {
+        // It was the only one. The thread is a plain one from here on.
+        drop(manager::manage(&ThreadCx::mint(), pool));
+    }
 }
 
 /// The item that `w` executes panicked; under the pool's lock. The item.

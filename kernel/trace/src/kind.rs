@@ -242,7 +242,7 @@ kinds! {
     /// The running worker leaves pool `arg`.
     WorkerDie = 64, WORKQUEUE, "workqueue_worker_die";
     /// Queue `b` was made: `arg` its `max_active` in each pool, flags [`Kind::BH`],
-    /// [`Kind::UNBOUND`], [`Kind::CPU_INTENSIVE`], [`Kind::MEM_RECLAIM`].
+    /// [`Kind::UNBOUND`], [`Kind::CPU_INTENSIVE`], [`Kind::MEM_RECLAIM`], [`Kind::DEDICATED`].
     AllocWorkqueue = 65, WORKQUEUE, "workqueue_alloc";
     /// The running worker of pool `arg` has used the budget of item `a`, of function `b`: it is
     /// outside concurrency management until the item ends.
@@ -301,6 +301,8 @@ impl Kind {
     pub const CPU_INTENSIVE: u8 = 8;
     /// Flag of [`Kind::AllocWorkqueue`]: it has a rescuer.
     pub const MEM_RECLAIM: u8 = 16;
+    /// Flag of [`Kind::AllocWorkqueue`]: its threads are its own, each the only worker of a pool.
+    pub const DEDICATED: u8 = 32;
     /// Flag of [`Kind::ExecuteEnd`]: the handler panicked.
     pub const PANICKED: u8 = 1;
     /// Flag of [`Kind::EnableWork`]: it was the last one, the item can be queued again.

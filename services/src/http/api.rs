@@ -192,6 +192,7 @@ fn list_queues(j: &mut Json<'_>, name: &str) {
             j.object("", |j| {
                 j.string("name", &q.name);
                 j.string("kind", q.kind);
+                j.string("backend", q.backend.name());
                 j.array("flags", |j| {
                     let flags = [
                         (q.highpri, "highpri"),

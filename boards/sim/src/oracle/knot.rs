@@ -170,9 +170,15 @@ fn ends(item: &Item, knot: &BTreeSet<u32>, items: &Items) -> bool {
     if let Some(r) = item.running {
         return !knot.contains(&r.thread);
     }
-    let Some(p) = item.pending.filter(|p| !p.active) else {
+    let Some(p) = item.pending else { return true };
+    if items.queue(p.queue).flags & Kind::DEDICATED != 0 {
+        // Its pool has one worker, which may be of the knot (X4).
+        let mut running = items.iter().filter_map(|i| i.running);
+        return !running.any(|r| r.pool == p.pool && knot.contains(&r.thread));
+    }
+    if p.active {
         return true;
-    };
+    }
     // The pools of an unbound queue may share their slots.
     let shares = items.queue(p.queue).flags & Kind::UNBOUND != 0;
     let same = |queue: u64, pool: u32| queue == p.queue && (shares || pool == p.pool);

@@ -1,6 +1,8 @@
 //! Pools: somebody in reserve whenever an item starts (7.7), nobody asleep on work (7.5), as many
 //! workers running as the pool counts (7.6), and rescuers, who execute their own queue's items where
-//! they were called (H2), and do so in time while no worker can be made (7.12).
+//! they were called (H2), and do so in time while no worker can be made (7.12). A pool of one worker,
+//! of a queue without concurrency management, executes one item at a time and keeps the others
+//! waiting (X3).
 //!
 //! A worker of a core's pool counts as running while it executes an item, unless it has told that it
 //! sleeps (E2, E3), has used up its budget (E14) or its queue is CPU-intensive (E13). Between two
@@ -133,9 +135,18 @@ impl Pools {
                 let Some(w) = self.member(pool, thread) else {
                     return self.helped(pool, thread, e);
                 };
-                let apart = items.queue(e.b).flags & Kind::CPU_INTENSIVE != 0;
+                let flags = items.queue(e.b).flags;
+                let apart = flags & Kind::CPU_INTENSIVE != 0;
                 (w.busy, w.sleeps, w.apart) = (true, false, apart);
                 let all = &self.pools[&pool].workers;
+                if flags & Kind::DEDICATED != 0 {
+                    ensure!(
+                        all.iter().filter(|w| w.busy).count() == 1,
+                        "X3",
+                        "two items at a time in pool {pool}, which has one worker"
+                    );
+                    return Ok(());
+                }
                 ensure!(
                     all.iter().any(|w| !w.busy),
                     "7.7",
@@ -254,6 +265,11 @@ impl Pools {
                 return None;
             }
             let pool = self.pools.get(&p.pool);
+            let alone = items.queue(p.queue).flags & Kind::DEDICATED != 0;
+            if alone && pool.is_some_and(|p| p.workers.iter().any(|w| w.busy)) {
+                // Its turn comes when the item of the only worker is over (X3).
+                return None;
+            }
             let Some(c) = pool.and_then(|p| p.creating).filter(|c| c.pauses) else {
                 return Some((p.seq, i.name, p.pool, false));
             };

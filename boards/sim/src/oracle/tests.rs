@@ -5,6 +5,7 @@ use trace::{Event, Head, Kind};
 use super::{Oracles, Seen};
 
 mod bh;
+mod dedicated;
 mod disable;
 mod knot;
 mod scope;

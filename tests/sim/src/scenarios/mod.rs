@@ -6,6 +6,7 @@
 use sim::Scenario;
 
 mod attributes;
+mod backends;
 mod bh;
 mod changes;
 mod conformance;
@@ -48,6 +49,7 @@ const GROUPS: &[&[Scenario]] = &[
     changes::ALL,
     attributes::ALL,
     control::ALL,
+    backends::ALL,
     node_limits::ALL,
     pools::ALL,
     panics::ALL,

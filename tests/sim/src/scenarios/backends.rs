@@ -39,11 +39,11 @@ pub(super) const ALL: &[Scenario] = &[
         .prepare(make_pools)
         .endures(HARDY),
     Scenario::new("old-golden-timeline", 1, golden)
-        .about("without concurrency management the classic three items take 50 ms whatever their limit (E8)")
+        .about("without concurrency management the classic three items take 50 ms whatever their limit (E8, X3)")
         .prepare(make_pools)
         .endures(Kinds::SPURIOUS),
     Scenario::new("old-throughput", 4, throughput)
-        .about("sleeping items go through one at a time, one a core, or as many as the limit allows (D2)")
+        .about("sleeping items go through one at a time, one a core, or as many as the limit allows (D2, X2)")
         .prepare(make_pools)
         .endures(Kinds::SPURIOUS),
 ];

@@ -97,8 +97,8 @@ fn pool(out: &mut dyn Write, p: &Pool) -> fmt::Result {
         idle: g.policy.nr_idle(),
         workers: g.policy.nr_workers(),
         strict: key.is_some_and(|k| k.strict),
-        pod: key.map_or(CpuMask::NONE, |k| k.pod),
-        cpus: key.map_or(CpuMask::NONE, |k| k.cpus),
+        pod: key.map_or(p.cpus(), |k| k.pod),
+        cpus: key.map_or(p.cpus(), |k| k.cpus),
     };
     drop(g);
     write!(out, "{:>4}", p.place().index())?;

@@ -33,7 +33,7 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(1, 4)
         .endures(HARDY),
     Scenario::new("delayed-on-its-core", 4, on_its_core)
-        .about("a delayed item runs on the core it was meant for, not where its timer fires (J8)")
+        .about("a delayed item runs on the core it was meant for last, not where its timer fires (J8, J9)")
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("flushed-early", 3, flushed_early)
@@ -238,8 +238,16 @@ fn on_its_core(cx: &ThreadCx<'_>) {
                 .collect();
             for p in &parcels {
                 let delay = us(5 * pick(12) as u64);
-                let done = wq::percpu().queue_delayed_on(p.cpu, p, delay);
+                let hour = Duration::from_secs(3_600);
+                let (done, moved) = match one_in(2) {
+                    true => (wq::percpu().queue_delayed_on(p.cpu, p, delay), None),
+                    false => (
+                        wq::percpu().queue_delayed(p, hour),
+                        Some(wq::percpu().mod_delayed_on(p.cpu, p, delay)),
+                    ),
+                };
                 assert_eq!(done, Submitted::Queued);
+                assert!(moved.is_none_or(|m| m == Submitted::AlreadyPending(1)));
                 dawdle(cx);
             }
         })

@@ -18,6 +18,8 @@ use crate::{COLOURS, Colour};
 pub struct Flusher {
     links: ListLinks<Self>,
     colour: Colour,
+    /// It has no colour yet, and waits for whatever is in flight.
+    overflowed: bool,
 }
 
 impl Flusher {
@@ -27,6 +29,7 @@ impl Flusher {
         Self {
             links: ListLinks::new(),
             colour: 0,
+            overflowed: false,
         }
     }
 }
@@ -100,6 +103,7 @@ impl Flush {
         let next = after(self.work_colour);
         if next == self.flush_colour {
             self.overflow.push_back(a, f);
+            a.get_mut(f).overflowed = true;
             return FlushStart::Wait;
         }
         let colour = core::mem::replace(&mut self.work_colour, next);
@@ -142,7 +146,8 @@ impl Flush {
                 let next = after(self.work_colour);
                 let colour = core::mem::replace(&mut self.work_colour, next);
                 while let Some(f) = self.overflow.pop_front(a) {
-                    a.get_mut(f).colour = colour;
+                    let node = a.get_mut(f);
+                    (node.colour, node.overflowed) = (colour, false);
                     self.queue.push_back(a, f);
                 }
                 let _none = pass(None, Some(next));
@@ -158,6 +163,14 @@ impl Flush {
             self.first = false;
             resolve(f, Cascade::Complete);
         }
+    }
+
+    /// Whether `f`, which waits, waits for items of colour `c` that are in flight.
+    #[must_use]
+    pub fn covers<A: Arena<Flusher>>(&self, a: &A, f: Handle<Flusher>, c: Colour) -> bool {
+        let f = a.get(f);
+        let age = |c: Colour| (c + COLOURS as Colour - self.flush_colour) % COLOURS as Colour;
+        f.overflowed || age(c) <= age(f.colour)
     }
 
     /// The colour of what is queued now, for a pwq that joins.

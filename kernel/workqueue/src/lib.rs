@@ -41,11 +41,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod awaited;
 mod check;
 mod flush;
 mod hotplug;
 mod item;
 mod kind;
+mod knot;
 mod limit;
 mod manage;
 mod pods;
@@ -84,9 +86,11 @@ mod sim_node;
 #[cfg(test)]
 mod sim_rescue;
 
+pub use awaited::{Awaited, Held};
 pub use flush::{Cascade, Flush, FlushStart, Flusher};
 pub use item::{Item, Outcome, Store};
 pub use kind::Kind;
+pub use knot::{Knot, MOST_WAITERS, MOST_WAITS, Needs, Party};
 pub use limit::{DEFAULT_MIN_ACTIVE, NodeLimit, Turn, split};
 pub use manage::Cull;
 pub use pods::{Attrs, CPUS_PER_SHARD, Pods, PoolKey, Scope, Surroundings};

@@ -116,7 +116,7 @@ const LADDER: [Step; 5] = [
 /// [`HotplugError`]; the core is then offline.
 pub fn online(cx: &ThreadCx<'_>, id: CpuId) -> Result<(), HotplugError> {
     let c = find(id)?;
-    let one_at_a_time = kernel().hotplug.lock(cx);
+    let one_at_a_time = kernel().hotplug.lock_anyway(cx);
     if cpu::online().contains(id) {
         return Err(HotplugError::Already);
     }
@@ -141,7 +141,7 @@ pub fn online(cx: &ThreadCx<'_>, id: CpuId) -> Result<(), HotplugError> {
 /// [`HotplugError`]; the core is then online.
 pub fn offline(cx: &ThreadCx<'_>, id: CpuId) -> Result<(), HotplugError> {
     let c = find(id)?;
-    let one_at_a_time = kernel().hotplug.lock(cx);
+    let one_at_a_time = kernel().hotplug.lock_anyway(cx);
     let online = cpu::online();
     if !online.contains(id) {
         return Err(HotplugError::Already);

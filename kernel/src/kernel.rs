@@ -75,6 +75,7 @@ pub struct Kernel {
     pub(crate) irqs: irq::HandlerTable,
     pub(crate) console: crate::log::Console,
     pub(crate) mem: mem::Memory,
+    pub(crate) waits: crate::waits::Graph,
     pub(crate) wq: wq::System,
     pub(crate) net: net::System,
 }
@@ -114,6 +115,7 @@ impl Kernel {
             irqs: irq::HandlerTable::new(),
             console: crate::log::Console::new(),
             mem: mem::Memory::new(),
+            waits: crate::waits::graph(),
             wq: wq::System::new(),
             net: net::System::new(),
         }

@@ -52,6 +52,7 @@ pub mod thread;
 pub mod timer;
 pub mod trace;
 pub mod wait;
+pub mod waits;
 pub mod wq;
 
 pub use kernel::{BootInfo, Kernel, MemoryRange, PanicPolicy, kernel};

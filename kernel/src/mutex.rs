@@ -12,19 +12,24 @@
 #![expect(unsafe_code, reason = "the protected value, and the holder's thread")]
 
 use core::cell::{Cell, UnsafeCell};
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 use machine::{Duration, Instant};
 use sync::atomic::{AtomicBool, Ordering};
-use sync::{Rank, SpinLock};
+use sync::{Rank, SpinGuard, SpinLock};
 
 use crate::kernel;
 use crate::schedule::{might_sleep, wake};
 use crate::thread::{Thread, ThreadCx, current};
 use crate::trace::{Head, Kind, emit_unmasked, name};
 use crate::wait::{TimedOut, WaitList, Waited, wait_in_or};
+use crate::waits::{Awaited, Chain, Deadlock, Found, Wait};
+
+mod errors;
+
+pub use errors::{LockError, Poisoned};
 
 /// The thread that holds a mutex.
 #[derive(Debug)]
@@ -85,6 +90,11 @@ impl HeldMutexes {
         }
     }
 
+    /// The running thread holds some, forgotten ones included.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.count.get() > 0
+    }
+
     fn add(&self, n: isize) {
         self.count.set(self.count.get().wrapping_add_signed(n));
     }
@@ -128,14 +138,42 @@ impl RawMutex {
         }
     }
 
-    /// Takes the mutex; `Ok(poisoned)`.
-    fn lock(&self, cx: &ThreadCx<'_>, deadline: Option<Instant>) -> Result<bool, TimedOut> {
+    /// Takes the mutex, unless it would wait for ever for it; `Ok(poisoned)`.
+    fn lock(&self, cx: &ThreadCx<'_>) -> Result<bool, Deadlock> {
         might_sleep("Mutex::lock");
         let mut s = self.inner.lock();
         if s.is_free() {
             s.take();
             return Ok(self.taken(&s));
         }
+        let wait = Wait::of_current(self);
+        if let Some(wait) = &wait {
+            drop(s);
+            wait.begin(|| ())?;
+            s = self.inner.lock();
+        }
+        // Without a deadline it cannot time out.
+        Ok(self.wait(cx, s, None).unwrap_or_default())
+    }
+
+    /// As [`Self::lock`], until `deadline`. Whoever gives up in time closes no circle.
+    fn lock_until(&self, cx: &ThreadCx<'_>, deadline: Instant) -> Result<bool, TimedOut> {
+        might_sleep("Mutex::lock_timeout");
+        let mut s = self.inner.lock();
+        if s.is_free() {
+            s.take();
+            return Ok(self.taken(&s));
+        }
+        self.wait(cx, s, Some(deadline))
+    }
+
+    /// Sleeps until the mutex is this thread's.
+    fn wait(
+        &self,
+        cx: &ThreadCx<'_>,
+        s: SpinGuard<'_, Inner>,
+        deadline: Option<Instant>,
+    ) -> Result<bool, TimedOut> {
         let me = &current().mutexes;
         me.waits.store(true, Ordering::Relaxed);
         let (mut s, waited) =
@@ -174,6 +212,25 @@ impl RawMutex {
     }
 }
 
+impl Awaited for RawMutex {
+    fn look(&self, found: &mut Found<'_>) {
+        let s = self.inner.lock();
+        let Some(holder) = s.holder.as_ref().filter(|h| !h.is_gone()) else {
+            return;
+        };
+        // SAFETY: a thread that holds a mutex lives.
+        let holder = unsafe { &*holder.0 };
+        // It was handed over, and the wait is over.
+        if !found.waiter().is_some_and(|w| core::ptr::eq(w, holder)) {
+            found.add(holder);
+        }
+    }
+
+    fn tell(&self, to: &mut Chain) -> fmt::Result {
+        to.write_str("a mutex held by")
+    }
+}
+
 /// A mutual exclusion whose holder may sleep.
 pub struct Mutex<T> {
     raw: RawMutex,
@@ -190,16 +247,6 @@ unsafe impl<T: Send> Send for Mutex<T> {}
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
     not_send: PhantomData<*const ()>,
-}
-
-/// Somebody died while holding the mutex: the value may be half changed. The guard is inside.
-#[must_use = "the mutex is held while the guard inside lives"]
-pub struct Poisoned<'a, T>(pub MutexGuard<'a, T>);
-
-impl<T> fmt::Debug for Poisoned<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Poisoned")
-    }
 }
 
 impl<T> fmt::Debug for Mutex<T> {
@@ -240,10 +287,26 @@ impl<T> Mutex<T> {
     ///
     /// # Errors
     ///
-    /// [`Poisoned`] when a holder died in a panic.
-    pub fn lock(&self, cx: &ThreadCx<'_>) -> Result<MutexGuard<'_, T>, Poisoned<'_, T>> {
-        let poisoned = self.raw.lock(cx, None).unwrap_or_default();
-        self.guard(poisoned)
+    /// [`LockError::Poisoned`] when a holder died in a panic; [`LockError::Deadlock`] when the caller
+    /// would wait for ever, and the mutex is not taken.
+    pub fn lock(&self, cx: &ThreadCx<'_>) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
+        let poisoned = self.raw.lock(cx).map_err(LockError::Deadlock)?;
+        Ok(self.guard(poisoned)?)
+    }
+
+    /// [`Self::lock`] for the executive's own mutexes that order its slow operations: poisoned or not,
+    /// and never refused.
+    pub(crate) fn lock_anyway(&self, cx: &ThreadCx<'_>) -> MutexGuard<'_, T> {
+        might_sleep("Mutex::lock");
+        let mut s = self.raw.inner.lock();
+        if s.is_free() {
+            s.take();
+            let _poisoned = self.raw.taken(&s);
+        } else {
+            // Without a deadline it cannot time out.
+            let _poisoned = self.raw.wait(cx, s, None);
+        }
+        self.guard(false).unwrap_or_else(|Poisoned(guard)| guard)
     }
 
     /// As [`Self::lock`], waiting for at most `timeout`.
@@ -256,7 +319,7 @@ impl<T> Mutex<T> {
         cx: &ThreadCx<'_>,
         timeout: Duration,
     ) -> Result<Result<MutexGuard<'_, T>, Poisoned<'_, T>>, TimedOut> {
-        let poisoned = self.raw.lock(cx, Some(machine::now() + timeout))?;
+        let poisoned = self.raw.lock_until(cx, machine::now() + timeout)?;
         Ok(self.guard(poisoned))
     }
 

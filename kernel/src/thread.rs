@@ -46,6 +46,7 @@ use crate::cpu::{CpuMask, online};
 use crate::mem::{self, Stack};
 use crate::mutex::HeldMutexes;
 use crate::timer::Timer;
+use crate::waits::Wait;
 use crate::{kernel, mutex, schedule, trace, wq};
 
 mod builder;
@@ -70,7 +71,8 @@ pub type Name = heapless::String<NAME_BYTES>;
 type Entry = Box<dyn FnOnce(&ThreadCx<'_>) + Send>;
 
 /// A kernel thread. `[I]` set at spawn, `[R]` under the runqueue lock of `cpu`, `[A]` atomic,
-/// `[P]` private to the thread.
+/// `[P]` private to the thread, `[G]` under the
+/// wait graph's lock.
 #[repr(C)]
 pub struct Thread {
     pub(crate) header: ThreadHeader,
@@ -94,6 +96,8 @@ pub struct Thread {
     pub(crate) sleep_timer: Timer,
     /// Mutexes the thread holds or waits for.
     pub(crate) mutexes: HeldMutexes,
+    /// `[G]` the wait it has published, or null; see [`crate::waits`].
+    pub(crate) waits: Cell<*const Wait<'static>>,
     /// `[P]` who is told if it panics.
     pub(crate) survivors: survivor::Survivors,
     /// `[P]` the innermost scope of work items that it has not left.
@@ -110,10 +114,10 @@ pub struct Thread {
     id: u32,
 }
 
-// SAFETY: `entity` and `budget` are `[R]`, `entry`, `survivors` and `scopes` are `[P]`; everything else is atomic, a
+// SAFETY: `entity` and `budget` are `[R]`, `waits` is `[G]`, `entry`, `survivors` and `scopes` are `[P]`; everything else is atomic, a
 // lock or `[I]`.
 unsafe impl Sync for Thread {}
-// SAFETY: nothing in it is tied to the spawning thread; the entry closure is `Send`, a survivor `Sync`.
+// SAFETY: nothing in it is tied to the spawning thread, a published wait is read under its lock; the entry closure is `Send`, a survivor `Sync`.
 unsafe impl Send for Thread {}
 
 impl fmt::Debug for Thread {
@@ -162,6 +166,7 @@ impl Thread {
             budget: Cell::new(Duration::MAX),
             sleep_timer: Timer::new(wake_sleeper),
             mutexes: HeldMutexes::new(),
+            waits: Cell::new(core::ptr::null()),
             survivors: survivor::Survivors::new(),
             scopes: Cell::new(core::ptr::null()),
             table_node: UnsafeCell::new(TableNode::new()),

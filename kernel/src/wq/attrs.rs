@@ -265,7 +265,7 @@ pub(super) fn modify(
     if !q.is_placed() {
         return Err(AttrsError::Dedicated);
     }
-    let turn = kernel().wq.changes.lock(cx);
+    let turn = kernel().wq.changes.lock_anyway(cx);
     let mut attrs = q.flush.lock().attrs;
     change(&mut attrs);
     check(&attrs)?;
@@ -277,7 +277,7 @@ pub(super) fn modify(
 
 /// Changes what the system says, and with it every unbound queue: all of them or none (G7).
 fn change(cx: &ThreadCx<'_>, f: impl Fn(&mut Global)) -> Result<(), AttrsError> {
-    let turn = kernel().wq.changes.lock(cx);
+    let turn = kernel().wq.changes.lock_anyway(cx);
     loop {
         let mut new = registry::global();
         f(&mut new);

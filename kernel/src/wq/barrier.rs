@@ -39,6 +39,6 @@ impl Barrier {
     pub(super) unsafe fn complete(h: Handle<Item>) {
         let p = core::ptr::with_exposed_provenance::<Self>(h.raw());
         // SAFETY: promised by the caller; the waiter waits until `complete` is over.
-        unsafe { &*p }.done.complete();
+        unsafe { &*p }.done.complete_all();
     }
 }

@@ -17,9 +17,10 @@ use sync::IrqGuard;
 use workword::Claim;
 
 use super::alarm::{Alarm, Destination};
+use super::errors::WaitError;
 use super::header::{Header, Vtable};
 use super::item::{Context, Handler, Inside, Run, Work, sealed, vtable_of};
-use super::ops::{self, WaitError};
+use super::ops;
 use super::queue::{Queue, Submitted, Target, refused};
 use super::typed::{Kind, Workqueue};
 use crate::thread::ThreadCx;

@@ -12,15 +12,17 @@ use sync::atomic::{AtomicBool, Ordering};
 use sync::{Rank, SpinLock};
 use workqueue::{Attrs, Cascade, Colour, Flush, FlushStart, Flusher};
 
+use super::errors::WaitError;
 use super::handles::{flush_of, flushers, queue_name};
-use super::ops::WaitError;
 use super::queue::Queue;
 use super::rescuer::{no_progress, promised, promises};
 use super::share::Shares;
+use super::waiting::QueueWait;
 use super::worker::current_worker;
 use crate::completion::Completion;
 use crate::thread::{self, ThreadCx};
 use crate::trace::{Head, Kind, emit_unmasked};
+use crate::waits::Wait;
 
 /// What a queue's flush lock protects.
 #[derive(Debug)]
@@ -55,6 +57,11 @@ impl FlushState {
         self.policy.work_colour()
     }
 
+    /// Whether `f`, which waits, waits for items of colour `c`.
+    pub(super) fn covers(&self, f: &FlushNode, c: Colour) -> bool {
+        self.policy.covers(&self.arena, f.handle(), c)
+    }
+
     pub(super) const fn refuses(&self) -> bool {
         self.draining > 0
     }
@@ -82,6 +89,11 @@ impl FlushNode {
         }
     }
 
+    /// What it waits for is over.
+    pub(super) fn is_done(&self) -> bool {
+        self.done.is_done()
+    }
+
     fn handle(&self) -> Handle<Flusher> {
         core::ptr::from_ref(self).expose_provenance();
         Handle::of(self.node.get())
@@ -97,14 +109,33 @@ impl Queue {
         if let Some(waits) = promised().filter(|_| !promises(self)) {
             return Err(no_progress(waits, &self.attributes.name));
         }
-        emit_unmasked(Kind::FlushStart, Head::of(0), 0, queue_name(self));
-        self.wait_for_all(cx);
+        self.wait_for_all(cx)?;
         emit_unmasked(Kind::FlushEnd, Head::of(0), 0, queue_name(self));
         Ok(())
     }
 
-    fn wait_for_all(&self, cx: &ThreadCx<'_>) {
+    fn wait_for_all(&self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
         let me = FlushNode::new();
+        let what = QueueWait::new(self, &me);
+        let wait = Wait::of_current(&what);
+        let start = match &wait {
+            None => self.start_flush(&me),
+            Some(wait) => wait.begin(|| {
+                what.started();
+                self.start_flush(&me)
+            })?,
+        };
+        if start != FlushStart::Done {
+            me.done.wait(cx);
+            if me.is_first.load(Ordering::Relaxed) {
+                self.cascade();
+            }
+        }
+        Ok(())
+    }
+
+    fn start_flush(&self, me: &FlushNode) -> FlushStart {
+        emit_unmasked(Kind::FlushStart, Head::of(0), 0, queue_name(self));
         let mut g = self.flush.lock();
         let FlushState {
             policy,
@@ -112,20 +143,12 @@ impl Queue {
             shares,
             ..
         } = &mut *g;
-        let start = policy.start(arena, me.handle(), |wait_for, colour| {
+        policy.start(arena, me.handle(), |wait_for, colour| {
             if wait_for.is_some() {
-                self.set_first(&me);
+                self.set_first(me);
             }
             self.pass(shares, wait_for, colour)
-        });
-        drop(g);
-        if start == FlushStart::Done {
-            return;
-        }
-        me.done.wait(cx);
-        if me.is_first.load(Ordering::Relaxed) {
-            self.cascade();
-        }
+        })
     }
 
     fn set_first(&self, f: &FlushNode) {
@@ -153,7 +176,7 @@ impl Queue {
                     Cascade::Complete => {
                         f.is_first.store(false, Ordering::Relaxed);
                         // It may be gone when this returns.
-                        f.done.complete();
+                        f.done.complete_all();
                     }
                 }
             },
@@ -182,7 +205,7 @@ impl Queue {
         if self.to_flush.finish() {
             let first = self.first.load(Ordering::Acquire);
             // SAFETY: the first flusher waits until this completes it.
-            unsafe { &*first }.done.complete();
+            unsafe { &*first }.done.complete_all();
         }
     }
 
@@ -214,7 +237,10 @@ impl Queue {
         Self::set_refuse(&g.shares, true);
         drop(g);
         loop {
-            self.flush(cx)?;
+            if let Err(e) = self.flush(cx) {
+                Self::drained(&mut self.flush.lock());
+                return Err(e);
+            }
             if self.is_empty() {
                 break;
             }
@@ -225,11 +251,16 @@ impl Queue {
             // The pools need not wait until the last handle is dropped.
             self.leave_pools(&g.shares);
         } else {
-            g.draining -= 1;
-            if g.draining == 0 {
-                Self::set_refuse(&g.shares, false);
-            }
+            Self::drained(&mut g);
         }
         Ok(())
+    }
+
+    /// One drain is over, or was given up.
+    fn drained(g: &mut FlushState) {
+        g.draining -= 1;
+        if g.draining == 0 {
+            Self::set_refuse(&g.shares, false);
+        }
     }
 }

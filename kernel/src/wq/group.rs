@@ -23,11 +23,13 @@ use core::fmt;
 
 use sync::{Rank, SpinLock};
 
+use super::errors::WaitError;
 use super::header::{Header, Hold, Vtable, WeakOp};
 use super::item::sealed;
-use super::ops::{self, WaitError};
+use super::ops;
 use crate::mem::{AllocError, try_vec_with_capacity};
-use crate::mutex::Mutex;
+
+use crate::mutex::{LockError, Mutex, Poisoned};
 use crate::thread::ThreadCx;
 
 /// Why an item did not join a group.
@@ -257,22 +259,28 @@ impl Group {
     /// # Errors
     ///
     /// [`WaitError::SelfWait`] from the handler of a member; nothing was cancelled then.
+    /// [`WaitError::Deadlock`] when a member's run waits for the caller, or somebody who cancels the
+    /// group already does; in the first case all were cancelled, and that run goes on.
     pub fn cancel_all_sync(&self, cx: &ThreadCx<'_>) -> Result<Cancelled, WaitError> {
         // Before anything is waited for: whoever cancels already may wait for the caller.
         let members = self.begin(false);
         let own = self.refuse_own_run(members);
         self.end(false);
         own?;
-        let mine = self.one_at_a_time.lock(cx);
+        let mine = match self.one_at_a_time.lock(cx) {
+            Ok(guard) | Err(LockError::Poisoned(Poisoned(guard))) => guard,
+            Err(LockError::Deadlock(d)) => return Err(WaitError::Deadlock(d)),
+        };
         let members = self.begin(true);
         let found = self.cancel(cx, members);
         self.end(true);
         drop(mine);
-        Ok(found)
+        found
     }
 
-    fn cancel(&self, cx: &ThreadCx<'_>, members: usize) -> Cancelled {
+    fn cancel(&self, cx: &ThreadCx<'_>, members: usize) -> Result<Cancelled, WaitError> {
         let mut found = Cancelled::default();
+        let mut refused = None;
         // All are disabled before the first is waited for: none queues another one any more.
         for n in 0..members {
             let Some((h, hold)) = self.member(n) else {
@@ -290,8 +298,10 @@ impl Group {
         for n in 0..members {
             let Some(h) = self.held(n) else { continue };
             // What runs is on its way: no memory is needed for it (H6).
-            if ops::wait_for(cx, h, None) == Err(WaitError::Poisoned) {
-                found.poisoned += 1;
+            match ops::wait_for(cx, h, None) {
+                Ok(_) => {}
+                Err(WaitError::Poisoned) => found.poisoned += 1,
+                Err(e) => refused = Some(e),
             }
         }
         for n in 0..members {
@@ -303,7 +313,10 @@ impl Group {
             let counted = place.counted.is_some();
             drop(g);
             if disabled {
-                ops::over(h);
+                // Of a member that was not waited for nobody can say so.
+                if refused.is_none() {
+                    ops::over(h);
+                }
                 ops::enable(h);
             }
             if counted {
@@ -311,7 +324,7 @@ impl Group {
                 drop(unsafe { Hold::adopt(h) });
             }
         }
-        found
+        refused.map_or(Ok(found), Err)
     }
 
     /// Waits until the last submission before this call of each member is over (I5). Timers that are

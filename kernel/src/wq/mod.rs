@@ -39,6 +39,7 @@ mod check;
 mod dedicated;
 mod delayed;
 mod dump;
+mod errors;
 mod exported;
 mod flush;
 mod group;
@@ -66,6 +67,7 @@ mod show;
 mod task;
 mod typed;
 mod unbound;
+mod waiting;
 mod watchdog;
 mod worker;
 
@@ -84,6 +86,7 @@ pub(crate) use self::check::check;
 pub use self::dedicated::{Backend, UnknownBackend, default_backend};
 pub use self::delayed::{DelayedRun, DelayedWork, SubmitDelayed};
 pub use self::dump::dump;
+pub use self::errors::{TooDeep, WaitError};
 pub use self::exported::set_attribute;
 pub use self::group::{Cancelled, Group, JoinError, Member};
 pub use self::hog::{
@@ -94,7 +97,6 @@ pub(crate) use self::hotplug::{core_is_back, core_leaves, give_bh_pools, prepare
 pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
 pub(crate) use self::joint::{Open as OpenScope, wait_for_open as wait_for_open_scopes};
 pub use self::on_cpu::{OnCpuError, on_each_core, work_on_cpu, work_on_cpu_safe};
-pub use self::ops::{TooDeep, WaitError};
 pub use self::params::{ParamInfo, SetError, params, set_param};
 pub use self::queue::Submitted;
 pub use self::registry::{
@@ -108,6 +110,7 @@ pub use self::task::Task;
 pub use self::typed::{
     Bh, Builder, CreateError, Kind, Limited, Ordered, PerCpu, Placed, Unbound, Workqueue,
 };
+pub(crate) use self::waiting::item_and_queue;
 pub use self::watchdog::{
     DEFAULT_LIMIT as DEFAULT_WATCHDOG, MOST_STALLS, Stall, StallKind, Stalls, last_stalls,
     panic_on_stall, panic_on_stall_time, set_panic_on_stall, set_panic_on_stall_time, set_watchdog,

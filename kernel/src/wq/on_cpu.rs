@@ -77,7 +77,7 @@ where
     F: FnOnce(&ThreadCx<'_>) -> R + Send,
     R: Send,
 {
-    let no_changes = kernel().hotplug.lock(cx);
+    let no_changes = kernel().hotplug.lock_anyway(cx);
     let result = work_on_cpu(cx, cpu, f);
     drop(no_changes);
     result

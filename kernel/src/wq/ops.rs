@@ -7,11 +7,12 @@
 use links::{Arena, Handle};
 use machine::PreemptWord;
 use sync::IrqGuard;
-use workqueue::{Item, Worker as WorkerNode};
+use workqueue::{Awaited, Item, Worker as WorkerNode};
 use workword::{Enable, Seize};
 
 use super::alarm::{Alarm, Destination};
 use super::barrier::Barrier;
+use super::errors::{TooDeep, WaitError};
 use super::handles::{item_name, share_of};
 use super::header::{Header, Hold};
 use super::item::{Context, Softirq, Work};
@@ -19,47 +20,13 @@ use super::pool::{Inner, Pool};
 use super::pool_at;
 use super::queue::Queue;
 use super::rescuer::{no_progress, promised, promises};
+use super::waiting::ItemWait;
 use super::worker::current_worker;
 use crate::cpu::this_cpu;
 use crate::softirq::BhCx;
 use crate::thread::ThreadCx;
 use crate::trace::{Head, Kind, emit, emit_unmasked};
-
-/// Why waiting for an item or a queue failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum WaitError {
-    /// The item's handler panicked; it is not running any more.
-    Poisoned,
-    /// The caller is the very item, or an item of the very queue: it would wait for itself.
-    SelfWait,
-    /// The item was cancelled and is over, but its disable count is full: do not enable it for this call.
-    TooDeep(TooDeep),
-    /// The caller is an item of a queue with a rescuer, and what it would wait for has none: the
-    /// wait may last until memory is free again (H6).
-    NoProgress,
-}
-
-impl core::fmt::Display for WaitError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Poisoned => "the work item's handler panicked",
-            Self::SelfWait => "a work item cannot wait for itself",
-            Self::TooDeep(_) => "the work item is disabled too often",
-            Self::NoProgress => {
-                "an item whose queue has a rescuer waits for one whose queue has none"
-            }
-        })
-    }
-}
-
-impl core::error::Error for WaitError {}
-
-/// The item is disabled 65,535 times already. It was cancelled, and is as disabled as before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TooDeep {
-    /// It was pending.
-    pub was_pending: bool,
-}
+use crate::waits::Wait;
 
 /// An item taken away from whoever had it. Dropped in this order: first the section in which the
 /// item stays owned ends, then what may run destructors is given up.
@@ -195,10 +162,21 @@ pub(super) fn wait_for(
         return Err(WaitError::SelfWait);
     }
     let barrier = Barrier::new();
-    let waited = insert_barrier(h, &barrier, promised)?;
+    let what = ItemWait::new(h, barrier.handle());
+    let wait = Wait::of_current(&what);
+    let mut inserted = insert_barrier(h, &barrier, promised, wait.is_some())?;
+    if let (Some(wait), Inserted::MustLook) = (&wait, inserted) {
+        inserted = wait.begin(|| {
+            what.placed();
+            insert_barrier(h, &barrier, promised, false)
+        })??;
+    }
+    let waited = inserted == Inserted::Waits;
     if waited {
         barrier.done.wait(cx);
     }
+    // Nobody waits for this thread's wait any more when what it names is gone.
+    drop(wait);
     if h.word.state().poisoned {
         Err(WaitError::Poisoned)
     } else {
@@ -206,11 +184,24 @@ pub(super) fn wait_for(
     }
 }
 
+/// What became of a barrier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Inserted {
+    /// It will be reached.
+    Waits,
+    /// There is nothing to wait for.
+    Nothing,
+    /// There is, and the wait graph must be asked first.
+    MustLook,
+}
+
+/// Puts `barrier` behind `h`; with `look` only if there is nothing to wait for.
 fn insert_barrier(
     h: &Header,
     barrier: &Barrier,
     promised: Option<&'static Queue>,
-) -> Result<bool, WaitError> {
+    look: bool,
+) -> Result<Inserted, WaitError> {
     loop {
         // Claimed on another core and not on its list yet: the caller's submission may have been
         // merged into that one, so the item is not idle.
@@ -220,7 +211,7 @@ fn insert_barrier(
         }
         let place = h.word.state().place;
         if !place.is_some() {
-            return Ok(false);
+            return Ok(Inserted::Nothing);
         }
         let pool = pool_at(place);
         let mut g = pool.lock();
@@ -236,6 +227,9 @@ fn insert_barrier(
                 drop(g);
                 return Err(no_progress(waits, &target));
             }
+            if look && policy.awaited(store, item, None) != Awaited::Nothing {
+                return Ok(Inserted::MustLook);
+            }
             let waits = policy.insert_barrier(store, item, barrier);
             let (kind, b) = if waits {
                 (Kind::InsertBarrier, item_name(barrier))
@@ -243,7 +237,11 @@ fn insert_barrier(
                 (Kind::FlushIdle, 0)
             };
             emit(kind, pool.head(), item_name(item), b);
-            return Ok(waits);
+            return Ok(if waits {
+                Inserted::Waits
+            } else {
+                Inserted::Nothing
+            });
         }
     }
 }
@@ -257,7 +255,9 @@ fn cancel_sync(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
     // What runs is on its way: no memory is needed for it (H6).
     let waited = wait_for(cx, h, None);
     if disabled.is_ok() {
-        over(h);
+        if !matches!(waited, Err(WaitError::Deadlock(_))) {
+            over(h);
+        }
         enable(h);
     }
     waited?;
@@ -292,7 +292,8 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
     /// # Errors
     ///
     /// [`WaitError::Poisoned`] when its handler has panicked, [`WaitError::SelfWait`] from its own
-    /// handler.
+    /// handler. [`WaitError::Deadlock`] when the run waits for the caller, through others or not: then
+    /// it is cancelled if it was pending, and the run goes on.
     pub fn cancel_sync(&self, cx: &ThreadCx<'_>) -> Result<bool, WaitError> {
         cancel_sync(cx, self.header())
     }
@@ -312,7 +313,7 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
     ///
     /// # Errors
     ///
-    /// As [`Self::cancel_sync`]; with `Poisoned` the item is disabled all the same. And
+    /// As [`Self::cancel_sync`]; with `Poisoned` and `Deadlock` the item is disabled all the same. And
     /// [`WaitError::TooDeep`], as [`Self::disable`].
     pub fn disable_sync(&self, cx: &ThreadCx<'_>) -> Result<bool, WaitError> {
         if is_own_run(self.header()) {

@@ -20,9 +20,9 @@ use links::{Direct, Handle};
 use sync::{Rank, SpinLock};
 use workqueue::{Call, Item, Maydays, Pwq, Rescue, RescueStep, Tuning};
 
+use super::errors::WaitError;
 use super::handles::{arm_mayday, call_of, pool_of_mayday, queue_name, share_of};
 use super::header::Header;
-use super::ops::WaitError;
 use super::pool::Inner;
 use super::queue::{Class, Queue};
 use super::rest::{After, Rest};

@@ -26,11 +26,11 @@ use core::sync::atomic::Ordering;
 
 use machine::CpuId;
 
+use super::errors::WaitError;
 use super::handles::item_name;
 use super::header::Header;
 use super::item::Threaded;
 use super::joint::{Joint, Open};
-use super::ops::WaitError;
 use super::queue::{Queue, Submitted, Target};
 use super::rescuer::{no_progress, promised, promises};
 use super::typed::{Kind, Workqueue};

@@ -14,8 +14,8 @@ use workqueue::{Attrs, DEFAULT_MIN_ACTIVE, clamp_max_active};
 use super::QueueName;
 use super::attrs::{self, AttrsError};
 use super::dedicated::Backend;
+use super::errors::WaitError;
 use super::item::{Context, Softirq, Submit, Threaded};
-use super::ops::WaitError;
 use super::queue::{Attributes, Class, Queue, Submitted, Target};
 use super::registry::{self, Added};
 use crate::cpu::{online, this_cpu, topology};
@@ -388,7 +388,8 @@ impl<K: Kind> Workqueue<K> {
     ///
     /// # Errors
     ///
-    /// [`WaitError::SelfWait`] from an item of this very queue (I4).
+    /// [`WaitError::SelfWait`] from an item of this very queue (I4); [`WaitError::Deadlock`] when one of
+    /// the queue's items waits for the caller, through others or not.
     pub fn flush(&self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
         self.queue.flush(cx)
     }

@@ -11,6 +11,8 @@ pub enum Rank {
     NetStack = 20,
     /// One network connection.
     Connection = 24,
+    /// Who waits for whom: taken by a thread that is about to wait, and looks at what others wait for.
+    WaitGraph = 28,
     /// Flush, max_active and the pool list of one workqueue.
     Workqueue = 30,
     /// A worker pool.

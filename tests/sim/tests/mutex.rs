@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kernel::completion::Completion;
-use kernel::mutex::Mutex;
+use kernel::mutex::{LockError, Mutex};
 use kernel::thread::{Builder, ThreadCx, sleep};
 use kernel::wq::{self, Run, Submitted, WaitError, Work};
 use machine::Duration;
@@ -82,9 +82,10 @@ fn ended_while_held(cx: &ThreadCx<'_>) {
                     mutex
                         .lock_timeout(cx, Duration::from_secs(10))
                         .expect("the holder is gone long before")
+                        .map_err(LockError::Poisoned)
                 };
                 errors.fetch_add(usize::from(result.is_err()), Ordering::Relaxed);
-                let mut value = result.unwrap_or_else(|poisoned| poisoned.0);
+                let mut value = result.unwrap_or_else(|e| e.into_guard().expect("no deadlock"));
                 let before = *value;
                 sleep(cx, Duration::from_micros(3));
                 *value = before + 1;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::mutex::{Mutex, Poisoned};
+use kernel::mutex::{LockError, Mutex, Poisoned};
 use kernel::thread::ThreadCx;
 use kernel::wq::{self, PerCpu, Run, Submitted, Unbound, WaitError, Workqueue};
 use sim::Scenario;
@@ -63,7 +63,10 @@ fn panics_under_load(cx: &ThreadCx<'_>) {
 fn poisoned_mutex(cx: &ThreadCx<'_>) {
     type Shared = Arc<Mutex<usize>>;
     fn die_holding(cx: &ThreadCx<'_>, run: &Run<'_, Shared>) {
-        let mut guard = run.lock(cx).unwrap_or_else(|Poisoned(guard)| guard);
+        let mut guard = match run.lock(cx) {
+            Ok(guard) | Err(LockError::Poisoned(Poisoned(guard))) => guard,
+            Err(LockError::Deadlock(d)) => panic!("{d}"),
+        };
         *guard += 1;
         dawdle(cx);
         panic!("while holding a mutex");
@@ -75,7 +78,8 @@ fn poisoned_mutex(cx: &ThreadCx<'_>) {
             for _ in 0..8 {
                 dawdle(cx);
                 let mut guard = match shared.lock(cx) {
-                    Ok(guard) | Err(Poisoned(guard)) => guard,
+                    Ok(guard) | Err(LockError::Poisoned(Poisoned(guard))) => guard,
+                    Err(LockError::Deadlock(d)) => panic!("{d}"),
                 };
                 *guard += 1;
                 dawdle(cx);
@@ -89,7 +93,7 @@ fn poisoned_mutex(cx: &ThreadCx<'_>) {
         assert!(shared.lock(cx).is_err(), "the mutex is not poisoned");
     }
     join(cx, &users);
-    let Err(Poisoned(guard)) = shared.lock(cx) else {
+    let Err(LockError::Poisoned(Poisoned(guard))) = shared.lock(cx) else {
         panic!("the poison is gone");
     };
     assert_eq!(*guard, 4 * 8 + 2);

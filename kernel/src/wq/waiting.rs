@@ -1,0 +1,193 @@
+//! What a wait for an item or for a queue depends on, as the wait graph asks it (D11, I4).
+
+use core::cell::Cell;
+use core::fmt::{self, Write as _};
+
+use links::Handle;
+use sync::SpinGuard;
+use workqueue::{Awaited as On, Held, Item, Kind, Pwq, Worker as WorkerNode};
+
+use super::flush::FlushNode;
+use super::handles::{share_of, worker_of};
+use super::header::Header;
+use super::pool::Inner;
+use super::queue::Queue;
+use super::worker::current_worker;
+use super::{pool_at, registry};
+use crate::waits::{Awaited, Chain, Found};
+
+/// Type and queue of the item that the running thread executes, if it does.
+pub(crate) fn item_and_queue() -> Option<(&'static str, &'static str)> {
+    let w = current_worker()?;
+    Some((w.item_name()?, &w.working_for()?.attributes.name))
+}
+
+/// A wait for the last submission of an item.
+pub(super) struct ItemWait<'a> {
+    item: &'a Header,
+    barrier: Handle<Item>,
+    /// `[G]` the barrier is behind the item.
+    placed: Cell<bool>,
+    /// `[G]` the item had no slot when it was looked at last.
+    by_slot: Cell<bool>,
+}
+
+impl<'a> ItemWait<'a> {
+    pub(super) const fn new(item: &'a Header, barrier: Handle<Item>) -> Self {
+        Self {
+            item,
+            barrier,
+            placed: Cell::new(false),
+            by_slot: Cell::new(false),
+        }
+    }
+
+    /// The barrier is behind the item now.
+    pub(super) fn placed(&self) {
+        self.placed.set(true);
+    }
+}
+
+impl Awaited for ItemWait<'_> {
+    fn look(&self, found: &mut Found<'_>) {
+        let place = self.item.word.state().place;
+        if !place.is_some() {
+            return;
+        }
+        let g = pool_at(place).lock();
+        // It is on its way elsewhere, so this wait is over or about to be.
+        if self.item.word.state().place != place {
+            return;
+        }
+        let barrier = self.placed.get().then_some(self.barrier);
+        let on = g.policy.awaited(&g.store, self.item.handle(), barrier);
+        self.by_slot.set(matches!(on, On::Slot(_)));
+        match on {
+            On::Nothing | On::Start => {}
+            On::Worker(w) => add(found, &g, w),
+            On::Slot(p) => {
+                found.needs_any();
+                holders(found, g, p);
+            }
+        }
+    }
+
+    fn tell(&self, to: &mut Chain) -> fmt::Result {
+        let name = (self.item.vtable.name)();
+        let how = if self.by_slot.get() {
+            "which waits for a slot that is held by"
+        } else {
+            "run by"
+        };
+        write!(to, "item {name}, {how}")
+    }
+}
+
+/// The worker's thread; a softirq has none, and never sleeps. `g` is its pool's lock.
+fn add(found: &mut Found<'_>, g: &Inner, w: Handle<WorkerNode>) {
+    if g.policy.kind() == Kind::Bh {
+        found.has_help();
+        return;
+    }
+    match worker_of(w).thread() {
+        Some(thread) => found.add(thread),
+        None => found.has_help(),
+    }
+}
+
+/// Who holds the slots that waiting items of `p` wait for; `g` is its pool's lock.
+fn holders(found: &mut Found<'_>, g: SpinGuard<'_, Inner>, p: Handle<Pwq>) {
+    let share = share_of(p);
+    if !g.policy.passes_slots(&g.store, p) {
+        found.has_help();
+        return;
+    }
+    if share.queue().nodes.is_empty() {
+        let held = slots_of(found, &g, p);
+        if held != share.pwq(&g).active() {
+            found.has_help();
+        }
+        return;
+    }
+    // The slots are those of the node; its other shares are in other pools.
+    let (queue, node) = (share.queue_ptr(), share.node());
+    drop(g);
+    let mut held = None;
+    registry::each_queue_locked(|q, shares| {
+        if !core::ptr::eq(q, queue) || q.is_frozen() {
+            return;
+        }
+        let of_node = shares.iter().filter(|s| s.node() == node);
+        let all: u32 = of_node
+            .map(|s| {
+                let (_, g) = s.lock();
+                slots_of(found, &g, s.handle())
+            })
+            .sum();
+        // Holders that wait keep their slots; so if these are all, nobody else has had one meanwhile.
+        held = Some(all == q.nodes[node].lock().policy.taken());
+    });
+    if held != Some(true) {
+        found.has_help();
+    }
+}
+
+/// Slots that workers have for items of `p`; each worker is added.
+fn slots_of(found: &mut Found<'_>, g: &Inner, p: Handle<Pwq>) -> u32 {
+    let mut held = 0;
+    g.policy.each_held(&g.store, p, |h: Held| {
+        if h.slot {
+            held += 1;
+            add(found, g, h.worker);
+        }
+    });
+    held
+}
+
+/// A flush of a queue.
+pub(super) struct QueueWait<'a> {
+    queue: &'a Queue,
+    node: &'a FlushNode,
+    /// `[G]` it has begun.
+    started: Cell<bool>,
+}
+
+impl<'a> QueueWait<'a> {
+    pub(super) const fn new(queue: &'a Queue, node: &'a FlushNode) -> Self {
+        Self {
+            queue,
+            node,
+            started: Cell::new(false),
+        }
+    }
+
+    /// It begins now.
+    pub(super) fn started(&self) {
+        self.started.set(true);
+    }
+}
+
+impl Awaited for QueueWait<'_> {
+    fn look(&self, found: &mut Found<'_>) {
+        let started = self.started.get();
+        let state = self.queue.flush.lock();
+        // What has a colour that is over may share it with later items when the next flush goes on,
+        // which takes this lock.
+        if started && self.node.is_done() {
+            return;
+        }
+        for share in state.shares.iter() {
+            let (_, g) = share.lock();
+            g.policy.each_held(&g.store, share.handle(), |h: Held| {
+                if !started || state.covers(self.node, h.colour) {
+                    add(found, &g, h.worker);
+                }
+            });
+        }
+    }
+
+    fn tell(&self, to: &mut Chain) -> fmt::Result {
+        let name = &self.queue.attributes.name;
+        write!(to, "the items of queue {name}, one of which is run by")
+    }
+}

@@ -5,12 +5,9 @@
 //! model forbids it (`STLR` then `LDAR`), so this shows two things the model checker cannot: that the
 //! full fence is what keeps the shape right there, and that it is emitted.
 //!
-//! All this only if the cores really run at the same time. An emulator that runs them in turns on one
-//! thread does not, whatever it was asked for, and a host with little to spare may not let them. So before
-//! each sweep the two cores toss a ball to and fro without giving way: between cores at work that takes
-//! microseconds, and a turn for each throw otherwise. A sweep counts when the ball was quick and some cells
-//! show one side ahead and some the other; the tests go on until enough sweeps count, and fail if none
-//! ever does.
+//! All this only if the cores really run at the same time, which a host with little to spare may not
+//! let them. A sweep counts when some cells show one side ahead and some the other; the tests go on until
+//! enough sweeps count, and fail if none ever does.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,7 +15,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use kernel::cpu::{CpuMask, online};
 use kernel::thread::{Builder, ThreadCx};
-use machine::{CpuId, Duration};
+use machine::CpuId;
 use workword::{Claim, Place, WorkWord};
 
 use crate::ktest;
@@ -45,14 +42,6 @@ const MOST_SWEEPS: u32 = 8 * SWEEPS;
 /// Sweeps of one pair in which both cores must have been at work at once.
 const OVERLAPPED: u32 = 8;
 
-/// Throws of the ball before each sweep.
-const THROWS: u32 = 16;
-/// They take no longer between two cores that are at work at once. A core that waits for its turn on
-/// the host, or in an emulator that has one thread, is late by a hundred times that.
-const QUICK: Duration = Duration::from_micros(100);
-/// Looks for the ball before a core gives way: some milliseconds.
-const LOOKS: u32 = 100_000;
-
 /// What a cell shows about the order of the two sides.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
@@ -68,9 +57,7 @@ enum Order {
 struct Race<T> {
     cells: Vec<T>,
     arrived: AtomicU32,
-    ball: AtomicU32,
     sweeps: AtomicU32,
-    quick: AtomicU32,
     overlapped: AtomicU32,
     over: AtomicBool,
 }
@@ -80,9 +67,7 @@ impl<T> Race<T> {
         Arc::new(Self {
             cells: (0..CELLS).map(|_| cell()).collect(),
             arrived: AtomicU32::new(0),
-            ball: AtomicU32::new(0),
             sweeps: AtomicU32::new(0),
-            quick: AtomicU32::new(0),
             overlapped: AtomicU32::new(0),
             over: AtomicBool::new(false),
         })
@@ -96,27 +81,9 @@ impl<T> Race<T> {
         }
     }
 
-    /// Tosses the ball before sweep `sweep`; the leader has it at even numbers. Whether it was quick.
-    fn toss(&self, sweep: u32, leads: bool) -> bool {
-        let first = (sweep - 1) * THROWS;
-        let begin = machine::now();
-        for throw in (first..first + THROWS).filter(|n| n.is_multiple_of(2) == leads) {
-            let mut looks = 0;
-            while self.ball.load(Ordering::Acquire) != throw {
-                looks += 1;
-                if looks > LOOKS {
-                    machine::relax();
-                }
-            }
-            self.ball.store(throw + 1, Ordering::Release);
-        }
-        machine::now().since(begin) <= QUICK
-    }
-
     /// The second side: sweeps and meets, until the first has had enough.
     fn follow(&self, side: impl Fn(&T, u32)) {
         for sweep in 1.. {
-            self.toss(sweep, false);
             self.cells.iter().for_each(|cell| side(cell, sweep));
             self.meet(2 * sweep - 1);
             self.meet(2 * sweep);
@@ -128,9 +95,8 @@ impl<T> Race<T> {
 
     /// The first side: sweeps, meets, settles the sweep, meets.
     fn lead(&self, side: impl Fn(&T, u32), settle: impl Fn(&T, u32) -> Order) {
-        let (mut quick, mut overlapped) = (0, 0);
+        let mut overlapped = 0;
         for sweep in 1..=MOST_SWEEPS {
-            let at_once = self.toss(sweep, true);
             self.cells.iter().for_each(|cell| side(cell, sweep));
             self.meet(2 * sweep - 1);
             let (mut first, mut second) = (false, false);
@@ -139,15 +105,13 @@ impl<T> Race<T> {
                 first |= order != Order::Second;
                 second |= order != Order::First;
             }
-            quick += u32::from(at_once);
-            overlapped += u32::from(at_once && first && second);
+            overlapped += u32::from(first && second);
             let enough = sweep >= SWEEPS && overlapped >= OVERLAPPED;
             let over = enough || sweep == MOST_SWEEPS;
             self.over.store(over, Ordering::Relaxed);
             self.meet(2 * sweep);
             if over {
                 self.sweeps.store(sweep, Ordering::Relaxed);
-                self.quick.store(quick, Ordering::Relaxed);
                 self.overlapped.store(overlapped, Ordering::Relaxed);
                 return;
             }
@@ -189,10 +153,7 @@ fn race<T: Send + Sync + 'static>(
     for race in &races {
         let sweeps = race.sweeps.load(Ordering::Relaxed);
         let overlapped = race.overlapped.load(Ordering::Relaxed);
-        let quick = race.quick.load(Ordering::Relaxed);
-        kernel::println!(
-            "LITMUS both cores were at work before {quick} of {sweeps} sweeps, and overlapped in {overlapped}"
-        );
+        kernel::println!("LITMUS the cores overlapped in {overlapped} of {sweeps} sweeps");
         assert!(overlapped > 0, "two cores never ran at the same time");
         rounds += CELLS * sweeps as usize;
     }

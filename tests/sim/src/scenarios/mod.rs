@@ -11,6 +11,7 @@ mod bh;
 mod changes;
 mod conformance;
 mod control;
+mod deadlocks;
 mod fairness;
 mod frozen;
 mod groups;
@@ -45,6 +46,7 @@ const GROUPS: &[&[Scenario]] = &[
     items::ALL,
     work_timers::ALL,
     queues::ALL,
+    deadlocks::ALL,
     limits::ALL,
     changes::ALL,
     attributes::ALL,

@@ -10,7 +10,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::{Failure, Outcome};
+
+/// What cargo says of a process that has used up its CPU time.
+const STOPPED: &str = "SIGXCPU";
 
 /// One change that `cargo mutants` can make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +132,11 @@ impl Results {
                 }
             }
         }
+        for name in out_of_time(output) {
+            if let Some(m) = planned.iter().find(|m| m.name == name) {
+                self.0.insert(m.key.clone(), Fate::Timeout);
+            }
+        }
     }
 
     /// What became of a mutant, if it was tried.
@@ -142,6 +152,22 @@ impl Results {
             .filter(|m| self.fate(m) == Some(fate))
             .count()
     }
+}
+
+/// Mutants whose tests failed because they had used up their CPU time.
+fn out_of_time(output: &Path) -> Vec<String> {
+    let text = fs::read_to_string(output.join("outcomes.json")).unwrap_or_default();
+    let value: Value = serde_json::from_str(&text).unwrap_or_default();
+    let stopped = |outcome: &&Value| {
+        let log = outcome["log_path"].as_str().map(|path| output.join(path));
+        let log = log.and_then(|path| fs::read(path).ok()).unwrap_or_default();
+        outcome["summary"] == "CaughtMutant" && String::from_utf8_lossy(&log).contains(STOPPED)
+    };
+    let outcomes = value["outcomes"].as_array().into_iter().flatten();
+    let names = outcomes
+        .filter(stopped)
+        .map(|o| &o["scenario"]["Mutant"]["name"]);
+    names.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -196,6 +222,20 @@ mod tests {
             format!("{}\nunknown\n", all[4].name),
         )
         .unwrap();
+        fs::write(dir.join("loop.log"), "(signal: 24, SIGXCPU: CPU limit)").unwrap();
+        fs::write(dir.join("fail.log"), "(exit status: 101)").unwrap();
+        let outcome = |n: usize, log: &str| {
+            format!(
+                r#"{{"summary": "CaughtMutant", "log_path": "{log}", "scenario": {{"Mutant": {{"name": "{}"}}}}}}"#,
+                all[n].name
+            )
+        };
+        let outcomes = [outcome(3, "fail.log"), outcome(6, "loop.log")].join(",");
+        fs::write(
+            dir.join("outcomes.json"),
+            format!(r#"{{"outcomes": [{{"scenario": "Baseline"}}, {outcomes}]}}"#),
+        )
+        .unwrap();
         let mut results = Results::default();
         results.take_over(&dir, &all);
         results.write(&dir.join("results")).unwrap();
@@ -206,6 +246,7 @@ mod tests {
         assert_eq!(read.fate(&moved), Some(Fate::Caught));
         assert_eq!(read.fate(&all[4]), Some(Fate::Missed));
         assert_eq!(read.fate(&all[5]), None);
+        assert_eq!(read.fate(&all[6]), Some(Fate::Timeout), "it loops");
         assert_eq!(read.count(&all, Fate::Caught), 1);
     }
 }

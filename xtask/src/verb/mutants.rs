@@ -8,10 +8,12 @@
 //! `--resume` goes on after an interruption or after new tests: what was caught or did not compile
 //! stays decided, the rest runs again. One survey at a time: two would overwrite each other's
 //! results. A mutant that loops for ever counts as caught, because the tests fail by their time
-//! limit; the report lists those, so that a person can judge.
+//! limit; the report lists those, so that a person can judge. Limits are of CPU time, so that other
+//! programs on the machine change nothing; only a mutant that sleeps for ever meets the clock.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use clap::Args;
 use serde_json::Value;
@@ -21,8 +23,14 @@ use crate::{Failure, Outcome, sources, tree};
 
 /// The crates whose logic runs on no particular machine.
 const CRATES: [&str; 4] = ["sched", "timer", "sync", "workqueue"];
-/// A crate's tests must not take longer, in seconds, or nobody would run the survey.
+/// A crate's tests must not take longer, in seconds of CPU time, or nobody would run the survey.
 const LONGEST_TESTS: f64 = 20.0;
+/// With a mutant they are stopped after so many.
+const CPU_LIMIT: u32 = 30;
+/// And after so many on the clock, if they use no CPU time.
+const PATIENCE: &str = "240";
+/// What Linux counts CPU time in, parts of a second.
+const TICKS: f64 = 100.0;
 /// Viable mutants that must be caught, in percent.
 const FEWEST_CAUGHT: f64 = 90.0;
 
@@ -128,8 +136,7 @@ fn too_slow(times: &[(&str, f64)]) -> Option<String> {
         .collect();
     (!slow.is_empty()).then(|| {
         format!(
-            "{}; at most {LONGEST_TESTS} s each are allowed. On an idle machine this is a fact about \
-             the tests: shorten them",
+            "{}; at most {LONGEST_TESTS} s of CPU time each are allowed: shorten them",
             slow.join(", ")
         )
     })
@@ -175,13 +182,18 @@ fn try_all(package: &str, mutants: &[Mutant], room: &Path) -> Outcome<f64> {
     fs::write(&config, text)
         .map_err(|e| Failure::failed(format!("cannot write {}: {e}", config.display())))?;
     let output = room.join(package);
+    let measured = cpu_seconds(package, room)?;
     let mut command = tree::cargo();
+    if let (Some(name), true) = (runner_variable(), tree::which("prlimit").is_some()) {
+        command.env(name, format!("prlimit --cpu={CPU_LIMIT}"));
+    }
     command
         .arg("mutants")
         .args(["--package", package, "--profile", "mutants"])
         .args(["--cap-lints", "true", "--jobs", "1", "--colors", "never"])
         // Generous: other programs may be running, and a wrong "timeout" would count as caught.
-        .args(["--minimum-test-timeout", "40", "--timeout-multiplier", "6"])
+        .args(["--minimum-test-timeout", PATIENCE])
+        .args(["--timeout-multiplier", "20"])
         .arg("--config")
         .arg(&config)
         .arg("--output")
@@ -190,9 +202,51 @@ fn try_all(package: &str, mutants: &[Mutant], room: &Path) -> Outcome<f64> {
         .env("PROPTEST_FAILURE_PERSISTENCE", "off");
     // Its exit code says whether some survived; whether it worked shows in what it wrote.
     let _ = tree::succeeds(&mut command);
-    let seconds = baseline_seconds(&output.join("mutants.out"))?;
+    let seconds = measured.unwrap_or(baseline_seconds(&output.join("mutants.out"))?);
     println!("{package}: its tests take {seconds:.1} s");
     Ok(seconds)
+}
+
+/// The CPU time that the crate's tests take, in seconds; `None` where nobody says.
+fn cpu_seconds(package: &str, room: &Path) -> Outcome<Option<f64>> {
+    let test = |arguments: &[&str]| {
+        let mut command = tree::cargo();
+        command
+            .args(["test", "-q", "--profile", "mutants", "--package", package])
+            .args(arguments)
+            .env("CARGO_TARGET_DIR", room.join("build"))
+            .env("PROPTEST_FAILURE_PERSISTENCE", "off");
+        tree::succeeds(&mut command).then_some(()).ok_or_else(|| {
+            Failure::failed("the tests fail without a mutant; `cargo test` says why")
+        })
+    };
+    test(&["--no-run"])?;
+    let before = children_seconds();
+    test(&[])?;
+    Ok(children_seconds().zip(before).map(|(now, then)| now - then))
+}
+
+/// CPU time of all children that have ended, and theirs.
+fn children_seconds() -> Option<f64> {
+    of_children(&fs::read_to_string("/proc/self/stat").ok()?)
+}
+
+/// `cutime` and `cstime` of a line of `/proc/PID/stat`, in seconds.
+fn of_children(stat: &str) -> Option<f64> {
+    // The name, in brackets, may contain anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(13);
+    let mut next = || fields.next()?.parse::<f64>().ok();
+    Some((next()? + next()?) / TICKS)
+}
+
+/// The variable that names the program which cargo starts tests with on this host.
+fn runner_variable() -> Option<String> {
+    let output = Command::new("rustc").arg("-vV").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = text.lines().find_map(|l| l.strip_prefix("host: "))?;
+    let host = host.to_uppercase().replace('-', "_");
+    Some(format!("CARGO_TARGET_{host}_RUNNER"))
 }
 
 /// How long the tests of the tree without a mutant took.
@@ -296,6 +350,13 @@ mod tests {
         assert_eq!(too_slow(&[("sched", 20.0), ("sync", 3.0)]), None);
         let slow = too_slow(&[("sched", 20.1), ("sync", 3.0)]).unwrap();
         assert!(slow.contains("sched take 20.1 s") && !slow.contains("sync"));
+    }
+
+    #[test]
+    fn cpu_time_of_children_is_read() {
+        let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 900 901 120 30 20 0 1 0 5";
+        assert_eq!(of_children(stat), Some(1.5));
+        assert_eq!(of_children("7 (a) S 1 2"), None);
     }
 
     #[test]

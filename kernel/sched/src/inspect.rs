@@ -215,6 +215,20 @@ mod tests {
     }
 
     #[test]
+    fn v9_average_may_move_by_rounding_only() {
+        let _ = check(|rq, all| {
+            let average = rq.total().average();
+            let of = |moved: u64, from| rq.is_reweighted(all[1], average.wrapping_sub(moved), from);
+            // All weigh 1024: the one that changed was worth one third of the sum, or less.
+            assert!(of(0, 1024) && of(3, 1024) && !of(4, 1024));
+            assert!(of(3, 2048) && !of(4, 2048));
+            assert!(of(4, 4096) && !of(5, 4096));
+            assert!(!of(5_u64.wrapping_neg(), 1024), "in either direction");
+        });
+        assert_eq!([0, 4095, 4096, 8192].map(almost), [2, 4097, 4099, 8196]);
+    }
+
+    #[test]
     fn check_finds_what_is_broken_and_nothing_else() {
         let later = |rq: &mut Queue, h, ns: u64| {
             let se = rq.arena.get_mut(h);

@@ -28,6 +28,7 @@ fn start(rq: &mut Queue, all: &[Handle<Entity>]) {
 #[test]
 fn base_slice_grows_with_cores() {
     let by_cores = [
+        (0, 700),
         (1, 700),
         (2, 1400),
         (3, 1400),

@@ -68,6 +68,8 @@ mod by_hand_checks;
 #[cfg(test)]
 mod by_hand_dedicated;
 #[cfg(test)]
+mod by_hand_leaving;
+#[cfg(test)]
 mod by_hand_rescue;
 #[cfg(test)]
 mod by_hand_watch;

@@ -72,6 +72,18 @@ fn parse(file: &Path, text: &str) -> Outcome<Bug> {
     })
 }
 
+impl Bug {
+    /// The package it breaks: bugs of one package follow each other, so that those below it are not
+    /// built anew each time.
+    #[must_use]
+    pub fn package(&self) -> String {
+        let text = fs::read_to_string(&self.file).unwrap_or_default();
+        let path = text.lines().find_map(|l| l.strip_prefix("+++ b/"));
+        let parts = path.unwrap_or_default().split('/').take(2);
+        parts.collect::<Vec<_>>().join("/")
+    }
+}
+
 /// Applies the bug's patch to the tree at `root`, or with `check` only tries to.
 pub fn apply(bug: &Bug, root: &Path, check: bool) -> Outcome<()> {
     let mut command = Command::new("git");
@@ -95,8 +107,9 @@ pub fn apply(bug: &Bug, root: &Path, check: bool) -> Outcome<()> {
     )))
 }
 
-/// Makes the files below `copy` those of the workspace; what is equal keeps its time of change.
-pub fn refresh(copy: &Path) -> Outcome<()> {
+/// Makes the files below `copy` those of the workspace; what is equal keeps its time of change. The
+/// result changes with anything that a hunt depends on.
+pub fn refresh(copy: &Path) -> Outcome<u64> {
     let output = Command::new("git")
         .current_dir(tree::root())
         .args([
@@ -120,16 +133,43 @@ pub fn refresh(copy: &Path) -> Outcome<()> {
         ));
     }
     let fail = |e: std::io::Error| Failure::failed(format!("cannot copy the tree: {e}"));
+    let mut print = 0;
     for path in &wanted {
         let (from, to) = (tree::root().join(path), copy.join(path));
         let bytes = fs::read(from).map_err(fail)?;
+        if is_hunted(path) {
+            print = mix(mix(print, path.as_os_str().as_encoded_bytes()), &bytes);
+        }
         if fs::read(&to).is_ok_and(|old| old == bytes) {
             continue;
         }
         fs::create_dir_all(to.parent().unwrap_or(copy)).map_err(fail)?;
         fs::write(to, bytes).map_err(fail)?;
     }
-    remove_others(copy, copy, &wanted).map_err(fail)
+    remove_others(copy, copy, &wanted).map_err(fail)?;
+    Ok(print)
+}
+
+/// Whether the simulator's program is made of this file.
+fn is_hunted(path: &Path) -> bool {
+    const PARTS: [&str; 5] = [
+        "kernel",
+        "services",
+        "boards/sim",
+        "tests/sim/src",
+        "tests/sim/examples",
+    ];
+    let no_code = path.extension().is_some_and(|e| e == "md");
+    let top = path.components().count() == 1;
+    !no_code && (top || PARTS.iter().any(|part| path.starts_with(part)))
+}
+
+/// FNV-1a, going on from `print`: the standard library's hashers promise no fixed value.
+#[must_use]
+pub fn mix(print: u64, bytes: &[u8]) -> u64 {
+    let start = print ^ 0xcbf2_9ce4_8422_2325;
+    let step = |h: u64, byte: &u8| (h ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(start, step)
 }
 
 fn remove_others(folder: &Path, copy: &Path, wanted: &BTreeSet<PathBuf>) -> std::io::Result<()> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::bugs::{self, Bug};
 use crate::conformance::Row;
-use crate::verb::bugs::{break_tree, hunt, prepare};
+use crate::verb::bugs_hunt::{break_tree, hunt, prepare};
 use crate::{Failure, Outcome};
 
 /// What a row's scenarios said to one bug.
@@ -29,9 +29,9 @@ pub(super) fn run(rows: &[&Row]) -> Outcome<u8> {
         if broken.is_empty() {
             continue;
         }
-        break_tree(bug, &copy, &room)?;
+        let program = break_tree(bug, &copy, &room)?;
         for row in broken {
-            let hunt = hunt(&copy, &room, std::slice::from_ref(&row.id))?;
+            let hunt = hunt(&program, &copy, std::slice::from_ref(&row.id))?;
             let caught = hunt.caught.map(|_| hunt.scenario);
             println!("{} {} ... {}", row.id, bug.name, word(caught.as_deref()));
             let bug = bug.name.clone();

@@ -1,6 +1,8 @@
 //! One file per command of the tool.
 
 pub mod bugs;
+mod bugs_hunt;
+mod bugs_table;
 pub mod ci;
 pub mod conformance;
 mod conformance_mutate;

@@ -21,6 +21,9 @@ pub enum OnCpuError {
     /// The caller is an item of a queue with a rescuer: a call needs a worker, and thus memory (H6).
     /// Nothing was called.
     NoProgress,
+    /// The caller is an item of the default queue, and that has one thread on each core
+    /// ([`Backend`](super::Backend)), which may be the caller's. Nothing was called.
+    SelfWait,
     /// The call panicked.
     Panicked,
 }
@@ -30,6 +33,7 @@ impl fmt::Display for OnCpuError {
         f.write_str(match self {
             Self::Offline => "the core is offline",
             Self::NoProgress => "an item whose queue has a rescuer calls another core",
+            Self::SelfWait => "an item of the default queue waits for another",
             Self::Panicked => "the call panicked",
         })
     }
@@ -62,7 +66,8 @@ where
         // The default queue never drains.
         Ok(Err(_)) => Err(OnCpuError::Offline),
         Err(ScopeError::Panicked(_)) => Err(OnCpuError::Panicked),
-        Err(ScopeError::NoProgress | ScopeError::SelfWait) => Err(OnCpuError::NoProgress),
+        Err(ScopeError::NoProgress) => Err(OnCpuError::NoProgress),
+        Err(ScopeError::SelfWait) => Err(OnCpuError::SelfWait),
     }
 }
 

@@ -44,8 +44,9 @@ pub use super::task::Task;
 /// Why a scope did not do what it was asked to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ScopeError {
-    /// The caller is an item of this very queue, which runs one item at a time or has a rescuer: what it
-    /// spawns could not start before it ends. Nothing was called.
+    /// The caller is an item of this very queue, which runs one item at a time, has a rescuer, or threads of
+    /// its own ([`Backend`](super::Backend)): what it spawns might not start before it ends. Nothing was
+    /// called.
     SelfWait,
     /// The caller is an item of a queue with a rescuer, and this queue has none (H6). Nothing was called.
     NoProgress,
@@ -232,7 +233,8 @@ impl Queue {
     /// Whether the running thread may wait for items that are still to be queued here.
     fn may_wait_for_new(&self) -> Result<(), ScopeError> {
         let own = current_worker().is_some_and(|w| w.works_for(self));
-        if own && (self.max_active() == 1 || self.attributes.mem_reclaim) {
+        let a = &self.attributes;
+        if own && (self.max_active() == 1 || a.mem_reclaim || a.backend.is_dedicated()) {
             return Err(ScopeError::SelfWait);
         }
         if let Some(waits) = promised().filter(|_| !promises(self)) {

@@ -188,6 +188,7 @@ fn first_thread(cx: &ThreadCx<'_>) {
     if let Some(sim) = current::sim()
         && let Some(init) = sim.init.get()
     {
+        sim.booted.set(true);
         net::connect(sim);
         if let Some(prepare) = sim.prepare.get() {
             prepare(cx);

@@ -65,12 +65,12 @@ impl Sim {
     }
 
     /// Stops the running core where it is, so that the kernel can be looked at without going on:
-    /// seam calls are no points any more. False when there is no kernel yet, or no failure.
+    /// seam calls are no points any more. False when there is no whole kernel yet, or no failure.
     pub(crate) fn stand_still(&self) -> bool {
         let result = self.result.take();
         let failed = matches!(result, Some(Err(_)));
         self.result.set(result);
-        if !failed || self.init.get().is_none() || self.is_early() {
+        if !failed || !self.booted.get() || self.is_early() {
             return false;
         }
         self.still.set(true);

@@ -127,6 +127,8 @@ pub(crate) struct Sim {
     in_flow: Cell<bool>,
     panic_note: RefCell<(String, String, u32)>,
     last_panic: RefCell<Option<(String, String)>>,
+    /// The kernel's first thread runs: all of the kernel is there to be looked at.
+    pub(crate) booted: Cell<bool>,
     /// The world has stopped; its kernel is only looked at.
     still: Cell<bool>,
     pub(crate) picture: RefCell<String>,
@@ -205,6 +207,7 @@ impl Sim {
             in_flow: Cell::new(false),
             panic_note: RefCell::default(),
             last_panic: RefCell::default(),
+            booted: Cell::new(false),
             still: Cell::new(false),
             picture: RefCell::default(),
             init: Cell::new(None),

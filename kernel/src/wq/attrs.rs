@@ -39,6 +39,8 @@ pub enum AttrsError {
     Nice,
     /// The queue's threads are its own ([`super::Backend`]): they keep what it was made with.
     Dedicated,
+    /// The queue was destroyed, by another handle: nothing will run on it any more (I10).
+    Destroyed,
 }
 
 impl fmt::Display for AttrsError {
@@ -48,6 +50,7 @@ impl fmt::Display for AttrsError {
             Self::NoCore => "the mask names no core of the machine",
             Self::Nice => "nice levels go from -20 to 19",
             Self::Dedicated => "the threads of this workqueue are its own and stay as they are",
+            Self::Destroyed => "the workqueue was destroyed",
         })
     }
 }
@@ -146,9 +149,14 @@ fn usable(q: &Queue, plan: &Plan) -> usize {
     }
 }
 
-/// Makes the plan true.
-fn commit(q: &Queue, mut plan: Plan) {
+/// Makes the plan true, unless the queue was destroyed since it was made.
+fn commit(q: &Queue, mut plan: Plan) -> Result<(), AttrsError> {
     let mut g = q.flush.lock();
+    if g.is_destroyed() {
+        // The plan gives back what it has when the lock is free.
+        drop(g);
+        return Err(AttrsError::Destroyed);
+    }
     g.attrs = plan.attrs;
     g.effective = surroundings(plan.global).effective(plan.attrs.cpus);
     let mut chosen: [Option<&'static Share>; MAX_CPUS] = [None; MAX_CPUS];
@@ -174,6 +182,7 @@ fn commit(q: &Queue, mut plan: Plan) {
     }
     q.apply_limit(&g);
     drop(g);
+    Ok(())
 }
 
 /// The share of `q` in `pool`: the one it has there, or one that is gone, or a new one. Takes the
@@ -236,8 +245,7 @@ fn fresh(q: &Queue, g: &FlushState, mut pwq: Pwq) -> Pwq {
 /// Gives a new queue its first shares.
 pub(super) fn settle_new(q: &Queue, global: Global) -> Result<(), AttrsError> {
     let attrs = q.flush.lock().attrs;
-    commit(q, prepare(q, attrs, global)?);
-    Ok(())
+    commit(q, prepare(q, attrs, global)?)
 }
 
 /// The attributes make sense.
@@ -270,9 +278,9 @@ pub(super) fn modify(
     change(&mut attrs);
     check(&attrs)?;
     let plan = prepare(q, attrs, registry::global())?;
-    commit(q, plan);
+    let done = commit(q, plan);
     drop(turn);
-    Ok(())
+    done
 }
 
 /// Changes what the system says, and with it every unbound queue: all of them or none (G7).
@@ -291,7 +299,8 @@ fn change(cx: &ThreadCx<'_>, f: impl Fn(&mut Global)) -> Result<(), AttrsError> 
         // A queue that was built meanwhile has no plan.
         if registry::set_global(version, new) {
             for (q, plan) in plans {
-                commit(&q, plan);
+                // One that was destroyed meanwhile needs no change.
+                let _done = commit(&q, plan);
             }
             break;
         }

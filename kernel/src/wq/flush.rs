@@ -31,6 +31,8 @@ pub(super) struct FlushState {
     arena: Direct<Flusher>,
     /// Drains under way, and one for ever once the queue is destroyed.
     draining: u32,
+    /// The queue has left its pools for good (I10).
+    destroyed: bool,
     /// Where the queue is, and was.
     pub(super) shares: Shares,
     /// What an unbound or ordered queue asked for last.
@@ -45,6 +47,7 @@ impl FlushState {
             policy: Flush::new(),
             arena: flushers(),
             draining: 0,
+            destroyed: false,
             shares: Shares::new(),
             attrs,
             effective: CpuMask::ALL,
@@ -64,6 +67,11 @@ impl FlushState {
 
     pub(super) const fn refuses(&self) -> bool {
         self.draining > 0
+    }
+
+    /// Nothing will ever be queued any more: it needs no pools.
+    pub(super) const fn is_destroyed(&self) -> bool {
+        self.destroyed
     }
 }
 
@@ -103,15 +111,21 @@ impl FlushNode {
 impl Queue {
     /// Waits until everything queued before the call is over (I1).
     pub(super) fn flush(&self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
-        if current_worker().is_some_and(|w| w.works_for(self)) {
-            return Err(WaitError::SelfWait);
-        }
-        if let Some(waits) = promised().filter(|_| !promises(self)) {
-            return Err(no_progress(waits, &self.attributes.name));
-        }
+        self.may_wait()?;
         self.wait_for_all(cx)?;
         emit_unmasked(Kind::FlushEnd, Head::of(0), 0, queue_name(self));
         Ok(())
+    }
+
+    /// Whether the running thread may wait for the queue's items (I4, H6).
+    fn may_wait(&self) -> Result<(), WaitError> {
+        if current_worker().is_some_and(|w| w.works_for(self)) {
+            return Err(WaitError::SelfWait);
+        }
+        match promised().filter(|_| !promises(self)) {
+            Some(waits) => Err(no_progress(waits, &self.attributes.name)),
+            None => Ok(()),
+        }
     }
 
     fn wait_for_all(&self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
@@ -216,44 +230,58 @@ impl Queue {
         }
     }
 
-    /// Nothing is in flight, and nobody is on the way with a slot or with a share that moves.
+    /// Nothing is in flight, and nobody is on the way with a slot or with a share that moves. The
+    /// queue refuses submissions from outside, so what comes is what its own items queue.
+    ///
+    /// Shares are looked at one after the other, and an item in one may queue another in a share
+    /// that was looked at before. So each is looked at twice: when nothing came into any of them
+    /// between the two looks, all were empty at the moment between the rounds.
     fn is_empty(&self) -> bool {
         let g = self.flush.lock();
-        g.shares.iter().all(|share| {
-            let (_, g) = share.lock();
-            let pwq = share.pwq(&g);
-            pwq.is_empty() && !pwq.is_moving() && !share.is_granted()
-        })
+        let look = || {
+            g.shares.iter().try_fold(0, |passed, share| {
+                let (_, g) = share.lock();
+                let pwq = share.pwq(&g);
+                let quiet = pwq.is_empty() && !pwq.is_moving();
+                quiet.then(|| passed + pwq.passed())
+            })
+        };
+        let before = look();
+        // Without active items, who has a slot is on the way with it.
+        before.is_some()
+            && before == look()
+            && self.nodes.iter().all(|n| n.lock().policy.taken() == 0)
     }
 
     /// Refuses submissions from outside and waits until the queue is empty; items may go on
-    /// queueing each other meanwhile (I9). With `destroy` it refuses for ever.
+    /// queueing each other meanwhile (I9). With `destroy` it refuses for ever. After an error the
+    /// queue is as it was.
     pub(super) fn drain(&self, cx: &ThreadCx<'_>, destroy: bool) -> Result<(), WaitError> {
-        if current_worker().is_some_and(|w| w.works_for(self)) {
-            return Err(WaitError::SelfWait);
-        }
+        self.may_wait()?;
         let mut g = self.flush.lock();
         g.draining += 1;
         Self::set_refuse(&g.shares, true);
         drop(g);
-        loop {
-            if let Err(e) = self.flush(cx) {
-                Self::drained(&mut self.flush.lock());
-                return Err(e);
-            }
-            if self.is_empty() {
-                break;
-            }
-            thread::yield_now(cx);
-        }
+        let emptied = self.wait_until_empty(cx);
         let mut g = self.flush.lock();
-        if destroy {
+        if destroy && emptied.is_ok() {
+            g.destroyed = true;
             // The pools need not wait until the last handle is dropped.
             self.leave_pools(&g.shares);
         } else {
             Self::drained(&mut g);
         }
-        Ok(())
+        emptied
+    }
+
+    fn wait_until_empty(&self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
+        loop {
+            self.flush(cx)?;
+            if self.is_empty() {
+                return Ok(());
+            }
+            thread::yield_now(cx);
+        }
     }
 
     /// One drain is over, or was given up.

@@ -254,13 +254,13 @@ impl Queue {
         let share = self.share(target);
         let (pool, mut g) = share.lock();
         if share.pwq(&g).bars() {
-            if !share.pwq(&g).refuses() {
+            if self.refuses(share, &g) {
+                return Submitted::Draining;
+            }
+            if share.pwq(&g).is_retired() {
                 // The queue's attributes changed since the look.
                 drop(g);
                 return self.submit_moved(target, h, retain);
-            }
-            if !self.is_chained() {
-                return Submitted::Draining;
             }
         }
         match h.word.claim_at(pool.place(), self.is_bh()) {
@@ -321,7 +321,7 @@ impl Queue {
                     };
                 }
                 last = Place::NONE;
-            } else if share.pwq(&g).is_retired() && !share.pwq(&g).refuses() {
+            } else if share.pwq(&g).is_retired() && !self.refuses(share, &g) {
                 // Its successor is there to be found.
                 drop(g);
                 machine::relax();
@@ -339,12 +339,18 @@ impl Queue {
         share: &Share,
         h: &Header,
     ) -> Submitted {
-        if share.pwq(&g).refuses() && !self.is_chained() {
+        if self.refuses(share, &g) {
             return Submitted::Draining;
         }
         h.word.publish(pool.place(), self.is_bh());
         g.link(pool, share, h);
         Submitted::Queued
+    }
+
+    /// The queue drains or is destroyed, and the caller is none of its items (C10).
+    #[inline(always)]
+    fn refuses(&self, share: &Share, g: &Inner) -> bool {
+        share.pwq(g).refuses() && !self.is_chained()
     }
 
     /// The caller is a thread that executes an item of this queue (C10).

@@ -7,7 +7,8 @@
 //! pool: the scheduler's hooks pass it over (H4).
 //!
 //! A handler that panics ends its thread. The rescuer's last act is then to make its successor,
-//! waiting for memory if it must: until it is made the calls wait too.
+//! waiting for memory if it must: until it is made the calls wait too. A rescuer frees its worker
+//! when it ends, so it does nothing before whoever made it has done with that.
 //!
 //! Locks: a pool's, then the queue's mayday lock, then a runqueue's.
 #![expect(unsafe_code, reason = "nodes under the mayday and the pool lock")]
@@ -40,6 +41,8 @@ pub(super) struct Help {
     maydays: Maydays,
     calls: Direct<Call>,
     rescuer: Option<ThreadRef>,
+    /// Whoever made the rescuer has put it here, and will not touch its worker any more.
+    known: bool,
     /// The rescuer is to end.
     stop: bool,
 }
@@ -52,6 +55,7 @@ impl Help {
             maydays: Maydays::new(),
             calls,
             rescuer: None,
+            known: false,
             stop: false,
         };
         SpinLock::new(Rank::Mayday, "mayday", help)
@@ -103,8 +107,18 @@ impl Queue {
         };
         let worker = Worker::new(WorkerKind::Rescuer, pool, Some(rescuing));
         let builder = thread::Builder::new(&name.unwrap_or_default()).nice(Nice::MIN);
+        // The one before, if there was one, has ended its last rescue.
+        self.help.lock().known = false;
         let w = spawn(worker, builder, main)?;
-        self.help.lock().rescuer = w.thread().cloned();
+        let thread = w.thread().cloned();
+        let mut help = self.help.lock();
+        help.rescuer.clone_from(&thread);
+        help.known = true;
+        drop(help);
+        // From here on the worker may be gone.
+        if let Some(t) = thread {
+            schedule::wake(&t);
+        }
         Ok(())
     }
 
@@ -121,10 +135,31 @@ impl Queue {
         loop {
             let mut help = self.help.lock();
             help.stop = true;
-            let Some(t) = help.rescuer.take() else { return };
+            let Some(t) = help.rescuer.take() else { break };
             drop(help);
             schedule::wake(&t);
             t.join(cx);
+        }
+        self.drop_calls();
+    }
+
+    /// Nobody will answer the calls that are left: a rescuer panicked and had no successor. What
+    /// they were for is over.
+    fn drop_calls(&self) {
+        loop {
+            let mut help = self.help.lock();
+            let Help { maydays, calls, .. } = &mut *help;
+            let Some(call) = maydays.answer(calls) else {
+                return;
+            };
+            drop(help);
+            let share = call_of(call);
+            let (pool, mut g) = share.lock();
+            let Inner { policy, store, .. } = &mut *g;
+            let gone = policy.unanswered(store, share.handle());
+            let rest = pool.conclude(&mut g, None, gone);
+            drop(g);
+            rest.carry_out();
         }
     }
 }
@@ -149,9 +184,15 @@ fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
     loop {
         schedule::prepare_to_sleep();
         let mut help = r.queue.help.lock();
-        let Help { maydays, calls, .. } = &mut *help;
-        let call = maydays.answer(calls);
-        let stop = help.stop;
+        let Help {
+            maydays,
+            calls,
+            known,
+            stop,
+            ..
+        } = &mut *help;
+        let call = if *known { maydays.answer(calls) } else { None };
+        let stop = *known && *stop;
         drop(help);
         if call.is_none() && !stop {
             schedule::schedule_blocked(cx);
@@ -234,7 +275,7 @@ pub(super) fn panicked(w: &'static Worker, r: &Rescuing) {
     retire(w);
     // The thread is a plain one from here on.
     let cx = ThreadCx::mint();
-    while queue.start_rescuer().is_err() && !queue.help.lock().stop {
+    while !queue.help.lock().stop && queue.start_rescuer().is_err() {
         thread::sleep(&cx, Tuning::LINUX.create_cooldown);
     }
 }

@@ -155,6 +155,7 @@ impl Share {
         // Late submitters find it gone until it is made anew.
         let mut g = pool.lock();
         self.node.store(node, Ordering::Relaxed);
+        let pwq = pwq.after(self.pwq(&g));
         *self.pwq_mut(&mut g) = pwq;
     }
 
@@ -164,15 +165,6 @@ impl Share {
 
     pub(super) fn pwq_mut<'a>(&self, g: &'a mut Inner) -> &'a mut Pwq {
         links::Arena::get_mut(&mut g.store, self.handle())
-    }
-
-    /// A slot is on its way to it.
-    pub(super) fn is_granted(&self) -> bool {
-        if self.queue().nodes.is_empty() {
-            return false;
-        }
-        let g = self.slots().lock();
-        links::Arena::get(&g.turns, self.turn()).is_granted()
     }
 
     /// New items go elsewhere; the pool is let go when the last old one is over.
@@ -188,6 +180,10 @@ impl Share {
     /// The share of an ordered queue shall be in `pool`, which the caller has a reference to (D9).
     pub(super) fn move_to(&self, pool: &'static Pool) {
         let (_, mut g) = self.lock();
+        debug_assert!(
+            !self.pwq(&g).is_retired(),
+            "the share of a destroyed queue moves"
+        );
         let raw = core::ptr::from_ref(pool).cast_mut();
         let before = self.next.swap(raw, Ordering::Relaxed);
         let Inner { policy, store, .. } = &mut *g;

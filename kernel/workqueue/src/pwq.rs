@@ -249,6 +249,13 @@ impl Pwq {
         self.nr_in_flight == 0
     }
 
+    /// How many items have begun or were cancelled: while the share is empty, whether this number is
+    /// the same tells whether it has been empty all the time.
+    #[must_use]
+    pub const fn passed(&self) -> u64 {
+        self.stats.started + self.stats.cancelled
+    }
+
     /// Items with a max_active slot.
     #[must_use]
     pub const fn active(&self) -> u32 {
@@ -265,6 +272,13 @@ impl Pwq {
     #[must_use]
     pub const fn max_active(&self) -> u32 {
         self.max_active
+    }
+
+    /// Goes on counting where `before` stopped, which the share was until now.
+    #[must_use]
+    pub const fn after(mut self, before: &Self) -> Self {
+        self.stats = before.stats;
+        self
     }
 
     /// The counters.

@@ -268,6 +268,14 @@ impl Pool {
         Self::left(s, r.pwq)
     }
 
+    /// The call of `p`, none of whose items is left, stays without an answer for ever: as the end of
+    /// a rescue. This pwq has left the pool, or can move.
+    #[must_use = "a pwq that is gone holds its pool no longer"]
+    pub fn unanswered<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> Option<Handle<Pwq>> {
+        pwq_mut(s, p).pins -= 1;
+        Self::left(s, p)
+    }
+
     fn goes<S: Store>(&mut self, s: &mut S, rescuer: Handle<Worker>) {
         self.strike_off(s, rescuer);
         worker_mut(s, rescuer).phase = Phase::New;

@@ -100,10 +100,10 @@ impl Pool {
 
     /// `p`, of an ordered queue, shall move to another pool with all that waits in it, in order
     /// (D9): no item starts until it has. True: it can move now; else the end of the active item
-    /// will say so.
+    /// will say so. A pwq that retired, because its queue was destroyed, does not move.
     #[must_use = "a pwq that can move must be moved"]
     pub fn plug<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
-        if pwq(s, p).leaving == Leaving::Moving {
+        if !matches!(pwq(s, p).leaving, Leaving::No | Leaving::Plugged) {
             return false;
         }
         pwq_mut(s, p).leaving = Leaving::Plugged;

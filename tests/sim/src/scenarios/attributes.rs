@@ -70,7 +70,7 @@ const SCOPES: [Scope; 7] = [
     Scope::System,
 ];
 
-fn some_attrs() -> Attrs {
+pub(super) fn some_attrs() -> Attrs {
     let all = CpuMask::first_n(cpus());
     let cpus = match pick(3) {
         0 => CpuMask::single(some_core()),
@@ -89,7 +89,7 @@ fn unbound(name: &str) -> Workqueue<Unbound> {
     insist(|| Workqueue::<Unbound>::builder(name).build())
 }
 
-fn unbound_pools() -> usize {
+pub(super) fn unbound_pools() -> usize {
     let mut n = 0;
     wq::for_each_pool(|p| n += usize::from(p.cpu.is_none()));
     n

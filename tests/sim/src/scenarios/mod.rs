@@ -12,6 +12,7 @@ mod changes;
 mod conformance;
 mod control;
 mod deadlocks;
+mod edges;
 mod fairness;
 mod frozen;
 mod groups;
@@ -52,6 +53,7 @@ const GROUPS: &[&[Scenario]] = &[
     attributes::ALL,
     control::ALL,
     backends::ALL,
+    edges::ALL,
     node_limits::ALL,
     pools::ALL,
     panics::ALL,

@@ -3,20 +3,24 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use links::Arena;
 use machine::{CpuId, CpuMask};
 use spin::Once;
 use sync::atomic::Ordering;
 use sync::{Rank, SpinLock};
-use workqueue::{Attrs, CPUS_PER_SHARD, Kind as PoolKind, PwqStats, Scope};
+use workqueue::{Attrs, CPUS_PER_SHARD, Kind as PoolKind, PwqStats, Scope, Worker as WorkerNode};
 
 use super::dedicated::Backend;
+use super::handles::worker_of;
 use super::pool::{Inner, Pool};
 use super::queue::{Class, Queue};
 use super::share::Shares;
 use super::typed::{Bh, PerCpu, Unbound, Workqueue};
+use super::worker::WorkerKind;
 use super::{QueueName, each_pool};
 use crate::kernel;
 use crate::mem::AllocError;
+use crate::thread::{State, ThreadRef};
 
 /// The queues everybody may use.
 #[derive(Debug)]
@@ -179,8 +183,7 @@ pub struct PoolInfo {
     pub nice: i8,
     /// "thread" or "bh".
     pub kind: &'static str,
-    /// Workers, and how many of them are idle, running, and blocked. Unbound pools do not follow
-    /// their workers' sleep: all that execute an item count as running.
+    /// Workers, and how many of them are idle, running, and blocked.
     pub workers: WorkerCounts,
     /// Items waiting for a worker.
     pub pending: u32,
@@ -203,7 +206,7 @@ pub struct WorkerCounts {
     pub idle: u32,
     /// Executing.
     pub running: u32,
-    /// Executing an item that sleeps or is outside concurrency management.
+    /// Executing an item that sleeps or, in the pool of a core, is outside concurrency management.
     pub blocked: u32,
 }
 
@@ -248,10 +251,10 @@ fn pool_info(pool: &Pool, g: &Inner) -> PoolInfo {
     let p = &g.policy;
     let (total, idle) = (p.nr_workers(), p.nr_idle());
     let busy = total - idle;
-    let running = if p.kind() == PoolKind::Bound {
-        p.nr_running().min(busy)
-    } else {
-        busy
+    let running = match p.kind() {
+        PoolKind::Bound => p.nr_running().min(busy),
+        PoolKind::Unbound | PoolKind::Dedicated => busy - asleep(g).min(busy),
+        PoolKind::Bh => busy,
     };
     let own = match p.kind() {
         PoolKind::Dedicated => pool.cpus(),
@@ -278,6 +281,20 @@ fn pool_info(pool: &Pool, g: &Inner) -> PoolInfo {
         cpus: g.key.map_or(own, |key| key.cpus),
         repatriated: pool.repatriated(),
     }
+}
+
+/// How many workers of a pool without a core sleep in their items. The pool is not told of that, so the
+/// threads are asked.
+fn asleep(g: &Inner) -> u32 {
+    let mut n = 0;
+    g.policy.each_worker(&g.store, |h| {
+        let node: &WorkerNode = g.store.get(h);
+        let w = worker_of(h);
+        let sleeps = |t: &ThreadRef| t.state() == State::Sleeping;
+        let own = node.current().is_some() && w.kind != WorkerKind::Rescuer;
+        n += u32::from(own && w.thread().is_some_and(sleeps));
+    });
+    n
 }
 
 /// Describes every pool through `f`.

@@ -18,7 +18,7 @@ use crate::kit::{
 /// Scenarios of worker pools.
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("sleeping-items", 2, sleeping_items)
-        .about("as many items as you like sleep on one core, each starting while others sleep (E2, E3, E9)")
+        .about("as many items as you like sleep on one core, or on none, each starting while others sleep, and are counted (E2, E3, E9, F1)")
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("sleepers-and-wakers", 3, sleepers_and_wakers)
@@ -60,6 +60,18 @@ fn workers(cpu: CpuId) -> WorkerCounts {
     found
 }
 
+/// Workers of all unbound pools that sleep, and that run.
+fn of_no_core() -> (usize, usize) {
+    let mut found = (0, 0);
+    wq::for_each_pool(|p| {
+        if p.cpu.is_none() {
+            found.0 += p.workers.blocked as usize;
+            found.1 += p.workers.running as usize;
+        }
+    });
+    found
+}
+
 fn sleeping_items(cx: &ThreadCx<'_>) {
     struct Dormitory {
         gate: Completion,
@@ -87,8 +99,16 @@ fn sleeping_items(cx: &ThreadCx<'_>) {
         until(cx, || room.started.get() == beds);
         until(cx, || workers(core(round)).blocked as usize == beds);
         assert!(workers(core(round)).total as usize > beds, "E9");
+        for _ in 0..beds {
+            let item = new_item(Arc::clone(&room), lie_down);
+            assert_eq!(wq::unbound().queue(&item), Submitted::Queued);
+        }
+        until(cx, || room.started.get() == 2 * beds);
+        until(cx, || of_no_core() == (beds, 0));
         room.gate.complete_all();
         wq::percpu().flush(cx).expect("not one of its items");
+        wq::unbound().flush(cx).expect("not one of its items");
+        until(cx, || of_no_core() == (0, 0));
     }
 }
 

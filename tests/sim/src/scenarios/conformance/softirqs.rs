@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kernel::ipi::call_on;
-use kernel::softirq::{BhCx, VECTORS, Vector, counters, raise};
+use kernel::softirq::{BhCx, VECTORS, Vector, counters, leak_count, raise};
 use kernel::thread::{ThreadCx, current, sleep};
 use kernel::trace::{Categories, Kind, want};
 use kernel::wq::{self, Run, Softirq, Submitted, Work};
@@ -12,7 +12,7 @@ use sim::{Kinds, Scenario};
 
 use super::super::ipi::{address, at};
 use super::events;
-use crate::kit::{Count, burn, core, here, ms, new_bh_item, until, us};
+use crate::kit::{Count, burn, core, cpus, here, ms, new_bh_item, new_item, until, us};
 
 /// Scenarios of softirqs.
 pub(super) const ALL: &[Scenario] = &[
@@ -29,6 +29,10 @@ pub(super) const ALL: &[Scenario] = &[
         .about("two cores run one vector at once, and each counts its own (S7)")
         .cpus_range(2, 8)
         .endures(Kinds::NONE),
+    Scenario::new("open-sections-of-softirqs", 2, open_sections)
+        .about("a softirq that leaves preemption, BH or interrupts off is told and repaired, and what comes after it runs (S12)")
+        .cpus_range(1, 4)
+        .endures(Kinds::DELAYS),
 ];
 
 const ALL_VECTORS: [Vector; VECTORS] = [
@@ -142,6 +146,35 @@ fn raises_itself(cx: &ThreadCx<'_>) {
         drop(stay);
         // ksoftirqd has the rest.
         until(cx, || item.left.get() == 0);
+    }
+}
+
+fn open_sections(cx: &ThreadCx<'_>) {
+    fn leave_open(_: &BhCx<'_>, run: &Run<'_, Count, Softirq>) {
+        match run.get() {
+            0 => core::mem::forget(sync::preempt_disable()),
+            1 => core::mem::forget(sync::bh_disable()),
+            _ => machine::irq_disable(),
+        }
+    }
+    let told = || (0..cpus()).map(|n| leak_count(core(n))).sum::<u64>();
+    for n in 0..3 {
+        let cpu = core(n);
+        let before = leak_count(cpu);
+        let item = new_bh_item(Count::new(n), leave_open);
+        assert_eq!(wq::bh().queue_on(cpu, &item), Submitted::Queued);
+        item.flush(cx).expect("no panic");
+        // The item is over a little before its softirq.
+        until(cx, || leak_count(cpu) == before + 1);
+        // Softirqs, interrupts and threads of its core go on.
+        let next = witness();
+        assert_eq!(wq::bh().queue_on(cpu, &next), Submitted::Queued);
+        next.flush(cx).expect("no panic");
+        assert_ne!(next.get(), 0);
+        let nap = new_item((), |cx: &ThreadCx<'_>, _: &Run<'_, ()>| sleep(cx, us(50)));
+        assert_eq!(wq::percpu().queue_on(cpu, &nap), Submitted::Queued);
+        nap.flush(cx).expect("no panic");
+        assert_eq!(told(), n as u64 + 1, "the next ones left nothing open");
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kernel::completion::Completion;
 use kernel::cpu::CpuMask;
-use kernel::thread::{Builder, ThreadCx, current, sleep};
+use kernel::thread::{Builder, ThreadCx, current, sleep, yield_now};
 use kernel::wq::{self, PerCpu, Run, StallKind, Submitted, Workqueue};
 use machine::Duration;
 use sim::{Kinds, Scenario, refuse_threads};
@@ -17,6 +17,10 @@ use crate::kit::{
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("watchdog-lockups", 2, lockups)
         .about("a pool that starts nothing, slots that stay taken and an item stuck alone are told in time (N7, N8 a, N8 b)")
+        .cpus_range(1, 4)
+        .endures(Kinds::SPURIOUS.or(Kinds::IPI)),
+    Scenario::new("watchdog-blind-hooks", 2, blind_hooks)
+        .about("a worker that waits without the hooks holds its pool up, and that is told in time (E18, N7)")
         .cpus_range(1, 4)
         .endures(Kinds::SPURIOUS.or(Kinds::IPI)),
     Scenario::new("watchdog-late-timers", 2, late_timers)
@@ -144,6 +148,45 @@ fn lockups(cx: &ThreadCx<'_>) {
     assert_eq!(wq::watchdog_limit(), None);
     wq::set_cpu_intensive_threshold(ms(10));
     narrow.destroy(cx).expect("not one of its items");
+}
+
+/// A thread gives its core up in one place, which calls the hook; so the only wait that the pool is
+/// not told of is one that goes on asking: for the item behind it, which the pool starts when this
+/// one sleeps.
+fn blind_hooks(cx: &ThreadCx<'_>) {
+    struct Pair {
+        told: Count,
+        second: Count,
+    }
+    fn ask(cx: &ThreadCx<'_>, run: &Run<'_, Arc<Pair>>) {
+        while run.second.get() == 0 && run.told.get() == 0 {
+            burn(us(20));
+            yield_now(cx);
+        }
+    }
+    fn second(_: &ThreadCx<'_>, run: &Run<'_, Arc<Pair>>) {
+        run.second.up();
+    }
+    // Else the first counts as a hog soon, and the pool goes on (E14).
+    wq::set_cpu_intensive_threshold(Duration::ZERO);
+    wq::set_watchdog(LIMIT);
+    let pair = Arc::new(Pair {
+        told: Count::default(),
+        second: Count::default(),
+    });
+    let cpu = core(pick(cpus()));
+    let first = new_item(Arc::clone(&pair), ask);
+    let behind = new_item(Arc::clone(&pair), second);
+    assert_eq!(wq::percpu().queue_on(cpu, &first), Submitted::Queued);
+    assert_eq!(wq::percpu().queue_on(cpu, &behind), Submitted::Queued);
+    let stall = told(cx, StallKind::Pool);
+    in_time(&stall);
+    assert_eq!(stall.waiting, 1);
+    assert_eq!(pair.second.get(), 0, "the pool was told after all");
+    pair.told.up();
+    wq::percpu().flush(cx).expect("not one of its items");
+    assert_eq!(pair.second.get(), 1);
+    wq::set_watchdog(Duration::ZERO);
 }
 
 fn late_timers(cx: &ThreadCx<'_>) {

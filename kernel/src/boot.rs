@@ -127,6 +127,8 @@ pub(crate) extern "C" fn idle_main(_: usize) -> ! {
         if c.leaving.is_wanted() {
             hotplug::leave(c);
         }
+        // While the core is outside the mask its ksoftirqd runs elsewhere and finds nothing to do there.
+        softirq::irq_exit();
         if c.header.need_resched.load(Ordering::Acquire) {
             // Going round because another core's runqueue was locked: let its holder run.
             machine::relax();

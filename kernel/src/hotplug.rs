@@ -5,7 +5,9 @@
 //! simple and stop the machine. Here each kind of thing is shut behind its own lock, so others go on.
 //!
 //! A core climbs or descends a ladder of steps. Going down, each step takes away what the one above
-//! needs; where one fails, the core climbs back. The other way round it is the same.
+//! needs; where one fails, the core climbs back. The other way round it is the same. Climbing back stops at
+//! nothing: a step that has no memory to undo itself leaves out what it could not do, and the ones above it
+//! are undone all the same, so that a core that stays takes part in everything.
 //!
 //! ```text
 //!   interrupts   devices may interrupt the core
@@ -30,11 +32,14 @@
 //! Context: threads; changes are made one at a time. Each waits until the core is off, or up.
 #![expect(unsafe_code, reason = "makes the context of an idle thread anew")]
 
+mod leaving;
+
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
 use machine::{CpuId, Duration, StartError, now};
 
+pub(crate) use self::leaving::Leaving;
 use crate::cpu::{self, CpuLocal, CpuMask};
 use crate::thread::{ThreadCx, sleep};
 use crate::trace::{Head, Kind, emit};
@@ -120,18 +125,20 @@ pub fn online(cx: &ThreadCx<'_>, id: CpuId) -> Result<(), HotplugError> {
     if cpu::online().contains(id) {
         return Err(HotplugError::Already);
     }
+    let mut result = Ok(());
     for (n, step) in LADDER.iter().enumerate() {
-        if let Err(e) = (step.up)(cx, c) {
+        result = (step.up)(cx, c);
+        if result.is_err() {
             for done in LADDER[..n].iter().rev() {
                 // What cannot be taken back stays: the core is then up and does nothing.
                 let _ = (done.down)(cx, c);
             }
-            return Err(e);
+            break;
         }
     }
-    remap_unbound(cx);
+    settle(cx);
     drop(one_at_a_time);
-    Ok(())
+    result
 }
 
 /// Takes core `id` offline; returns when it is off.
@@ -149,23 +156,28 @@ pub fn offline(cx: &ThreadCx<'_>, id: CpuId) -> Result<(), HotplugError> {
     if online == CpuMask::single(id) {
         return Err(HotplugError::LastCore);
     }
+    let mut result = Ok(());
     for (n, step) in LADDER.iter().enumerate().rev() {
-        if let Err(e) = (step.down)(cx, c) {
+        result = (step.down)(cx, c);
+        if result.is_err() {
             for undo in &LADDER[n + 1..] {
-                (undo.up)(cx, c)?;
+                // A core that stays has its workers; without memory it only lacks a place in pods.
+                let _left_out = (undo.up)(cx, c);
             }
-            return Err(e);
+            break;
         }
     }
-    remap_unbound(cx);
+    settle(cx);
     drop(one_at_a_time);
-    Ok(())
+    result
 }
 
-/// Pods without an online core get other pools, or their own back (G6). Without memory they stay as
-/// they are until the next change: the workers of such a pod then run wherever they can.
-fn remap_unbound(cx: &ThreadCx<'_>) {
+/// After a change. Pods without an online core get other pools, or their own back (G6). Without memory
+/// they stay as they are until the next change: the workers of such a pod then run wherever they can.
+/// And the watchdog looks from two cores again.
+fn settle(cx: &ThreadCx<'_>) {
     let _kept_without_memory = wq::remap_unbound(cx);
+    wq::spread_watchdog();
 }
 
 fn find(id: CpuId) -> Result<&'static CpuLocal, HotplugError> {
@@ -238,6 +250,23 @@ fn power_up(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError>
     if c.online.load(Ordering::Acquire) {
         return Ok(());
     }
+    // One that the firmware does not call off was started before and is late: its first steps may be on
+    // that stack at this moment, so it is only waited for.
+    if machine::cpu_is_off(c.id()) {
+        start(c)?;
+    }
+    let deadline = now() + PATIENCE;
+    while !c.online.load(Ordering::Acquire) {
+        if now() >= deadline {
+            return Err(HotplugError::Stuck);
+        }
+        sleep(cx, PAUSE);
+    }
+    Ok(())
+}
+
+/// Has the firmware start a core that is off, on its idle thread's stack.
+fn start(c: &'static CpuLocal) -> Result<(), HotplugError> {
     c.leaving.done();
     let idle = c.idle_thread();
     let (low, high) = (idle.header.stack_low.get(), idle.header.stack_high.get());
@@ -249,15 +278,7 @@ fn power_up(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError>
     machine::start_cpu(&c.header).map_err(|e| match e {
         StartError::Unknown => HotplugError::NoSuchCore,
         StartError::Refused => HotplugError::Refused,
-    })?;
-    let deadline = now() + PATIENCE;
-    while !c.online.load(Ordering::Acquire) {
-        if now() >= deadline {
-            return Err(HotplugError::Stuck);
-        }
-        sleep(cx, PAUSE);
-    }
-    Ok(())
+    })
 }
 
 /// Has the core leave and waits until it is off.
@@ -298,10 +319,12 @@ pub(crate) fn leave(c: &'static CpuLocal) {
     // Calls may wake threads, which go elsewhere, and queue items, arm timers and raise softirqs here.
     ipi::close();
     if !schedule::close(c) {
-        ipi::reopen();
+        ipi::stay_open();
         c.leaving.ask();
+        // What those calls raised the idle thread runs; what other cores asked for comes with its interrupt.
         return;
     }
+    ipi::forget();
     let heir = heir();
     timer::move_all(c, heir);
     wq::give_bh_pools(c, heir);
@@ -316,61 +339,4 @@ pub(crate) fn leave(c: &'static CpuLocal) {
     schedule::reopen(c);
     wq::take_bh_pools(c);
     c.leaving.refused();
-}
-
-/// How far a core is with leaving: a word between it and whoever asked it to.
-#[derive(Debug)]
-pub(crate) struct Leaving(AtomicU32);
-
-impl Leaving {
-    /// It need not leave.
-    const NO: u32 = 0;
-    /// It shall leave when it has nothing to run.
-    const ASKED: u32 = 1;
-    /// It is at it, and cannot be called back.
-    const BEGUN: u32 = 2;
-    /// It was not allowed to.
-    const REFUSED: u32 = 3;
-
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU32::new(Self::NO))
-    }
-
-    /// The core shall leave.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.0.load(Ordering::Acquire) == Self::ASKED
-    }
-
-    /// Release: the core finds itself out of the mask of online cores.
-    fn ask(&self) {
-        self.0.store(Self::ASKED, Ordering::Release);
-    }
-
-    fn step(&self, from: u32, to: u32) -> bool {
-        self.0
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    /// The core leaves, unless that was withdrawn.
-    fn begin(&self) -> bool {
-        self.step(Self::ASKED, Self::BEGUN)
-    }
-
-    /// The core stays, unless it has begun.
-    fn withdraw(&self) -> bool {
-        self.step(Self::ASKED, Self::NO)
-    }
-
-    fn refused(&self) {
-        self.0.store(Self::REFUSED, Ordering::Release);
-    }
-
-    fn was_refused(&self) -> bool {
-        self.0.load(Ordering::Acquire) == Self::REFUSED
-    }
-
-    fn done(&self) {
-        self.0.store(Self::NO, Ordering::Relaxed);
-    }
 }

@@ -155,16 +155,26 @@ fn make_calls(mailbox: &Mailbox) {
     }
 }
 
-/// The running core goes offline, in its idle thread with interrupts masked: makes the calls that wait
-/// for it, refuses others from now on, and forgets the softirqs that it was asked for, which concern
-/// what goes to another core.
+/// The running core wants to go offline, in its idle thread with interrupts masked: makes the calls that
+/// wait for it and refuses others from now on.
 pub(crate) fn close() {
     let c = this_cpu();
     c.mailbox.calls.lock().closed = true;
     let context = HardIrqGuard::new();
     make_calls(&c.mailbox);
     drop(context);
-    c.mailbox.bits.take();
+}
+
+/// After [`close`]: the core stays and takes calls again. Its mail waits as before, with the interrupt
+/// that tells of it, which is still masked.
+pub(crate) fn stay_open() {
+    this_cpu().mailbox.calls.lock().closed = false;
+}
+
+/// After [`close`]: the core goes. It forgets the softirqs that it was asked for, which concern what goes to
+/// another core.
+pub(crate) fn forget() {
+    this_cpu().mailbox.bits.take();
 }
 
 /// The core takes calls again; on that core. Interrupts posted while it was off came to nothing.

@@ -191,7 +191,7 @@ fn report_backtrace(fp: usize) {
 }
 
 /// A code address, shown with its function's name when the image has a symbol table.
-struct Symbol(usize);
+pub(crate) struct Symbol(pub(crate) usize);
 
 impl fmt::Display for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,9 +14,9 @@ use machine::{CpuId, Duration, Instant};
 
 use crate::cpu::{CpuMask, online, this_cpu};
 use crate::thread::{self, Builder, Nice, ThreadCx, ThreadRef, current};
-use crate::{freezer, mem, schedule};
+use crate::{freezer, kernel, mem, schedule};
 
-/// How long items that run may take to end.
+/// How long items that run, a change of the cores and threads that compute may hold it up.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// From one look whether they have to the next.
 const LOOK: Duration = Duration::from_millis(1);
@@ -33,8 +33,12 @@ pub enum Woken {
 /// Why the machine was not suspended; everything goes on as before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SuspendError {
-    /// Items of freezable queues ran for twenty seconds more.
+    /// Somebody else suspends the machine at this moment.
+    Already,
+    /// Items of freezable queues did not end in time.
     Busy,
+    /// A core had something to run all the time, or did not finish going offline or coming up in time.
+    Restless,
     /// No memory for the threads that keep the cores.
     NoMemory,
 }
@@ -42,7 +46,9 @@ pub enum SuspendError {
 impl fmt::Display for SuspendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Already => "the machine is being suspended already",
             Self::Busy => "work items do not end",
+            Self::Restless => "a core does not come to rest",
             Self::NoMemory => "no memory to suspend with",
         })
     }
@@ -56,37 +62,69 @@ struct Parking {
     over: AtomicBool,
 }
 
-/// Lets all cores sleep until the time `until`, or until the first core gets an interrupt.
+/// Lets all cores sleep until the time `until`, or until the first core gets an interrupt. One caller at a
+/// time; cores go offline and come up before or after, not meanwhile. Gives up when the machine has not
+/// come to rest for twenty seconds. May sleep; takes the lock of hotplug.
 ///
 /// # Errors
 ///
 /// [`SuspendError`].
 pub fn suspend_to_idle(cx: &ThreadCx<'_>, until: Instant) -> Result<Woken, SuspendError> {
+    suspend_to_idle_within(cx, until, PATIENCE)
+}
+
+/// As [`suspend_to_idle`], giving up after `patience`.
+///
+/// # Errors
+///
+/// [`SuspendError`].
+pub fn suspend_to_idle_within(
+    cx: &ThreadCx<'_>,
+    until: Instant,
+    patience: Duration,
+) -> Result<Woken, SuspendError> {
+    // Nobody dies with it, and it protects no value: poison means nothing.
+    let Some(_one_at_a_time) = kernel().suspend.try_lock(cx) else {
+        return Err(SuspendError::Already);
+    };
+    // Who froze the queues before thaws them.
+    let frozen = freezer::is_on();
     freezer::freeze();
-    let result = suspend(cx, until);
-    freezer::thaw();
+    let result = suspend(cx, until, machine::now() + patience);
+    if !frozen {
+        freezer::thaw();
+    }
     result
 }
 
-fn suspend(cx: &ThreadCx<'_>, until: Instant) -> Result<Woken, SuspendError> {
-    let deadline = machine::now() + PATIENCE;
+fn suspend(cx: &ThreadCx<'_>, until: Instant, deadline: Instant) -> Result<Woken, SuspendError> {
     while freezer::busy() {
         if machine::now() >= deadline {
             return Err(SuspendError::Busy);
         }
         thread::sleep(cx, LOOK);
     }
+    // Cores neither come nor go until it is over.
+    let left = deadline.since(machine::now().min(deadline));
+    let Ok(_changes) = kernel().hotplug.lock_timeout(cx, left) else {
+        return Err(SuspendError::Restless);
+    };
     let allowed = current().affinity();
     // The one that devices interrupt.
     let first = online().lowest().unwrap_or(CpuId::BOOT);
     schedule::run_on(cx, CpuMask::single(first));
-    let result = park_all(cx, first, until);
+    let result = park_all(cx, first, until, deadline);
     schedule::run_on(cx, allowed);
     result
 }
 
 /// On the first core: parks the others, waits, and lets them go.
-fn park_all(cx: &ThreadCx<'_>, first: CpuId, until: Instant) -> Result<Woken, SuspendError> {
+fn park_all(
+    cx: &ThreadCx<'_>,
+    first: CpuId,
+    until: Instant,
+    deadline: Instant,
+) -> Result<Woken, SuspendError> {
     let parking = Parking {
         parked: AtomicUsize::new(0),
         over: AtomicBool::new(false),
@@ -106,10 +144,13 @@ fn park_all(cx: &ThreadCx<'_>, first: CpuId, until: Instant) -> Result<Woken, Su
         }
     }
     while result.is_ok() && parking.parked.load(Ordering::Acquire) < threads.len() {
+        if machine::now() >= deadline {
+            result = Err(SuspendError::Restless);
+        }
         thread::sleep(cx, LOOK);
     }
     if result.is_ok() {
-        result = Ok(wait(cx, until));
+        result = wait(cx, until, deadline);
     }
     parking.over.store(true, Ordering::Release);
     for t in &threads {
@@ -128,7 +169,7 @@ fn is_quiet() -> bool {
 }
 
 /// The first core waits, once it has nothing else to do.
-fn wait(cx: &ThreadCx<'_>, until: Instant) -> Woken {
+fn wait(cx: &ThreadCx<'_>, until: Instant, deadline: Instant) -> Result<Woken, SuspendError> {
     loop {
         let irq = machine::irq_save();
         let quiet = is_quiet();
@@ -137,10 +178,13 @@ fn wait(cx: &ThreadCx<'_>, until: Instant) -> Woken {
         }
         machine::irq_restore(irq);
         if machine::now() >= until {
-            return Woken::Time;
+            return Ok(Woken::Time);
         }
         if quiet {
-            return Woken::Interrupt;
+            return Ok(Woken::Interrupt);
+        }
+        if machine::now() >= deadline {
+            return Err(SuspendError::Restless);
         }
         thread::sleep(cx, LOOK);
     }

@@ -278,6 +278,20 @@ impl Thread {
         self.state.get()
     }
 
+    /// Where it sleeps: writes return addresses, innermost first, and returns how many. If it wakes up
+    /// meanwhile they may be those of one moment or another. None in the simulator. Any context.
+    pub(crate) fn backtrace(&self, out: &mut [usize]) -> usize {
+        let header = &self.header;
+        // SAFETY: one word inside a live thread. Whoever switches at this moment writes a whole word, and
+        // the walk trusts neither value.
+        let context = unsafe { header.context.get().read_volatile() };
+        machine::backtrace_of(
+            context,
+            header.stack_low.get()..header.stack_high.get(),
+            out,
+        )
+    }
+
     /// CPU time used up to the thread's last switch, in nanoseconds.
     pub fn cpu_time_ns(&self) -> u64 {
         self.cpu_ns.load(Ordering::Relaxed)

@@ -324,6 +324,12 @@ impl Timer {
         was
     }
 
+    /// The core where it is armed, or was armed last; `None` if never. Stale at once.
+    pub(crate) fn core(&self) -> Option<CpuId> {
+        let n = self.base.get();
+        (n != Owner::NONE).then(|| CpuId::new(n as usize))
+    }
+
     /// True while armed; stale at once unless the caller owns the timer.
     pub fn is_armed(&self) -> bool {
         self.with_base(|_, base| base.queue.is_armed(self.handle()))

@@ -192,6 +192,9 @@ impl World for Sim {
 
     fn leave_cpu(&self) -> StartError {
         self.record(What::LeaveCpu, 0);
+        if !self.may_leave() {
+            return StartError::Refused;
+        }
         self.switch_off()
     }
 

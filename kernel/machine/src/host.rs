@@ -396,6 +396,15 @@ pub fn backtrace(_fp: usize, _out: &mut [usize]) -> usize {
     0
 }
 
+/// Return addresses of a coroutine's frames; none on the host.
+pub fn backtrace_of(
+    _context: Context,
+    _stack: core::ops::Range<usize>,
+    _out: &mut [usize],
+) -> usize {
+    0
+}
+
 /// Prepares a coroutine that will call `entry(arg)` on the stack `low..high`.
 ///
 /// # Safety

@@ -242,6 +242,15 @@ unsafe extern "Rust" {
     /// written. Never faults on a broken chain.
     #[link_name = "rt_backtrace"]
     pub safe fn backtrace(fp: usize, out: &mut [usize]) -> usize;
+    /// As [`backtrace`], of a flow of control that [`switch`] saved as `context` on the stack `stack`;
+    /// the switch's own caller comes first. Reads nothing outside that stack, and never faults while the
+    /// stack is there, whatever is on it.
+    #[link_name = "rt_backtrace_of"]
+    pub safe fn backtrace_of(
+        context: Context,
+        stack: core::ops::Range<usize>,
+        out: &mut [usize],
+    ) -> usize;
     /// Prepares a flow of control that will call `entry(arg)` on the stack `low..high` with
     /// interrupts masked, the first time it is switched to.
     ///

@@ -35,16 +35,26 @@ pub(crate) fn run(cx: &BhCx<'_>, hi: bool) {
         begun: false,
     };
     let adopted = CpuMask(c.wq.adopted[usize::from(hi)].load(Ordering::Relaxed));
-    if !adopted.is_empty() {
-        run_adopted(cx, c, adopted, hi, &mut left);
+    if !adopted.is_empty() && !run_in_turn(cx, c, adopted, hi, &mut left) {
+        raise(c.wq.bh(hi).vector());
+        return;
     }
     run_pool(cx, c.wq.bh(hi), c.id(), &mut left);
 }
 
-/// Two items at most of each pool of `homes`, so that no pool waits for ever behind another.
+/// Two items at most of each pool of `adopted` and of the core's own, in turn. False if the entry ended
+/// before all had theirs: the next one begins where it ended, so that no pool waits for ever behind others.
 #[cold]
-fn run_adopted(cx: &BhCx<'_>, c: &CpuLocal, homes: CpuMask, hi: bool, left: &mut Left) {
-    for home in homes.iter() {
+fn run_in_turn(cx: &BhCx<'_>, c: &CpuLocal, adopted: CpuMask, hi: bool, left: &mut Left) -> bool {
+    let homes = adopted.0 | CpuMask::single(c.id()).0;
+    let turn = &c.wq.bh_turn[usize::from(hi)];
+    let had = CpuMask::first_n(turn.load(Ordering::Relaxed) as usize).0;
+    let rest = CpuMask(homes & !had);
+    for home in rest.iter().chain(CpuMask(homes & had).iter()) {
+        if left.is_over() {
+            turn.store(home.index() as u32, Ordering::Relaxed);
+            return false;
+        }
         let few = left.items.min(2);
         let mut some = Left {
             items: few,
@@ -54,6 +64,7 @@ fn run_adopted(cx: &BhCx<'_>, c: &CpuLocal, homes: CpuMask, hi: bool, left: &mut
         left.items -= few - some.items;
         left.begun |= some.begun;
     }
+    true
 }
 
 /// What is left of one softirq entry.
@@ -63,6 +74,13 @@ struct Left {
     until: Instant,
     /// An item was started.
     begun: bool,
+}
+
+impl Left {
+    /// No further item is started. The first always is, however late.
+    fn is_over(self) -> bool {
+        self.items == 0 || (self.begun && machine::now() >= self.until)
+    }
 }
 
 /// Executes items of `pool`, if core `here`, the running one, serves it.
@@ -76,7 +94,7 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
     }
     loop {
         let Inner { policy, store, .. } = &mut *g;
-        if left.items == 0 || (left.begun && machine::now() >= left.until) {
+        if left.is_over() {
             let more = policy.pause(store, me, machine::now());
             hotplug::bequeath(pool, &mut g);
             drop(g);

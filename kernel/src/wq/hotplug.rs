@@ -34,31 +34,39 @@ fn of_softirqs(c: &'static CpuLocal) -> impl Iterator<Item = &'static Pool> {
     c.wq.pools[THREAD_POOLS..].iter()
 }
 
-/// M1: each pool of core `c` has a worker.
+/// M1: each pool of core `c` has a worker. One that gets none does not keep the next from it.
 pub(crate) fn prepare(c: &'static CpuLocal) -> Result<(), SpawnError> {
-    of_threads(c).try_for_each(|pool| {
+    let mut result = Ok(());
+    for pool in of_threads(c) {
         let none = pool.lock().policy.nr_workers() == 0;
         if none {
-            manager::create_first(pool)?;
+            result = result.and(manager::create_first(pool));
         }
-        Ok(())
-    })
+    }
+    result
 }
 
-/// M2: core `c` is about to leave.
+/// M2: core `c` is about to leave. Pools that have lost it already stay as they are.
 pub(crate) fn core_leaves(c: &'static CpuLocal) {
     of_threads(c).for_each(|pool| {
         let mut g = pool.lock();
+        if !g.policy.has_core() {
+            return;
+        }
         emit(Kind::PoolUnbind, pool.head(), 0, 0);
         let wake = g.policy.disassociate();
         pool.wake(wake);
     });
 }
 
-/// M3: core `c` is back, and so are its workers. Its BH pools return to it.
+/// M3: core `c` is back, and so are its workers. Its BH pools return to it. Pools that never lost it stay as
+/// they are.
 pub(crate) fn core_is_back(c: &'static CpuLocal) {
     of_threads(c).for_each(|pool| {
         let mut g = pool.lock();
+        if g.policy.has_core() {
+            return;
+        }
         emit(Kind::PoolBind, pool.head(), 0, 0);
         let wake = g.policy.associate();
         pool.wake(wake);

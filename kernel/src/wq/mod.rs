@@ -71,7 +71,9 @@ mod waiting;
 mod watchdog;
 mod worker;
 
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 
 use machine::{Duration, MAX_CPUS};
 use workqueue::{Kind as PoolKind, Tuning};
@@ -111,10 +113,11 @@ pub use self::typed::{
     Bh, Builder, CreateError, Kind, Limited, Ordered, PerCpu, Placed, Unbound, Workqueue,
 };
 pub(crate) use self::waiting::item_and_queue;
+pub(crate) use self::watchdog::spread as spread_watchdog;
 pub use self::watchdog::{
-    DEFAULT_LIMIT as DEFAULT_WATCHDOG, MOST_STALLS, Stall, StallKind, Stalls, last_stalls,
-    panic_on_stall, panic_on_stall_time, set_panic_on_stall, set_panic_on_stall_time, set_watchdog,
-    stall_count, touch_watchdog, watchdog_limit,
+    DEFAULT_LIMIT as DEFAULT_WATCHDOG, Frames, MOST_FRAMES, MOST_STALLS, Stall, StallKind, Stalls,
+    last_stalls, panic_on_stall, panic_on_stall_time, set_panic_on_stall, set_panic_on_stall_time,
+    set_watchdog, stall_count, touch_watchdog, watchdog_cores, watchdog_limit,
 };
 pub use self::worker::Worker;
 pub(crate) use self::worker::worker_panicked;
@@ -149,6 +152,8 @@ pub struct CpuPools {
     /// `[A]` cores whose BH pools of normal and of high priority this core may serve beside its own;
     /// set under the pool's lock.
     adopted: [AtomicU64; 2],
+    /// `[C]` the core whose pool of either priority comes first in the next entry, while there are such.
+    bh_turn: [AtomicU32; 2],
     /// `[A]` the functions of the BH item that this core executes; for reports.
     bh_item: AtomicPtr<header::Vtable>,
 }
@@ -163,6 +168,7 @@ impl CpuPools {
                 Pool::new(PoolKind::Bh, true),
             ],
             adopted: [const { AtomicU64::new(0) }; 2],
+            bh_turn: [const { AtomicU32::new(0) }; 2],
             bh_item: AtomicPtr::new(core::ptr::null_mut()),
         }
     }

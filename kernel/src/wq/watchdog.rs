@@ -13,11 +13,13 @@
 //!   with interrupts masked.
 //!
 //! Four times in the limit it looks, so a stall is told between one limit and a quarter more. Two
-//! cores look, so that a dead core does not take the watchdog with it; whoever comes first does it.
+//! cores look, so that a dead core does not take the watchdog with it; whoever comes first does it. When
+//! cores go offline and come back, the second timer goes where the first is not ([`spread`]).
 //! A look costs one short time under each pool's lock and nothing in between.
 #![expect(unsafe_code, reason = "the watchdog's timers are the kernel's")]
 
-use core::fmt::{self, Write};
+mod stall;
+
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use links::{Arena, Handle};
@@ -25,6 +27,8 @@ use machine::{CpuId, Duration, Instant};
 use sync::{Rank, SpinLock};
 use workqueue::{Activity, Pwq, Stall as Found, Worker as WorkerNode};
 
+use self::stall::Lines;
+pub use self::stall::{Frames, MOST_FRAMES, Stall, StallKind};
 use super::handles::{share_of, worker_of};
 use super::item::{Softirq, Work};
 use super::pool::{Inner, Pool};
@@ -32,9 +36,9 @@ use super::queue::Queue;
 use super::share::Shares;
 use super::show::{Name, name_of, show_all};
 use super::{QueueName, each_pool};
-use crate::cpu::online;
+use crate::cpu::{CpuMask, online, this_cpu};
 use crate::kernel;
-use crate::thread::State;
+use crate::thread::{State, Thread};
 use crate::timer::Timer;
 
 /// How long nothing may happen unless somebody says otherwise (N2).
@@ -43,38 +47,6 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 const LOOKS: u64 = 4;
 /// Most stalls that one look remembers.
 pub const MOST_STALLS: usize = 8;
-
-/// What kind of stall it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StallKind {
-    /// Items wait in a pool and none is started (N7).
-    Pool,
-    /// Items of a queue wait for slots, and those that have them do not end (N8 a).
-    Slots,
-    /// An item neither ends nor moves (N8 b).
-    Item,
-    /// A core's timers are late (N8 d).
-    Timers,
-}
-
-/// Something that had not moved on for too long when the watchdog looked.
-#[derive(Clone, Debug)]
-pub struct Stall {
-    /// What it is.
-    pub kind: StallKind,
-    /// The pool's number; the core's for [`StallKind::Timers`].
-    pub place: usize,
-    /// The queue, if it is one queue's matter.
-    pub queue: QueueName,
-    /// Type of the value of the item that is stuck.
-    pub item: Option<&'static str>,
-    /// The thread that executes it.
-    pub thread: Option<u32>,
-    /// Items that wait behind it.
-    pub waiting: u32,
-    /// For how long, as far as looks can tell.
-    pub lasted: Duration,
-}
 
 /// What one look found.
 pub type Stalls = heapless::Vec<Stall, MOST_STALLS>;
@@ -102,7 +74,7 @@ impl Watchdog {
     pub(super) const fn new() -> Self {
         Self {
             timers: [Timer::new(tick), Timer::new(tick)],
-            elsewhere: <Work<(), Softirq>>::new((), |_, _| arm(1)),
+            elsewhere: <Work<(), Softirq>>::new((), |_, _| second_arrives()),
             limit: AtomicU64::new(0),
             due: AtomicU64::new(0),
             count: AtomicU64::new(0),
@@ -146,11 +118,50 @@ pub fn set_watchdog(limit: Duration) {
     dog.due.store(0, Ordering::Relaxed);
     if limit > Duration::ZERO {
         arm(0);
-        let last = online().iter().last().unwrap_or(CpuId::BOOT);
-        if online().count() > 1 {
-            // Pending already is as good.
-            let _ = super::bh().queue_on(last, &dog.elsewhere);
-        }
+        spread();
+    }
+}
+
+/// The cores whose timers have the watchdog look: two different ones, while two are online. `None`
+/// for a timer that is not set, which it is not for a moment while it looks, nor while nobody watches.
+#[must_use]
+pub fn watchdog_cores() -> [Option<CpuId>; 2] {
+    let timers = &kernel().wq.watchdog.timers;
+    [0, 1].map(|n| timers[n].core().filter(|_| timers[n].is_armed()))
+}
+
+/// Sees to it that two cores look where two are online: one that goes offline takes its timer to where the
+/// other may be, and one that comes may be the second. Any context.
+pub(crate) fn spread() {
+    let dog = &kernel().wq.watchdog;
+    if dog.limit() == Duration::ZERO {
+        return;
+    }
+    let [first, second] = watchdog_cores();
+    if second.is_none() || first == second {
+        let from = dog.timers[0].core();
+        send_second(from.unwrap_or_else(|| this_cpu().id()));
+    }
+}
+
+/// Has the second timer set on another core than `from`, if one is online: on the last one.
+fn send_second(from: CpuId) {
+    let others = CpuMask(online().0 & !CpuMask::single(from).0);
+    if let Some(to) = others.iter().last() {
+        // Pending already is as good.
+        let _ = super::bh().queue_on(to, &kernel().wq.watchdog.elsewhere);
+    }
+}
+
+/// BH item: sets the second timer here. The core that it was sent to may have left, and this one have the
+/// first timer: then it goes on to another.
+fn second_arrives() {
+    let here = this_cpu().id();
+    let alone = online() == CpuMask::single(here);
+    if !alone && kernel().wq.watchdog.timers[0].core() == Some(here) {
+        send_second(here);
+    } else {
+        arm(1);
     }
 }
 
@@ -223,6 +234,7 @@ fn tick(timer: &Timer) {
     let dog = &kernel().wq.watchdog;
     let (now, limit) = (machine::now(), dog.limit());
     arm(usize::from(core::ptr::eq(timer, &raw const dog.timers[1])));
+    spread();
     let due = dog.due.load(Ordering::Relaxed);
     // Half a period, since neither timer is exact.
     let next = now.as_nanos() + limit.as_nanos() / (2 * LOOKS);
@@ -263,6 +275,7 @@ fn look(now: Instant, limit: Duration) {
     dog.count.fetch_add(found.len() as u64, Ordering::Relaxed);
     for stall in &found {
         crate::log!("{stall}");
+        stall.tell_thread();
     }
     *dog.last.lock() = found;
     // To the console it may not fail.
@@ -300,18 +313,33 @@ fn pool(p: &'static Pool, now: Instant, limit: Duration, add: &mut dyn FnMut(Sta
             }),
             Found::Item(w, lasted) => {
                 let (queue, item) = work_of(&g, w);
-                let thread = threads.then(|| worker_of(w).thread().map_or(0, |t| t.id()));
+                let thread = worker_of(w).thread().filter(|_| threads);
+                let (running, frames) = thread.map_or((None, Frames::new()), |t| place_of(t));
                 add(Stall {
                     place,
                     queue,
                     item,
-                    thread,
+                    thread: thread.map(|t| t.id()),
+                    running,
+                    frames,
                     waiting: g.policy.pending(),
                     ..Stall::new(StallKind::Item, lasted)
                 });
             }
         }
     }
+}
+
+/// The core that `t` runs on, or where it sleeps. Under its pool's lock, which keeps its stack.
+fn place_of(t: &Thread) -> (Option<CpuId>, Frames) {
+    let mut frames = Frames::new();
+    if t.state() != State::Sleeping {
+        return (Some(t.cpu()), frames);
+    }
+    let mut found = [0; MOST_FRAMES];
+    let n = t.backtrace(&mut found);
+    let _all_fit = frames.extend_from_slice(&found[..n]);
+    (None, frames)
 }
 
 /// The queue, and the type of the item, that `w` works for.
@@ -366,69 +394,5 @@ fn activity(w: Handle<WorkerNode>) -> Activity {
         Activity::Stuck
     } else {
         Activity::Moving
-    }
-}
-
-impl Stall {
-    fn new(kind: StallKind, lasted: Duration) -> Self {
-        Self {
-            kind,
-            place: 0,
-            queue: QueueName::new(),
-            item: None,
-            thread: None,
-            waiting: 0,
-            lasted,
-        }
-    }
-}
-
-impl fmt::Display for Stall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (n, waiting, ms) = (self.place, self.waiting, self.lasted.as_millis());
-        match self.kind {
-            StallKind::Pool => write!(
-                f,
-                "BUG: workqueue lockup: pool {n} has started none of {waiting} items for {ms} ms"
-            ),
-            StallKind::Slots => write!(
-                f,
-                "BUG: workqueue lockup: {waiting} items of {} have waited for a slot in pool {n} for {ms} ms",
-                self.queue
-            ),
-            StallKind::Item => write!(
-                f,
-                "BUG: workqueue lockup: an item of {} (of {}) has been stuck in pool {n} for {ms} ms, in thread {}",
-                self.item.unwrap_or("?"),
-                self.queue,
-                self.thread.unwrap_or(0)
-            ),
-            StallKind::Timers => write!(f, "BUG: the timers of core {n} are {ms} ms late"),
-        }
-    }
-}
-
-/// The console, line by line.
-struct Lines(heapless::String<192>);
-
-impl Lines {
-    const fn new() -> Self {
-        Self(heapless::String::new())
-    }
-}
-
-impl Write for Lines {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            // A line that is too long goes on in the next one.
-            if c == '\n' || self.0.push(c).is_err() {
-                crate::println!("{}", self.0);
-                self.0.clear();
-                if c != '\n' {
-                    let _fits = self.0.push(c);
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -32,19 +32,24 @@ impl Pool {
     }
 
     /// The pool's core goes offline: pending and running items go on anywhere, without concurrency
-    /// management. The worker to wake.
+    /// management. The worker to wake. Nothing happens to a pool without a core.
     #[must_use = "the worker must be woken"]
     pub fn disassociate(&mut self) -> Option<Handle<Worker>> {
-        debug_assert!(self.has_core(), "a pool loses a core that it does not have");
+        if !self.has_core() {
+            return None;
+        }
         self.epoch = self.epoch.wrapping_add(1);
         self.nr_running = 0;
         self.kick()
     }
 
-    /// The pool's core is back, and its workers are there. The worker to wake.
+    /// The pool's core is back, and its workers are there. The worker to wake. Nothing happens to a pool
+    /// that has it.
     #[must_use = "the worker must be woken"]
     pub fn associate(&mut self) -> Option<Handle<Worker>> {
-        debug_assert!(!self.has_core(), "a pool gets a second core");
+        if self.has_core() {
+            return None;
+        }
         self.epoch = self.epoch.wrapping_add(1);
         self.kick()
     }
@@ -118,5 +123,18 @@ mod tests {
         sim.hotplug();
         assert!(sim.step(0));
         assert_eq!(sim.pool.nr_running(), 1);
+    }
+
+    #[test]
+    fn m2_m3_losing_or_getting_a_core_twice_changes_nothing() {
+        let mut sim = busy();
+        assert_eq!(sim.pool.associate(), None, "it has its core");
+        assert!(sim.pool.has_core());
+        assert_eq!(sim.pool.nr_running(), 1, "and its worker counts as before");
+        sim.hotplug();
+        assert_eq!(sim.pool.disassociate(), None, "it has none");
+        assert!(!sim.pool.has_core());
+        sim.hotplug();
+        assert!(sim.pool.has_core());
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Injector {
     threads: (Cell<u32>, Cell<u32>),
     /// No thread is made now, by the scenario's wish.
     no_threads: Cell<bool>,
+    /// No core is switched off now, by the scenario's wish.
+    no_leaving: Cell<bool>,
     /// Allocations: one in so many fails.
     memory: u32,
     /// Interrupts: one in so many is late.
@@ -61,6 +63,7 @@ impl Injector {
             kinds: Cell::new(Kinds::NONE),
             threads: (Cell::new(rng.below(12)), Cell::new(failures)),
             no_threads: Cell::new(false),
+            no_leaving: Cell::new(false),
             memory: 4 << rng.below(7),
             late: 2 << rng.below(6),
             gap: 32 << rng.below(8),
@@ -81,6 +84,7 @@ impl Injector {
     pub(super) fn end(&self) {
         self.kinds.set(Kinds::NONE);
         self.no_threads.set(false);
+        self.no_leaving.set(false);
         self.next.set(u64::MAX);
     }
 
@@ -179,7 +183,19 @@ pub fn refuse_threads(on: bool) {
     }
 }
 
+/// Has the firmware refuse to switch off any core of the calling scenario's world, or no more.
+pub fn refuse_leaving(on: bool) {
+    if let Some(sim) = crate::current::sim() {
+        sim.injector.no_leaving.set(on);
+    }
+}
+
 impl Sim {
+    /// Whether the firmware switches a core off.
+    pub(crate) fn may_leave(&self) -> bool {
+        !self.injector.no_leaving.get()
+    }
+
     /// Whether the kernel may make a thread.
     pub(crate) fn may_make_thread(&self) -> bool {
         if self.injector.no_threads.get() {

@@ -8,6 +8,9 @@
 #![expect(unsafe_code, reason = "reads frame records at checked addresses")]
 
 use core::arch::asm;
+use core::ops::Range;
+
+use machine::Context;
 
 use crate::{image, mmu};
 
@@ -41,6 +44,30 @@ pub(crate) fn walk(fp: usize, out: &mut [usize]) -> usize {
             if next == 0 || changes > STACK_CHANGES {
                 break;
             }
+        }
+        at = next;
+    }
+    n
+}
+
+/// Definition of the seam's `backtrace_of`. What a switch saves first is a frame record: frame pointer,
+/// return address.
+#[unsafe(no_mangle)]
+pub(crate) fn rt_backtrace_of(context: Context, stack: Range<usize>, out: &mut [usize]) -> usize {
+    let (mut at, mut n) = (context.0, 0);
+    // One stack, so each record lies above the one before.
+    while n < out.len() && stack.contains(&at) && stack.contains(&at.saturating_add(15)) {
+        if !mmu::is_readable(at) || !mmu::is_readable(at + 8) {
+            break;
+        }
+        let (next, lr) = (read(at), read(at + 8));
+        if !(image::text_start()..image::text_end()).contains(&lr) {
+            break;
+        }
+        out[n] = lr;
+        n += 1;
+        if next <= at {
+            break;
         }
         at = next;
     }

@@ -29,6 +29,9 @@ const _: () = assert!(
     "the largest step a pre-indexed pair store can take is 512"
 );
 
+// Which makes it a frame record, where `backtrace_of` begins.
+const _: () = assert!(offset_of!(SwitchFrame, fp) == 0 && offset_of!(SwitchFrame, lr) == 8);
+
 /// Definition of the seam's `switch`.
 ///
 /// # Safety

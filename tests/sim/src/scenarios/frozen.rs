@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::Mutex as HostMutex;
 
 use kernel::completion::Completion;
-use kernel::power::{SuspendError, Woken, suspend_to_idle};
-use kernel::thread::{ThreadCx, sleep};
+use kernel::cpu::CpuMask;
+use kernel::power::{SuspendError, Woken, suspend_to_idle, suspend_to_idle_within};
+use kernel::thread::{Builder, ThreadCx, sleep};
 use kernel::wq::{self, Ordered, PerCpu, Run, Submitted, Unbound, Workqueue};
 use kernel::{freezer, timer};
 use machine::{Duration, now};
 use sim::{Kinds, Scenario};
 
+use super::hotplug::{plugger, present};
 use crate::kit::{
-    Count, HARDY, core, cpus, dawdle, insist, linger, ms, new_item, one_in, pick, some_core, until,
-    us,
+    Count, HARDY, burn, core, cpus, crowd, dawdle, insist, join, linger, ms, new_item, one_in,
+    pick, some_core, until, us,
 };
 
 /// Scenarios of the freezer.
@@ -26,6 +28,10 @@ pub(super) const ALL: &[Scenario] = &[
         .about("a suspended machine does nothing before its time, and then everything that came due (F5)")
         .cpus_range(1, 8)
         .endures(Kinds::IPI),
+    Scenario::new("suspend-among-others", 3, among_others)
+        .about("one at a time suspends, cores go and come before or after, and a core that computes only delays it (F5, M2)")
+        .cpus_range(1, 6)
+        .endures(HARDY),
 ];
 
 /// Items of a queue, by number, in the order in which they ran.
@@ -151,4 +157,47 @@ fn suspended(cx: &ThreadCx<'_>) {
     }
     assert_eq!(timer::armed(), 0);
     wq.destroy(cx).expect("not one of its items");
+}
+
+fn among_others(cx: &ThreadCx<'_>) {
+    // Several want to: each sleeps, or is told why not. Meanwhile cores go and come.
+    let plug = plugger(3);
+    let sleepers = crowd(3, |cx, _| {
+        for _ in 0..3 {
+            let before = kernel::cpu::online();
+            match suspend_to_idle(cx, now() + us(pick(2_000) as u64)) {
+                Ok(_) | Err(SuspendError::Already | SuspendError::NoMemory) => {}
+                Err(e) => panic!("{e}, with {before:?} online"),
+            }
+            dawdle(cx);
+        }
+    });
+    join(cx, &sleepers);
+    plug.join(cx);
+    assert!(!freezer::is_on());
+    assert_eq!(cpus(), present());
+    // What somebody else froze before stays frozen.
+    freezer::freeze();
+    let _ = suspend_to_idle(cx, now() + ms(1));
+    assert!(freezer::is_on());
+    freezer::thaw();
+    // A thread that computes longer than anybody is willing to wait.
+    let hogs: Vec<_> = (0..cpus())
+        .map(|n| {
+            let hog = || Builder::new("hog").affinity(CpuMask::single(core(n)));
+            insist(|| hog().spawn(|_| burn(ms(12))))
+        })
+        .collect();
+    let told = suspend_to_idle_within(cx, now() + ms(50), ms(4));
+    assert!(
+        matches!(told, Err(SuspendError::Restless | SuspendError::NoMemory)),
+        "{told:?}"
+    );
+    assert!(!freezer::is_on());
+    join(cx, &hogs);
+    let slept = insist(|| match suspend_to_idle(cx, now() + ms(1)) {
+        Err(SuspendError::NoMemory) => Err(()),
+        other => Ok(other),
+    });
+    assert!(slept.is_ok(), "{slept:?}");
 }

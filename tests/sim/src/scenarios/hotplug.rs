@@ -48,16 +48,16 @@ pub(super) const ALL: &[Scenario] = &[
 ];
 
 /// How many cores the machine has, online or not.
-fn present() -> usize {
+pub(super) fn present() -> usize {
     kernel::kernel().present().count()
 }
 
-fn any_core() -> CpuId {
+pub(super) fn any_core() -> CpuId {
     CpuId::new(pick(present()))
 }
 
 /// Brings core `id` up, however scarce memory is.
-fn up(cx: &ThreadCx<'_>, id: CpuId) {
+pub(super) fn up(cx: &ThreadCx<'_>, id: CpuId) {
     insist(|| match hotplug::online(cx, id) {
         Ok(()) | Err(HotplugError::Already) => Ok(()),
         Err(HotplugError::NoMemory) => Err(()),
@@ -66,7 +66,7 @@ fn up(cx: &ThreadCx<'_>, id: CpuId) {
 }
 
 /// A thread that takes random cores down and up so many times, and leaves all of them up.
-fn plugger(times: usize) -> ThreadRef {
+pub(super) fn plugger(times: usize) -> ThreadRef {
     let body = move |cx: &ThreadCx<'_>| {
         for _ in 0..times {
             let id = any_core();
@@ -91,7 +91,7 @@ fn plugger(times: usize) -> ThreadRef {
 }
 
 /// E1: with nothing to do nobody counts as running.
-fn assert_at_rest(cx: &ThreadCx<'_>) {
+pub(super) fn assert_at_rest(cx: &ThreadCx<'_>) {
     assert_eq!(online().count(), present());
     until(cx, || {
         let mut busy = 0;

@@ -20,6 +20,7 @@ mod heap;
 mod hotplug;
 mod ipi;
 mod items;
+mod leaving;
 mod limits;
 mod many_cores;
 mod mixture;
@@ -72,6 +73,7 @@ const GROUPS: &[&[Scenario]] = &[
     one_unit::ALL,
     heap::ALL,
     hotplug::ALL,
+    leaving::ALL,
     many_cores::ALL,
     no_threads::ALL,
     net::ALL,

@@ -1,0 +1,129 @@
+//! What the watchdog found, as a value and in words.
+
+use core::fmt::{self, Write};
+
+use machine::{CpuId, Duration};
+
+use super::super::QueueName;
+use crate::panic::Symbol;
+
+/// Most frames of a stuck item's thread that are told.
+pub const MOST_FRAMES: usize = 12;
+
+/// Return addresses of a thread that sleeps.
+pub type Frames = heapless::Vec<usize, MOST_FRAMES>;
+
+/// What kind of stall it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StallKind {
+    /// Items wait in a pool and none is started (N7).
+    Pool,
+    /// Items of a queue wait for slots, and those that have them do not end (N8 a).
+    Slots,
+    /// An item neither ends nor moves (N8 b).
+    Item,
+    /// A core's timers are late (N8 d).
+    Timers,
+}
+
+/// Something that had not moved on for too long when the watchdog looked.
+#[derive(Clone, Debug)]
+pub struct Stall {
+    /// What it is.
+    pub kind: StallKind,
+    /// The pool's number; the core's for [`StallKind::Timers`].
+    pub place: usize,
+    /// The queue, if it is one queue's matter.
+    pub queue: QueueName,
+    /// Type of the value of the item that is stuck.
+    pub item: Option<&'static str>,
+    /// The thread that executes it.
+    pub thread: Option<u32>,
+    /// The core that the thread had when the watchdog looked; `None` if it slept.
+    pub running: Option<CpuId>,
+    /// Where it sleeps: return addresses, innermost first. Empty if it runs, and in the simulator.
+    pub frames: Frames,
+    /// Items that wait behind it.
+    pub waiting: u32,
+    /// For how long, as far as looks can tell.
+    pub lasted: Duration,
+}
+
+impl Stall {
+    pub(super) fn new(kind: StallKind, lasted: Duration) -> Self {
+        Self {
+            kind,
+            place: 0,
+            queue: QueueName::new(),
+            item: None,
+            thread: None,
+            running: None,
+            frames: Frames::new(),
+            waiting: 0,
+            lasted,
+        }
+    }
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (n, waiting, ms) = (self.place, self.waiting, self.lasted.as_millis());
+        match self.kind {
+            StallKind::Pool => write!(
+                f,
+                "BUG: workqueue lockup: pool {n} has started none of {waiting} items for {ms} ms"
+            ),
+            StallKind::Slots => write!(
+                f,
+                "BUG: workqueue lockup: {waiting} items of {} have waited for a slot in pool {n} for {ms} ms",
+                self.queue
+            ),
+            StallKind::Item => write!(
+                f,
+                "BUG: workqueue lockup: an item of {} (of {}) has been stuck in pool {n} for {ms} ms, in thread {}",
+                self.item.unwrap_or("?"),
+                self.queue,
+                self.thread.unwrap_or(0)
+            ),
+            StallKind::Timers => write!(f, "BUG: the timers of core {n} are {ms} ms late"),
+        }
+    }
+}
+
+impl Stall {
+    /// What the thread of a stuck item does: where it sleeps, or that it runs. To the console.
+    pub(super) fn tell_thread(&self) {
+        if let Some(core) = self.running {
+            crate::log!("  its thread runs on core {core}");
+        }
+        for (n, &pc) in self.frames.iter().enumerate() {
+            // A return address names the instruction after the call.
+            crate::log!("  #{n:<2} {}", Symbol(pc.saturating_sub(1)));
+        }
+    }
+}
+
+/// The console, line by line.
+pub(super) struct Lines(heapless::String<192>);
+
+impl Lines {
+    pub(super) const fn new() -> Self {
+        Self(heapless::String::new())
+    }
+}
+
+impl Write for Lines {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            // A line that is too long goes on in the next one.
+            if c == '\n' || self.0.push(c).is_err() {
+                crate::println!("{}", self.0);
+                self.0.clear();
+                if c != '\n' {
+                    let _fits = self.0.push(c);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -14,6 +14,7 @@
 //! * [`NodeLimit`]: the slots that the pwqs of an unbound queue share in one memory node.
 //! * [`Flush`]: the colours of one workqueue's flushes.
 //! * [`Pods`]: which cores share the pools of an unbound queue, and [`PoolKey`]: which pool that is.
+//! * [`anatomy`]: where the time of an item goes.
 //! * [`Rescue`]: a queue's own thread executes its items when no worker can be made.
 //!
 //! # Life of an item (functions of [`Pool`] unless said)
@@ -41,6 +42,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod anatomy;
 mod awaited;
 mod check;
 mod flush;

@@ -214,6 +214,7 @@ fn reschedule(why: Why) {
         if prev_idle { 0 } else { prev.id() },
         if picked.is_some() { next.id() } else { 0 },
     );
+    wq::anatomy::switched(prev, matches!(leaves, Leaves::Asleep), next);
     emit(
         Kind::SchedSwitch,
         Head::of(to),

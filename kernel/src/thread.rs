@@ -40,6 +40,7 @@ use sched::Entity;
 pub use sched::Nice;
 pub use sync::handshake::State;
 use sync::handshake::{Owner, ParkToken, SleepState};
+use workqueue::anatomy::Away;
 
 use crate::completion::Completion;
 use crate::cpu::{CpuMask, online};
@@ -90,6 +91,8 @@ pub struct Thread {
     pub(crate) worker: AtomicPtr<wq::Worker>,
     /// `[R]` what is left of its work item's CPU budget while it does not run (E14).
     pub(crate) budget: Cell<Duration>,
+    /// `[R]` for how long it was off its core; itself may read it.
+    pub(crate) away: Cell<Away>,
     /// `[A]` a token left by `unpark`.
     park_token: ParkToken,
     /// Wakes the thread at the end of a timed sleep.
@@ -114,7 +117,7 @@ pub struct Thread {
     id: u32,
 }
 
-// SAFETY: `entity` and `budget` are `[R]`, `waits` is `[G]`, `entry`, `survivors` and `scopes` are `[P]`; everything else is atomic, a
+// SAFETY: `entity`, `budget` and `away` are `[R]`, `waits` is `[G]`, `entry`, `survivors` and `scopes` are `[P]`; everything else is atomic, a
 // lock or `[I]`.
 unsafe impl Sync for Thread {}
 // SAFETY: nothing in it is tied to the spawning thread, a published wait is read under its lock; the entry closure is `Send`, a survivor `Sync`.
@@ -164,6 +167,7 @@ impl Thread {
             worker: AtomicPtr::new(core::ptr::null_mut()),
             park_token: ParkToken::new(),
             budget: Cell::new(Duration::MAX),
+            away: Cell::new(Away::new()),
             sleep_timer: Timer::new(wake_sleeper),
             mutexes: HeldMutexes::new(),
             waits: Cell::new(core::ptr::null()),

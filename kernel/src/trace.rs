@@ -100,6 +100,13 @@ pub(crate) fn emit_unmasked(kind: Kind, head: Head, a: u64, b: u64) {
     show(kind, head, a, b);
 }
 
+/// Whether anybody sees events of this kind here; for what takes more than one event. Interrupts are
+/// masked.
+#[inline(always)]
+pub(crate) fn shown(kind: Kind) -> bool {
+    machine::OBSERVED || this_cpu().trace.wants(kind.category())
+}
+
 /// Shows an event to the simulator.
 #[inline(always)]
 fn show(kind: Kind, head: Head, a: u64, b: u64) {

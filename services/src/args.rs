@@ -38,11 +38,12 @@ pub struct BootArgs {
     pub trace: Option<Categories>,
     /// `watchdog=`: for how long work may stand still before it is reported.
     pub watchdog: Option<Duration>,
+    /// `anatomy=off`
+    pub no_anatomy: bool,
 }
 
 /// What `trace=` takes.
-const TRACE: &str =
-    "all, off, or some of sched,workqueue,irq,softirq,ipi,timer,lock,net,http between commas";
+const TRACE: &str = "all, off, or some of sched,workqueue,irq,softirq,ipi,timer,lock,net,http,latency between commas";
 
 /// An argument that was ignored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,6 +130,13 @@ impl BootArgs {
                 let set = Categories::parse(value).ok().filter(|_| !value.is_empty());
                 self.trace = Some(set.ok_or(bad(TRACE))?);
             }
+            "anatomy" => {
+                self.no_anatomy = match value {
+                    "on" => false,
+                    "off" => true,
+                    _ => return Err(bad("on or off")),
+                };
+            }
             "watchdog" | "workqueue.watchdog_thresh" => {
                 let secs = value.parse().map_err(|_| bad("seconds, 0 for off"))?;
                 self.watchdog = Some(Duration::from_secs(secs)).filter(|&d| d > Duration::ZERO);
@@ -172,6 +180,15 @@ mod tests {
             warnings,
             ["boot argument \"monitor.tcp\" has no effect yet",]
         );
+    }
+
+    #[test]
+    fn anatomy_is_on_unless_told() {
+        assert!(!parse("").0.no_anatomy && !parse("anatomy=on").0.no_anatomy);
+        assert!(parse("anatomy=off").0.no_anatomy);
+        let (args, warnings) = parse("anatomy=some");
+        assert!(!args.no_anatomy);
+        assert_eq!(warnings, ["boot argument anatomy=some: expected on or off"]);
     }
 
     #[test]

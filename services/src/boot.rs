@@ -49,6 +49,9 @@ pub fn apply(args: &BootArgs) {
     if let Some(categories) = args.trace {
         kernel::trace::want(categories);
     }
+    if args.no_anatomy {
+        wq::set_anatomy(false);
+    }
 }
 
 /// Starts the watchdog that the boot arguments ask for. Apart from the rest, because a test may want

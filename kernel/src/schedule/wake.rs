@@ -16,6 +16,7 @@ use super::{Rq, balance, lock_rq_of, migrate};
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::thread::{State, Thread, ThreadRef};
 use crate::trace::{Head, Kind, emit};
+use crate::wq;
 
 /// Starts a new thread on one of `usable` (not empty).
 pub(crate) fn start(t: &ThreadRef, usable: CpuMask) {
@@ -58,6 +59,7 @@ pub(crate) fn wake_near(t: &Thread, near: CpuMask) -> bool {
     }
     if stays {
         // Still queued, paying off its lag: it goes on where it is.
+        wq::anatomy::woken(t);
         emit(Kind::SchedWakeup, id, from, t.affinity().0);
         let now = machine::now();
         let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
@@ -65,12 +67,14 @@ pub(crate) fn wake_near(t: &Thread, near: CpuMask) -> bool {
     } else if !rq.queue.entity(t.handle()).is_queued() {
         let target = balance::place_woken(t, owner.id(), near);
         if target == owner.id() {
+            wq::anatomy::woken(t);
             emit(Kind::SchedWakeup, id, from, t.affinity().0);
             let now = machine::now();
             let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
             settle(owner, &mut rq, decision, now);
         } else {
             // State is Running and the thread is on no runqueue: no other waker touches it.
+            wq::anatomy::woken(t);
             emit(Kind::SchedMigrateTask, id, from, target.index() as u64);
             t.set_cpu(target);
             drop(rq);

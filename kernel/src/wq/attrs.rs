@@ -127,8 +127,9 @@ fn prepare(q: &Queue, attrs: Attrs, global: Global) -> Result<Plan, AllocError> 
     let missing = plan.pools.len().saturating_sub(usable(q, &plan));
     plan.spare = mem::try_vec_with_capacity(missing)?;
     for _ in 0..missing {
-        let share = Share::new(core::ptr::from_ref(q), plan.pools[0].1, Pwq::nowhere());
-        plan.spare.push(Shares::make(share)?);
+        let pool = plan.pools[0].1;
+        let make = |books| Share::new(core::ptr::from_ref(q), pool, Pwq::nowhere(), books);
+        plan.spare.push(Shares::make(make)?);
     }
     q.flush.lock().shares.reserve(missing)?;
     Ok(plan)

@@ -11,11 +11,13 @@ use links::Arena;
 use machine::{CpuId, Duration, Instant};
 use workqueue::{Item, Step, Worker as WorkerNode};
 
+use super::anatomy;
 use super::barrier::Barrier;
 use super::handles::{item_name, queue_name, share_of};
 use super::header::{Header, Hold};
 use super::hotplug;
 use super::pool::{Inner, Pool};
+use super::share::Share;
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::softirq::{BhCx, raise};
 use crate::trace::{Kind, emit};
@@ -124,8 +126,11 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
         let submissions = h.word.take();
         let node: &WorkerNode = Arena::get(store, me);
         let pwq = node.current_pwq();
-        let queue = queue_name(pwq.map_or(core::ptr::null(), |p| share_of(p).queue_ptr()));
+        // An item is executed for a share, which it keeps.
+        let share: Option<&Share> = pwq.map(share_of);
+        let queue = queue_name(share.map_or(core::ptr::null(), Share::queue_ptr));
         emit(Kind::ExecuteStart, pool.head(), item_name(item), queue);
+        let course = anatomy::started_bh(h);
         drop(g);
         drop(done);
         let running = &cpu(here).wq.bh_item;
@@ -137,6 +142,9 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
         left.begun = true;
         g = pool.lock();
         emit(Kind::ExecuteEnd, pool.head(), item_name(item), queue);
+        if let Some(share) = share {
+            anatomy::over_bh(&course, share, h, &mut g);
+        }
         let Inner { policy, store, .. } = &mut *g;
         let f = policy.finish(store, me);
         pool.flushed(f.flushed);

@@ -9,7 +9,9 @@ use core::mem::offset_of;
 use links::{Arena, Direct, Handle};
 use workqueue::{Call, Flusher, Item, Pwq, Turn, Worker as WorkerNode};
 
+use super::anatomy;
 use super::flush::FlushNode;
+use super::header::Header;
 use super::pool::Pool;
 use super::queue::Queue;
 use super::share::{Share, Slots};
@@ -66,9 +68,12 @@ arena!(Pwq, pwqs);
 impl workqueue::Store for Store {
     fn activated(&mut self, item: Handle<Item>, pwq: Handle<Pwq>) {
         let share = share_of(pwq);
+        let head = limited(share.pool().head(), pwq, self);
+        // SAFETY: a pending item is kept alive by its submission; barriers never wait for slots.
+        anatomy::activated(unsafe { Header::of(item) });
         emit(
             Kind::ActivateWork,
-            limited(share.pool().head(), pwq, self),
+            head,
             item_name(item),
             queue_name(share.queue_ptr()),
         );

@@ -9,6 +9,7 @@ use core::mem::offset_of;
 
 use links::Handle;
 use workqueue::Item;
+use workqueue::anatomy::Stamps;
 use workword::WorkWord;
 
 use super::alarm::Alarm;
@@ -57,10 +58,12 @@ pub(super) struct Header {
     pub(super) word: WorkWord,
     node: UnsafeCell<Item>,
     owned: Cell<bool>,
+    /// When it was queued and activated; like `node`.
+    pub(super) stamps: Cell<Stamps>,
     pub(super) vtable: &'static Vtable,
 }
 
-// SAFETY: the module documentation says who may touch `node` and `owned`.
+// SAFETY: the module documentation says who may touch `node`, `stamps` and `owned`.
 unsafe impl Sync for Header {}
 // SAFETY: nothing in it is tied to a thread.
 unsafe impl Send for Header {}
@@ -71,6 +74,7 @@ impl Header {
             word: WorkWord::new(),
             node: UnsafeCell::new(Item::new()),
             owned: Cell::new(false),
+            stamps: Cell::new(Stamps::new()),
             vtable,
         }
     }

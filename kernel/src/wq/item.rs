@@ -17,7 +17,7 @@
 //!
 //! # Who may touch what
 //!
-//! `word`: anybody, atomically. `node`: under the lock of the pool that the word names, or nobody's
+//! `word`: anybody, atomically. `node` and `stamps`: under the lock of the pool that the word names, or nobody's
 //! while the item is owned and unqueued. `owned`: the owner of `PENDING`, or the worker that takes
 //! the item, under the pool's lock.
 #![expect(unsafe_code, reason = "type-erased items and their reference counts")]

@@ -31,6 +31,7 @@
 //! run without any lock.
 
 mod alarm;
+pub(crate) mod anatomy;
 mod attrs;
 mod audit;
 mod barrier;
@@ -79,6 +80,9 @@ use machine::{Duration, MAX_CPUS};
 use workqueue::{Kind as PoolKind, Tuning};
 use workword::Place;
 
+pub use self::anatomy::{
+    Parts, QueueLatency, SlowestItem, Summary, anatomy, for_each_latency, set_anatomy,
+};
 pub use self::attrs::{
     AttrsError, cache_shard_size, default_scope, force_rr_cpu, remap_unbound, set_cache_shard_size,
     set_default_scope, set_force_rr_cpu, set_unbound_mask, unbound_mask,
@@ -192,6 +196,7 @@ pub struct System {
     /// `[A]` the cores that do, if they are online: copy of what the registry says.
     takers: AtomicU64,
     registry: Registry,
+    anatomy: anatomy::Switch,
     hogs: Hogs,
     refused: Refused,
     watchdog: Watchdog,
@@ -215,6 +220,7 @@ impl System {
             turn: AtomicUsize::new(0),
             takers: AtomicU64::new(u64::MAX),
             registry: Registry::new(),
+            anatomy: anatomy::Switch::new(),
             hogs: Hogs::new(),
             refused: Refused::new(),
             watchdog: Watchdog::new(),

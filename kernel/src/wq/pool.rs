@@ -253,6 +253,7 @@ impl Pool {
                 let away = !pod.contains(thread.cpu());
                 if schedule::wake_near(thread, pod) && away {
                     self.repatriated.fetch_add(1, Ordering::Relaxed);
+                    worker_of(w).repatriated.set(true);
                 }
             }
         }

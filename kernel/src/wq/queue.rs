@@ -23,6 +23,7 @@ use sync::{IrqGuard, SpinGuard, SpinLock};
 use workqueue::{Attrs, Item, Pwq};
 use workword::{Claim, Place};
 
+use super::anatomy;
 use super::dedicated::{Backend, Own};
 use super::flush::{FlushNode, FlushState};
 use super::handles::{item_name, limited, queue_name};
@@ -198,11 +199,11 @@ impl Queue {
     /// The shares of a queue that has one on each core.
     fn make_bound_shares(&self, cores: usize) -> Option<()> {
         let a = &self.attributes;
-        let make = |n| {
+        let make = |(n, books)| {
             let pool = super::pool_for(a.class, a.highpri, n);
             let mut pwq = Pwq::new(a.max_active, a.cpu_intensive);
             pwq.set_rescuer(self.has_rescuer());
-            Share::new(self, pool, pwq)
+            Share::new(self, pool, pwq, books)
         };
         let shares = Shares::fixed(cores, make).ok()?;
         for (n, share) in shares.iter().enumerate() {
@@ -386,6 +387,7 @@ impl Inner {
             .policy
             .queue(&mut self.store, share.handle(), h.handle());
         let head = limited(pool.head(), share.handle(), &self.store);
+        anatomy::queued(h);
         emit(
             Kind::QueueWork,
             head.flags(head.flags | (u8::from(q.active) * Kind::ACTIVE)),

@@ -245,6 +245,11 @@ pub struct QueueInfo {
     pub inactive: u32,
     /// Counters, summed over the pools.
     pub stats: PwqStats,
+    /// CPU time of its items that are over, in nanoseconds, interrupts included (E17); counted while
+    /// [`super::anatomy`] is on.
+    pub cpu_time_ns: u64,
+    /// Workers that were woken for it in their pod and had been outside (G3).
+    pub repatriated: u64,
 }
 
 fn pool_info(pool: &Pool, g: &Inner) -> PoolInfo {
@@ -342,13 +347,18 @@ fn queue_info(q: &Queue) -> QueueInfo {
         active: 0,
         inactive: 0,
         stats: PwqStats::default(),
+        cpu_time_ns: 0,
+        repatriated: 0,
     };
     let state = q.flush.lock();
     if matches!(a.class, Class::Unbound | Class::Ordered) {
         info.attrs = Some(state.attrs);
     }
     for share in state.shares.iter() {
-        let (_, g) = share.lock();
+        let (_, mut g) = share.lock();
+        let books = share.books(&mut g);
+        info.cpu_time_ns += books.cpu_time_ns();
+        info.repatriated += books.repatriated;
         let pwq = share.pwq(&g);
         let s = pwq.stats();
         info.active += pwq.active();

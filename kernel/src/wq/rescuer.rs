@@ -253,8 +253,8 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
 pub(super) fn panicked(w: &'static Worker, r: &Rescuing) {
     let pool = w.pool();
     let mut g = pool.lock();
+    let item = poison(w, &mut g);
     let Inner { policy, store, .. } = &mut *g;
-    let item = poison(w, store);
     let mut rest = Rest::default();
     if let Some(turn) = r.turn.take() {
         let f = policy.abandon_rescue(store, &turn);

@@ -26,6 +26,7 @@ use sync::handshake::Home;
 use sync::{Rank, SpinGuard, SpinLock};
 use workqueue::{Call, NodeLimit, Pwq, Turn};
 
+use super::anatomy::Books;
 use super::handles::queue_name;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
@@ -41,6 +42,8 @@ pub(super) struct Share {
     pub(super) pwq: UnsafeCell<Pwq>,
     /// `[N]` of the node's slots.
     pub(super) turn: UnsafeCell<Turn>,
+    /// `[L]` of the pool.
+    pub(super) books: UnsafeCell<Books>,
     /// `[L]` of the queue's mayday lock.
     pub(super) call: UnsafeCell<Call>,
     /// `[A]` changed under the lock of the pool it names.
@@ -53,7 +56,8 @@ pub(super) struct Share {
     queue: *const Queue,
 }
 
-// SAFETY: the pwq and the turn are reached only through the arenas of their locks.
+// SAFETY: the pwq and the turn are reached only through the arenas of their locks, the books under the
+// pool's.
 unsafe impl Sync for Share {}
 // SAFETY: nothing in it is tied to a thread.
 unsafe impl Send for Share {}
@@ -66,8 +70,9 @@ impl fmt::Debug for Share {
 
 impl Share {
     /// A share of `queue` in `pool`.
-    pub(super) fn new(queue: *const Queue, pool: &'static Pool, pwq: Pwq) -> Self {
+    pub(super) fn new(queue: *const Queue, pool: &'static Pool, pwq: Pwq, books: Books) -> Self {
         Self {
+            books: UnsafeCell::new(books),
             pwq: UnsafeCell::new(pwq),
             turn: UnsafeCell::new(Turn::new()),
             call: UnsafeCell::new(Call::new()),
@@ -282,10 +287,10 @@ impl Shares {
     /// The shares of a queue that has one on each core; `make` is given the core's number.
     pub(super) fn fixed(
         cores: usize,
-        make: impl FnMut(usize) -> Share,
+        make: impl FnMut((usize, Books)) -> Share,
     ) -> Result<Self, AllocError> {
         let mut block = mem::try_vec_with_capacity(cores)?;
-        block.extend((0..cores).map(make));
+        block.extend((0..cores).zip(Books::make(cores)?).map(make));
         Ok(Self {
             block: Vec::leak(block),
             single: Vec::new(),
@@ -304,8 +309,11 @@ impl Shares {
     }
 
     /// Memory for one more, which is not among them yet.
-    pub(super) fn make(share: Share) -> Result<&'static Share, AllocError> {
-        Ok(Box::leak(mem::try_box(share)?))
+    pub(super) fn make(make: impl FnOnce(Books) -> Share) -> Result<&'static Share, AllocError> {
+        // A box in two steps: what has books is not to be dropped.
+        let mut room = mem::try_vec_with_capacity(1)?;
+        room.extend(Books::make(1)?.next().map(make));
+        Vec::leak(room).first().ok_or(AllocError)
     }
 
     /// Adds one; there is memory for it.
@@ -329,7 +337,9 @@ impl Shares {
     pub(super) unsafe fn free(share: &'static Share) {
         let raw = core::ptr::from_ref(share).cast_mut();
         // SAFETY: promised by the caller.
-        drop(unsafe { Box::from_raw(raw) });
+        let mut share = unsafe { Box::from_raw(raw) };
+        // SAFETY: books made for this share alone.
+        unsafe { share.books.get_mut().free(1) };
     }
 }
 
@@ -342,7 +352,10 @@ impl Drop for Shares {
         if !self.block.is_empty() {
             let raw = core::ptr::from_ref(self.block).cast_mut();
             // SAFETY: leaked by `fixed`, whose vector was as long as its room; as above.
-            drop(unsafe { Box::from_raw(raw) });
+            let mut block = unsafe { Box::from_raw(raw) };
+            let n = block.len();
+            // SAFETY: the first of the books that `fixed` made for all of them.
+            unsafe { block[0].books.get_mut().free(n) };
         }
     }
 }

@@ -16,16 +16,19 @@ use core::sync::atomic::Ordering;
 use links::Handle;
 use spin::Once;
 use sync::SpinGuard;
+use workqueue::anatomy::Course;
 use workqueue::{Item, Kind as PoolKind, Step, Worker as WorkerNode};
 
+use super::anatomy;
 use super::barrier::Barrier;
-use super::handles::{Store, arm_mayday, arm_reaper, item_name, queue_name, share_of};
+use super::handles::{arm_mayday, arm_reaper, item_name, queue_name, share_of};
 use super::header::{Header, Vtable};
 use super::manager;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
 use super::rescuer::{self, Rescuing};
 use super::rest::After;
+use super::share::Share;
 use crate::cpu::this_cpu;
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
 use crate::trace::{Kind, emit};
@@ -59,6 +62,10 @@ pub struct Worker {
     queue: Cell<*const Queue>,
     /// `[P]` the sleep hook told the pool that it blocks.
     pub(super) slept: Cell<bool>,
+    /// `[P]` the moments of the item that it executes.
+    pub(super) course: Cell<Course>,
+    /// `[L]` it was brought back to its pod and has not executed an item since (G3).
+    pub(super) repatriated: Cell<bool>,
     /// `[L]` its CPU time when the watchdog looked last.
     pub(super) seen_ns: Cell<u64>,
     /// `[I]` what only a rescuer has.
@@ -92,6 +99,8 @@ impl Worker {
             current: Cell::new(None),
             queue: Cell::new(core::ptr::null()),
             slept: Cell::new(false),
+            course: Cell::new(Course::new()),
+            repatriated: Cell::new(false),
             seen_ns: Cell::new(0),
             rescuing,
         }
@@ -277,9 +286,9 @@ pub(super) fn execute<'p>(
     // SAFETY: the item's submission keeps it alive until `hold` is dropped.
     let h: &'p Header = unsafe { Header::of(item) };
     let node: &WorkerNode = links::Arena::get(store, w.handle());
-    let queue = node
-        .current_pwq()
-        .map_or(core::ptr::null(), |p| share_of(p).queue_ptr());
+    // An item is executed for a share, which it keeps.
+    let share: Option<&'p Share> = node.current_pwq().map(share_of);
+    let queue = share.map_or(core::ptr::null(), Share::queue_ptr);
     // The hold first: once the word is taken, whoever claims the item next may set it.
     let hold = h.take_hold();
     let submissions = h.word.take();
@@ -290,6 +299,10 @@ pub(super) fn execute<'p>(
         item_name(item),
         queue_name(queue),
     );
+    anatomy::started(w, h);
+    if w.repatriated.get() {
+        anatomy::brought_back(w, share, &mut g);
+    }
     w.start_budget(&g);
     drop(g);
     // The item before this one: outside the lock, and before this one is "current".
@@ -311,6 +324,9 @@ pub(super) fn execute<'p>(
         item_name(item),
         queue_name(queue),
     );
+    if let Some(share) = share {
+        anatomy::over(w, share, h, &mut g);
+    }
     let Inner { policy, store, .. } = &mut *g;
     let f = policy.finish(store, w.handle());
     pool.wake(f.wake);
@@ -362,8 +378,8 @@ pub(crate) fn worker_panicked(t: &Thread) {
     }
     let pool = w.pool();
     let mut g = pool.lock();
+    let item = poison(w, &mut g);
     let Inner { policy, store, .. } = &mut *g;
-    let item = poison(w, store);
     emit(Kind::WorkerDie, pool.head(), 0, 0);
     let f = policy.abandon(store, w.handle());
     pool.wake(f.wake);
@@ -387,10 +403,10 @@ pub(crate) fn worker_panicked(t: &Thread) {
 }
 
 /// The item that `w` executes panicked; under the pool's lock. The item.
-pub(super) fn poison(w: &Worker, store: &Store) -> Option<Handle<Item>> {
-    let node: &WorkerNode = links::Arena::get(store, w.handle());
-    let item = node.current();
-    if let Some(item) = item {
+pub(super) fn poison(w: &Worker, g: &mut Inner) -> Option<Handle<Item>> {
+    let node: &WorkerNode = links::Arena::get(&g.store, w.handle());
+    let (item, p) = (node.current(), node.current_pwq());
+    if let (Some(item), Some(p)) = (item, p) {
         emit(
             Kind::ExecuteEnd,
             w.pool().head().flags(Kind::PANICKED),
@@ -398,7 +414,9 @@ pub(super) fn poison(w: &Worker, store: &Store) -> Option<Handle<Item>> {
             queue_name(w.queue.get()),
         );
         // SAFETY: the run's count keeps it alive; barriers do not panic.
-        unsafe { Header::of(item) }.word.poison();
+        let h = unsafe { Header::of(item) };
+        anatomy::over(w, share_of(p), h, g);
+        h.word.poison();
     }
     item
 }

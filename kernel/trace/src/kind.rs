@@ -33,12 +33,14 @@ impl Categories {
     pub const NET: Self = Self(1 << 7);
     /// Requests.
     pub const HTTP: Self = Self(1 << 8);
+    /// Where the time of each work item went.
+    pub const LATENCY: Self = Self(1 << 9);
     /// Everything.
-    pub const ALL: Self = Self((1 << 9) - 1);
+    pub const ALL: Self = Self((1 << 10) - 1);
     /// What is on unless somebody says otherwise.
     pub const DEFAULT: Self = Self(Self::SCHED.0 | Self::WORKQUEUE.0);
 
-    const NAMES: [(&'static str, Self); 9] = [
+    const NAMES: [(&'static str, Self); 10] = [
         ("sched", Self::SCHED),
         ("workqueue", Self::WORKQUEUE),
         ("irq", Self::IRQ),
@@ -48,6 +50,7 @@ impl Categories {
         ("lock", Self::LOCK),
         ("net", Self::NET),
         ("http", Self::HTTP),
+        ("latency", Self::LATENCY),
     ];
 
     /// True when the sets share a category.
@@ -286,6 +289,14 @@ kinds! {
     HttpRequestStart = 96, HTTP, "http_request_start";
     /// The request on connection `a` was answered with status `arg`.
     HttpRequestEnd = 97, HTTP, "http_request_end";
+
+    /// The item that ended just before on this core waited `a` ns for a max_active slot and `b` ns for
+    /// a worker.
+    LatencyWait = 112, LATENCY, "workqueue_latency_wait";
+    /// It ran for `a` ns and slept for `b` ns.
+    LatencyRun = 113, LATENCY, "workqueue_latency_run";
+    /// It could have run for another `a` ns and did not; all parts together are `b` ns.
+    LatencyTotal = 114, LATENCY, "workqueue_latency_total";
 }
 
 impl Kind {
@@ -321,7 +332,7 @@ mod tests {
         assert_eq!(Categories::parse("sched,timer"), Ok(two));
         assert_eq!(Categories::parse("sched,nonsense"), Err("nonsense"));
         assert!(two.names().eq(["sched", "timer"]));
-        assert!(Categories::ALL.names().count() == 9);
+        assert!(Categories::ALL.names().count() == 10);
     }
 
     #[test]

@@ -287,13 +287,6 @@ impl Pwq {
         self.stats
     }
 
-    /// The same, which goes on counting where another left off.
-    #[must_use]
-    pub fn with_stats(mut self, stats: PwqStats) -> Self {
-        self.stats = stats;
-        self
-    }
-
     /// One flush pass over this pwq: items queued from now on get `work_colour`; when items of
     /// colour `wait_for` are in flight, the pwq will report their end. True if it will.
     #[must_use = "the flush waits for as many pwqs as said true"]

@@ -17,6 +17,7 @@
 //! | `scope` | nothing that was spawned in a scope is left when it ends |
 //! | `thread` | a thread runs on one core, only when runnable; no core idles while another has a thread for it |
 //! | `knot` | threads that wait for each other for ever, named; mutexes have one owner at a time |
+//! | `anatomy` | the parts told of an item's time are those it had, and add up to its whole time |
 //! | `audit` | the executive's own data: when all is quiet, and in between wherever nobody has it locked; lag (V4), ends of slices (V5) |
 //! | `release` | a runqueue or a pool where its lock is released (7.6, V1, V2) |
 //! | `share` | threads get of their core what their weights say while nobody comes or goes (V3) |
@@ -25,6 +26,7 @@
 //! queues and locks are named by numbers in order of appearance, since addresses differ from run to
 //! run; a name is forgotten when the thing may have been freed.
 
+mod anatomy;
 mod audit;
 mod bh;
 mod disable;
@@ -93,6 +95,7 @@ pub(crate) struct Oracles {
     waits: wait::Waits,
     scopes: scope::Scopes,
     knots: knot::Knots,
+    anatomy: anatomy::Anatomy,
 }
 
 impl Oracles {
@@ -101,6 +104,7 @@ impl Oracles {
         self.tail.push(s);
         self.threads.see(s)?;
         let thread = self.threads.current(s.cpu);
+        self.anatomy.see(s, thread)?;
         match s.event.kind {
             // Before the items' books forget what is over.
             Kind::ExecuteStart => {

@@ -4,6 +4,7 @@ use trace::{Event, Head, Kind};
 
 use super::{Oracles, Seen};
 
+mod anatomy;
 mod bh;
 mod dedicated;
 mod disable;

@@ -5,6 +5,7 @@
 
 use sim::Scenario;
 
+mod anatomy;
 mod attributes;
 mod backends;
 mod bh;
@@ -70,6 +71,7 @@ const GROUPS: &[&[Scenario]] = &[
     sleeping::ALL,
     threads::ALL,
     fairness::ALL,
+    anatomy::ALL,
     one_unit::ALL,
     heap::ALL,
     hotplug::ALL,

@@ -225,8 +225,10 @@ fn list_queues(j: &mut Json<'_>, name: &str) {
                 j.number("completed", s.completed);
                 j.number("panicked", s.panicked);
                 j.number("cancelled", s.cancelled);
+                j.number("cpu_time_ns", q.cpu_time_ns);
                 j.number("cpu_intensive", s.cpu_intensive);
                 j.number("cm_wakeup", s.cm_wakeup);
+                j.number("repatriated", q.repatriated);
                 j.number("mayday", s.mayday);
                 j.number("rescued", s.rescued);
             });

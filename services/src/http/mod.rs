@@ -8,6 +8,7 @@ mod api;
 mod control;
 mod demo;
 mod json;
+mod latency;
 mod output;
 mod page;
 
@@ -59,6 +60,7 @@ enum Route {
     Params,
     Dump,
     Set,
+    Latency,
     Sleep,
     Burn,
 }
@@ -75,6 +77,7 @@ static ROUTES: Router<Route> = Router::new(&[
     ("/api/v1/params", MethodSet::Read, Route::Params),
     ("/api/v1/dump", MethodSet::Read, Route::Dump),
     ("/api/v1/set", MethodSet::Post, Route::Set),
+    ("/api/v1/latency", MethodSet::Read, Route::Latency),
     ("/demo/sleep", MethodSet::Read, Route::Sleep),
     ("/demo/burn", MethodSet::Read, Route::Burn),
 ]);
@@ -241,6 +244,7 @@ fn respond(
             let status = done.map_or_else(control::Refused::status, |()| Status::Ok);
             return out.json_of(status, connection, |j| control::answer(j, done));
         }
+        Route::Latency => return out.json(connection, latency::latency),
     };
     out.reply(status, connection, body);
     true

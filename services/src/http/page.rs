@@ -18,6 +18,7 @@ device in bottom-half context.</p>
 <a href="/api/v1/threads">threads</a>,
 <a href="/api/v1/pools">pools</a>,
 <a href="/api/v1/queues">queues</a>,
+<a href="/api/v1/latency">latency</a>,
 <a href="/api/v1/net">net</a>,
 <a href="/api/v1/memory">memory</a> &mdash; what the machine is doing, as JSON</li>
 <li><a href="/demo/sleep?ms=200">/demo/sleep?ms=200</a> &mdash; a handler that sleeps in its work

@@ -6,6 +6,7 @@
 mod control;
 mod echo;
 mod example;
+mod latency;
 mod load;
 mod memory;
 mod protocol;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
     let tests: Vec<(&str, Where, Body)> = [
         protocol::TESTS,
         control::TESTS,
+        latency::TESTS,
         timeouts::TESTS,
         echo::TESTS,
         load::TESTS,

@@ -128,7 +128,18 @@ fn queues_are_whole(queues: &serde_json::Value) -> Result<(), String> {
     check(!queues.is_empty(), "there are queues")?;
     for queue in queues {
         check(queue["name"].is_string(), "a queue's name")?;
-        for key in ["pending", "active", "started", "completed"] {
+        for key in [
+            "pending",
+            "active",
+            "started",
+            "completed",
+            "cpu_time_ns",
+            "cpu_intensive",
+            "cm_wakeup",
+            "repatriated",
+            "mayday",
+            "rescued",
+        ] {
             check(queue[key].is_u64(), key)?;
         }
         // BH queues have no limit.

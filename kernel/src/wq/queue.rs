@@ -217,7 +217,7 @@ impl Queue {
     fn make_own_shares(&self, cores: usize) -> Option<()> {
         let a = &self.attributes;
         let own = Own::make(a.backend, &a.name, &a.attrs).ok()?;
-        let make = |n| Share::new(self, own.pool(n), Pwq::new(u32::MAX, false));
+        let make = |(n, books)| Share::new(self, own.pool(n), Pwq::new(u32::MAX, false), books);
         let shares = Shares::fixed(own.len(), make).ok()?;
         let last = own.len() - 1;
         for n in 0..cores {

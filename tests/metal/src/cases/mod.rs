@@ -21,6 +21,7 @@ mod work_control;
 mod work_examples;
 mod work_hogs;
 mod work_kit;
+mod work_latency;
 mod work_panic;
 mod work_pods;
 mod work_pools;

@@ -1,0 +1,132 @@
+//! 93: where the time of items goes, and what is charged to their queue (E17, N4).
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use alloc::sync::Arc;
+use kernel::thread::{self, ThreadCx};
+use kernel::wq::{self, PerCpu, QueueInfo, QueueLatency, Run, Submitted, Work, Workqueue};
+use machine::{CpuId, now};
+
+use super::work_kit::{Gated, eventually, ms, on_core};
+use crate::ktest;
+use crate::registry::Needs;
+
+ktest!(
+    "93_e17_work_time_is_charged_to_its_queue",
+    charged_to_its_queue,
+    Needs::new().icount()
+);
+ktest!("93_n4_work_counters_of_a_queue", counters_of_a_queue);
+
+fn info(name: &str) -> QueueInfo {
+    let mut found = None;
+    wq::for_each_queue(|q| found = found.take().or((q.name == name).then_some(q)));
+    found.expect("it is listed")
+}
+
+fn latency(name: &str) -> QueueLatency {
+    let mut found = None;
+    wq::for_each_latency(|q| found = found.take().or((q.name == name).then_some(q)))
+        .expect("memory for the sums");
+    found.expect("it is listed")
+}
+
+/// An item's work, and how long it took by the clock.
+#[derive(Default)]
+struct Rounds {
+    took: AtomicU64,
+}
+
+/// Always the same work, and a sleep of 2 ms.
+fn toil(cx: &ThreadCx<'_>, run: &Run<'_, Rounds>) {
+    let began = now();
+    for _ in 0..2_000 {
+        super::compute();
+    }
+    run.took
+        .store(now().since(began).as_nanos(), Ordering::Relaxed);
+    thread::sleep(cx, ms(2));
+}
+
+/// `ns` is `wanted` and at most an eighth more.
+fn assert_about(what: &str, ns: u64, wanted: u64) {
+    let most = wanted + wanted / 8 + 100_000;
+    assert!(
+        (wanted..most).contains(&ns),
+        "{what}: {ns} ns, not {wanted} ns"
+    );
+}
+
+/// E17: alone, and beside a thread that takes half the core: the time charged is the same.
+fn charged_to_its_queue(cx: &ThreadCx<'_>) {
+    let wq = Workqueue::<PerCpu>::builder("toil").build();
+    let wq = wq.expect("memory for a queue");
+    let item = Arc::new(<Work<_>>::new(Rounds::default(), toil));
+    let go = || {
+        assert_eq!(wq.queue_on(CpuId::BOOT, &item), Submitted::Queued);
+        item.flush(cx).expect("it did not panic");
+        item.took.load(Ordering::Relaxed)
+    };
+    let alone = go();
+    let charged = info("toil").cpu_time_ns;
+    assert_about("charged alone", charged, alone);
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&stop);
+    let rival = on_core(CpuId::BOOT, move |_| {
+        while !seen.load(Ordering::Relaxed) {
+            super::compute();
+        }
+    });
+    let beside = go();
+    stop.store(true, Ordering::Relaxed);
+    rival.join(cx);
+    assert!(beside > alone + alone / 2, "the rival had no share");
+    assert_about(
+        "charged beside a rival",
+        info("toil").cpu_time_ns - charged,
+        alone,
+    );
+    let told = latency("toil");
+    assert_eq!(told.items, 2);
+    let slowest = told.slowest.expect("two were followed");
+    assert_eq!(slowest.value, core::any::type_name::<Rounds>());
+    let parts = slowest.parts;
+    assert_eq!(parts.total(), told.total.max);
+    assert_about("the sleep", parts.blocked, 2_000_000);
+    assert!(parts.preempted >= beside - alone - alone / 8, "{parts:?}");
+    assert_eq!(parts.inactive, 0);
+
+    wq::set_anatomy(false);
+    go();
+    wq::set_anatomy(true);
+    assert_eq!(latency("toil").items, 2, "followed although turned off");
+    go();
+    assert_eq!(latency("toil").items, 3);
+    wq.destroy(cx).expect("not one of its items");
+}
+
+/// N4: started less completed are those under way, and none at rest.
+fn counters_of_a_queue(cx: &ThreadCx<'_>) {
+    let wq = Workqueue::<PerCpu>::builder("counted").build();
+    let wq = wq.expect("memory for a queue");
+    let gated = Gated::new();
+    let items = gated.items(5);
+    for item in &items {
+        assert_eq!(wq.queue_on(CpuId::BOOT, item), Submitted::Queued);
+    }
+    eventually(cx, "all start", || gated.started() == items.len());
+    let s = info("counted").stats;
+    assert_eq!((s.started, s.completed), (5, 0));
+    // Each but the last blocked, and the next was started by another worker.
+    assert!(s.cm_wakeup >= 4, "{s:?}");
+    gated.open();
+    wq.flush(cx).expect("not one of its items");
+    let q = info("counted");
+    assert_eq!((q.stats.started, q.stats.completed), (5, 5));
+    assert_eq!((q.active, q.inactive, q.pending), (0, 0, 0));
+    assert!(q.cpu_time_ns > 0, "they ran");
+    let s = q.stats;
+    assert_eq!((s.panicked, s.cancelled, s.mayday, s.rescued), (0, 0, 0, 0));
+    assert_eq!(latency("counted").items, 5);
+    wq.destroy(cx).expect("not one of its items");
+}

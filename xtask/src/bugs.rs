@@ -1,8 +1,9 @@
-//! The catalogue of seeded bugs: patches under `tests/sim/bugs`, and the copy of the tree they are
-//! applied to.
+//! The catalogues of seeded bugs, and the copy of the tree they are applied to: those under
+//! `tests/sim/bugs`, which the whole sweep must find, and those under `tests/sim/rows`, a broken kernel for
+//! each row of the rule table, which that row's own tests must find.
 //!
 //! A patch begins with a sentence about what it breaks and a line `Rule:` that says what should
-//! notice. The tree of the person who runs this is never touched: `git apply` works on a copy below
+//! notice; a line `Test: PACKAGE FILTER` names the tests of a row that no scenario stands for. The tree of the person who runs this is never touched: `git apply` works on a copy below
 //! the target directory, which is kept from one bug to the next so that builds are incremental.
 
 use std::collections::BTreeSet;
@@ -14,6 +15,8 @@ use crate::{Failure, Outcome, tree};
 
 /// Where the patches are, from the workspace root.
 const FOLDER: &str = "tests/sim/bugs";
+/// Where those are that break one row each.
+const ROWS: &str = "tests/sim/rows";
 
 /// One bug of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +27,41 @@ pub struct Bug {
     pub breaks: String,
     /// The rule that should see it.
     pub rule: String,
+    /// The tests that should see it, as package and filter, where it is not scenarios.
+    pub test: Option<(String, String)>,
     /// The patch.
     pub file: PathBuf,
 }
 
 /// All bugs, in order of their numbers.
 pub fn all() -> Outcome<Vec<Bug>> {
-    let folder = tree::root().join(FOLDER);
+    let bugs = read(FOLDER)?;
+    let numbered = |b: &&Bug| {
+        let number = b.name.split_once('-').map_or("", |(n, _)| n);
+        number.len() != 2 || number.parse::<u8>().is_err()
+    };
+    match bugs.iter().find(numbered) {
+        Some(b) => Err(b.wrong("should begin with a number of two digits")),
+        None => Ok(bugs),
+    }
+}
+
+/// The broken kernels of rows, in the order of their names, which begin with the row's.
+pub fn of_rows() -> Outcome<Vec<Bug>> {
+    let bugs = read(ROWS)?;
+    let strange = |b: &&Bug| {
+        let id = b.name.split_once('-').map_or("", |(id, _)| id);
+        let rows = b.rule.split(':').next().unwrap_or_default();
+        !rows.split(", ").any(|r| r.eq_ignore_ascii_case(id))
+    };
+    match bugs.iter().find(strange) {
+        Some(b) => Err(b.wrong("should begin with a row that its line `Rule:` names")),
+        None => Ok(bugs),
+    }
+}
+
+fn read(folder: &str) -> Outcome<Vec<Bug>> {
+    let folder = tree::root().join(folder);
     let entries = fs::read_dir(&folder)
         .map_err(|e| Failure::failed(format!("cannot read {}: {e}", folder.display())))?;
     let mut bugs = Vec::new();
@@ -48,16 +79,20 @@ pub fn all() -> Outcome<Vec<Bug>> {
 fn parse(file: &Path, text: &str) -> Outcome<Bug> {
     let wrong = |what: &str| Failure::failed(format!("{} {what}", file.display()));
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let (number, _) = name.split_once('-').unwrap_or_default();
-    if number.len() != 2 || number.parse::<u8>().is_err() {
-        return Err(wrong("should begin with a number of two digits"));
-    }
     let (head, _) = text
         .split_once("\n--- ")
         .ok_or_else(|| wrong("holds no patch"))?;
     let (breaks, rule) = head
         .split_once("\nRule: ")
         .ok_or_else(|| wrong("has no line `Rule: ...`"))?;
+    let (rule, test) = match rule.split_once("\nTest: ") {
+        Some((rule, test)) => {
+            let words = test.trim().split_once(' ');
+            let (package, filter) = words.ok_or_else(|| wrong("has no `Test: PACKAGE FILTER`"))?;
+            (rule, Some((package.to_owned(), filter.to_owned())))
+        }
+        None => (rule, None),
+    };
     let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (breaks, rule) = (one_line(breaks), one_line(rule));
     if breaks.is_empty() || rule.is_empty() {
@@ -68,11 +103,16 @@ fn parse(file: &Path, text: &str) -> Outcome<Bug> {
         name,
         breaks,
         rule,
+        test,
         file,
     })
 }
 
 impl Bug {
+    fn wrong(&self, what: &str) -> Failure {
+        Failure::failed(format!("{} {what}", self.file.display()))
+    }
+
     /// The package it breaks: bugs of one package follow each other, so that those below it are not
     /// built anew each time.
     #[must_use]
@@ -193,8 +233,15 @@ mod tests {
         assert!(bugs.len() >= 20, "only {} bugs", bugs.len());
         let numbers: BTreeSet<_> = bugs.iter().map(|b| &b.name[..2]).collect();
         assert_eq!(numbers.len(), bugs.len(), "two bugs share a number");
+        let rows = of_rows().unwrap();
+        assert!(
+            rows.len() >= 50,
+            "only {} broken kernels of rows",
+            rows.len()
+        );
         let stale: Vec<_> = bugs
             .iter()
+            .chain(&rows)
             .filter_map(|b| apply(b, tree::root(), true).err())
             .map(|failure| failure.message)
             .collect();
@@ -215,7 +262,14 @@ mod tests {
         ] {
             assert!(parse(file, bad).is_err(), "{bad:?}");
         }
-        assert!(parse(Path::new("a-bug.patch"), "B\nRule: x\n--- a/f\n").is_err());
+        let text = "B\nRule: E2: that\nTest: sched e2_ e3_\n\n--- a/f\n";
+        let bug = parse(file, text).unwrap();
+        let test = bug.test.expect("it names tests");
+        assert_eq!(
+            (&*bug.rule, &*test.0, &*test.1),
+            ("E2: that", "sched", "e2_ e3_")
+        );
+        assert!(parse(file, "B\nRule: E2: that\nTest: sched\n\n--- a/f\n").is_err());
     }
 
     #[test]

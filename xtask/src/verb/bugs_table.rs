@@ -179,6 +179,7 @@ mod tests {
             name: name.to_owned(),
             breaks: "It breaks.".to_owned(),
             rule: "E2".to_owned(),
+            test: None,
             file: name.into(),
         }
     }

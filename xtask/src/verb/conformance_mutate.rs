@@ -1,16 +1,17 @@
-//! `conformance --mutate`: a broken kernel for each row, and whether the row's own scenarios notice.
+//! `conformance --mutate`: a broken kernel for each row, and whether the row's own tests notice.
 //!
-//! The broken kernels are the catalogue of `tests/sim/bugs`; a patch names the rows it breaks before the
-//! colon of its line `Rule:`. Where `cargo xtask bugs` asks whether anything finds the bug, this asks
-//! the scenarios of the row alone, so that a row is not held by its neighbours' tests only. A
-//! row without a bug is told: nobody knows whether its tests can fail.
+//! The broken kernels are the patches of `tests/sim/rows` and `tests/sim/bugs`; a patch names the rows it
+//! breaks before the colon of its line `Rule:`. Where `cargo xtask bugs` asks whether anything finds the
+//! bug, this asks the scenarios of the row alone, or the tests that the patch names, so that a row is not
+//! held by its neighbours' tests only. A row without a bug is told: nobody knows whether its tests can fail.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::bugs::{self, Bug};
 use crate::conformance::Row;
 use crate::verb::bugs_hunt::{break_tree, hunt, prepare};
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, tree};
 
 /// What a row's scenarios said to one bug.
 struct Finding {
@@ -21,7 +22,8 @@ struct Finding {
 /// Hunts the bugs of `rows` and prints the table; the exit code says whether each row has a bug that
 /// its scenarios catch.
 pub(super) fn run(rows: &[&Row]) -> Outcome<u8> {
-    let all = bugs::all()?;
+    let mut all = bugs::of_rows()?;
+    all.extend(bugs::all()?);
     let mut findings = BTreeMap::<&str, Vec<Finding>>::new();
     let (room, copy) = prepare()?;
     for bug in &all {
@@ -29,10 +31,19 @@ pub(super) fn run(rows: &[&Row]) -> Outcome<u8> {
         if broken.is_empty() {
             continue;
         }
-        let program = break_tree(bug, &copy, &room)?;
+        let program = match bug.test {
+            Some(_) => None,
+            None => Some(break_tree(bug, &copy, &room)?),
+        };
         for row in broken {
-            let hunt = hunt(&program, &copy, std::slice::from_ref(&row.id))?;
-            let caught = hunt.caught.map(|_| hunt.scenario);
+            let caught = match (&program, &bug.test) {
+                (Some(program), _) => {
+                    let hunt = hunt(program, &copy, std::slice::from_ref(&row.id))?;
+                    hunt.caught.map(|_| hunt.scenario)
+                }
+                (None, Some(test)) => fails(bug, test, &copy, &room)?,
+                (None, None) => None,
+            };
             println!("{} {} ... {}", row.id, bug.name, word(caught.as_deref()));
             let bug = bug.name.clone();
             findings
@@ -43,7 +54,7 @@ pub(super) fn run(rows: &[&Row]) -> Outcome<u8> {
     }
     let (caught, bad) = table(rows, &findings);
     println!(
-        "\n{caught} of {} rows have a broken kernel that their scenarios catch",
+        "\n{caught} of {} rows have a broken kernel that their tests catch",
         rows.len()
     );
     match bad {
@@ -52,6 +63,45 @@ pub(super) fn run(rows: &[&Row]) -> Outcome<u8> {
         )),
         false => Ok(0),
     }
+}
+
+/// Applies the bug and runs the tests it names: what failed, if any did. They must build, and there
+/// must be some: a package that does not build proves nothing.
+fn fails(
+    bug: &Bug,
+    (package, filter): &(String, String),
+    copy: &Path,
+    room: &Path,
+) -> Outcome<Option<String>> {
+    bugs::refresh(copy)?;
+    bugs::apply(bug, copy, false)?;
+    let run = |arguments: &[&str]| {
+        let mut command = tree::cargo();
+        command
+            .current_dir(copy)
+            .env("CARGO_TARGET_DIR", room.join("build"))
+            .env("RUSTFLAGS", "-A warnings")
+            .args(["test", "-q", "--no-fail-fast", "-p", package])
+            .args(arguments);
+        command.output().map_err(|e| {
+            let what = format!("cannot start cargo ({e}); is it on the path?");
+            Failure::missing(what)
+        })
+    };
+    if !run(&["--no-run"])?.status.success() {
+        return Err(Failure::failed(format!("{} does not build", bug.name)));
+    }
+    let told = run(&["--", filter])?;
+    let text = String::from_utf8_lossy(&told.stdout);
+    let failed = text.lines().filter_map(failures).sum::<u32>();
+    Ok((failed > 0).then(|| format!("{failed} tests of {package} ({filter})")))
+}
+
+/// How many tests failed, of a line in which a test program sums up.
+fn failures(line: &str) -> Option<u32> {
+    let (_, rest) = line.split_once("test result: ")?;
+    let (_, rest) = rest.split_once(" passed; ")?;
+    rest.split_once(" failed")?.0.parse().ok()
 }
 
 /// Whether the bug's patch says that it breaks this row.
@@ -92,11 +142,20 @@ mod tests {
             name: "01-x".to_owned(),
             breaks: String::new(),
             rule: rule.to_owned(),
+            test: None,
             file: "x".into(),
         };
         assert!(breaks(&bug("B4, C6: never twice"), "C6"));
         assert!(!breaks(&bug("B4, C6: as E2 says"), "E2"));
         assert!(!breaks(&bug("lost wake-up"), "E2"));
+    }
+
+    #[test]
+    fn failed_tests_are_counted() {
+        let line = "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured";
+        assert_eq!(failures(line), Some(2));
+        assert_eq!(failures("test result: ok. 3 passed; 0 failed; 0"), Some(0));
+        assert_eq!(failures("running 2 tests"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kernel::hotplug;
 use kernel::thread::{ThreadCx, sleep};
 use kernel::wq::{
-    Attrs, AttrsError, Backend, Ordered, PerCpu, Run, Submitted, Unbound, WaitError, Work,
+    self, Attrs, AttrsError, Backend, Ordered, PerCpu, Run, Submitted, Unbound, WaitError, Work,
     Workqueue,
 };
 use machine::{CpuId, now};
@@ -197,7 +197,15 @@ fn storm(cx: &ThreadCx<'_>) {
     queue.destroy(cx);
 }
 
+/// Pools in use.
+fn pools() -> usize {
+    let mut n = 0;
+    wq::for_each_pool(|_| n += 1);
+    n
+}
+
 fn come_and_go(cx: &ThreadCx<'_>) {
+    let before = pools();
     let people = crowd(2, |cx, _| {
         for _ in 0..3 {
             let wq = {
@@ -238,6 +246,7 @@ fn come_and_go(cx: &ThreadCx<'_>) {
         }
     });
     join(cx, &people);
+    assert_eq!(pools(), before, "a queue that is gone keeps a pool");
 }
 
 fn panics(cx: &ThreadCx<'_>) {

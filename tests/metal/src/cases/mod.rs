@@ -16,6 +16,7 @@ mod switching;
 mod time;
 mod tracing;
 mod work;
+mod work_backends;
 mod work_bh;
 mod work_control;
 mod work_examples;

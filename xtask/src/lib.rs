@@ -26,6 +26,7 @@ pub mod machine;
 pub mod mutants;
 pub mod options;
 pub mod packages;
+pub mod plot;
 pub mod ready;
 pub mod sources;
 pub mod symbols;

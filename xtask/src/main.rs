@@ -72,6 +72,8 @@ enum Verb {
     Bugs(verb::bugs::Options),
     /// Run the tests of the rule table, row by row
     Conformance(verb::conformance::Options),
+    /// Run an experiment on target: a table, and a plot and CSV in `target/experiments`
+    Experiment(verb::experiment::Options),
     /// Check that the hot calls of the machine seam are instructions in the image
     Seam,
 }
@@ -104,6 +106,7 @@ fn dispatch(cli: Cli) -> Outcome<u8> {
         Verb::Bugs(options) => verb::bugs::run(&options),
         Verb::Mutants(options) => verb::mutants::run(&options),
         Verb::Conformance(options) => verb::conformance::run(&options),
+        Verb::Experiment(options) => verb::experiment::run(&options),
         Verb::Seam => verb::seam::run(),
     }
 }

@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod cases;
+mod experiments;
 mod registry;
 mod runner;
 

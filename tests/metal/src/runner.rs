@@ -10,6 +10,10 @@ use crate::registry::{self, Descriptor};
 
 /// First thread of the image.
 pub(crate) fn run(cx: &ThreadCx<'_>) {
+    if let Some(name) = argument("experiment") {
+        assert!(crate::experiments::run(cx, name), "no experiment {name}");
+        machine::shutdown(0)
+    }
     let tests = registry::all();
     match argument("tests") {
         // For tests of the host tool: a guest that ends at once, and one that never does.

@@ -6,6 +6,7 @@ mod bugs_table;
 pub mod ci;
 pub mod conformance;
 mod conformance_mutate;
+pub mod experiment;
 pub mod layers;
 pub mod lint;
 pub mod mutants;

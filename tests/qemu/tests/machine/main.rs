@@ -3,6 +3,7 @@
 
 mod boots;
 mod cost;
+mod experiment;
 mod fault;
 mod fdt;
 mod unsupported;
@@ -16,7 +17,14 @@ type Body = fn() -> Result<(), String>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let all = [boots::TESTS, cost::TESTS, fault::TESTS, unsupported::TESTS].concat();
+    let all = [
+        boots::TESTS,
+        cost::TESTS,
+        experiment::TESTS,
+        fault::TESTS,
+        unsupported::TESTS,
+    ]
+    .concat();
     let mut trials: Vec<Trial> = all.into_iter().map(trial).collect();
     // Not passed, where they cannot be run.
     let ignored = !cost::can_measure();

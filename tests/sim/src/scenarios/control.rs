@@ -48,13 +48,16 @@ fn count(_: &ThreadCx<'_>, run: &Run<'_, Arc<Count>>) {
 
 /// The attributes of the exported queue `name`.
 fn info(name: &str) -> wq::QueueInfo {
-    let mut found = None;
-    wq::for_each_queue(|q| {
-        if q.exported && q.name == name {
-            found = Some(q);
-        }
-    });
-    found.expect("an exported queue, and memory to find it")
+    // The list needs memory.
+    insist(|| {
+        let mut found = Err(());
+        wq::for_each_queue(|q| {
+            if q.exported && q.name == name {
+                found = Ok(q);
+            }
+        });
+        found
+    })
 }
 
 fn set_by_name(cx: &ThreadCx<'_>) {

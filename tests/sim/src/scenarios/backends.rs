@@ -55,7 +55,7 @@ fn old() -> Backend {
 }
 
 /// Pools are made many at a time and never freed: the first are made before anything is counted.
-pub(super) fn make_pools(cx: &ThreadCx<'_>) {
+fn make_pools(cx: &ThreadCx<'_>) {
     let wq = Workqueue::<PerCpu>::builder("first").backend(Backend::SingleThreaded);
     let wq = wq.build().expect("nothing fails yet");
     wq.destroy(cx).expect("not one of its items");

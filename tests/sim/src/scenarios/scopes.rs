@@ -6,12 +6,11 @@ use kernel::completion::Completion;
 use kernel::thread::ThreadCx;
 use kernel::wq::scope::SpawnError;
 use kernel::wq::{
-    self, Backend, OnCpuError, Ordered, PerCpu, Run, ScopeError, Submitted, Task, Unbound,
-    WaitError, Workqueue,
+    self, OnCpuError, Ordered, PerCpu, Run, ScopeError, Submitted, Task, Unbound, WaitError,
+    Workqueue,
 };
 use sim::{Held, Scenario};
 
-use super::backends::make_pools;
 use crate::kit::{
     Count, HARDY, core, cpus, crowd, dawdle, here, insist, join, linger, new_item, pick, some_core,
     until,
@@ -42,7 +41,6 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new("scope-refused", 2, refused)
         .about("a scope in which nothing could run is refused, and so is a task that its queue does not take or that has run (C10, D8, H6)")
         .cpus_range(1, 8)
-        .prepare(make_pools)
         .endures(HARDY),
     Scenario::new("call-on-a-core", 3, call_on_a_core)
         .about("a call on a core runs there, borrows from its caller and returns its value, also from each core; one that is not there is an error (C12, C13)")
@@ -229,7 +227,6 @@ fn of_the_dead(cx: &ThreadCx<'_>) {
 
 fn refused(cx: &ThreadCx<'_>) {
     type Job = (Workqueue<Ordered>, Count);
-    type Old = Workqueue<PerCpu>;
     fn within(cx: &ThreadCx<'_>, run: &Run<'_, Job>) {
         let own = run.0.scope(cx, |_| run.1.up());
         assert_eq!(own, Err(ScopeError::SelfWait));
@@ -245,22 +242,6 @@ fn refused(cx: &ThreadCx<'_>) {
     assert_eq!(turns.queue(&item), Submitted::Queued);
     item.flush(cx).expect("no panic");
     assert_eq!(item.1.get(), 0, "a refused scope called its function");
-
-    // Nor where each core has one thread: it may be the item's own.
-    let old = insist(|| {
-        let old = Workqueue::<PerCpu>::builder("old");
-        old.backend(Backend::MultiThreaded).build()
-    });
-    let item = new_item(old.clone(), |cx: &ThreadCx<'_>, run: &Run<'_, Old>| {
-        assert_eq!(run.scope(cx, |_| ()), Err(ScopeError::SelfWait));
-    });
-    assert_eq!(old.queue(&item), Submitted::Queued);
-    item.flush(cx).expect("no panic");
-    let mut task = Task::new(|_: &ThreadCx<'_>| 7);
-    let done = old.scope(cx, |s| s.spawn(&mut task));
-    assert_eq!((done, task.take()), (Ok(Ok(())), Some(7)));
-    old.destroy(cx).expect("not its item");
-    drop(item);
 
     let saved = insist(|| Workqueue::<PerCpu>::builder("saved").mem_reclaim().build());
     let waits = new_item((), |cx: &ThreadCx<'_>, _| {

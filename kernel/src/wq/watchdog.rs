@@ -45,6 +45,8 @@ use crate::timer::Timer;
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 /// Looks within the limit.
 const LOOKS: u64 = 4;
+/// When the second timer came to the core of the first, it is sent on after so long.
+const AGAIN: Duration = Duration::from_millis(1);
 /// Most stalls that one look remembers.
 pub const MOST_STALLS: usize = 8;
 
@@ -154,12 +156,13 @@ fn send_second(from: CpuId) {
 }
 
 /// BH item: sets the second timer here. The core that it was sent to may have left, and this one have the
-/// first timer: then it goes on to another.
+/// first timer: then it is tried again soon. Not at once: as long as this core stands in for the other,
+/// it would come back here.
 fn second_arrives() {
     let here = this_cpu().id();
     let alone = online() == CpuMask::single(here);
     if !alone && kernel().wq.watchdog.timers[0].core() == Some(here) {
-        send_second(here);
+        arm_in(1, AGAIN);
     } else {
         arm(1);
     }
@@ -220,12 +223,16 @@ pub fn touch_watchdog() {
 
 /// Sets timer `n` on this core for the next look.
 fn arm(n: usize) {
+    let limit = kernel().wq.watchdog.limit().as_nanos();
+    arm_in(n, Duration::from_nanos(limit / LOOKS));
+}
+
+/// Sets timer `n` on this core, if somebody watches.
+fn arm_in(n: usize, wait: Duration) {
     let dog = &kernel().wq.watchdog;
-    let limit = dog.limit().as_nanos();
-    if limit > 0 {
-        let at = machine::now() + Duration::from_nanos(limit / LOOKS);
+    if dog.limit() > Duration::ZERO {
         // SAFETY: the timer is part of the kernel.
-        unsafe { dog.timers[n].arm(at) };
+        unsafe { dog.timers[n].arm(machine::now() + wait) };
     }
 }
 

@@ -202,7 +202,7 @@ fn rescued(cx: &ThreadCx<'_>) {
         run.again();
         dawdle(cx);
     };
-    // Busy workers sleep, and there are no others.
+    // Busy workers sleep, and there are no others. On another queue: the rescuer must not have it.
     let gate = new_item(
         Count::default(),
         |cx: &ThreadCx<'_>, run: &Run<'_, Count>| {
@@ -210,7 +210,7 @@ fn rescued(cx: &ThreadCx<'_>) {
             until(cx, || run.get() > 1);
         },
     );
-    assert_eq!(wq.queue_on(core(0), &gate), Submitted::Queued);
+    assert_eq!(wq::percpu().queue_on(core(0), &gate), Submitted::Queued);
     until(cx, || gate.get() == 1);
     refuse_threads(true);
     let items: Vec<Item> = (0..4).map(|_| new_item(Restless::new(0), visit)).collect();
@@ -220,6 +220,7 @@ fn rescued(cx: &ThreadCx<'_>) {
     until(cx, || items.iter().all(|i| i.done.get() == 1));
     refuse_threads(false);
     gate.up();
+    gate.flush(cx).expect("no panic");
     wq.flush(cx).expect("not its item");
     whole("rescued");
     wq.destroy(cx).expect("not its item");

@@ -90,6 +90,8 @@ fn kill_thread(message: fmt::Arguments<'_>, (file, line): (&str, u32)) -> ! {
     crate::println!("{what} panicked: {message}, at {file}:{line}");
     report_place(me);
     report_backtrace(0);
+    // What it spawned may borrow from whoever waits for its item, and from what its mutexes protect.
+    wq::wait_for_open_scopes(me);
     let poisoned = mutex::abandon(me);
     crate::println!(
         "  {who} \"{}\" dies, {poisoned} mutex(es) poisoned",
@@ -97,8 +99,6 @@ fn kill_thread(message: fmt::Arguments<'_>, (file, line): (&str, u32)) -> ! {
     );
     me.quarantine();
     me.survivors.tell();
-    // What it spawned may borrow from whoever waits for its item.
-    wq::wait_for_open_scopes(me);
     wq::worker_panicked(me);
     thread::exit()
 }

@@ -16,8 +16,8 @@
 //!
 //! # What it does not see
 //!
-//! More than [`MOST_WAITERS`](workqueue::MOST_WAITERS) threads or
-//! [`MOST_WAITS`](workqueue::MOST_WAITS) waits in one search. An item without a slot of which a flush
+//! More than [`workqueue::MOST_WAITERS`] threads or
+//! [`workqueue::MOST_WAITS`] waits in one search. An item without a slot of which a flush
 //! of its whole queue waits, if the slot's holder was queued later in another pool. A barrier whose
 //! item was cancelled while it waited for a slot. Waits for the end of a scope or of a thread.
 //! An item that waits for the one worker of a dedicated pool.

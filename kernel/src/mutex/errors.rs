@@ -15,7 +15,7 @@ impl<T> fmt::Debug for Poisoned<'_, T> {
     }
 }
 
-/// Why [`Mutex::lock`] gave no sound value.
+/// Why [`Mutex::lock`](super::Mutex::lock) gave no sound value.
 #[must_use = "the mutex may be held while the guard inside lives"]
 pub enum LockError<'a, T> {
     /// Somebody died while holding the mutex, which is taken all the same.

@@ -333,7 +333,8 @@ impl Group {
     /// # Errors
     ///
     /// [`WaitError::SelfWait`] from the handler of a member; [`WaitError::Poisoned`] when a member's
-    /// handler has panicked, after all others were waited for; [`WaitError::NoProgress`] (H6), at once.
+    /// handler has panicked, after all others were waited for; [`WaitError::NoProgress`] (H6) and
+    /// [`WaitError::Deadlock`], at once: the members after that one are not waited for.
     pub fn flush(&self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
         let members = self.begin(false);
         let result = self.wait_for_each(cx, members);

@@ -6,11 +6,13 @@ use core::fmt;
 
 use machine::CpuId;
 
+use super::errors::WaitError;
 use super::item::{Run, Work};
 use super::percpu;
 use super::scope::{ScopeError, Task};
 use crate::cpu::{online, this_cpu};
 use crate::kernel;
+use crate::mem::AllocError;
 use crate::thread::ThreadCx;
 
 /// Why a call was not made on its core.
@@ -26,6 +28,10 @@ pub enum OnCpuError {
     SelfWait,
     /// The call panicked.
     Panicked,
+    /// There is no memory for the items. Nothing was called.
+    NoMemory,
+    /// Waiting for an item would never end; the others were waited for.
+    Deadlock,
 }
 
 impl fmt::Display for OnCpuError {
@@ -35,11 +41,41 @@ impl fmt::Display for OnCpuError {
             Self::NoProgress => "an item whose queue has a rescuer calls another core",
             Self::SelfWait => "an item of the default queue waits for another",
             Self::Panicked => "the call panicked",
+            Self::NoMemory => "no memory for the items of a call on each core",
+            Self::Deadlock => "waiting for a call on another core would never end",
         })
     }
 }
 
 impl core::error::Error for OnCpuError {}
+
+impl From<AllocError> for OnCpuError {
+    fn from(_: AllocError) -> Self {
+        Self::NoMemory
+    }
+}
+
+impl From<ScopeError> for OnCpuError {
+    fn from(e: ScopeError) -> Self {
+        match e {
+            ScopeError::Panicked(_) => Self::Panicked,
+            ScopeError::NoProgress => Self::NoProgress,
+            ScopeError::SelfWait => Self::SelfWait,
+        }
+    }
+}
+
+impl From<WaitError> for OnCpuError {
+    fn from(e: WaitError) -> Self {
+        match e {
+            WaitError::Poisoned => Self::Panicked,
+            WaitError::NoProgress => Self::NoProgress,
+            WaitError::SelfWait => Self::SelfWait,
+            // A flush disables nothing.
+            WaitError::Deadlock(_) | WaitError::TooDeep(_) => Self::Deadlock,
+        }
+    }
+}
 
 /// Calls `f` on core `cpu`, in a work item of the default queue, and returns what it returns (C13). The
 /// caller sleeps meanwhile; `f` may borrow from it. The core may go offline while `f` runs, which then
@@ -65,9 +101,7 @@ where
         Ok(Ok(())) => call.take().flatten().ok_or(OnCpuError::Offline),
         // The default queue never drains.
         Ok(Err(_)) => Err(OnCpuError::Offline),
-        Err(ScopeError::Panicked(_)) => Err(OnCpuError::Panicked),
-        Err(ScopeError::NoProgress) => Err(OnCpuError::NoProgress),
-        Err(ScopeError::SelfWait) => Err(OnCpuError::SelfWait),
+        Err(e) => Err(e.into()),
     }
 }
 
@@ -88,12 +122,14 @@ where
     result
 }
 
-/// Runs `f` on every core that is online, in a work item of its own, and waits for all (C12).
+/// Runs `f` on every core that is online, in an item of the default queue for each, and waits for all
+/// (C12).
 ///
 /// # Errors
 ///
-/// Without memory for the items; `f` was not called then.
-pub fn on_each_core<F>(cx: &ThreadCx<'_>, f: F) -> Result<(), crate::mem::AllocError>
+/// [`OnCpuError::NoMemory`], [`OnCpuError::NoProgress`], [`OnCpuError::SelfWait`]: `f` was called nowhere.
+/// [`OnCpuError::Panicked`] and [`OnCpuError::Deadlock`] tell of the last core of which that is true.
+pub fn on_each_core<F>(cx: &ThreadCx<'_>, f: F) -> Result<(), OnCpuError>
 where
     F: Fn(&ThreadCx<'_>) + Send + Sync + 'static,
 {
@@ -104,6 +140,7 @@ where
         let f: &F = run;
         f(cx);
     }
+    percpu().queue.may_wait_for_new()?;
     let f = crate::mem::try_arc(f)?;
     let cores = online();
     let mut items = crate::mem::try_vec_with_capacity(cores.count())?;
@@ -115,9 +152,11 @@ where
         // It is new, and nobody else has it.
         let _queued = percpu().queue_on(*cpu, item);
     }
+    let mut over = Ok(());
     for (_, item) in &items {
-        // A panic is told by its worker.
-        let _over = item.flush(cx);
+        if let Err(e) = item.flush(cx) {
+            over = Err(e.into());
+        }
     }
-    Ok(())
+    over
 }

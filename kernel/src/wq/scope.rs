@@ -231,7 +231,7 @@ impl<K: Kind<Context = Threaded>> Workqueue<K> {
 
 impl Queue {
     /// Whether the running thread may wait for items that are still to be queued here.
-    fn may_wait_for_new(&self) -> Result<(), ScopeError> {
+    pub(super) fn may_wait_for_new(&self) -> Result<(), ScopeError> {
         let own = current_worker().is_some_and(|w| w.works_for(self));
         let a = &self.attributes;
         if own && (self.max_active() == 1 || a.mem_reclaim || a.backend.is_dedicated()) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kernel::completion::Completion;
+use kernel::mutex::{LockError, Mutex};
 use kernel::thread::ThreadCx;
 use kernel::wq::scope::SpawnError;
 use kernel::wq::{
@@ -35,6 +36,11 @@ pub(super) const ALL: &[Scenario] = &[
         .leaves(&[Held::Blocks], STACKS),
     Scenario::new("scope-of-the-dead", 3, of_the_dead)
         .about("an item that panics within a scope is not over before what it spawned is, which borrows from others")
+        .cpus_range(1, 4)
+        .endures(HARDY)
+        .leaves(&[Held::Blocks], STACKS),
+    Scenario::new("mutex-of-the-dead", 3, mutex_of_the_dead)
+        .about("what a mutex protects is nobody else's while something runs that its dead holder has spawned")
         .cpus_range(1, 4)
         .endures(HARDY)
         .leaves(&[Held::Blocks], STACKS),
@@ -222,6 +228,43 @@ fn of_the_dead(cx: &ThreadCx<'_>) {
         over.up();
         assert_eq!(outer, Err(ScopeError::Panicked(1)));
         assert_eq!(borrowed.get(), 1);
+    }
+}
+
+/// What is spawned may write to what a mutex protects; the mutex is nobody else's before that is over.
+fn mutex_of_the_dead(cx: &ThreadCx<'_>) {
+    for _ in 0..3 {
+        let cell = Arc::new(Mutex::new(0_u32));
+        let held = Arc::new(Completion::new());
+        let dies = new_item(
+            (Arc::clone(&cell), Arc::clone(&held)),
+            |cx: &ThreadCx<'_>, run: &Run<'_, (Arc<Mutex<u32>>, Arc<Completion>)>| {
+                let mut guard = run.0.lock(cx).expect("nobody has died yet");
+                let value: &mut u32 = &mut guard;
+                let mut task = Task::new(move |cx: &ThreadCx<'_>| {
+                    *value += 1;
+                    (0..3).for_each(|_| dawdle(cx));
+                    *value += 1;
+                });
+                let _never = wq::unbound().scope(cx, |s| {
+                    s.spawn(&mut task).expect("nobody drains it");
+                    run.1.complete();
+                    panic!("with a mutex and within a scope");
+                });
+            },
+        );
+        assert_eq!(wq::unbound().queue(&dies), Submitted::Queued);
+        held.wait(cx);
+        let guard = match cell.lock(cx) {
+            Err(LockError::Poisoned(p)) => p.0,
+            other => panic!("not poisoned: {other:?}"),
+        };
+        assert_eq!(
+            *guard, 2,
+            "somebody still writes to what the mutex protects"
+        );
+        drop(guard);
+        assert_eq!(dies.flush(cx), Err(WaitError::Poisoned));
     }
 }
 

@@ -107,6 +107,6 @@ fn bh_item_elsewhere(cx: &ThreadCx<'_>) {
         assert_eq!(wq::bh().queue_on(target, &item), Submitted::Queued);
         until(cx, || item.1.get() != 0);
         let took = item.1.get() as u64 - before.as_nanos();
-        assert!(took <= us(20).as_nanos(), "{took} ns to core {target}");
+        assert!(took <= us(50).as_nanos(), "{took} ns to core {target}");
     }
 }

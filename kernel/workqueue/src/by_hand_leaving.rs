@@ -8,7 +8,7 @@ use crate::{Kind, NodeLimit, Pool, Step, Tuning, split};
 #[test]
 fn closed_pool_is_vacant_when_its_last_worker_is_gone() {
     let fresh = Pool::new(Kind::Unbound, Tuning::LINUX);
-    assert!(!fresh.is_vacant(), "nobody closed it");
+    assert!(fresh.is_vacant(), "nobody has come");
     let mut sim = bound(1);
     queue(&mut sim, 1);
     let busy = start(&mut sim, 0);

@@ -71,6 +71,8 @@ pub(crate) struct Account {
     pub(crate) current: u32,
     pub(crate) pending: bool,
     pub(crate) depth: u16,
+    /// It was to follow its own run on a worker that died, and went to the front of the list.
+    pub(crate) ahead: bool,
 }
 
 /// A waiting flush: its pwq, its node, what it must outlive, whether it returned.
@@ -359,13 +361,14 @@ impl Sim {
         a.runs += 1;
         a.executing += 1;
         a.current = a.queued;
+        let ahead = core::mem::take(&mut a.ahead);
         assert_eq!(a.executing, 1, "invariant 2: item {i} runs twice at once");
         let collided = self.starts.iter().any(|&(x, y)| x == i && y == w);
         for f in &self.fifo {
             // C1, C9: queueing order, but for items that waited for their own earlier run (C6).
             if let Some(at) = f.iter().position(|&x| x == i) {
                 assert!(
-                    at == 0 || collided || self.overtaken(at, i),
+                    at == 0 || collided || ahead || self.overtaken(at, i),
                     "item {i} overtook"
                 );
             }
@@ -423,6 +426,7 @@ impl Sim {
             return false;
         }
         self.ended(self.workers[w].h, i);
+        self.goes_ahead(self.workers[w].h);
         let f = self.pool.abandon(&mut self.s, self.workers[w].h);
         self.workers[w].act = match self.pool.kind {
             Kind::Dedicated => Act::Creating,

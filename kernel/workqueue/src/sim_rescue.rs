@@ -3,6 +3,7 @@
 use links::{Arena, Handle, Slab};
 use machine::Duration;
 
+use crate::item::On;
 use crate::sim::{Act, Sim};
 use crate::{Call, Item, Maydays, Rescue, RescueStep, Worker};
 
@@ -134,6 +135,7 @@ impl Sim {
             return false;
         };
         self.ended(self.rescuers[n].h, i);
+        self.goes_ahead(self.rescuers[n].h);
         let rescue = self.rescuers[n].rescue.take().expect("it runs an item");
         let f = self.pool.abandon_rescue(&mut self.s, &rescue);
         let new = self.s.workers.insert(Worker::new());
@@ -143,6 +145,13 @@ impl Sim {
         self.conclude(f.hand, f.gone);
         self.check();
         true
+    }
+
+    /// `dead` dies: what was to follow its item goes to the front of the list (C6).
+    pub(crate) fn goes_ahead(&mut self, dead: Handle<Worker>) {
+        for (a, &h) in self.accounts.iter_mut().zip(&self.items) {
+            a.ahead |= self.s.items.get(h).on == On::Scheduled(dead);
+        }
     }
 
     /// No worker can be made, and time passes: everybody who can goes on, rescuers included.

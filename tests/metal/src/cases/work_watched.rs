@@ -43,6 +43,17 @@ fn tells_each_kind(cx: &ThreadCx<'_>) {
     // A busy host may be late with everything.
     assert!(stall.lasted >= LIMIT && stall.lasted < ms(800), "{stall}");
     assert_eq!(&*stall.queue, "narrow");
+    // Its thread sleeps, and the report says where: in the wait of the handler, which may be inlined, in
+    // a worker.
+    assert_eq!(stall.running, None, "{stall}");
+    let names = stall.frames.iter().map(|&pc| {
+        let found = (kernel::kernel().info().symbolize)(pc - 1);
+        found.map_or("?", |(name, _)| name)
+    });
+    let names: Vec<&str> = names.collect();
+    let at = |words: &str| names.iter().position(|name| name.contains(words));
+    let (wait, worker) = (at("Completion::wait"), at("worker::main"));
+    assert!(wait.is_some() && wait < worker, "{names:?}");
     for item in &items[1..] {
         assert_eq!(narrow.queue_on(CpuId::BOOT, item), Submitted::Queued);
     }

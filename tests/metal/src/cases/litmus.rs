@@ -21,7 +21,7 @@ use workword::{Claim, Place, WorkWord};
 use crate::ktest;
 use crate::registry::Needs;
 
-const TWO_CORES: Needs = Needs::new().cpus(2).timeout(120);
+const TWO_CORES: Needs = Needs::new().cpus(2).timeout(240);
 ktest!(
     "55_fence_orders_store_and_load",
     fence_orders_store_and_load,
@@ -38,7 +38,7 @@ const CELLS: usize = 8192;
 /// Fewest sweeps of one pair of cores: about a million rounds.
 const SWEEPS: u32 = 128;
 /// Most sweeps, while too few have overlapped.
-const MOST_SWEEPS: u32 = 8 * SWEEPS;
+const MOST_SWEEPS: u32 = 32 * SWEEPS;
 /// Sweeps of one pair in which both cores must have been at work at once.
 const OVERLAPPED: u32 = 8;
 

@@ -58,7 +58,7 @@ pub(super) fn place_woken(t: &Thread, last: CpuId, near: CpuMask) -> CpuId {
 }
 
 /// Core `c` has nothing to run and holds its own runqueue's lock: takes a waiting thread from the
-/// busiest core. True when it got one.
+/// busiest core, which may be one that is going offline. True when it got one.
 ///
 /// Remote runqueues are only tried, never waited for: two cores pulling from each other would
 /// deadlock otherwise. A failed try is made good by the poke of [`kick_idle_for`].
@@ -68,7 +68,8 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
     }
     let mut tried = CpuMask::single(c.id());
     loop {
-        let busiest = online()
+        let busiest = kernel()
+            .present()
             .iter()
             .filter(|&id| !tried.contains(id) && cpu(id).load() > 1)
             .max_by_key(|&id| cpu(id).load());

@@ -11,8 +11,8 @@
 
 use core::fmt;
 
-use machine::{CpuId, Duration, Instant};
-pub use sched::Lag;
+use machine::{CpuId, Instant};
+pub use sched::{Lag, PULL_SCAN};
 use sync::{SpinGuard, SpinLock};
 
 use crate::cpu::cpu;
@@ -160,10 +160,8 @@ pub fn check_one(what: Guarded) -> Result<Sound, Finding> {
 pub struct Fairness {
     /// The lag that is closest to its bound or furthest beyond it, of the threads on the core (V4).
     pub worst: Option<Lag>,
-    /// When the running thread's slice ends, while others wait.
+    /// When the running thread's slice ends, while others wait (V5).
     pub end: Option<Instant>,
-    /// For how long it has been over (V5).
-    pub overrun: Duration,
     /// The core was asked to choose anew.
     pub asked: bool,
 }
@@ -188,8 +186,8 @@ pub fn shares(id: CpuId, f: impl FnMut(Share)) -> Option<u64> {
     schedule::audit::shares(cpu(id), f)
 }
 
-/// How fair core `id` is at `now`; `None` while its runqueue is locked.
+/// How fair core `id` is; `None` while its runqueue is locked.
 #[must_use]
-pub fn fairness(id: CpuId, now: Instant) -> Option<Fairness> {
-    schedule::audit::fairness(cpu(id), now)
+pub fn fairness(id: CpuId) -> Option<Fairness> {
+    schedule::audit::fairness(cpu(id))
 }

@@ -16,7 +16,7 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use links::{Direct, Handle};
 use machine::{CpuId, Duration, Instant};
@@ -62,6 +62,9 @@ fn lock_base(n: u32) -> (&'static CpuLocal, SpinGuard<'static, TimerBase>) {
     (c, c.timers.lock())
 }
 
+/// [`CoreClock::went_on`] of a core that rests.
+const AT_REST: u64 = u64::MAX;
+
 /// What a core's hardware timer is set to and why. `[C]` but `running`.
 pub(crate) struct CoreClock {
     slice_end: Cell<Instant>,
@@ -69,8 +72,8 @@ pub(crate) struct CoreClock {
     budget_end: Cell<Instant>,
     timer_due: Cell<Instant>,
     programmed: Cell<Instant>,
-    /// Put to rest by [`Self::hold`].
-    held: AtomicBool,
+    /// When the core last went on after [`Self::hold`], in nanoseconds; [`AT_REST`] until it does.
+    went_on: AtomicU64,
     /// Address of the timer whose callback runs on this core, for `cancel_sync`.
     running: Running,
 }
@@ -82,7 +85,7 @@ impl CoreClock {
             budget_end: Cell::new(Instant::FOREVER),
             timer_due: Cell::new(Instant::FOREVER),
             programmed: Cell::new(Instant::FOREVER),
-            held: AtomicBool::new(false),
+            went_on: AtomicU64::new(0),
             running: Running::new(),
         }
     }
@@ -150,7 +153,7 @@ impl CoreClock {
     /// The machine sleeps: the hardware timer is for `until` only, whatever is due before. Interrupts
     /// are masked.
     pub(crate) fn hold(&self, until: Instant) {
-        self.held.store(true, Ordering::Relaxed);
+        self.went_on.store(AT_REST, Ordering::Relaxed);
         self.programmed.set(Instant::FOREVER);
         if until == Instant::FOREVER {
             machine::cancel_timer();
@@ -159,14 +162,19 @@ impl CoreClock {
         }
     }
 
-    /// Between [`Self::hold`] and [`Self::go_on`]; any core may ask.
-    pub(crate) fn is_held(&self) -> bool {
-        self.held.load(Ordering::Relaxed)
+    /// When the core last went on after a rest, `None` between [`Self::hold`] and [`Self::go_on`]. What
+    /// was due before is late since then only. Any core may ask.
+    pub(crate) fn awake_since(&self) -> Option<Instant> {
+        match self.went_on.load(Ordering::Relaxed) {
+            AT_REST => None,
+            at => Some(Instant::from_nanos(at)),
+        }
     }
 
     /// Undoes [`Self::hold`].
     pub(crate) fn go_on(&self) {
-        self.held.store(false, Ordering::Relaxed);
+        self.went_on
+            .store(machine::now().as_nanos(), Ordering::Relaxed);
         self.programmed.set(Instant::FOREVER);
         machine::cancel_timer();
         self.program();

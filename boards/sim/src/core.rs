@@ -53,7 +53,17 @@ pub(crate) struct Core {
     pub(crate) storm: Cell<u32>,
     /// Seam calls it made: where it is in its run.
     pub(crate) calls: Cell<u64>,
+    /// When it made the last of them.
+    pub(crate) seen: Cell<u64>,
+    /// How long it has lived, in nanoseconds: without the time in which it got no turn or stood still.
+    pub(crate) lived: Cell<u64>,
+    /// The end of a slice that was over when it was looked at, and how long the core had lived then.
+    pub(crate) over: Cell<(u64, u64)>,
 }
+
+/// Of the time between two seam calls a core lives as much at most, in nanoseconds: several times what
+/// passes while each core makes a step.
+const STRIDE: u64 = 4_000;
 
 impl Core {
     pub(crate) const fn new(percpu: *const CpuHeader, current: *const ThreadHeader) -> Self {
@@ -72,7 +82,33 @@ impl Core {
             stalled_until: Cell::new(NEVER),
             storm: Cell::new(0),
             calls: Cell::new(0),
+            seen: Cell::new(0),
+            lived: Cell::new(0),
+            over: Cell::new((NEVER, 0)),
         }
+    }
+
+    /// It makes a seam call.
+    #[inline]
+    pub(crate) fn live(&self, now: u64) {
+        let gone = now.saturating_sub(self.seen.replace(now));
+        self.lived.set(self.lived.get() + gone.min(STRIDE));
+    }
+
+    /// How long it has lived since its running thread's slice ended, which is at `end`; counted from
+    /// when it was first looked at after that.
+    pub(crate) fn overrun(&self, end: u64) -> u64 {
+        /// Two ends that are closer are one slice's: rounding moves it.
+        const SAME: u64 = 100_000;
+        let (noted, since) = self.over.get();
+        if end > self.seen.get() {
+            self.over.set((NEVER, 0));
+        } else if noted.abs_diff(end) > SAME {
+            self.over.set((end, self.lived.get()));
+        } else {
+            return self.lived.get() - since;
+        }
+        0
     }
 
     /// The core is off: its timer and what was pending are gone.
@@ -115,5 +151,43 @@ impl Core {
     pub(crate) fn can_run(&self) -> bool {
         let awake = !self.waiting.get() || self.pending.get() != 0;
         self.started.get() && awake && self.stalled_until.get() == NEVER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_that_gets_no_turn_does_not_live() {
+        let core = Core::new(core::ptr::null(), core::ptr::null());
+        (1..=10).for_each(|n| core.live(n * 100));
+        assert_eq!(core.lived.get(), 1_000);
+        core.live(5_000_000);
+        assert_eq!(core.lived.get(), 1_000 + STRIDE);
+    }
+
+    #[test]
+    fn a_slice_is_over_for_as_long_as_the_core_has_lived_since() {
+        let core = Core::new(core::ptr::null(), core::ptr::null());
+        core.live(1_000);
+        assert_eq!(core.overrun(2_000), 0, "not over yet");
+        core.live(2_500);
+        assert_eq!(
+            core.overrun(2_000),
+            0,
+            "over, and looked at for the first time"
+        );
+        core.live(3_500);
+        assert_eq!(core.overrun(2_000), 1_000);
+        core.live(9_000_000);
+        assert_eq!(core.overrun(2_001), 1_000 + STRIDE, "the same slice");
+        assert_eq!(core.overrun(8_000_000), 0, "another slice");
+        assert_eq!(core.overrun(NEVER), 0, "nobody waits");
+        assert_eq!(
+            core.overrun(8_000_000),
+            0,
+            "looked at for the first time again"
+        );
     }
 }

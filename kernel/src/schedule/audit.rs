@@ -5,7 +5,7 @@
 
 use core::sync::atomic::Ordering;
 
-use machine::{Duration, Instant};
+use machine::Instant;
 
 use sched::Lag;
 
@@ -53,8 +53,8 @@ fn check_sleeper(t: &Thread) -> Result<(), &'static str> {
     }
 }
 
-/// How fair core `c` is at `now`; `None` while its runqueue is locked.
-pub(crate) fn fairness(c: &CpuLocal, now: Instant) -> Option<Fairness> {
+/// How fair core `c` is; `None` while its runqueue is locked.
+pub(crate) fn fairness(c: &CpuLocal) -> Option<Fairness> {
     let rq = c.rq.try_lock()?;
     let mut worst: Option<Lag> = None;
     rq.queue.for_each_lag(|_, _, lag| {
@@ -63,14 +63,11 @@ pub(crate) fn fairness(c: &CpuLocal, now: Instant) -> Option<Fairness> {
         }
     });
     // A core that was put to rest looks at its slices when it goes on.
-    let end = rq
-        .queue
-        .slice_end(Instant::ZERO)
-        .filter(|_| !c.clock.is_held());
+    let awake = c.clock.awake_since();
+    let end = awake.and_then(|since| Some(rq.queue.slice_end(Instant::ZERO)?.max(since)));
     Some(Fairness {
         worst,
         end,
-        overrun: end.map_or(Duration::ZERO, |end| now.since(end)),
         asked: c.header.need_resched.load(Ordering::Relaxed),
     })
 }

@@ -78,7 +78,9 @@ impl Sim {
         let steps = self.steps.get() + 1;
         self.steps.set(steps);
         self.pulse.store(steps, Ordering::Relaxed);
-        self.core().calls.set(self.core().calls.get() + 1);
+        let core = self.core();
+        core.calls.set(core.calls.get() + 1);
+        core.live(self.clock.get());
         if steps >= self.attention.get() {
             self.attend();
         }

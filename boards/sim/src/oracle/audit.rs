@@ -8,9 +8,10 @@
 //!
 //! A slice ends at a nanosecond: with interrupts unmasked and nothing pending, the core's timer is set
 //! for that moment or an earlier one. What happens when it comes is another matter: a core that has
-//! interrupts masked, runs softirqs, waits for a lock or stands still notices later. [`LATE`] is several
+//! interrupts masked, runs softirqs or waits for a lock notices later. [`LATE`] is several
 //! times what the worst worlds show, and far below what a core takes that never notices. No lag
 //! profits from it: the scheduler measures by how much a slice was too long ([`kernel::audit::Lag`]).
+//! What a core does not live does not count (`Core::lived`): it stands still, or gets no turn.
 //!
 //! References: cmwq.md 7.3, 7.4, 7.6; V1-V6.
 
@@ -67,11 +68,12 @@ impl Sim {
 
     fn look_at_shares(&self, id: CpuId) {
         let n = id.index();
-        if let Some(f) = audit::fairness(id, now()) {
+        if let Some(f) = audit::fairness(id) {
             let core = &self.cores[n];
             let awake = core.stalled_until.get() == NEVER;
             let open = !core.masked.get() && core.pending.get() == 0;
-            self.judge(outside(|| fair(n, &f)));
+            let over = core.overrun(f.end.map_or(NEVER, Instant::as_nanos));
+            self.judge(outside(|| fair(n, &f, Duration::from_nanos(over))));
             if awake && open && !f.asked {
                 self.judge(outside(|| armed(n, f.end, core.wanted.get())));
             }
@@ -114,8 +116,8 @@ fn in_time(late: Duration) -> Verdict {
     Ok(())
 }
 
-fn fair(core: usize, f: &Fairness) -> Verdict {
-    let over = f.overrun;
+/// The running thread's slice has been over for `over` of the time that the core has lived.
+fn fair(core: usize, f: &Fairness, over: Duration) -> Verdict {
     ensure!(
         over <= LATE,
         "V5",
@@ -163,13 +165,12 @@ mod tests {
         let sound = Fairness {
             worst: at(1_000_000),
             end: None,
-            overrun: LATE,
             asked: false,
         };
-        let rule = |f| fair(0, &f).map_err(|v| v.rule);
+        let after = |f, over| fair(0, &f, over).map_err(|v| v.rule);
+        let rule = |f| after(f, LATE);
         assert_eq!(rule(sound), Ok(()));
-        let overrun = LATE + MS;
-        assert_eq!(rule(Fairness { overrun, ..sound }), Err("V5"));
+        assert_eq!(after(sound, LATE + MS), Err("V5"));
         for (lag, is) in [
             (1_000_001, Err("V4")),
             (-2_000_000, Ok(())),

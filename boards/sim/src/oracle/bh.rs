@@ -36,7 +36,7 @@ struct Core {
     due: u32,
     /// BH items started by it.
     started: u32,
-    /// When the first of them started.
+    /// When the first of them started, in time that the core has lived.
     since: u64,
     /// A BH item runs.
     busy: bool,
@@ -128,7 +128,7 @@ impl Core {
 
     /// A BH item starts.
     fn start(&mut self, s: &Seen, server: Option<usize>) -> Verdict {
-        let (cpu, pool, now) = (s.cpu, s.event.head.arg, s.event.stamp);
+        let (cpu, pool, now) = (s.cpu, s.event.head.arg, s.lived);
         let highpri = kernel::wq::is_highpri_pool(pool as usize);
         let vector = if highpri { Vector::Hi } else { Vector::Tasklet };
         ensure!(

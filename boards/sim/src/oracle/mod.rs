@@ -80,6 +80,8 @@ pub(crate) struct Seen {
     pub(crate) cpu: usize,
     /// Cores that wait for an interrupt while none is pending or on its way.
     pub(crate) asleep: u64,
+    /// How long core `cpu` has lived.
+    pub(crate) lived: u64,
 }
 
 /// All oracles of a world.
@@ -165,6 +167,7 @@ impl Sim {
             event,
             cpu: self.running.get(),
             asleep,
+            lived: self.core().lived.get(),
         };
         // Their books are no memory of the world's.
         let (verdict, words) = outside(|| {

@@ -57,8 +57,12 @@ impl Stage {
             a,
             b,
         };
-        let asleep = self.asleep;
-        let verdict = self.oracles.see(&Seen { event, cpu, asleep });
+        let verdict = self.oracles.see(&Seen {
+            event,
+            cpu,
+            asleep: self.asleep,
+            lived: self.now,
+        });
         if let Err(v) = verdict {
             assert!(!v.text.is_empty());
             self.broken.get_or_insert(v.rule);

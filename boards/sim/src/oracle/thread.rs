@@ -9,6 +9,7 @@
 //! anything else: at the waker's next event an idle core is told, if the thread is the only one there
 //! that waits.
 
+use kernel::audit::PULL_SCAN;
 use trace::Kind;
 
 use super::names::Map;
@@ -200,6 +201,13 @@ impl Threads {
             return Ok(());
         }
         let before = self.cores[cpu].last_switch;
+        // An idle core looks at no more of them, so one may be hidden behind threads of that core only.
+        let here = |t: &&Thread| t.state == State::Waiting(cpu);
+        if self.waiting as usize > PULL_SCAN
+            && self.threads.values().filter(here).count() > PULL_SCAN
+        {
+            return Ok(());
+        }
         for (id, t) in &self.threads {
             if t.state != State::Waiting(cpu) || t.since >= before {
                 continue;

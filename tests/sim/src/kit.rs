@@ -187,7 +187,8 @@ pub fn new_delayed_bh<T: Send + Sync + 'static>(
 /// When there never is.
 #[track_caller]
 pub fn insist<T, E>(mut f: impl FnMut() -> Result<T, E>) -> T {
-    for _ in 0..1_000 {
+    // A workqueue with a thread per core may need all the luck of some hundred tries.
+    for _ in 0..20_000 {
         if let Ok(made) = f() {
             return made;
         }

@@ -306,7 +306,9 @@ fn picture(cx: &ThreadCx<'_>) {
         found.map(str::to_owned)
     };
     until(cx, || {
-        find(&look(), "pwq").is_some_and(|l| l.ends_with("MAYDAY"))
+        let text = look();
+        let rescued = find(&text, "in-flight: ").is_some_and(|l| l.contains("(rescuer):"));
+        rescued && find(&text, "pwq").is_some_and(|l| l.ends_with("MAYDAY"))
     });
     let text = look();
     let line = |start: &str| find(&text, start).unwrap_or_else(|| panic!("no {start} in {text}"));

@@ -95,6 +95,15 @@ mod tests {
     }
 
     #[test]
+    fn the_search_goes_on_behind_the_core_and_around() {
+        assert_eq!(after(0b11, cpu(0)), cpu(1));
+        assert_eq!(after(0b11, cpu(1)), cpu(0));
+        assert_eq!(after(0b100, cpu(2)), cpu(2), "there is no other");
+        assert_eq!(after(1 << 63 | 1, cpu(62)), cpu(63));
+        assert_eq!(after(1 << 63 | 1, cpu(63)), cpu(0));
+    }
+
+    #[test]
     fn idle_last_core_is_kept() {
         assert_eq!(select_cpu(cpu(2), ALL, 0b1111, &[0; 4]), cpu(2));
     }

@@ -248,6 +248,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_lag_is_held_against_the_bound_on_its_side() {
+        let (ahead, late) = (5, 9);
+        for (lag, bound, margin) in [(-3, 5, 2), (0, 9, 9), (3, 9, 6), (-6, 5, -1), (10, 9, -1)] {
+            let lag = Lag { lag, ahead, late };
+            assert_eq!((lag.bound(), lag.margin()), (bound, margin), "{lag:?}");
+        }
+    }
+
     /// Lateness is allowed, measured, and forgotten when it has been made up for.
     #[test]
     fn who_runs_on_after_his_slice_may_be_ahead_by_that_and_no_longer() {
@@ -256,7 +265,13 @@ mod tests {
         assert_eq!((steady.late, steady.ahead), (0, 0));
         let _ = rq.update(Instant::from_nanos(20 * MS));
         assert!(rq.slack.late > 0 && rq.slack.ahead > 0, "{:?}", rq.slack);
-        assert!(lags(&rq).iter().all(|l| l.margin() >= 0));
+        for lag in lags(&rq) {
+            // By the lateness, and not by more.
+            assert!(
+                lag.margin() >= 0 && lag.ahead.max(lag.late) < 20 * MS,
+                "{lag:?}"
+            );
+        }
         let upsets = rq.upsets();
         for ms in 20..60 {
             let now = Instant::from_nanos(ms * MS);

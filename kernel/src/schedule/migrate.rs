@@ -30,10 +30,17 @@ use crate::trace::{Head, Kind, emit};
 const PAUSE: machine::Duration = machine::Duration::from_micros(50);
 
 /// Moves `t`, which waits on core `c`'s runqueue `rq`, to a core that it may use. False if that one's
-/// runqueue is in use: the caller lets go of its own and tries again.
+/// runqueue is in use: the caller lets go of its own and tries again. It waits for the runqueue of a
+/// higher core, which nobody does the other way round: of two cores that try each other's, again and
+/// again at once, neither would ever get it.
 fn hand_over(c: &'static CpuLocal, rq: &mut Rq, t: &Thread) -> bool {
     let target = cpu(place(t.allowed(), this_cpu().id()));
-    let Some(mut to) = target.rq.try_lock() else {
+    let to = if target.id() > c.id() {
+        Some(target.rq.lock_same_rank())
+    } else {
+        target.rq.try_lock()
+    };
+    let Some(mut to) = to else {
         return false;
     };
     if to.closed {
@@ -135,6 +142,11 @@ pub(super) fn rehome(t: &Thread) {
     loop {
         let (c, mut rq) = lock_rq_of(t);
         if t.allowed().contains(c.id()) {
+            // Perhaps by now only, since the cores it asked for have gone: the core that left it out of
+            // its choice has to choose again if it found nobody else.
+            if rq.queue.current().is_none() && rq.queue.nr_runnable() > 0 {
+                let _ = kick(c, c.id() == this_cpu().id());
+            }
             return;
         }
         if rq.queue.current() == Some(t.handle()) {

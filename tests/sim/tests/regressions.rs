@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kernel::cpu::CpuMask;
+use kernel::hotplug;
 use kernel::softirq::{BhCx, Vector, raise};
-use kernel::thread::{Builder, ThreadCx, sleep};
+use kernel::thread::{self, Builder, ThreadCx, sleep};
 use kernel::wq::{self, DelayedWork, Run, Softirq, Submitted, Threaded, Work};
 use machine::{CpuId, Duration};
 use sim::{Scenario, sweep};
@@ -113,4 +114,37 @@ fn disabled_item_refuses_while_it_is_disabled_once_more() {
 fn ordered_item_that_waits_for_its_worker_is_not_overtaken() {
     let scenario = find("attributes-storm").expect("in the catalogue");
     sweep(*scenario, &[5], 200..216);
+}
+
+/// A thread leaves core 1 for core 2, which goes offline just then, so it may stay after all: core 1 had
+/// left it out of its choice, found nobody else, and idled on with it on its runqueue.
+fn bound_for_a_core_that_leaves(cx: &ThreadCx<'_>) {
+    let [from, to] = [1, 2].map(CpuId::new);
+    for _ in 0..4 {
+        let mover = Builder::new("mover").affinity(CpuMask::single(from));
+        let mover = mover
+            .spawn(move |_| thread::current().set_affinity(CpuMask::single(to)))
+            .expect("memory");
+        hotplug::offline(cx, to).expect("another core is online");
+        mover.join(cx);
+        hotplug::online(cx, to).expect("it was there before");
+    }
+}
+
+#[test]
+fn a_thread_whose_new_core_leaves_goes_on_where_it_is() {
+    let scenario = Scenario::new(
+        "bound for a core that leaves",
+        1,
+        bound_for_a_core_that_leaves,
+    );
+    sweep(scenario, &[3], 0..1000);
+}
+
+/// Two cores that hand threads to each other held their own runqueues and tried each other's, in step
+/// and for ever.
+#[test]
+fn cores_that_hand_threads_to_each_other_get_on() {
+    let scenario = find("affinity-changes").expect("in the catalogue");
+    sweep(*scenario, &[2, 3], 0..200);
 }

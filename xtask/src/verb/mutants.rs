@@ -194,6 +194,8 @@ fn try_all(package: &str, mutants: &[Mutant], room: &Path) -> Outcome<f64> {
         // Generous: other programs may be running, and a wrong "timeout" would count as caught.
         .args(["--minimum-test-timeout", PATIENCE])
         .args(["--timeout-multiplier", "20"])
+        // A loop in a constant never ends either, and lints are capped.
+        .args(["--build-timeout", PATIENCE])
         .arg("--config")
         .arg(&config)
         .arg("--output")

@@ -181,14 +181,23 @@ fn among_others(cx: &ThreadCx<'_>) {
     let _ = suspend_to_idle(cx, now() + ms(1));
     assert!(freezer::is_on());
     freezer::thaw();
-    // A thread that computes longer than anybody is willing to wait.
+    // Threads that compute longer than anybody is willing to wait.
+    let enough = Arc::new(Count::default());
     let hogs: Vec<_> = (0..cpus())
         .map(|n| {
-            let hog = || Builder::new("hog").affinity(CpuMask::single(core(n)));
-            insist(|| hog().spawn(|_| burn(ms(12))))
+            insist(|| {
+                let enough = Arc::clone(&enough);
+                let hog = Builder::new("hog").affinity(CpuMask::single(core(n)));
+                hog.spawn(move |_| {
+                    while enough.get() == 0 {
+                        burn(us(50));
+                    }
+                })
+            })
         })
         .collect();
     let told = suspend_to_idle_within(cx, now() + ms(50), ms(4));
+    enough.up();
     assert!(
         matches!(told, Err(SuspendError::Restless | SuspendError::NoMemory)),
         "{told:?}"

@@ -142,9 +142,12 @@ fn many_pools(cx: &ThreadCx<'_>) {
                 item
             })
             .collect();
+        // None has turns before all are there.
+        let together = sync::bh_disable();
         for item in &items {
             let _ = wq.queue_on(item.home, item);
         }
+        drop(together);
         until(cx, || turns.iter().all(|n| n.get() >= TURNS));
         items.iter().for_each(|item| {
             let _ = item.cancel_sync(cx).expect("no panic");

@@ -255,16 +255,18 @@ pub(super) fn panicked(w: &'static Worker, r: &Rescuing) {
     let mut g = pool.lock();
     let item = poison(w, &mut g);
     let Inner { policy, store, .. } = &mut *g;
-    let mut rest = Rest::default();
+    // What its last item leaves, and what its going leaves.
+    let mut rest = [Rest::default(); 2];
     if let Some(turn) = r.turn.take() {
-        let f = policy.abandon_rescue(store, &turn);
+        let (f, gone) = policy.abandon_rescue(store, &turn);
         pool.wake(f.wake);
         pool.flushed(f.flushed);
-        rest = pool.conclude(&mut g, f.hand, f.gone);
+        rest[0] = pool.conclude(&mut g, f.hand, f.gone);
+        rest[1] = pool.conclude(&mut g, None, gone);
     }
     emit(Kind::RescuerDetach, pool.head(), 0, queue_name(&*r.queue));
     drop(g);
-    rest.carry_out();
+    rest.into_iter().for_each(Rest::carry_out);
     if let Some(item) = item {
         // SAFETY: kept by the count of the run that panicked.
         let h = unsafe { Header::of(item) };

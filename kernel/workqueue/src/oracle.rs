@@ -305,3 +305,24 @@ proptest! {
         run(Kind::Unbound, Some(max), &ops);
     }
 }
+
+/// An item of the other pwq had waited for its run on the rescuer to end (C5), and panicked there: that
+/// pwq, which was to move, was forgotten for the one that the rescuer had come to help.
+#[test]
+fn both_pwqs_are_told_of_when_a_rescuer_panics() {
+    let ops = [
+        Op::Queue(0, 5),
+        Op::Step(0),
+        Op::Mayday,
+        Op::Rescue,
+        Op::Queue(1, 5),
+        Op::Queue(0, 0),
+        Op::Step(0),
+        Op::Step(2),
+        Op::Rescue,
+        Op::Plug(1),
+        Op::PanicRescuer,
+        Op::Queue(1, 0),
+    ];
+    run(Kind::Bound, None, &ops);
+}

@@ -251,14 +251,20 @@ impl Pool {
         it.pwq.or_else(|| worker(s, it.runner?).current_pwq)
     }
 
-    /// The rescuer's item panicked and its thread will never run again: as [`Pool::abandon`].
-    pub fn abandon_rescue<S: Store>(&mut self, s: &mut S, r: &Rescue) -> Finished {
+    /// The rescuer's item panicked and its thread will never run again: as [`Pool::abandon`], and the
+    /// pwq that it came to help, if that has left the pool by this, or can move. The item may have been
+    /// another pwq's, which waited for its run here to end (C5).
+    pub fn abandon_rescue<S: Store>(
+        &mut self,
+        s: &mut S,
+        r: &Rescue,
+    ) -> (Finished, Option<Handle<Pwq>>) {
         let mut over = self.end(s, r.worker, Outcome::Panicked);
         self.lift(s, r.cursor);
         self.requeue(s, r.worker);
-        over.gone = self.unpin(s, r);
+        let gone = self.unpin(s, r);
         over.wake = self.kick();
-        over
+        (over, gone)
     }
 
     /// The rescue is over: the pwq may leave the pool, if it waited for that.

@@ -137,12 +137,13 @@ impl Sim {
         self.ended(self.rescuers[n].h, i);
         self.goes_ahead(self.rescuers[n].h);
         let rescue = self.rescuers[n].rescue.take().expect("it runs an item");
-        let f = self.pool.abandon_rescue(&mut self.s, &rescue);
+        let (f, gone) = self.pool.abandon_rescue(&mut self.s, &rescue);
         let new = self.s.workers.insert(Worker::new());
         (self.rescuers[n].h, self.rescuers[n].act) = (new, Act::Asleep);
         self.wake(f.wake);
         self.flushed(f.flushed);
         self.conclude(f.hand, f.gone);
+        self.conclude(None, gone);
         self.check();
         true
     }

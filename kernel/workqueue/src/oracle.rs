@@ -326,3 +326,31 @@ fn both_pwqs_are_told_of_when_a_rescuer_panics() {
     ];
     run(Kind::Bound, None, &ops);
 }
+
+/// A worker died by its item, and what had waited for that went back to the front of the list, before
+/// the place that a rescuer kept there: it was passed over for later items.
+#[test]
+fn a_rescuer_does_not_pass_what_goes_back_to_the_front() {
+    let ops = [
+        Op::Queue(0, 0),
+        Op::Flush(0),
+        Op::Enable(0),
+        Op::Step(0),
+        Op::Cancel(0),
+        Op::Step(0),
+        Op::Cancel(0),
+        Op::Queue(1, 1),
+        Op::Step(2),
+        Op::Queue(0, 1),
+        Op::Block(0),
+        Op::Queue(0, 0),
+        Op::Step(1),
+        Op::Mayday,
+        Op::Queue(0, 2),
+        Op::Resume(0),
+        Op::Rescue,
+        Op::Panic(2),
+        Op::Block(0),
+    ];
+    run(Kind::Bound, None, &ops);
+}

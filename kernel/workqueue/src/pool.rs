@@ -101,6 +101,8 @@ pub struct Pool {
     pub(crate) mayday_at: Instant,
     pub(crate) reaper_armed: bool,
     pub(crate) pending: u32,
+    /// How often items went back to the front of the list: before whatever has its place there.
+    pub(crate) requeues: u32,
     /// No pwq uses it any more: its workers end.
     pub(crate) closing: bool,
     /// Even while a bound pool has its core, odd while that is offline; see [`Pool::disassociate`].
@@ -124,6 +126,7 @@ impl Pool {
             mark: Mark::new(),
             manager: false,
             mayday_at: Instant::ZERO,
+            requeues: 0,
             reaper_armed: false,
             pending: 0,
             closing: false,

@@ -107,6 +107,8 @@ pub struct Rescue {
     cursor: Handle<Item>,
     pwq: Handle<Pwq>,
     taken: u32,
+    /// [`Pool::requeues`] when the cursor got its place.
+    requeues: u32,
 }
 
 impl Rescue {
@@ -118,6 +120,7 @@ impl Rescue {
             cursor,
             pwq: p,
             taken: 0,
+            requeues: 0,
         }
     }
 
@@ -297,11 +300,12 @@ impl Pool {
 
     /// The first item or barrier of `r`'s queue from its cursor on; the cursor goes behind what is
     /// linked to it. One that another worker executes is handed over on the way (C6).
-    fn next_of<S: Store>(&mut self, s: &mut S, r: &Rescue) -> Option<Handle<Item>> {
-        let mut next = if item(s, r.cursor).on == On::Worklist {
+    fn next_of<S: Store>(&mut self, s: &mut S, r: &mut Rescue) -> Option<Handle<Item>> {
+        let nothing_before = r.requeues == self.requeues;
+        let mut next = if item(s, r.cursor).on == On::Worklist && nothing_before {
             self.worklist.next(s, r.cursor)
         } else {
-            // Workers have consumed everything before it, and the cursor.
+            // Workers have consumed everything before it, and the cursor; or something went back.
             self.worklist.front()
         };
         self.lift(s, r.cursor);
@@ -321,6 +325,7 @@ impl Pool {
                 continue;
             }
             self.worklist.insert_after(s, last, r.cursor);
+            r.requeues = self.requeues;
             let node = item_mut(s, r.cursor);
             node.on = On::Worklist;
             // Who comes to it sees at once that this is nothing to start.

@@ -165,6 +165,7 @@ impl Pool {
             item_mut(s, h).on = On::Worklist;
             self.worklist.push_front(s, h);
             self.pending += 1;
+            self.requeues = self.requeues.wrapping_add(1);
         }
     }
 

@@ -215,8 +215,17 @@ impl Run {
             return Ok(Prepared::Hunted(bug, hunt));
         }
         let name = bug.map_or("the tree without a bug", |b| &b.name);
-        let built = build(&self.copy, &self.room)
-            .map_err(|f| Failure::failed(format!("{name} does not build: {f}")))?;
+        let built = match (build(&self.copy, &self.room), bug) {
+            (Ok(built), _) => built,
+            // The others are worth hunting all the same.
+            (Err(f), Some(_)) => {
+                println!("{name} does not build: {f}");
+                return Ok(Prepared::Hunted(bug, Hunt::default()));
+            }
+            (Err(f), None) => {
+                return Err(Failure::failed(format!("{name} does not build: {f}")));
+            }
+        };
         // The next build writes to the same place while this one is hunted.
         let program = self.room.join(["hunt-0", "hunt-1"][n % 2]);
         fs::copy(&built, &program)

@@ -88,7 +88,9 @@ fn price_of_a_flush(cx: &ThreadCx<'_>) {
     wq.flush(cx).expect("not its item");
     kernel::thread::sleep(cx, crate::kit::ms(10));
     let used = price();
-    assert!(used < 2 * fresh + 5_000, "{used} ns after {fresh} ns");
+    // For each core somebody may hold its pool's lock just then.
+    let most = 2 * fresh + 4_000 + 2_000 * cpus() as u64;
+    assert!(used < most, "{used} ns after {fresh} ns");
     let each = used / cpus() as u64;
     assert!(each < 20_000, "{each} ns per core on {} cores", cpus());
     wq.destroy(cx).expect("not its item");

@@ -66,6 +66,8 @@ extern crate std;
 #[cfg(test)]
 mod by_hand;
 #[cfg(test)]
+mod by_hand_awaited;
+#[cfg(test)]
 mod by_hand_checks;
 #[cfg(test)]
 mod by_hand_dedicated;

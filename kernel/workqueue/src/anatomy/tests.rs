@@ -37,6 +37,18 @@ fn a_life_by_hand() {
 }
 
 #[test]
+fn parts_in_another_unit() {
+    let parts = Parts {
+        inactive: 1,
+        pool: 2,
+        run: 3,
+        blocked: 4,
+        preempted: 5,
+    };
+    assert_eq!(parts.map(|n| 10 * n).array(), [10, 20, 30, 40, 50]);
+}
+
+#[test]
 fn moments_out_of_order_are_put_in_order() {
     let mut stamps = Stamps::queued(100);
     stamps.activate(99);
@@ -72,6 +84,7 @@ fn the_slowest_is_remembered() {
     more.enter(&mut theirs, &run(701), || "e");
     book.add(&mut t, &more, &theirs);
     assert_eq!(book.slowest(), Some(&("e", run(701))));
+    assert_eq!((book.items(), book.run()), (5, 2181));
     let s = book.summary(&t, 2);
     assert_eq!((s.max, s.p99_9), (701, 701));
     assert_eq!(book.summary(&t, 0), Summary::default());

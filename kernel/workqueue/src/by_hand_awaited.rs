@@ -1,0 +1,89 @@
+//! By hand: what a submission waits for, who has what of a pwq, which flush covers what.
+
+use std::vec::Vec;
+
+use crate::by_hand::{bound, queue, start};
+use crate::sim::Sim;
+use crate::{Awaited, Held, Kind};
+
+/// What item `i` waits for, or barrier `b` behind it.
+fn awaited(sim: &Sim, i: usize, b: Option<usize>) -> Awaited {
+    let b = b.map(|b| sim.barriers[b].0);
+    sim.pool.awaited(&sim.s, sim.items[i], b)
+}
+
+fn held(sim: &Sim, p: usize) -> Vec<Held> {
+    let mut all = Vec::new();
+    sim.pool.each_held(&sim.s, sim.pwqs[p], |h| all.push(h));
+    all
+}
+
+#[test]
+fn d11_a_submission_waits_for_a_slot_a_start_or_a_worker() {
+    let mut sim = bound(1);
+    assert_eq!(awaited(&sim, 0, None), Awaited::Nothing);
+    queue(&mut sim, 2);
+    assert_eq!(awaited(&sim, 0, None), Awaited::Start);
+    assert_eq!(awaited(&sim, 1, None), Awaited::Slot(sim.pwqs[0]));
+    let b = sim.flush_item(0);
+    assert_eq!(awaited(&sim, 0, b), Awaited::Start, "linked behind it");
+    let w = start(&mut sim, 0);
+    let w = sim.workers[w].h;
+    assert_eq!(awaited(&sim, 0, None), Awaited::Worker(w));
+    assert_eq!(awaited(&sim, 0, b), Awaited::Worker(w), "it comes next");
+    sim.drain();
+    assert_eq!(awaited(&sim, 0, b), Awaited::Nothing);
+}
+
+#[test]
+fn d11_a_share_is_held_by_who_executes_its_items() {
+    let mut sim = Sim::new(Kind::Bound, &[(4, false), (4, false)], 8);
+    assert_eq!(held(&sim, 0), []);
+    queue(&mut sim, 1);
+    assert_eq!(held(&sim, 0), [], "nobody has it yet");
+    let w = start(&mut sim, 0);
+    let worker = sim.workers[w].h;
+    let b = sim.flush_item(0);
+    assert!(b.is_some());
+    let mine = held(&sim, 0)
+        .iter()
+        .map(|h| (h.worker, h.slot))
+        .collect::<Vec<_>>();
+    let barrier = (worker, false);
+    assert_eq!(mine, [(worker, true), barrier], "a barrier has no slot");
+    assert_eq!(held(&sim, 1), [], "the other share has none");
+    sim.drain();
+    assert_eq!(held(&sim, 0), []);
+}
+
+#[test]
+fn d11_a_limit_of_zero_passes_no_slots() {
+    let mut sim = bound(4);
+    let p = sim.pwqs[0];
+    assert!(sim.pool.passes_slots(&sim.s, p));
+    let _wake = sim.pool.set_max_active(&mut sim.s, p, 0);
+    assert!(!sim.pool.passes_slots(&sim.s, p));
+    let _wake = sim.pool.set_max_active(&mut sim.s, p, 1);
+    assert!(sim.pool.passes_slots(&sim.s, p));
+    let _moves = sim.pool.plug(&mut sim.s, p);
+    assert!(!sim.pool.passes_slots(&sim.s, p), "it moves");
+}
+
+/// I2: each flush covers what was queued before it, and no more.
+#[test]
+fn a_flush_covers_the_colours_before_its_own() {
+    let mut sim = bound(1);
+    for round in 0..40 {
+        sim.queue(0, 0);
+        let first = sim.flush(0);
+        sim.queue(0, 1);
+        let second = sim.flush(0);
+        let now = sim.flushes[0].work_colour();
+        let [before, earlier] = [1, 2].map(|n| (now + 16 - n) % 16);
+        let covers = |f: usize, c| sim.flushes[0].covers(&sim.s.flushers, sim.flushing[f].1, c);
+        assert!(covers(first, earlier) && !covers(first, before), "{round}");
+        assert!(covers(second, earlier) && covers(second, before), "{round}");
+        assert!(!covers(first, now) && !covers(second, now), "{round}");
+        sim.drain();
+    }
+}

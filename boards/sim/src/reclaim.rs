@@ -9,11 +9,14 @@
 //! block. Blocks allocated while a world runs on this host thread are that world's; all others are
 //! ordinary. A block may be freed earlier, by the world or by the engine.
 //!
+//! What the world itself frees is filled with a pattern and given back only after many others: whoever
+//! reads it sees nonsense, and whoever writes to it is found, when the world rests or the block goes (B8).
+//!
 //! What a world allocates must therefore not outlive it: no scenario may keep anything in a `static`
 //! with memory of its own. The engine leaves the world ([`outside`]) for what the host keeps.
 #![expect(unsafe_code, reason = "an allocator")]
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::ptr::{self, NonNull};
 use std::alloc::{GlobalAlloc, Layout, System};
 
@@ -31,6 +34,74 @@ struct Header {
 thread_local! {
     /// Start of the list of the world that runs on this host thread.
     static LIST: Cell<*const Header> = const { Cell::new(ptr::null()) };
+}
+
+/// Blocks that are kept after they were freed.
+const KEPT: usize = 128;
+/// Larger ones are given back at once.
+const LARGEST_KEPT: usize = 4096;
+/// What they are filled with. As an address it leads nowhere.
+const PATTERN: u8 = 0xdb;
+
+/// A block that was freed and not given back yet.
+#[derive(Clone, Copy)]
+struct Freed {
+    base: *mut u8,
+    whole: Layout,
+    user: *mut u8,
+    bytes: usize,
+}
+
+impl Freed {
+    fn fill(&self) {
+        // SAFETY: nobody has the block any more, and the system has it not yet.
+        unsafe { ptr::write_bytes(self.user, PATTERN, self.bytes) };
+    }
+
+    /// Nobody has written to it.
+    fn is_intact(&self) -> bool {
+        // SAFETY: as above; it was filled, so all of it is initialised.
+        let bytes = unsafe { core::slice::from_raw_parts(self.user, self.bytes) };
+        bytes.iter().all(|&b| b == PATTERN)
+    }
+
+    fn give_back(self) {
+        // SAFETY: allocated by `alloc` with this layout, and taken off the ring.
+        unsafe { System.dealloc(self.base, self.whole) };
+    }
+}
+
+/// The last blocks that a world freed.
+struct Ring {
+    blocks: [Option<Freed>; KEPT],
+    next: usize,
+}
+
+thread_local! {
+    static RING: RefCell<Ring> = const {
+        RefCell::new(Ring {
+            blocks: [None; KEPT],
+            next: 0,
+        })
+    };
+}
+
+impl Ring {
+    /// Keeps `block`; the one whose turn it is to go.
+    fn keep(&mut self, block: Freed) -> Option<Freed> {
+        block.fill();
+        let old = self.blocks[self.next].replace(block);
+        self.next = (self.next + 1) % KEPT;
+        old
+    }
+}
+
+/// How many bytes the first block has that was written to after it had been freed, if there is one.
+pub(crate) fn damaged() -> Option<usize> {
+    RING.with_borrow(|ring| {
+        let mut kept = ring.blocks.iter().flatten();
+        kept.find(|b| !b.is_intact()).map(|b| b.bytes)
+    })
 }
 
 /// All blocks of one world.
@@ -88,6 +159,10 @@ fn with_list<R>(list: *const Header, f: impl FnOnce() -> R) -> R {
 
 impl Drop for Blocks {
     fn drop(&mut self) {
+        RING.with_borrow_mut(|ring| {
+            let kept = ring.blocks.iter_mut().filter_map(Option::take);
+            kept.for_each(Freed::give_back);
+        });
         // SAFETY: made in `new`, and the world is over.
         let head = unsafe { Box::from_raw(self.0.as_ptr()) };
         let mut at = head.next.get();
@@ -102,13 +177,27 @@ impl Drop for Blocks {
     }
 }
 
-/// Tells the world, if it is one of its flows that gives this block back: no item may be there.
-fn tell(block: *mut u8, layout: Layout) {
+/// Tells the world, if it is one of its flows that gives this block back: no item may be there. Whether
+/// it is.
+fn tell(block: *mut u8, layout: Layout) -> bool {
     if LIST.get().is_null() {
-        return;
+        return false;
     }
-    if let Some(sim) = crate::current::sim().filter(|sim| sim.in_flow()) {
-        sim.freed(block.addr(), layout.size());
+    let sim = crate::current::sim().filter(|sim| sim.in_flow());
+    sim.inspect(|sim| sim.freed(block.addr(), layout.size()))
+        .is_some()
+}
+
+/// Gives `block` back later, and now the oldest of those that are kept.
+fn keep(block: Freed) {
+    let Some(old) = RING.with_borrow_mut(|ring| ring.keep(block)) else {
+        return;
+    };
+    let intact = old.is_intact();
+    let bytes = old.bytes;
+    old.give_back();
+    if !intact && let Some(sim) = crate::current::sim() {
+        sim.written_after_free(bytes);
     }
 }
 
@@ -157,7 +246,7 @@ unsafe impl GlobalAlloc for Keeper {
     }
 
     unsafe fn dealloc(&self, user: *mut u8, freed: Layout) {
-        tell(user, freed);
+        let by_world = tell(user, freed);
         // SAFETY: `alloc` put a header in front of the block.
         let place = unsafe { user.cast::<Header>().sub(1) };
         // SAFETY: as above.
@@ -170,8 +259,41 @@ unsafe impl GlobalAlloc for Keeper {
                 next.prev.set(header.prev.get());
             }
         }
-        let (base, layout) = (header.base, header.layout);
-        // SAFETY: allocated by `alloc` with this layout.
-        unsafe { System.dealloc(base, layout) };
+        let block = Freed {
+            base: header.base,
+            whole: header.layout,
+            user,
+            bytes: freed.size(),
+        };
+        if by_world && freed.size() <= LARGEST_KEPT {
+            keep(block);
+        } else {
+            block.give_back();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_after_the_free_is_seen() {
+        let layout = Layout::new::<[u64; 4]>();
+        // SAFETY: the layout has a size.
+        let user = unsafe { System.alloc(layout) };
+        let block = Freed {
+            base: user,
+            whole: layout,
+            user,
+            bytes: layout.size(),
+        };
+        assert!(RING.with_borrow_mut(|ring| ring.keep(block)).is_none());
+        assert_eq!(damaged(), None);
+        // SAFETY: the block has not been given back.
+        unsafe { user.write(1) };
+        assert_eq!(damaged(), Some(32));
+        drop(Blocks::new());
+        assert_eq!(damaged(), None, "the end of a world empties the ring");
     }
 }

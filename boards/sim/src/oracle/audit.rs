@@ -24,7 +24,7 @@ use machine::{CpuId, Duration, Instant, now};
 use super::{Verdict, Violation, ensure};
 use crate::core::NEVER;
 use crate::engine::Sim;
-use crate::reclaim::outside;
+use crate::reclaim::{damaged, outside};
 
 /// How long after its end a slice may go on, and a due timer be armed.
 const LATE: Duration = Duration::from_millis(10);
@@ -46,6 +46,17 @@ impl Sim {
         let (now, due) = (now(), timer::earliest());
         let late = due.map_or(Duration::ZERO, |due| now.since(due));
         self.judge(outside(|| in_time(late)));
+        if let Some(bytes) = damaged() {
+            self.written_after_free(bytes);
+        }
+    }
+
+    /// Somebody wrote to a block of so many bytes that had been freed.
+    pub(crate) fn written_after_free(&self, bytes: usize) {
+        let text = outside(|| {
+            format!("{bytes} bytes of memory were written to after they had been freed")
+        });
+        self.judge(Err(Violation { rule: "B8", text }));
     }
 
     /// Judges what is found in the middle of things.

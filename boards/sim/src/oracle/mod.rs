@@ -2,8 +2,10 @@
 //!
 //! A scenario asserts what it can see. The oracles see every event of the kernel's trace, of all
 //! cores, in the one order in which they happened, and hold each against the rules that the
-//! workqueues and the scheduler promise (row IDs of the rule table). They know nothing of the
-//! executive's data but which core and priority a BH pool serves, so a bug can hardly hide in both.
+//! workqueues and the scheduler promise (row IDs of the rule table). Those of events know nothing of the
+//! executive's data but which core and priority a BH pool serves and how far an idle core looks, so a bug
+//! can hardly hide in both. `audit`, `release` and `share` look at its data; by how much a lag may exceed
+//! its steady bound (V3, V4) they take from the scheduler's own ledger, which its unit tests check.
 //! One file judges one thing:
 //!
 //! | File | Rules |
@@ -19,7 +21,7 @@
 //! | `knot` | threads that wait for each other for ever, named; mutexes have one owner at a time |
 //! | `anatomy` | the parts told of an item's time are those it had, and add up to its whole time |
 //! | `audit` | the executive's own data: when all is quiet, and in between wherever nobody has it locked; lag (V4), ends of slices (V5) |
-//! | `release` | a runqueue or a pool where its lock is released (7.6, V1, V2) |
+//! | `release` | a runqueue or a pool where its lock is released (7.6, V1, V2); of pools with threads of their own only what `audit` sees |
 //! | `share` | threads get of their core what their weights say while nobody comes or goes (V3) |
 //!
 //! A violation ends the world with the rule's ID, what happened in words, and the last events. Items,

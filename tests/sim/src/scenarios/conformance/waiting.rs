@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kernel::completion::Completion;
-use kernel::thread::ThreadCx;
+use kernel::thread::{State, ThreadCx};
 use kernel::trace::Kind;
 use kernel::wq::{PerCpu, Run, Submitted, Workqueue};
 use machine::now;
@@ -16,6 +16,9 @@ use crate::kit::{Count, core, cpus, crowd, insist, join, new_item, until};
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("fifty-waiters", 2, fifty_waiters)
         .about("fifty waiters for a running item are let go after it and before the next item (I6)")
+        .cpus_range(1, 8),
+    Scenario::new("flush-leaves-later-ones", 2, leaves_later_ones)
+        .about("a flush returns while what was queued after it began still runs (I1)")
         .cpus_range(1, 8),
     Scenario::new("price-of-a-flush", 1, price_of_a_flush)
         .about("a flush takes a time per core, whatever the queue has done before (I3)")
@@ -70,6 +73,40 @@ fn fifty_waiters(cx: &ThreadCx<'_>) {
     next.flush(cx).expect("no panic");
     assert_eq!(first.reached.get(), 0, "waiters left before the item's end");
     assert_eq!(next.get(), WAITERS, "the next item overtook waiters");
+    wq.destroy(cx).expect("not its item");
+}
+
+fn leaves_later_ones(cx: &ThreadCx<'_>) {
+    type Gate = Arc<Completion>;
+    let wq = insist(|| Workqueue::<PerCpu>::builder("later").build());
+    let queue = |gate: &Gate| {
+        for n in 0..cpus() {
+            let item = new_item(
+                Arc::clone(gate),
+                |cx: &ThreadCx<'_>, run: &Run<'_, Gate>| {
+                    run.wait(cx);
+                },
+            );
+            assert_eq!(wq.queue_on(core(n), &item), Submitted::Queued);
+        }
+    };
+    let mut earlier = Gate::default();
+    queue(&earlier);
+    for _ in 0..3 {
+        let flusher = {
+            let wq = wq.clone();
+            crowd(1, move |cx, _| wq.flush(cx).expect("not its item"))
+        };
+        // It sleeps when each share has been given the next colour.
+        until(cx, || flusher[0].state() == State::Sleeping);
+        let later = Gate::default();
+        queue(&later);
+        earlier.complete_all();
+        join(cx, &flusher);
+        assert!(!later.is_done(), "what came later still runs");
+        earlier = later;
+    }
+    earlier.complete_all();
     wq.destroy(cx).expect("not its item");
 }
 

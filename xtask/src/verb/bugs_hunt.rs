@@ -73,7 +73,8 @@ pub(super) fn build(copy: &Path, room: &Path) -> Outcome<PathBuf> {
     Err(Failure::failed("the compiler's words are above"))
 }
 
-/// Runs the sweep, of so many seeds or of one row's scenarios if `arguments` say so, and reads what it says; a crash of the process is a catch as well.
+/// Runs the sweep, of so many seeds or of one row's scenarios if `arguments` say so, and reads what it
+/// says; a crash of the process in one of its worlds is a catch as well.
 pub(super) fn hunt(program: &Path, copy: &Path, arguments: &[String]) -> Outcome<Hunt> {
     let mut child = Command::new(program)
         .current_dir(copy)
@@ -108,6 +109,12 @@ pub(super) fn hunt(program: &Path, copy: &Path, arguments: &[String]) -> Outcome
     let status = child
         .wait()
         .map_err(|e| Failure::failed(format!("the hunt was lost: {e}")))?;
+    if !finished && hunt.worlds == 0 {
+        // No world broke it: it did not come so far.
+        return Err(Failure::failed(format!(
+            "the simulator ended before its first world: {status}"
+        )));
+    }
     if !finished {
         hunt.caught = Some(format!("the simulator's process ended: {status}"));
     }

@@ -5,7 +5,8 @@
 //! change of where it may run tells only from its next sleep on. (`runnable`): when all cores wait for an interrupt, no thread is runnable.
 //! (`conserve`): a core does not go on idling while another one changes threads twice and leaves one
 //! waiting that it could run; whoever leaves a thread waiting pokes an idle core, under the runqueue
-//! lock that the next change of threads needs. Whoever wakes a thread on a busy core does so before
+//! lock that the next change of threads needs. That one may be on its way still, for another thread that
+//! waits there; when it has taken that it pokes the next. Whoever wakes a thread on a busy core does so before
 //! anything else: at the waker's next event an idle core is told, if the thread is the only one there
 //! that waits.
 
@@ -45,6 +46,8 @@ struct Core {
     /// When it last changed to its idle thread.
     idle_since: Option<u64>,
     last_switch: u64,
+    /// An interrupt was sent to it since it last changed to a thread.
+    told: bool,
 }
 
 /// A thread that was woken where another one runs.
@@ -98,6 +101,11 @@ impl Threads {
             self.owed.remove(&s.cpu);
         }
         match e.kind {
+            Kind::IpiSend => {
+                if let Some(c) = self.cores.get_mut(id as usize) {
+                    c.told = true;
+                }
+            }
             Kind::SchedSwitch => return self.switch(s),
             Kind::SchedWakeupNew => {
                 let known = self.threads.contains_key(&id);
@@ -190,6 +198,8 @@ impl Threads {
         let core = &mut self.cores[cpu];
         core.current = next;
         core.last_switch = self.now;
+        // One that was about to idle has not looked since it was told.
+        core.told &= next == 0;
         core.idle_since = (next == 0).then_some(self.now);
         verdict
     }
@@ -219,12 +229,18 @@ impl Threads {
                 && could & !asleep == 0
                 && (0..self.cores.len()).all(|i| could >> i & 1 == 0 || long(i));
             ensure!(
-                !forgotten,
+                !forgotten || self.on_its_way(asleep),
                 "conserve",
                 "thread {id} waits for core {cpu}, and the idle cores {could:#b} were not told"
             );
         }
         Ok(())
+    }
+
+    /// A core that idles, or is about to, was told of some thread and has not looked yet.
+    fn on_its_way(&self, asleep: u64) -> bool {
+        let is = |(i, c): (usize, &Core)| c.told && asleep >> i & 1 == 0;
+        self.cores.iter().enumerate().any(is)
     }
 
     /// Which of `cores` idle.

@@ -219,7 +219,9 @@ impl Threads {
             return Ok(());
         }
         for (id, t) in &self.threads {
-            if t.state != State::Waiting(cpu) || t.since >= before {
+            // One whose cores were all offline may be anywhere: who brings them back fetches it.
+            let fetched = t.allowed & !self.left == 0;
+            if t.state != State::Waiting(cpu) || t.since >= before || fetched {
                 continue;
             }
             let could = self.idle(t.allowed);
@@ -231,7 +233,8 @@ impl Threads {
             ensure!(
                 !forgotten || self.on_its_way(asleep),
                 "conserve",
-                "thread {id} waits for core {cpu}, and the idle cores {could:#b} were not told"
+                "thread {id} waits for core {cpu}, and the idle cores {could:#b} of {:#b} were not told",
+                t.allowed
             );
         }
         Ok(())

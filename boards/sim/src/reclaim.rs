@@ -38,8 +38,8 @@ thread_local! {
 
 /// Blocks that are kept after they were freed.
 const KEPT: usize = 128;
-/// Larger ones are given back at once.
-const LARGEST_KEPT: usize = 4096;
+/// Larger ones are given back at once: all that are kept are looked at whenever the world rests.
+const LARGEST_KEPT: usize = 512;
 /// What they are filled with. As an address it leads nowhere.
 const PATTERN: u8 = 0xdb;
 

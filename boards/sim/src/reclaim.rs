@@ -10,7 +10,7 @@
 //! ordinary. A block may be freed earlier, by the world or by the engine.
 //!
 //! What the world itself frees is filled with a pattern and given back only after many others: whoever
-//! reads it sees nonsense, and whoever writes to it is found, when the world rests or the block goes (B8).
+//! reads it sees nonsense, and whoever writes to it is found, when the world rests or, while it runs, the block goes (B8).
 //!
 //! What a world allocates must therefore not outlive it: no scenario may keep anything in a `static`
 //! with memory of its own. The engine leaves the world ([`outside`]) for what the host keeps.

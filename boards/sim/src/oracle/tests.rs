@@ -382,6 +382,24 @@ fn an_idle_core_that_nobody_pokes() {
     s.wake(6, 0).switch(0, 4, 6, 1).breaks("conserve");
     // It is on its way.
     busy().wake(6, 0).switch(0, 4, 6, 1).holds();
+    // So is a third core, which was told. That the busy core was is no excuse, nor is one that has
+    // looked and sleeps again.
+    let told = |on, looked: bool| {
+        let s = Stage::new().head(0, Kind::SchedWakeupNew, Head::of(7), 2, 0b111);
+        let s = s.switch(2, 0, 7, 0).wake(3, 1).switch(1, 0, 3, 0);
+        let s = s.switch(1, 3, 0, 1).wake(4, 0).wake(5, 0);
+        let mut s = s.switch(0, 1, 4, 1).wake(6, 0);
+        s = s.head(0, Kind::IpiSend, Head::of(on), 0, 0);
+        if looked {
+            s = s.switch(2, 7, 0, 1);
+            s = s.head(2, Kind::IpiEntry, Head::of(0), 0, 0);
+        }
+        s.asleep = if looked { 0b110 } else { 0b10 };
+        s.switch(0, 4, 6, 1)
+    };
+    told(2, false).holds();
+    told(0, false).breaks("conserve");
+    told(2, true).breaks("conserve");
     // The thread may not run there.
     let mut s = busy();
     s.asleep = 0b10;

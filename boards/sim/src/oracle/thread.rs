@@ -40,14 +40,24 @@ struct Thread {
     before: u64,
 }
 
+/// Whether an interrupt was sent to a core since it last changed to a thread.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Told {
+    #[default]
+    No,
+    /// It has not taken it yet.
+    Sent,
+    /// It has, and looks for something to do until it sleeps again.
+    Taken,
+}
+
 #[derive(Clone, Copy, Default, Debug)]
 struct Core {
     current: u32,
     /// When it last changed to its idle thread.
     idle_since: Option<u64>,
     last_switch: u64,
-    /// An interrupt was sent to it since it last changed to a thread.
-    told: bool,
+    told: Told,
 }
 
 /// A thread that was woken where another one runs.
@@ -103,7 +113,12 @@ impl Threads {
         match e.kind {
             Kind::IpiSend => {
                 if let Some(c) = self.cores.get_mut(id as usize) {
-                    c.told = true;
+                    c.told = Told::Sent;
+                }
+            }
+            Kind::IpiEntry => {
+                if let Some(c) = self.cores.get_mut(s.cpu) {
+                    c.told = Told::Taken;
                 }
             }
             Kind::SchedSwitch => return self.switch(s),
@@ -194,12 +209,19 @@ impl Threads {
             );
             self.put(next, State::Running(cpu));
         }
+        for (i, c) in self.cores.iter_mut().enumerate() {
+            if c.told == Told::Taken && s.asleep >> i & 1 != 0 {
+                c.told = Told::No;
+            }
+        }
         let verdict = self.conserve(cpu, s.asleep);
         let core = &mut self.cores[cpu];
         core.current = next;
         core.last_switch = self.now;
         // One that was about to idle has not looked since it was told.
-        core.told &= next == 0;
+        if next != 0 {
+            core.told = Told::No;
+        }
         core.idle_since = (next == 0).then_some(self.now);
         verdict
     }
@@ -219,9 +241,9 @@ impl Threads {
             return Ok(());
         }
         for (id, t) in &self.threads {
-            // One whose cores were all offline may be anywhere: who brings them back fetches it.
-            let fetched = t.allowed & !self.left == 0;
-            if t.state != State::Waiting(cpu) || t.since >= before || fetched {
+            // One that may not be there is moved by who says so, or who brings its cores back.
+            let astray = t.allowed >> cpu & 1 == 0;
+            if t.state != State::Waiting(cpu) || t.since >= before || astray {
                 continue;
             }
             let could = self.idle(t.allowed);
@@ -231,7 +253,7 @@ impl Threads {
                 && could & !asleep == 0
                 && (0..self.cores.len()).all(|i| could >> i & 1 == 0 || long(i));
             ensure!(
-                !forgotten || self.on_its_way(asleep),
+                !forgotten || self.on_its_way(cpu, asleep),
                 "conserve",
                 "thread {id} waits for core {cpu}, and the idle cores {could:#b} of {:#b} were not told",
                 t.allowed
@@ -240,9 +262,10 @@ impl Threads {
         Ok(())
     }
 
-    /// A core that idles, or is about to, was told of some thread and has not looked yet.
-    fn on_its_way(&self, asleep: u64) -> bool {
-        let is = |(i, c): (usize, &Core)| c.told && asleep >> i & 1 == 0;
+    /// Another core than `cpu` was told of some thread and has not looked yet. It may be about to idle,
+    /// which does not look so from here.
+    fn on_its_way(&self, cpu: usize, asleep: u64) -> bool {
+        let is = |(i, c): (usize, &Core)| i != cpu && c.told != Told::No && asleep >> i & 1 == 0;
         self.cores.iter().enumerate().any(is)
     }
 

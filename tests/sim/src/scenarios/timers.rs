@@ -40,7 +40,7 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("sleep-accuracy", 2, accuracy)
-        .about("with little to do sleeps end within 100 us of their time")
+        .about("with little to do sleeps end within a millisecond of their time")
         .cpus_range(1, 4)
         .endures(Kinds::SPURIOUS),
 ];

@@ -354,3 +354,41 @@ fn a_rescuer_does_not_pass_what_goes_back_to_the_front() {
     ];
     run(Kind::Bound, None, &ops);
 }
+
+/// As above, and workers had consumed what went back by the time the rescuer looked: its own place was
+/// the front.
+#[test]
+fn a_rescuer_whose_place_is_the_front_does_not_begin_with_it() {
+    let ops = [
+        Op::Cancel(0),
+        Op::Queue(0, 1),
+        Op::Queue(0, 0),
+        Op::Block(0),
+        Op::FlushItem(0),
+        Op::Hotplug,
+        Op::Queue(1, 3),
+        Op::Step(0),
+        Op::FlushItem(3),
+        Op::Mayday,
+        Op::Rescue,
+        Op::Enable(0),
+        Op::Step(0),
+        Op::Step(1),
+        Op::Queue(1, 1),
+        Op::Step(0),
+        Op::Queue(0, 2),
+        Op::Block(5),
+        Op::Step(1),
+        Op::Queue(0, 0),
+        Op::Step(3),
+        Op::Step(2),
+        Op::Step(4),
+        Op::Rescue,
+        Op::Panic(1),
+        Op::Enable(0),
+        Op::Step(0),
+        Op::Step(3),
+        Op::Rescue,
+    ];
+    run(Kind::Bound, None, &ops);
+}

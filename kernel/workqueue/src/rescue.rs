@@ -302,13 +302,11 @@ impl Pool {
     /// linked to it. One that another worker executes is handed over on the way (C6).
     fn next_of<S: Store>(&mut self, s: &mut S, r: &mut Rescue) -> Option<Handle<Item>> {
         let nothing_before = r.requeues == self.requeues;
-        let mut next = if item(s, r.cursor).on == On::Worklist && nothing_before {
-            self.worklist.next(s, r.cursor)
-        } else {
-            // Workers have consumed everything before it, and the cursor; or something went back.
-            self.worklist.front()
-        };
+        let keeps = item(s, r.cursor).on == On::Worklist && nothing_before;
+        let behind = keeps.then(|| self.worklist.next(s, r.cursor));
         self.lift(s, r.cursor);
+        // Workers have consumed everything before it, and the cursor; or something went back.
+        let mut next = behind.unwrap_or_else(|| self.worklist.front());
         while let Some(h) = next {
             let mut last = h;
             while item(s, last).linked

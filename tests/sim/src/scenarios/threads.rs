@@ -193,8 +193,9 @@ fn affinity_widened(cx: &ThreadCx<'_>) {
         });
         sleep(cx, us(200));
         pinned.iter().for_each(|t| t.set_affinity(CpuMask::ALL));
-        // This core stays busy, so it cannot be the one that takes it; before a slice is over.
-        let end = machine::now() + us(100);
+        // This core stays busy, so it cannot be the one that takes it; before a slice is over. Its
+        // clock may run far ahead of that of a core which the seed lets wait.
+        let end = machine::now() + us(600);
         while moved.get() == 0 && machine::now() < end {
             machine::relax();
         }

@@ -126,7 +126,9 @@ fn with_work(cx: &ThreadCx<'_>) {
     hotplug::offline(cx, home).expect("it was online and not alone");
     // One that comes only now runs, too (C3).
     let late = new_item(Count::default(), |_: &ThreadCx<'_>, run| {
-        assert!(online().contains(here()));
+        // In this order: meanwhile the core may come back, and this thread move there.
+        let at = here();
+        assert!(online().contains(at));
         run.up();
     });
     assert_eq!(wq::percpu().queue_on(home, &late), Submitted::Queued);

@@ -3,14 +3,14 @@
 //! The broken kernels are the patches of `tests/sim/rows` and `tests/sim/bugs`; a patch names the rows it
 //! breaks before the colon of its line `Rule:`. Where `cargo xtask bugs` asks whether anything finds the
 //! bug, this asks the scenarios of the row alone, or the tests that the patch names, so that a row is not
-//! held by its neighbours' tests only. A row without a bug is told: nobody knows whether its tests can fail.
+//! held by its neighbours' tests only, and first sees them pass without the bug. A row without a bug is told: nobody knows whether its tests can fail.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::bugs::{self, Bug};
 use crate::conformance::Row;
-use crate::verb::bugs_hunt::{break_tree, hunt, prepare};
+use crate::verb::bugs_hunt::{Hunt, break_tree, build, hunt, prepare};
 use crate::{Failure, Outcome, tree};
 
 /// What a row's scenarios said to one bug.
@@ -19,35 +19,38 @@ struct Finding {
     caught: Option<String>,
 }
 
-/// Hunts the bugs of `rows` and prints the table; the exit code says whether each row has a bug that
-/// its scenarios catch.
+/// Hunts the bugs of `rows` until each row is held by one, and prints the table; the exit code says whether
+/// each row has a bug that its tests catch. What the tests catch counts only if they are clean without it.
 pub(super) fn run(rows: &[&Row]) -> Outcome<u8> {
     let mut all = bugs::of_rows()?;
+    all.sort_by_cached_key(|b| (b.test.is_some(), b.package(), b.name.clone()));
+    // The others are for the rows which have no patch of their own, or one that gets away.
     all.extend(bugs::all()?);
     let mut findings = BTreeMap::<&str, Vec<Finding>>::new();
     let (room, copy) = prepare()?;
+    let room = Room { room, copy };
+    if rows
+        .iter()
+        .any(|r| all.iter().any(|b| breaks(b, &r.id) && b.test.is_none()))
+    {
+        room.sweep_is_clean()?;
+    }
     for bug in &all {
-        let broken: Vec<_> = rows.iter().filter(|r| breaks(bug, &r.id)).collect();
+        let is_held = |r: &Row| {
+            let found = findings.get(r.id.as_str());
+            found.is_some_and(|f| f.iter().any(|f| f.caught.is_some()))
+        };
+        let wanted = |r: &&&Row| breaks(bug, &r.id) && !is_held(r);
+        let broken: Vec<_> = rows.iter().filter(wanted).collect();
         if broken.is_empty() {
             continue;
         }
-        let program = match bug.test {
-            Some(_) => None,
-            None => Some(break_tree(bug, &copy, &room)?),
-        };
-        for row in broken {
-            let caught = match (&program, &bug.test) {
-                (Some(program), _) => {
-                    let hunt = hunt(program, &copy, std::slice::from_ref(&row.id))?;
-                    hunt.caught.map(|_| hunt.scenario)
-                }
-                (None, Some(test)) => fails(bug, test, &copy, &room)?,
-                (None, None) => None,
-            };
-            println!("{} {} ... {}", row.id, bug.name, word(caught.as_deref()));
+        for (row, caught) in room.try_rows(bug, &broken) {
+            println!("{row} {} ... {}", bug.name, word(caught.as_ref()));
             let bug = bug.name.clone();
+            let caught = caught.unwrap_or(None);
             findings
-                .entry(&row.id)
+                .entry(row)
                 .or_default()
                 .push(Finding { bug, caught });
         }
@@ -65,43 +68,116 @@ pub(super) fn run(rows: &[&Row]) -> Outcome<u8> {
     }
 }
 
-/// Applies the bug and runs the tests it names: what failed, if any did. They must build, and there
-/// must be some: a package that does not build proves nothing.
-fn fails(
-    bug: &Bug,
-    (package, filter): &(String, String),
-    copy: &Path,
-    room: &Path,
-) -> Outcome<Option<String>> {
-    bugs::refresh(copy)?;
-    bugs::apply(bug, copy, false)?;
-    let run = |arguments: &[&str]| {
-        let mut command = tree::cargo();
-        command
-            .current_dir(copy)
-            .env("CARGO_TARGET_DIR", room.join("build"))
-            .env("RUSTFLAGS", "-A warnings")
-            .args(["test", "-q", "--no-fail-fast", "-p", package])
-            .args(arguments);
-        command.output().map_err(|e| {
-            let what = format!("cannot start cargo ({e}); is it on the path?");
-            Failure::missing(what)
-        })
-    };
-    if !run(&["--no-run"])?.status.success() {
-        return Err(Failure::failed(format!("{} does not build", bug.name)));
-    }
-    let told = run(&["--", filter])?;
-    let text = String::from_utf8_lossy(&told.stdout);
-    let failed = text.lines().filter_map(failures).sum::<u32>();
-    Ok((failed > 0).then(|| format!("{failed} tests of {package} ({filter})")))
+/// The room in the target directory, and the copy of the tree in it.
+struct Room {
+    room: PathBuf,
+    copy: PathBuf,
 }
 
-/// How many tests failed, of a line in which a test program sums up.
-fn failures(line: &str) -> Option<u32> {
+impl Room {
+    /// The control: all scenarios, on the tree without a bug.
+    fn sweep_is_clean(&self) -> Outcome<()> {
+        let program = build(&self.copy, &self.room)?;
+        match hunt(&program, &self.copy, &[])? {
+            Hunt {
+                caught: None,
+                silent: false,
+                ..
+            } => Ok(()),
+            dirty => Err(Failure::failed(format!(
+                "{} fails without a bug (seed {}): {}",
+                dirty.scenario,
+                dirty.seed,
+                dirty.verdict()
+            ))),
+        }
+    }
+
+    /// What caught the bug for each of these rows. A bug that cannot be tried is an error of its own,
+    /// and the next one is tried all the same.
+    fn try_rows<'r>(
+        &self,
+        bug: &Bug,
+        rows: &[&&'r Row],
+    ) -> Vec<(&'r str, Outcome<Option<String>>)> {
+        let told = match &bug.test {
+            Some(test) => self.test_fails(bug, test).map(Told::Test),
+            None => break_tree(bug, &self.copy, &self.room).map(Told::Program),
+        };
+        let of_row = |id: &str| match &told {
+            Ok(Told::Test(caught)) => Ok(caught.clone()),
+            Ok(Told::Program(program)) => {
+                let hunt = hunt(program, &self.copy, &[id.to_owned()])?;
+                Ok(hunt.caught.map(|_| hunt.scenario))
+            }
+            Err(why) => Err(Failure::failed(why.to_string())),
+        };
+        rows.iter()
+            .map(|r| (r.id.as_str(), of_row(&r.id)))
+            .collect()
+    }
+
+    /// Applies the bug and runs the tests it names: what failed, if any did. They must build, and there
+    /// must be some, which pass without the bug: else their failure proves nothing.
+    fn test_fails(&self, bug: &Bug, test: &(String, String)) -> Outcome<Option<String>> {
+        let (package, filter) = test;
+        bugs::refresh(&self.copy)?;
+        match self.tests(test)? {
+            Some((1.., 0)) => {}
+            told => {
+                return Err(Failure::failed(format!(
+                    "tests of {package} ({filter}) are no control without the bug (passed, failed: {told:?})"
+                )));
+            }
+        }
+        bugs::apply(bug, &self.copy, false)?;
+        match self.tests(test)? {
+            Some((_, 0)) => Ok(None),
+            Some((_, failed)) => Ok(Some(format!("{failed} tests of {package} ({filter})"))),
+            None => Err(Failure::failed(format!("{} does not build", bug.name))),
+        }
+    }
+
+    /// Runs these tests on the copy: how many passed and failed, or `None` if they do not build.
+    fn tests(&self, (package, filter): &(String, String)) -> Outcome<Option<(u32, u32)>> {
+        let run = |arguments: &[&str]| {
+            let mut command = tree::cargo();
+            command
+                .current_dir(&self.copy)
+                .env("CARGO_TARGET_DIR", self.room.join("build"))
+                .env("RUSTFLAGS", "-A warnings")
+                .args(["test", "-q", "--tests", "--no-fail-fast", "-p", package])
+                .args(arguments);
+            command.output().map_err(|e| {
+                let what = format!("cannot start cargo ({e}); is it on the path?");
+                Failure::missing(what)
+            })
+        };
+        if !run(&["--no-run"])?.status.success() {
+            return Ok(None);
+        }
+        let told = run(&["--", filter])?;
+        let text = String::from_utf8_lossy(&told.stdout);
+        let sums = text.lines().filter_map(passed_and_failed);
+        Ok(Some(sums.fold((0, 0), |(p, f), (p1, f1)| (p + p1, f + f1))))
+    }
+}
+
+/// How a bug is asked about.
+enum Told {
+    /// The tests it names have been run: what failed.
+    Test(Option<String>),
+    /// The program of the broken tree, which hunts for one row.
+    Program(PathBuf),
+}
+
+/// How many tests passed and failed, of a line in which a test program sums up.
+fn passed_and_failed(line: &str) -> Option<(u32, u32)> {
     let (_, rest) = line.split_once("test result: ")?;
-    let (_, rest) = rest.split_once(" passed; ")?;
-    rest.split_once(" failed")?.0.parse().ok()
+    let (_, rest) = rest.split_once(". ")?;
+    let (passed, rest) = rest.split_once(" passed; ")?;
+    let (failed, _) = rest.split_once(" failed")?;
+    Some((passed.parse().ok()?, failed.parse().ok()?))
 }
 
 /// Whether the bug's patch says that it breaks this row.
@@ -110,8 +186,12 @@ fn breaks(bug: &Bug, row: &str) -> bool {
     rows.split(", ").any(|r| r == row)
 }
 
-fn word(caught: Option<&str>) -> String {
-    caught.map_or_else(|| "NOT CAUGHT".to_owned(), |by| format!("caught by {by}"))
+fn word(caught: Result<&Option<String>, &Failure>) -> String {
+    match caught {
+        Ok(Some(by)) => format!("caught by {by}"),
+        Ok(None) => "NOT CAUGHT".to_owned(),
+        Err(why) => format!("NOT TRIED: {why}"),
+    }
 }
 
 /// Prints each row's bugs; how many rows are held, and whether any is not.
@@ -126,7 +206,7 @@ fn table(rows: &[&Row], findings: &BTreeMap<&str, Vec<Finding>>) -> (usize, bool
         }
         for (n, f) in found.iter().enumerate() {
             let id = if n == 0 { row.id.as_str() } else { "" };
-            println!("{id:<4} {:<44} {}", f.bug, word(f.caught.as_deref()));
+            println!("{id:<4} {:<44} {}", f.bug, word(Ok(&f.caught)));
         }
     }
     (held, held < rows.len())
@@ -151,11 +231,12 @@ mod tests {
     }
 
     #[test]
-    fn failed_tests_are_counted() {
+    fn passed_and_failed_tests_are_counted() {
         let line = "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured";
-        assert_eq!(failures(line), Some(2));
-        assert_eq!(failures("test result: ok. 3 passed; 0 failed; 0"), Some(0));
-        assert_eq!(failures("running 2 tests"), None);
+        assert_eq!(passed_and_failed(line), Some((3, 2)));
+        let line = "test result: ok. 30 passed; 0 failed; 0";
+        assert_eq!(passed_and_failed(line), Some((30, 0)));
+        assert_eq!(passed_and_failed("running 2 tests"), None);
     }
 
     #[test]

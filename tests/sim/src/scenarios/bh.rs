@@ -89,6 +89,10 @@ struct Ledger {
 fn enter_and_leave(_: &BhCx<'_>, run: &Run<'_, Ledger, Softirq>) {
     assert_eq!(run.inside.up(), 0, "it runs twice at once");
     linger();
+    if one_in(4) {
+        // Longer than it takes another core to be interrupted and to begin.
+        burn(us(5));
+    }
     run.runs.up();
     run.inside.down();
 }

@@ -5,6 +5,7 @@ use sync::{Rank, SpinLock};
 
 use crate::thread::ThreadCx;
 use crate::wait::{TimedOut, WaitList, wait_in};
+use crate::waits::{SleepsIn, sleeps_in};
 
 /// Done for every present and future waiter.
 const ALL: u32 = u32::MAX;
@@ -98,6 +99,7 @@ impl Completion {
             }
             return Ok(());
         }
+        let _said = sleeps_in(SleepsIn::Completion);
         wait_in(&self.inner, s, waiters, cx, deadline).1
     }
 }

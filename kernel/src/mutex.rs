@@ -25,7 +25,7 @@ use crate::schedule::{might_sleep, wake};
 use crate::thread::{Thread, ThreadCx, current};
 use crate::trace::{Head, Kind, emit_unmasked, name};
 use crate::wait::{TimedOut, WaitList, Waited, wait_in_or};
-use crate::waits::{Awaited, Chain, Deadlock, Found, Wait};
+use crate::waits::{Awaited, Chain, Deadlock, Found, SleepsIn, Wait, sleeps_in};
 
 mod errors;
 
@@ -174,6 +174,7 @@ impl RawMutex {
         s: SpinGuard<'_, Inner>,
         deadline: Option<Instant>,
     ) -> Result<bool, TimedOut> {
+        let _said = sleeps_in(SleepsIn::Mutex);
         let me = &current().mutexes;
         me.waits.store(true, Ordering::Relaxed);
         let (mut s, waited) =
@@ -222,7 +223,7 @@ impl Awaited for RawMutex {
         let holder = unsafe { &*holder.0 };
         // It was handed over, and the wait is over.
         if !found.waiter().is_some_and(|w| core::ptr::eq(w, holder)) {
-            found.add(holder);
+            found.add(holder, || None);
         }
     }
 

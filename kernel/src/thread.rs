@@ -47,8 +47,8 @@ use crate::cpu::{CpuMask, online};
 use crate::mem::{self, Stack};
 use crate::mutex::HeldMutexes;
 use crate::timer::Timer;
-use crate::waits::Wait;
-use crate::{kernel, mutex, schedule, trace, wq};
+use crate::waits::{SleepsIn, Wait};
+use crate::{kernel, mutex, schedule, trace, waits, wq};
 
 mod builder;
 mod survivor;
@@ -101,6 +101,8 @@ pub struct Thread {
     pub(crate) mutexes: HeldMutexes,
     /// `[G]` the wait it has published, or null; see [`crate::waits`].
     pub(crate) waits: Cell<*const Wait<'static>>,
+    /// `[A]` what it sleeps in, for reports.
+    pub(crate) sleeps_in: waits::Label,
     /// `[P]` who is told if it panics.
     pub(crate) survivors: survivor::Survivors,
     /// `[P]` the innermost scope of work items that it has not left.
@@ -113,7 +115,7 @@ pub struct Thread {
     exited: Completion,
     /// `[I]` freed with the thread.
     stack: Option<Stack>,
-    name: Name,
+    pub(crate) name: Name,
     id: u32,
 }
 
@@ -171,6 +173,7 @@ impl Thread {
             sleep_timer: Timer::new(wake_sleeper),
             mutexes: HeldMutexes::new(),
             waits: Cell::new(core::ptr::null()),
+            sleeps_in: waits::Label::new(),
             survivors: survivor::Survivors::new(),
             scopes: Cell::new(core::ptr::null()),
             table_node: UnsafeCell::new(TableNode::new()),
@@ -313,6 +316,7 @@ impl Thread {
 
     /// Waits until the thread has ended.
     pub fn join(&self, cx: &ThreadCx<'_>) {
+        let _said = waits::sleeps_in(SleepsIn::Join);
         self.exited.wait(cx);
     }
 
@@ -401,6 +405,7 @@ pub fn sleep(cx: &ThreadCx<'_>, d: Duration) {
 /// Sleeps until `at` or shortly after.
 pub fn sleep_until(cx: &ThreadCx<'_>, at: machine::Instant) {
     schedule::might_sleep("thread::sleep");
+    let _said = waits::sleeps_in(SleepsIn::Time);
     while machine::now() < at {
         schedule::prepare_to_sleep();
         schedule::schedule_until(cx, at);
@@ -410,6 +415,7 @@ pub fn sleep_until(cx: &ThreadCx<'_>, at: machine::Instant) {
 /// Sleeps until somebody calls [`Thread::unpark`] on this thread, or has done so already.
 pub fn park(cx: &ThreadCx<'_>) {
     schedule::might_sleep("thread::park");
+    let _said = waits::sleeps_in(SleepsIn::Park);
     let me = current();
     loop {
         schedule::prepare_to_sleep();

@@ -21,6 +21,7 @@ use crate::schedule::{cancel_sleep, prepare_to_sleep, schedule_blocked, schedule
 use crate::schedule::{might_sleep, wake};
 use crate::thread::{State, Thread, ThreadCx, current};
 use crate::trace::{Head, Kind, emit_unmasked, name};
+use crate::waits::{SleepsIn, sleeps_in};
 
 /// The time given for waiting is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -262,6 +263,8 @@ impl WaitQueue {
         mut condition: impl FnMut() -> bool,
     ) -> Result<(), TimedOut> {
         might_sleep("WaitQueue::wait");
+        // The condition, too, may sleep: for this queue's sake.
+        let _said = sleeps_in(SleepsIn::WaitQueue);
         while !condition() {
             let node = node();
             let mut list = self.waiters.lock();

@@ -35,6 +35,15 @@ use crate::kernel;
 use crate::thread::{Thread, current};
 use crate::wq;
 
+mod place;
+mod told;
+
+pub use place::SleepsIn;
+pub(crate) use place::{Label, sleeps_in};
+pub use told::MOST_LINKS;
+use told::Named;
+pub(crate) use told::{ItemName, Someone, try_tell};
+
 /// Longest text of a chain in bytes; longer ones are cut.
 pub const CHAIN_BYTES: usize = 480;
 /// Chains that are remembered.
@@ -113,41 +122,80 @@ pub(crate) trait Awaited {
 
 /// What a look at one wait found.
 pub(crate) struct Found<'a> {
-    knot: &'a mut Knot,
-    at: Party,
-    root: &'a Wait<'a>,
     /// Who waits.
     waiter: &'a Thread,
+    /// The wait is published.
+    begun: bool,
+    to: Use<'a>,
+}
+
+/// What for.
+enum Use<'a> {
+    /// A search for a circle: party `at` of `knot`, which begins at `root`.
+    Search {
+        knot: &'a mut Knot,
+        at: Party,
+        root: &'a Wait<'a>,
+    },
+    /// A report.
+    Report(&'a mut Named),
+}
+
+impl<'a> Found<'a> {
+    /// For a report about `wait`.
+    fn named(wait: &'a Wait<'_>, named: &'a mut Named) -> Self {
+        Self {
+            waiter: wait.thread,
+            begun: true,
+            to: Use::Report(named),
+        }
+    }
 }
 
 impl Found<'_> {
     /// Who waits, if the wait has begun; `None` if it is the one that is asked for.
     pub(crate) fn waiter(&self) -> Option<&Thread> {
-        (self.at != 0).then_some(self.waiter)
+        self.begun.then_some(self.waiter)
+    }
+
+    /// It is for a report, to which also those are of interest who only may be waited for.
+    pub(crate) fn is_report(&self) -> bool {
+        matches!(self.to, Use::Report(_))
     }
 
     /// One of those that are named is enough.
     pub(crate) fn needs_any(&mut self) {
-        self.knot.needs(self.at, Needs::Any);
-    }
-
-    /// The wait depends on `thread`, which exists while what is awaited is locked.
-    pub(crate) fn add(&mut self, thread: &Thread) {
-        let wait = if core::ptr::eq(thread, self.root.thread) {
-            core::ptr::from_ref(self.root).cast()
-        } else {
-            thread.waits.get()
-        };
-        if wait.is_null() {
-            self.has_help();
-        } else {
-            self.knot.waits_for(self.at, wait.expose_provenance());
+        if let Use::Search { knot, at, .. } = &mut self.to {
+            knot.needs(*at, Needs::Any);
         }
     }
 
-    /// The wait depends on somebody who goes on, whoever that is.
-    pub(crate) fn has_help(&mut self) {
-        self.knot.has_help(self.at);
+    /// The wait depends on `thread`, which exists while what is awaited is locked. `item`: what it
+    /// executes, if that is known.
+    pub(crate) fn add(&mut self, thread: &Thread, item: impl FnOnce() -> Option<ItemName>) {
+        match &mut self.to {
+            Use::Search { knot, at, root } => {
+                let wait = if core::ptr::eq(thread, root.thread) {
+                    core::ptr::from_ref(*root).cast()
+                } else {
+                    thread.waits.get()
+                };
+                if wait.is_null() {
+                    knot.has_help(*at);
+                } else {
+                    knot.waits_for(*at, wait.expose_provenance());
+                }
+            }
+            Use::Report(named) => named.add(Someone::of(thread, item())),
+        }
+    }
+
+    /// The wait depends on somebody who goes on: `who` it is.
+    pub(crate) fn has_help(&mut self, who: &'static str) {
+        match &mut self.to {
+            Use::Search { knot, at, .. } => knot.has_help(*at),
+            Use::Report(named) => named.has_help(who),
+        }
     }
 }
 
@@ -203,10 +251,13 @@ impl<'a> Wait<'a> {
             // SAFETY: it is this wait, or published; the graph's lock keeps it so.
             let wait: &Wait<'_> = unsafe { &*core::ptr::with_exposed_provenance(key) };
             wait.what.look(&mut Found {
-                knot,
-                at,
-                root: self,
                 waiter: wait.thread,
+                begun: at != 0,
+                to: Use::Search {
+                    knot,
+                    at,
+                    root: self,
+                },
             });
             at += 1;
         }

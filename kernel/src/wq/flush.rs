@@ -22,7 +22,7 @@ use super::worker::current_worker;
 use crate::completion::Completion;
 use crate::thread::{self, ThreadCx};
 use crate::trace::{Head, Kind, emit_unmasked};
-use crate::waits::Wait;
+use crate::waits::{SleepsIn, Wait, sleeps_in};
 
 /// What a queue's flush lock protects.
 #[derive(Debug)]
@@ -140,6 +140,7 @@ impl Queue {
             })?,
         };
         if start != FlushStart::Done {
+            let _said = sleeps_in(SleepsIn::Queue);
             me.done.wait(cx);
             if me.is_first.load(Ordering::Relaxed) {
                 self.cascade();

@@ -8,6 +8,7 @@ use sync::handshake::Countdown;
 use crate::completion::Completion;
 use crate::thread::{Thread, ThreadCx};
 use crate::trace::{Head, Kind, emit_unmasked};
+use crate::waits::{SleepsIn, sleeps_in};
 
 /// What the spawner and the spawned of one scope share.
 pub(super) struct Joint {
@@ -45,6 +46,7 @@ impl Joint {
     /// The spawner gives up its count, and waits for all others.
     pub(super) fn wait(&self, cx: &ThreadCx<'_>) {
         if self.left.armed() {
+            let _said = sleeps_in(SleepsIn::Scope);
             self.done.wait(cx);
         }
         emit_unmasked(Kind::ScopeEnd, Head::of(0), 0, self.name());

@@ -116,7 +116,7 @@ pub use self::task::Task;
 pub use self::typed::{
     Bh, Builder, CreateError, Kind, Limited, Ordered, PerCpu, Placed, Unbound, Workqueue,
 };
-pub(crate) use self::waiting::item_and_queue;
+pub(crate) use self::waiting::{item_and_queue, item_of_worker};
 pub(crate) use self::watchdog::spread as spread_watchdog;
 pub use self::watchdog::{
     DEFAULT_LIMIT as DEFAULT_WATCHDOG, Frames, MOST_FRAMES, MOST_STALLS, Stall, StallKind, Stalls,

@@ -26,7 +26,7 @@ use crate::cpu::this_cpu;
 use crate::softirq::BhCx;
 use crate::thread::ThreadCx;
 use crate::trace::{Head, Kind, emit, emit_unmasked};
-use crate::waits::Wait;
+use crate::waits::{SleepsIn, Wait, sleeps_in};
 
 /// An item taken away from whoever had it. Dropped in this order: first the section in which the
 /// item stays owned ends, then what may run destructors is given up.
@@ -173,6 +173,7 @@ pub(super) fn wait_for(
     }
     let waited = inserted == Inserted::Waits;
     if waited {
+        let _said = sleeps_in(SleepsIn::Item);
         barrier.done.wait(cx);
     }
     // Nobody waits for this thread's wait any more when what it names is gone.

@@ -11,10 +11,13 @@ use super::flush::FlushNode;
 use super::handles::{share_of, worker_of};
 use super::header::Header;
 use super::pool::Inner;
+use super::pool::Pool;
 use super::queue::Queue;
+use super::share::Share;
+use super::show::{Name, name_of};
 use super::worker::current_worker;
 use super::{pool_at, registry};
-use crate::waits::{Awaited, Chain, Found};
+use crate::waits::{Awaited, Chain, Found, ItemName, Someone};
 
 /// Type and queue of the item that the running thread executes, if it does.
 pub(crate) fn item_and_queue() -> Option<(&'static str, &'static str)> {
@@ -28,8 +31,21 @@ pub(super) struct ItemWait<'a> {
     barrier: Handle<Item>,
     /// `[G]` the barrier is behind the item.
     placed: Cell<bool>,
-    /// `[G]` the item had no slot when it was looked at last.
-    by_slot: Cell<bool>,
+    /// `[G]` what the item needed when it was looked at last.
+    needs: Cell<Needs>,
+}
+
+/// What must come first, of an item that somebody waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Needs {
+    /// Its run, or that of the worker that has it, is to end.
+    Run,
+    /// A slot.
+    Slot,
+    /// A worker that starts it.
+    Worker,
+    /// The one thread of its queue.
+    Thread,
 }
 
 impl<'a> ItemWait<'a> {
@@ -38,7 +54,7 @@ impl<'a> ItemWait<'a> {
             item,
             barrier,
             placed: Cell::new(false),
-            by_slot: Cell::new(false),
+            needs: Cell::new(Needs::Run),
         }
     }
 
@@ -61,8 +77,18 @@ impl Awaited for ItemWait<'_> {
         }
         let barrier = self.placed.get().then_some(self.barrier);
         let on = g.policy.awaited(&g.store, self.item.handle(), barrier);
-        self.by_slot.set(matches!(on, On::Slot(_)));
+        let dedicated = g.policy.kind() == Kind::Dedicated;
+        self.needs.set(match on {
+            On::Nothing | On::Worker(_) => Needs::Run,
+            On::Slot(_) => Needs::Slot,
+            On::Start if dedicated => Needs::Thread,
+            On::Start => Needs::Worker,
+        });
         match on {
+            // A search takes no notice of it: the comparison with what came before would not be one.
+            On::Start if dedicated && found.is_report() => {
+                g.policy.each_worker(&g.store, |w| add(found, &g, w));
+            }
             On::Nothing | On::Start => {}
             On::Worker(w) => add(found, &g, w),
             On::Slot(p) => {
@@ -74,10 +100,11 @@ impl Awaited for ItemWait<'_> {
 
     fn tell(&self, to: &mut Chain) -> fmt::Result {
         let name = (self.item.vtable.name)();
-        let how = if self.by_slot.get() {
-            "which waits for a slot that is held by"
-        } else {
-            "run by"
+        let how = match self.needs.get() {
+            Needs::Run => "run by",
+            Needs::Slot => "which waits for a slot that is held by",
+            Needs::Worker => "which no worker has started",
+            Needs::Thread => "which waits for the thread of",
         };
         write!(to, "item {name}, {how}")
     }
@@ -86,26 +113,92 @@ impl Awaited for ItemWait<'_> {
 /// The worker's thread; a softirq has none, and never sleeps. `g` is its pool's lock.
 fn add(found: &mut Found<'_>, g: &Inner, w: Handle<WorkerNode>) {
     if g.policy.kind() == Kind::Bh {
-        found.has_help();
+        found.has_help("a softirq");
         return;
     }
     match worker_of(w).thread() {
-        Some(thread) => found.add(thread),
-        None => found.has_help(),
+        Some(thread) => found.add(thread, || work_of(g, w)),
+        None => found.has_help("a new worker"),
     }
+}
+
+/// The item that `w` executes, and its queue; `None` if that is nothing, or a barrier.
+pub(super) fn work_of(g: &Inner, w: Handle<WorkerNode>) -> Option<ItemName> {
+    let node: &WorkerNode = links::Arena::get(&g.store, w);
+    let queue = share_of(node.current_pwq()?).queue();
+    match name_of(g, node.current()?) {
+        Name::Function(_, value) => Some((value, queue.attributes.name.clone())),
+        Name::Barrier => None,
+    }
+}
+
+/// The worker of `pool` whose thread is number `id`, for a report.
+pub(super) fn worker_in(pool: &Pool, id: u32) -> Option<Someone> {
+    let g = pool.lock();
+    let mut found = None;
+    if g.policy.kind() != Kind::Bh {
+        g.policy.each_worker(&g.store, |w| {
+            if let Some(thread) = worker_of(w).thread().filter(|t| t.id() == id) {
+                found = Some(Someone::of(thread, work_of(&g, w)));
+            }
+        });
+    }
+    found
+}
+
+/// What the worker executes whose thread is number `id`; `None` if nothing, or if it is no worker. Locks
+/// one pool after the other.
+pub(crate) fn item_of_worker(id: u32) -> Option<ItemName> {
+    let mut found = None;
+    super::each_pool(|pool| {
+        if found.is_none() {
+            found = worker_in(pool, id).and_then(Someone::into_item);
+        }
+    });
+    found
+}
+
+/// One who has a slot for which items of a queue wait in the pool numbered `place`, for a report; `name`
+/// is the queue's.
+pub(super) fn holder_of_slot(name: &str, place: usize) -> Option<Someone> {
+    let mut found = None;
+    registry::each_queue_locked(|q, shares| {
+        let waits = |s: &&Share| {
+            let (pool, g) = s.lock();
+            pool.place().index() == place && s.pwq(&g).inactive() > 0
+        };
+        if found.is_some() || q.attributes.name != name {
+            return;
+        }
+        let Some(waiting) = shares.iter().find(waits) else {
+            return;
+        };
+        let by_node = !q.nodes.is_empty();
+        let same = |s: &&Share| core::ptr::eq(*s, waiting) || by_node && s.node() == waiting.node();
+        for share in shares.iter().filter(same) {
+            let (_, g) = share.lock();
+            g.policy.each_held(&g.store, share.handle(), |h: Held| {
+                let thread = worker_of(h.worker).thread();
+                if let Some(thread) = thread.filter(|_| h.slot) {
+                    Someone::of(thread, work_of(&g, h.worker)).prefer(&mut found);
+                }
+            });
+        }
+    });
+    found
 }
 
 /// Who holds the slots that waiting items of `p` wait for; `g` is its pool's lock.
 fn holders(found: &mut Found<'_>, g: SpinGuard<'_, Inner>, p: Handle<Pwq>) {
     let share = share_of(p);
     if !g.policy.passes_slots(&g.store, p) {
-        found.has_help();
+        found.has_help("somebody");
         return;
     }
     if share.queue().nodes.is_empty() {
         let held = slots_of(found, &g, p);
         if held != share.pwq(&g).active() {
-            found.has_help();
+            found.has_help("somebody");
         }
         return;
     }
@@ -128,7 +221,7 @@ fn holders(found: &mut Found<'_>, g: SpinGuard<'_, Inner>, p: Handle<Pwq>) {
         held = Some(all == q.nodes[node].lock().policy.taken());
     });
     if held != Some(true) {
-        found.has_help();
+        found.has_help("somebody");
     }
 }
 

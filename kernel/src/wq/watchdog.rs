@@ -12,12 +12,16 @@
 //! * (d) a core's timers are late, so what they were to queue is not: the core is dead or stands
 //!   with interrupts masked.
 //!
+//! Behind a stuck item, and behind items that wait for a slot, stands who waits for whom, as far as that is
+//! known ([`Stall::chain`]).
+//!
 //! Four times in the limit it looks, so a stall is told between one limit and a quarter more. Two
 //! cores look, so that a dead core does not take the watchdog with it; whoever comes first does it. When
 //! cores go offline and come back, the second timer goes where the first is not ([`spread`]).
 //! A look costs one short time under each pool's lock and nothing in between.
 #![expect(unsafe_code, reason = "the watchdog's timers are the kernel's")]
 
+mod chains;
 mod stall;
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +31,7 @@ use machine::{CpuId, Duration, Instant};
 use sync::{Rank, SpinLock};
 use workqueue::{Activity, Pwq, Stall as Found, Worker as WorkerNode};
 
+use self::chains::Chains;
 use self::stall::Lines;
 pub use self::stall::{Frames, MOST_FRAMES, Stall, StallKind};
 use super::handles::{share_of, worker_of};
@@ -34,7 +39,8 @@ use super::item::{Softirq, Work};
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
 use super::share::Shares;
-use super::show::{Name, name_of, show_all};
+use super::show::show_all;
+use super::waiting::work_of;
 use super::{QueueName, each_pool};
 use crate::cpu::{CpuMask, online, this_cpu};
 use crate::kernel;
@@ -70,6 +76,7 @@ pub(super) struct Watchdog {
     panic_at: AtomicU64,
     panic_after: AtomicU64,
     last: SpinLock<Stalls>,
+    chains: Chains,
 }
 
 impl Watchdog {
@@ -83,6 +90,7 @@ impl Watchdog {
             panic_at: AtomicU64::new(0),
             panic_after: AtomicU64::new(0),
             last: SpinLock::new(Rank::Leaf, "stalls", heapless::Vec::new()),
+            chains: Chains::new(),
         }
     }
 
@@ -240,7 +248,8 @@ fn arm_in(n: usize, wait: Duration) {
 fn tick(timer: &Timer) {
     let dog = &kernel().wq.watchdog;
     let (now, limit) = (machine::now(), dog.limit());
-    arm(usize::from(core::ptr::eq(timer, &raw const dog.timers[1])));
+    let me = usize::from(core::ptr::eq(timer, &raw const dog.timers[1]));
+    arm(me);
     spread();
     let due = dog.due.load(Ordering::Relaxed);
     // Half a period, since neither timer is exact.
@@ -252,6 +261,10 @@ fn tick(timer: &Timer) {
             .is_ok();
     if mine && limit > Duration::ZERO {
         look(now, limit);
+    }
+    if !chains::tell_all() {
+        // Somebody has the wait graph, perhaps whom this interrupted.
+        arm_in(me, AGAIN);
     }
 }
 
@@ -279,12 +292,15 @@ fn look(now: Instant, limit: Duration) {
         dog.stop_if_hung(now);
         return;
     }
-    dog.count.fetch_add(found.len() as u64, Ordering::Relaxed);
-    for stall in &found {
+    let before = dog.count.fetch_add(found.len() as u64, Ordering::Relaxed);
+    for (stall, number) in found.iter_mut().zip(before + 1..) {
+        stall.number = number;
         crate::log!("{stall}");
         stall.tell_thread();
     }
     *dog.last.lock() = found;
+    // Else the timer's callback comes back.
+    let _all = chains::tell_all();
     // To the console it may not fail.
     let _ = show_all(&mut Lines::new());
     let (told, most) = (stall_count(), panic_on_stall());
@@ -319,7 +335,9 @@ fn pool(p: &'static Pool, now: Instant, limit: Duration, add: &mut dyn FnMut(Sta
                 ..Stall::new(StallKind::Pool, lasted)
             }),
             Found::Item(w, lasted) => {
-                let (queue, item) = work_of(&g, w);
+                let node: &WorkerNode = g.store.get(w);
+                let queue = node.current_pwq().map(queue_of).unwrap_or_default();
+                let item = work_of(&g, w).map(|(item, _)| item);
                 let thread = worker_of(w).thread().filter(|_| threads);
                 let (running, frames) = thread.map_or((None, Frames::new()), |t| place_of(t));
                 add(Stall {
@@ -349,15 +367,8 @@ fn place_of(t: &Thread) -> (Option<CpuId>, Frames) {
     (None, frames)
 }
 
-/// The queue, and the type of the item, that `w` works for.
-fn work_of(g: &Inner, w: Handle<WorkerNode>) -> (QueueName, Option<&'static str>) {
-    let node: &WorkerNode = g.store.get(w);
-    let queue = |p: Handle<Pwq>| share_of(p).queue().attributes.name.clone();
-    let item = node.current().and_then(|h| match name_of(g, h) {
-        Name::Function(_, value) => Some(value),
-        Name::Barrier => None,
-    });
-    (node.current_pwq().map(queue).unwrap_or_default(), item)
+fn queue_of(p: Handle<Pwq>) -> QueueName {
+    share_of(p).queue().attributes.name.clone()
 }
 
 fn queue(q: &Queue, shares: &Shares, now: Instant, limit: Duration, add: &mut dyn FnMut(Stall)) {

@@ -6,6 +6,7 @@ use machine::{CpuId, Duration};
 
 use super::super::QueueName;
 use crate::panic::Symbol;
+use crate::waits::Chain;
 
 /// Most frames of a stuck item's thread that are told.
 pub const MOST_FRAMES: usize = 12;
@@ -47,6 +48,8 @@ pub struct Stall {
     pub waiting: u32,
     /// For how long, as far as looks can tell.
     pub lasted: Duration,
+    /// Stalls are numbered from 1.
+    pub(super) number: u64,
 }
 
 impl Stall {
@@ -61,6 +64,7 @@ impl Stall {
             frames: Frames::new(),
             waiting: 0,
             lasted,
+            number: 0,
         }
     }
 }
@@ -91,6 +95,14 @@ impl fmt::Display for Stall {
 }
 
 impl Stall {
+    /// Who waits for whom, from the stuck item or one that has a slot on, in words: through items, queues,
+    /// slots and mutexes to somebody who runs, or sleeps in something of which nobody knows who ends it. `None`
+    /// for other stalls, until it is known (shortly after the stall), and after several more stalls.
+    #[must_use]
+    pub fn chain(&self) -> Option<Chain> {
+        super::chains::of(self.number)
+    }
+
     /// What the thread of a stuck item does: where it sleeps, or that it runs. To the console.
     pub(super) fn tell_thread(&self) {
         if let Some(core) = self.running {

@@ -1,5 +1,7 @@
 //! The watchdog and the picture of all queues (N6, N7, N8).
 
+mod chains;
+
 use std::sync::Arc;
 
 use kernel::completion::Completion;
@@ -35,6 +37,10 @@ pub(super) const ALL: &[Scenario] = &[
         .about("handlers that return in atomic context are repaired; on each core, enable and queue, busy (E20, C12, J4, J13)")
         .cpus_range(1, 4)
         .endures(HARDY),
+    Scenario::new("watchdog-who-waits-for-whom", 3, chains::told)
+        .about("the chain behind a stuck item is told word by word: items, mutexes, slots, and what it ends in (N8 a, N8 b)")
+        .cpus_range(1, 4)
+        .endures(Kinds::SPURIOUS.or(Kinds::IPI)),
     Scenario::new("watchdog-patience", 2, patience)
         .about("items that sleep until a set time, and pauses that somebody vouches for, are not told (N7, N8 b)")
         .cpus_range(1, 4)

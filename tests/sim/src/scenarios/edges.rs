@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kernel::completion::Completion;
 use kernel::thread::{ThreadCx, sleep};
 use kernel::wq::{
     self, Attrs, AttrsError, Ordered, PerCpu, Placed, Run, Scope, Submitted, Threaded, Unbound,
@@ -12,8 +13,8 @@ use sim::{Held, Scenario, refuse_threads};
 
 use super::attributes::{parted, some_attrs, unbound_pools};
 use crate::kit::{
-    Count, HARDY, core, cpus, crowd, dawdle, here, insist, join, linger, ms, new_item, one_in,
-    pick, some_core, until, us,
+    Count, HARDY, core, cpus, crowd, dawdle, here, insist, join, linger, ms, new_delayed, new_item,
+    one_in, pick, some_core, until, us,
 };
 
 /// Scenarios of how queues end.
@@ -27,6 +28,10 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new("refused-drain", 2, refused_drain)
         .about("a drain or destroy that is refused leaves the queue as it was (I9, I10, H6)")
         .cpus_range(1, 4)
+        .endures(HARDY),
+    Scenario::new("refused-is-not-pending", 3, refused_is_not_pending)
+        .about("what a draining or destroyed queue refuses, at once or when its delay is over, is idle, and runs elsewhere (N8 c, C10, J8)")
+        .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("chains-across-pods", 4, chains_across_pods)
         .about("while a queue drains and its attributes change, what its items queue runs (C10, I9, G1)")
@@ -120,6 +125,61 @@ where
     queue.flush(cx).expect("not one of its items");
     queue.drain(cx).expect("not one of its items");
     assert_eq!(queue.queue(&late), Submitted::Draining, "a drain opened it");
+}
+
+/// N8 c: in Linux the second of each pair is pending for ever, on no list.
+fn refused_is_not_pending(cx: &ThreadCx<'_>) {
+    fn wait(cx: &ThreadCx<'_>, run: &Run<'_, Completion>) {
+        run.wait(cx);
+    }
+    let queue = insist(|| Workqueue::<PerCpu>::builder("ends").build());
+    let runs = Arc::new(Count::default());
+    let (early, at_once) = (
+        new_delayed(Arc::clone(&runs), count),
+        new_item(Arc::clone(&runs), count),
+    );
+    let gate = new_item(Completion::new(), wait);
+    let cpu = some_core();
+    assert_eq!(queue.queue_on(cpu, &gate), Submitted::Queued);
+    // Its delay is over while the queue drains, and its timer finds that out.
+    assert_eq!(queue.queue_delayed(&early, ms(1)), Submitted::Queued);
+    assert!(early.is_pending());
+    let destroyed = one_in(2);
+    let ender = {
+        let queue = queue.clone();
+        crowd(1, move |cx, _| {
+            let ended = if destroyed {
+                queue.clone().destroy(cx)
+            } else {
+                queue.drain(cx)
+            };
+            ended.expect("not one of its items");
+        })
+    };
+    // Until the drain has begun it is queued, and runs.
+    until(cx, || {
+        queue.queue_on(cpu, &at_once) != Submitted::Queued || {
+            at_once.flush(cx).expect("no panic");
+            false
+        }
+    });
+    assert!(!at_once.is_pending() && at_once.busy() == (false, false));
+    assert_eq!(at_once.flush(cx), Ok(false), "it is idle");
+    until(cx, || !early.is_pending());
+    early.flush(cx).expect("no panic");
+    gate.complete_all();
+    join(cx, &ender);
+    let accepted = runs.get();
+    // Nobody has it: it goes wherever it is queued next, and runs.
+    assert_eq!(wq::percpu().queue_on(cpu, &at_once), Submitted::Queued);
+    at_once.flush(cx).expect("no panic");
+    assert_eq!(wq::percpu().queue_delayed(&early, us(5)), Submitted::Queued);
+    until(cx, || runs.get() == accepted + 2);
+    early.flush(cx).expect("no panic");
+    assert_eq!(early.busy(), (false, false));
+    if !destroyed {
+        queue.destroy(cx).expect("not one of its items");
+    }
 }
 
 fn refused_drain(cx: &ThreadCx<'_>) {

@@ -54,6 +54,7 @@ mod limit;
 mod manage;
 mod pods;
 mod pool;
+mod preempted;
 mod pwq;
 mod rescue;
 mod run;
@@ -90,6 +91,8 @@ mod sim_flush;
 #[cfg(test)]
 mod sim_node;
 #[cfg(test)]
+mod sim_preempted;
+#[cfg(test)]
 mod sim_rescue;
 
 pub use awaited::{Awaited, Held};
@@ -101,6 +104,7 @@ pub use limit::{DEFAULT_MIN_ACTIVE, NodeLimit, Turn, split};
 pub use manage::Cull;
 pub use pods::{Attrs, CPUS_PER_SHARD, Pods, PoolKey, Scope, Surroundings};
 pub use pool::{OverBudget, Pool, Queued, Removed, Tuning};
+pub use preempted::Preempted;
 pub use pwq::{COLOURS, Colour, DEFAULT_ACTIVE, MAX_ACTIVE, Pwq, PwqStats, clamp_max_active};
 pub use rescue::{Call, Maydays, RESCUER_BATCH, Rescue, RescueStep};
 pub use run::{Finished, Step};

@@ -89,8 +89,14 @@ impl Sim {
             .map(|w| self.worker(w.h))
             .collect();
         // Who blocks is known from the simulation, not from what the pool made of it.
-        let runs =
-            |w: &&SimWorker| w.act != Act::Gone && !w.blocked && self.pool.counts(self.worker(w.h));
+        let runs = |w: &&SimWorker| {
+            let waits = w.blocked || w.for_long;
+            w.act != Act::Gone && !waits && self.pool.counts(self.worker(w.h))
+        };
+        for w in &self.workers {
+            let told = self.worker(w.h).is_preempted();
+            assert_eq!(told, w.for_long, "who waits for its core, and who does not");
+        }
         let counted = self.workers.iter().filter(runs).count();
         let expected = if self.pool.has_core() { counted } else { 0 };
         // 6: the counter is the count.
@@ -149,6 +155,9 @@ enum Op {
     Block(usize),
     Resume(usize),
     Budget(usize),
+    Preempt(usize),
+    Waits(usize),
+    Back(usize),
     Panic(usize),
     FlushItem(usize),
     Flush(usize),
@@ -174,6 +183,9 @@ fn ops() -> impl Strategy<Value = Op> {
         4 => (0..8usize).prop_map(Op::Block),
         3 => (0..8usize).prop_map(Op::Resume),
         1 => (0..8usize).prop_map(Op::Budget),
+        4 => (0..8usize).prop_map(Op::Preempt),
+        4 => (0..8usize).prop_map(Op::Waits),
+        3 => (0..8usize).prop_map(Op::Back),
         1 => (0..8usize).prop_map(Op::Panic),
         2 => (0..6usize).prop_map(Op::FlushItem),
         2 => (0..2usize).prop_map(Op::Flush),
@@ -196,6 +208,9 @@ fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
     let mut sim = Sim::new(kind, &[(2, false), (3, true)], 6);
     if let Some(max) = node {
         sim.limit_by_node(max);
+    }
+    if kind == Kind::Bound {
+        sim.preemption_aware(0);
     }
     // A dedicated worker is the rescuer.
     if kind.grows() {
@@ -220,8 +235,17 @@ fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
             Op::Resume(w) => {
                 sim.resume(w % nr);
             }
-            Op::Budget(w) if !sim.workers[w % nr].blocked => sim.budget(w % nr),
-            Op::Budget(_) => {}
+            Op::Budget(w) if sim.workers[w % nr].blocked || sim.workers[w % nr].off => {}
+            Op::Budget(w) => sim.budget(w % nr),
+            Op::Preempt(w) => {
+                sim.preempt(w % nr);
+            }
+            Op::Waits(w) => {
+                sim.waits_for_long(w % nr);
+            }
+            Op::Back(w) => {
+                sim.back(w % nr);
+            }
             Op::Panic(w) => {
                 sim.panic(w % nr);
             }
@@ -253,6 +277,12 @@ fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
         }
     }
     sim.set_node_max(3);
+    // Who counts gets its core some time; who waits for it and does not may wait on.
+    for w in 0..sim.workers.len() {
+        if !sim.workers[w].for_long {
+            sim.back(w);
+        }
+    }
     // 12: with a rescuer everything that has a slot starts, or waits for its own earlier run.
     sim.starve();
     let waits = |&i: &usize| sim.on(sim.items[i]) == On::Worklist;

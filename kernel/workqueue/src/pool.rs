@@ -32,17 +32,21 @@ pub struct Tuning {
     /// CPU time since its start or last wake-up after which an execution leaves concurrency
     /// management (E14); [`Duration::MAX`] is never.
     pub cpu_intensive_after: Duration,
+    /// For how long a worker waits for its core before it counts no more, if its queue asked for that
+    /// ([`Pool::preempted`]); [`Duration::MAX`] is for ever.
+    pub preempted_after: Duration,
 }
 
 impl Tuning {
     /// Linux's values: 300 s, 1 s, 10 ms, 100 ms and 10 ms. The last is not scaled by the speed of the machine
-    /// (E15).
+    /// (E15). Beyond Linux another 10 ms.
     pub const LINUX: Self = Self {
         idle_timeout: Duration::from_secs(300),
         create_cooldown: Duration::from_secs(1),
         mayday_initial: Duration::from_millis(10),
         mayday_interval: Duration::from_millis(100),
         cpu_intensive_after: Duration::from_millis(10),
+        preempted_after: Duration::from_millis(10),
     };
 }
 
@@ -326,6 +330,8 @@ impl Pool {
     /// Hook: `w` is about to give its core up because it waits (E2). The worker to wake.
     #[must_use = "the worker must be woken"]
     pub fn block<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Handle<Worker>> {
+        // It has its core, whatever the pool was told.
+        self.back(s, w);
         let node = worker_mut(s, w);
         if !self.counts(node) || node.sleeping {
             return None;
@@ -351,6 +357,7 @@ impl Pool {
     /// Hook: `w` used its budget within one execution (E14): it leaves concurrency management until
     /// the item ends. `None` when it executes nothing that is counted; the hook then came too late.
     pub fn budget<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<OverBudget> {
+        self.back(s, w);
         let node = worker_mut(s, w);
         if !self.counts(node) || node.sleeping {
             return None;

@@ -52,6 +52,9 @@ pub struct PwqStats {
     pub cm_wakeup: u64,
     /// Executions taken out of concurrency management for using the core too long.
     pub cpu_intensive: u64,
+    /// How often a worker with an item of this queue waited for its core for so long that it counted no
+    /// more.
+    pub preempted: u64,
     /// Pending items that were cancelled.
     pub cancelled: u64,
     /// Calls for the rescuer (H1).
@@ -98,6 +101,7 @@ pub struct Pwq {
     pub(crate) work_colour: Colour,
     pub(crate) flush_colour: Option<Colour>,
     pub(crate) cpu_intensive: bool,
+    pub(crate) preemption_aware: bool,
     pub(crate) refuse: bool,
     pub(crate) leaving: Leaving,
     /// Its slots are its node's.
@@ -127,6 +131,7 @@ impl Pwq {
             work_colour: 0,
             flush_colour: None,
             cpu_intensive,
+            preemption_aware: false,
             refuse: false,
             leaving: Leaving::No,
             by_node: false,
@@ -140,6 +145,7 @@ impl Pwq {
                 panicked: 0,
                 cm_wakeup: 0,
                 cpu_intensive: 0,
+                preempted: 0,
                 cancelled: 0,
                 mayday: 0,
                 rescued: 0,
@@ -229,6 +235,19 @@ impl Pwq {
     /// Its queue has a rescuer, who may be called for its items (H1).
     pub fn set_rescuer(&mut self, has: bool) {
         self.rescuer = has;
+    }
+
+    /// Whether its items' workers stop counting while they wait for their core for long
+    /// ([`crate::Pool::preempted`]).
+    pub fn set_preemption_aware(&mut self, on: bool) {
+        self.preemption_aware = on;
+    }
+
+    /// What [`Self::set_preemption_aware`] said.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_preemption_aware(&self) -> bool {
+        self.preemption_aware
     }
 
     /// A rescuer is on its way to it or at work for it: it must stay where it is.

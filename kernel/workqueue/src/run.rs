@@ -324,7 +324,8 @@ impl Pool {
             return over;
         };
         let (colour, active) = (node.current_colour, node.current_active);
-        if core::mem::take(&mut node.cpu_intensive) && self.counts(node) {
+        let apart = core::mem::take(&mut node.cpu_intensive) | core::mem::take(&mut node.preempted);
+        if apart && self.counts(node) {
             self.nr_running += 1;
         }
         let share = pwq_mut(s, p);

@@ -58,6 +58,27 @@ pub(crate) struct SimWorker {
     pub(crate) h: Handle<Worker>,
     pub(crate) act: Act,
     pub(crate) blocked: bool,
+    /// It waits for its core in its item.
+    pub(crate) off: bool,
+    /// And has done so for long: the pool was told, and counts it no more.
+    pub(crate) for_long: bool,
+}
+
+impl SimWorker {
+    const fn asleep(h: Handle<Worker>) -> Self {
+        Self {
+            h,
+            act: Act::Asleep,
+            blocked: false,
+            off: false,
+            for_long: false,
+        }
+    }
+
+    /// It executes an item, and has the core.
+    pub(crate) const fn computes(&self) -> bool {
+        matches!(self.act, Act::Running(_)) && !self.blocked && !self.off
+    }
 }
 
 /// The oracle's view of one item.
@@ -139,11 +160,7 @@ impl Sim {
             fail_creation: false,
         };
         let h = sim.s.workers.insert(Worker::new());
-        sim.workers.push(SimWorker {
-            h,
-            act: Act::Asleep,
-            blocked: false,
-        });
+        sim.workers.push(SimWorker::asleep(h));
         let (wake, reap) = sim.pool.attach(&mut sim.s, h, sim.now);
         assert_eq!((wake, reap), (None, None));
         sim
@@ -250,7 +267,7 @@ impl Sim {
         let h = self.workers[w].h;
         match self.workers[w].act {
             Act::Asleep | Act::Gone => return false,
-            _ if self.workers[w].blocked => return false,
+            _ if self.workers[w].blocked || self.workers[w].off => return false,
             Act::Awake => {}
             Act::Creating if self.fail_creation => {
                 if !self.pool.keep_creating() {
@@ -262,11 +279,7 @@ impl Sim {
             }
             Act::Creating => {
                 let new = self.s.workers.insert(Worker::new());
-                self.workers.push(SimWorker {
-                    h: new,
-                    act: Act::Asleep,
-                    blocked: false,
-                });
+                self.workers.push(SimWorker::asleep(new));
                 assert!(self.workers.len() < 1_000, "workers without end");
                 let (wake, reap) = self.pool.created(&mut self.s, new, self.now);
                 self.reap_at = reap.or(self.reap_at);
@@ -391,7 +404,7 @@ impl Sim {
 
     /// The item of worker `w` blocks.
     pub(crate) fn block(&mut self, w: usize) -> bool {
-        if self.workers[w].blocked || !matches!(self.workers[w].act, Act::Running(_)) {
+        if !self.workers[w].computes() {
             return false;
         }
         self.workers[w].blocked = true;
@@ -422,7 +435,7 @@ impl Sim {
         let Act::Running(i) = self.workers[w].act else {
             return false;
         };
-        if self.workers[w].blocked {
+        if !self.workers[w].computes() {
             return false;
         }
         self.ended(self.workers[w].h, i);
@@ -484,7 +497,9 @@ impl Sim {
         for _ in 0..1_000 {
             self.settle();
             let rescued = (0..self.rescuers.len()).filter(|&n| self.rescue(n)).count();
-            if (0..self.workers.len()).filter(|&w| self.resume(w)).count() + rescued == 0 {
+            let all = 0..self.workers.len();
+            let resumed = all.filter(|&w| self.resume(w) | self.back(w)).count();
+            if resumed + rescued == 0 {
                 return;
             }
         }

@@ -35,6 +35,8 @@ pub struct Worker {
     pub(crate) phase: Phase,
     /// This execution is outside concurrency management (E13, E14).
     pub(crate) cpu_intensive: bool,
+    /// It waits for its core for so long that it does not count until it has it back.
+    pub(crate) preempted: bool,
     /// The pool's epoch when it was last counted as running.
     pub(crate) epoch: u32,
     /// It gave the core up while counted; the resume hook counts it again (E2-E4).
@@ -60,6 +62,7 @@ impl Worker {
             all: ListLinks::new(),
             phase: Phase::New,
             cpu_intensive: false,
+            preempted: false,
             epoch: 0,
             sleeping: false,
             current: None,
@@ -97,10 +100,16 @@ impl Worker {
         self.sleeping
     }
 
+    /// It has waited for its core for so long that it does not count: see [`crate::Pool::preempted`].
+    #[must_use]
+    pub const fn is_preempted(&self) -> bool {
+        self.preempted
+    }
+
     /// Whether it executes under concurrency management, if its pool has its core.
     #[inline(always)]
     pub(crate) fn is_managed(&self) -> bool {
-        self.phase == Phase::Working && !self.cpu_intensive
+        self.phase == Phase::Working && !self.cpu_intensive && !self.preempted
     }
 }
 

@@ -22,7 +22,8 @@
 //!
 //! The block hook runs before the runqueue lock is taken, so it may take its pool's lock and wake
 //! another worker (E2); the resume hook runs when the thread has the core again (E3). Preemption
-//! calls neither before nor after. The budget hook runs from the core's timer, at the nanosecond at
+//! calls neither before nor after, but the pool of a worker that waits for its core for long is told, and
+//! told again before that worker goes on, if its queue asked for that ([`wq::preempted`]). The budget hook runs from the core's timer, at the nanosecond at
 //! which the worker has had the core for its budget (E14): the rest of a budget is kept in the
 //! thread while it does not run.
 #![expect(unsafe_code, reason = "the context switch and the entities of threads")]
@@ -214,6 +215,8 @@ fn reschedule(why: Why) {
         if prev_idle { 0 } else { prev.id() },
         if picked.is_some() { next.id() } else { 0 },
     );
+    let waits = matches!(leaves, Leaves::Runnable) && !astray;
+    wq::preempted::switched_out(c, prev, waits, now);
     wq::anatomy::switched(prev, matches!(leaves, Leaves::Asleep), next);
     emit(
         Kind::SchedSwitch,
@@ -233,6 +236,7 @@ fn reschedule(why: Why) {
     // referenced.
     unsafe { machine::switch(prev.header.context.get(), to) };
     finish_switch();
+    wq::preempted::switched_in(prev);
 }
 
 /// First thing after a switch, on the side of the thread that now runs: releases the runqueue lock

@@ -91,6 +91,8 @@ pub struct Thread {
     pub(crate) worker: AtomicPtr<wq::Worker>,
     /// `[R]` what is left of its work item's CPU budget while it does not run (E14).
     pub(crate) budget: Cell<Duration>,
+    /// Whether its pool is told when it waits for its core for long.
+    pub(crate) watch: wq::preempted::Watch,
     /// `[R]` for how long it was off its core; itself may read it.
     pub(crate) away: Cell<Away>,
     /// `[A]` a token left by `unpark`.
@@ -169,6 +171,7 @@ impl Thread {
             worker: AtomicPtr::new(core::ptr::null_mut()),
             park_token: ParkToken::new(),
             budget: Cell::new(Duration::MAX),
+            watch: wq::preempted::Watch::new(),
             away: Cell::new(Away::new()),
             sleep_timer: Timer::new(wake_sleeper),
             mutexes: HeldMutexes::new(),

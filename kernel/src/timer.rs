@@ -1,8 +1,8 @@
 //! Timers, and the one hardware timer per core they share with the scheduler's slice.
 //!
-//! Every core has one one-shot comparator. Three things want it: the end of the running thread's
-//! slice, the end of the CPU budget of the work item it executes (E14), and the core's first armed
-//! timer. It is set to the earliest, and left alone when what it is set for moves back: it then
+//! Every core has one one-shot comparator. Four things want it: the end of the running thread's
+//! slice, the end of the CPU budget of the work item it executes (E14), the end of a worker's patience
+//! with the core, and the core's first armed timer. It is set to the earliest, and left alone when what it is set for moves back: it then
 //! fires once for nothing and is set anew. So a core that switches often touches its timer about
 //! once per slice, not at every switch; one that falls idle gets at most one interrupt more.
 //!
@@ -70,6 +70,9 @@ pub(crate) struct CoreClock {
     slice_end: Cell<Instant>,
     /// When the budget of the item that the running worker executes ends, if it keeps the core.
     budget_end: Cell<Instant>,
+    /// When a worker may have waited for the core for long: a time that [`Self::program`], which every
+    /// switch calls, has no eye on; it is set when it comes up, and again when the timer has fired.
+    watch_due: Cell<Instant>,
     timer_due: Cell<Instant>,
     programmed: Cell<Instant>,
     /// When the core last went on after [`Self::hold`], in nanoseconds; [`AT_REST`] until it does.
@@ -83,6 +86,7 @@ impl CoreClock {
         Self {
             slice_end: Cell::new(Instant::FOREVER),
             budget_end: Cell::new(Instant::FOREVER),
+            watch_due: Cell::new(Instant::FOREVER),
             timer_due: Cell::new(Instant::FOREVER),
             programmed: Cell::new(Instant::FOREVER),
             went_on: AtomicU64::new(0),
@@ -95,6 +99,7 @@ impl CoreClock {
         for at in [
             &self.slice_end,
             &self.budget_end,
+            &self.watch_due,
             &self.timer_due,
             &self.programmed,
         ] {
@@ -150,6 +155,23 @@ impl CoreClock {
         }
     }
 
+    /// At time `due` at the latest [`wq::preempted`](crate::wq::preempted) looks who has waited for the
+    /// core; interrupts are masked.
+    pub(crate) fn watch(&self, due: Instant) {
+        self.watch_due.set(due.min(self.watch_due.get()));
+        if due < self.programmed.get() {
+            self.set_hardware(due);
+        }
+    }
+
+    /// As [`Self::program`], with [`Self::watch`]'s time.
+    fn program_all(&self) {
+        self.program();
+        if self.watch_due.get() < self.programmed.get() {
+            self.set_hardware(self.watch_due.get());
+        }
+    }
+
     /// The machine sleeps: the hardware timer is for `until` only, whatever is due before. Interrupts
     /// are masked.
     pub(crate) fn hold(&self, until: Instant) {
@@ -177,7 +199,7 @@ impl CoreClock {
             .store(machine::now().as_nanos(), Ordering::Relaxed);
         self.programmed.set(Instant::FOREVER);
         machine::cancel_timer();
-        self.program();
+        self.program_all();
     }
 
     // The rare case, and the only place that sets the timer: the seam's call becomes instructions here.
@@ -414,12 +436,16 @@ pub(crate) fn interrupt() {
         c.clock.end_budget();
         crate::wq::hooks::worker_over_budget(thread::current());
     }
+    if c.clock.watch_due.get() <= now {
+        c.clock.watch_due.set(Instant::FOREVER);
+        crate::wq::preempted::time_is_over(now);
+    }
     if c.clock.timer_due.get() <= now {
         // Off until the softirq has looked: it reprograms.
         c.clock.timer_due.set(Instant::FOREVER);
         softirq::raise(Vector::Timer);
     }
-    c.clock.program();
+    c.clock.program_all();
 }
 
 /// TIMER softirq: runs the callbacks that are due on this core.

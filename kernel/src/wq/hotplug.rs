@@ -26,7 +26,7 @@ use crate::trace::{Kind, emit};
 /// The first pools of a core are those of threads.
 const THREAD_POOLS: usize = PER_CORE / 2;
 
-fn of_threads(c: &'static CpuLocal) -> impl Iterator<Item = &'static Pool> {
+pub(super) fn of_threads(c: &'static CpuLocal) -> impl Iterator<Item = &'static Pool> {
     c.wq.pools[..THREAD_POOLS].iter()
 }
 

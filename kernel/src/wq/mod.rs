@@ -57,6 +57,7 @@ mod on_cpu;
 mod ops;
 mod params;
 mod pool;
+pub(crate) mod preempted;
 mod queue;
 mod registry;
 mod rescuer;
@@ -104,6 +105,7 @@ pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
 pub(crate) use self::joint::{Open as OpenScope, wait_for_open as wait_for_open_scopes};
 pub use self::on_cpu::{OnCpuError, on_each_core, work_on_cpu, work_on_cpu_safe};
 pub use self::params::{ParamInfo, SetError, params, set_param};
+pub use self::preempted::{preempted_threshold, set_preempted_threshold};
 pub use self::queue::Submitted;
 pub use self::registry::{
     PoolInfo, QueueInfo, WorkerCounts, for_each_free_pool, for_each_pool, for_each_queue,

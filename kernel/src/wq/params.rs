@@ -11,13 +11,13 @@ use machine::{CpuMask, Duration, MAX_CPUS};
 use workqueue::Scope;
 
 use super::attrs::{self, AttrsError};
-use super::{hog, watchdog};
+use super::{hog, preempted, watchdog};
 use crate::kernel;
 use crate::thread::ThreadCx;
 
 /// What the boot line puts before a parameter's name.
 const PREFIX: &str = "workqueue.";
-/// Longest budget of CPU time, in microseconds.
+/// Longest budget of CPU time, and longest wait for a core, in microseconds.
 const LONGEST_BUDGET: u64 = 1_000_000;
 /// Longest time of the watchdog, in seconds.
 const LONGEST_WATCH: u64 = 86_400;
@@ -77,7 +77,7 @@ fn done(n: Option<()>) -> Option<Result<(), AttrsError>> {
     n.map(Ok)
 }
 
-const PARAMS: [Param; 9] = [
+const PARAMS: [Param; 10] = [
     Param {
         name: "unbound_cpus",
         expects: "a list of cores such as 0-3,6",
@@ -129,6 +129,16 @@ const PARAMS: [Param; 9] = [
         expects: "a number of times, 0 for never",
         show: |out| write!(out, "{}", hog::warning_threshold()),
         set: |_, v| done(number(v, u64::from(u32::MAX)).map(hog::set_warning_threshold)),
+    },
+    Param {
+        name: "preempted_thresh_us",
+        expects: "0 to 1000000 microseconds, 0 for never",
+        show: |out| write!(out, "{}", preempted::preempted_threshold().as_micros()),
+        set: |_, v| {
+            let us = number(v, LONGEST_BUDGET)?;
+            preempted::set_preempted_threshold(Duration::from_micros(us));
+            Some(Ok(()))
+        },
     },
     Param {
         name: "watchdog_thresh",

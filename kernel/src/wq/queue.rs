@@ -104,6 +104,8 @@ pub(super) struct Attributes {
     pub(super) backend: Backend,
     pub(super) highpri: bool,
     pub(super) cpu_intensive: bool,
+    /// Its items do not hold others back while they wait for their core for long.
+    pub(super) preemption_aware: bool,
     /// It has a rescuer (F4).
     pub(super) mem_reclaim: bool,
     /// It follows the freezer (F5).
@@ -174,6 +176,7 @@ impl Queue {
             Class::Bh => Kind::BH,
         };
         let heavy = u8::from(a.cpu_intensive) * Kind::CPU_INTENSIVE;
+        let heavy = heavy | u8::from(a.preemption_aware) * Kind::PREEMPTION_AWARE;
         let flags = class | heavy | (u8::from(queue.has_rescuer()) * Kind::MEM_RECLAIM);
         let head = Head::of(a.max_active).flags(flags);
         emit_unmasked(Kind::AllocWorkqueue, head, 0, queue_name(&*queue));
@@ -203,6 +206,7 @@ impl Queue {
             let pool = super::pool_for(a.class, a.highpri, n);
             let mut pwq = Pwq::new(a.max_active, a.cpu_intensive);
             pwq.set_rescuer(self.has_rescuer());
+            pwq.set_preemption_aware(a.preemption_aware);
             Share::new(self, pool, pwq, books)
         };
         let shares = Shares::fixed(cores, make).ok()?;

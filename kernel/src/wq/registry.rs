@@ -223,6 +223,8 @@ pub struct QueueInfo {
     pub highpri: bool,
     /// Its items are outside concurrency management.
     pub cpu_intensive: bool,
+    /// Its items hold others back only while they have their core, or nearly.
+    pub preemption_aware: bool,
     /// It has a rescuer (F4).
     pub mem_reclaim: bool,
     /// It follows the freezer (F5).
@@ -336,6 +338,7 @@ fn queue_info(q: &Queue) -> QueueInfo {
         backend: a.backend,
         highpri: a.highpri,
         cpu_intensive: a.cpu_intensive,
+        preemption_aware: a.preemption_aware,
         mem_reclaim: a.mem_reclaim,
         freezable: a.freezable,
         exported: a.exported,
@@ -370,6 +373,7 @@ fn queue_info(q: &Queue) -> QueueInfo {
         info.stats.panicked += s.panicked;
         info.stats.cm_wakeup += s.cm_wakeup;
         info.stats.cpu_intensive += s.cpu_intensive;
+        info.stats.preempted += s.preempted;
         info.stats.cancelled += s.cancelled;
         info.stats.mayday += s.mayday;
         info.stats.rescued += s.rescued;

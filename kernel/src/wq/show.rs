@@ -78,6 +78,7 @@ fn head(out: &mut dyn Write, q: &Queue) -> fmt::Result {
         (a.backend == Backend::MultiThreaded, "multi_threaded"),
         (a.highpri, "highpri"),
         (a.cpu_intensive, "cpu_intensive"),
+        (a.preemption_aware, "preemption_aware"),
         (a.mem_reclaim, "mem_reclaim"),
         (a.freezable, "freezable"),
         (a.exported, "sysfs"),
@@ -159,7 +160,12 @@ fn worker(
     if lasts >= Duration::from_secs(1) {
         write!(out, " for {}s", lasts.as_millis() / 1_000)?;
     }
-    let mut done = Ok(());
+    let node: &WorkerNode = g.store.get(w);
+    let mut done = if node.is_preempted() {
+        out.write_str(" (preempted)")
+    } else {
+        Ok(())
+    };
     g.policy.each_scheduled(&g.store, w, |h| {
         if done.is_ok() {
             done = write!(out, " +{}", name_of(g, h));

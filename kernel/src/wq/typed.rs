@@ -287,6 +287,16 @@ impl Builder<PerCpu> {
         self.attributes.cpu_intensive = true;
         self
     }
+
+    /// An item of it that other threads keep off its core for longer than
+    /// [`preempted_threshold`](super::preempted_threshold) holds back the other items of its core no
+    /// more, until it has the core back (beyond Linux, where it does). Without effect on items that are
+    /// outside concurrency management anyway, such as those of a [`Self::cpu_intensive`] queue.
+    #[must_use]
+    pub fn preemption_aware(mut self) -> Self {
+        self.attributes.preemption_aware = true;
+        self
+    }
 }
 
 /// A handle to a workqueue. The queue lives on when all handles are gone, until
@@ -321,6 +331,7 @@ impl<K: Kind> Workqueue<K> {
             backend: super::default_backend().of(<K as private::Kind>::CLASS),
             highpri: false,
             cpu_intensive: false,
+            preemption_aware: false,
             mem_reclaim: false,
             freezable: false,
             exported: false,

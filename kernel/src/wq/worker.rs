@@ -304,6 +304,12 @@ pub(super) fn execute<'p>(
         anatomy::brought_back(w, share, &mut g);
     }
     w.start_budget(&g);
+    let own = w.kind == WorkerKind::Bound;
+    let watched = own && share.is_some_and(|s| s.pwq(&g).is_preemption_aware());
+    if watched {
+        let after = g.policy.tuning().preempted_after;
+        thread::current().watch.begin(after);
+    }
     drop(g);
     // The item before this one: outside the lock, and before this one is "current".
     after.settle();
@@ -317,6 +323,9 @@ pub(super) fn execute<'p>(
         end_left_sections(before, h);
     }
     w.current.set(None);
+    if watched {
+        thread::current().watch.end();
+    }
     let mut g = pool.lock();
     emit(
         Kind::ExecuteEnd,
@@ -372,6 +381,7 @@ pub(super) fn retire(w: &'static Worker) {
 /// because its destructor may trip over the state that made the handler panic.
 pub(crate) fn worker_panicked(t: &Thread) {
     let Some(w) = of_thread(t) else { return };
+    t.watch.end();
     if let Some(r) = w.rescuing() {
         rescuer::panicked(w, r);
         return;

@@ -245,7 +245,8 @@ kinds! {
     /// The running worker leaves pool `arg`.
     WorkerDie = 64, WORKQUEUE, "workqueue_worker_die";
     /// Queue `b` was made: `arg` its `max_active` in each pool, flags [`Kind::BH`],
-    /// [`Kind::UNBOUND`], [`Kind::CPU_INTENSIVE`], [`Kind::MEM_RECLAIM`], [`Kind::DEDICATED`].
+    /// [`Kind::UNBOUND`], [`Kind::CPU_INTENSIVE`], [`Kind::MEM_RECLAIM`], [`Kind::DEDICATED`],
+    /// [`Kind::PREEMPTION_AWARE`].
     AllocWorkqueue = 65, WORKQUEUE, "workqueue_alloc";
     /// The running worker of pool `arg` has used the budget of item `a`, of function `b`: it is
     /// outside concurrency management until the item ends.
@@ -272,6 +273,12 @@ kinds! {
     MoveWorkqueue = 78, WORKQUEUE, "workqueue_move";
     /// The items of BH pool `arg` run on core `a` from now on.
     PoolServe = 79, WORKQUEUE, "workqueue_pool_serve";
+
+    /// Worker thread `a` of pool `arg` has waited for its core for long, and counts no more; it is `b` in
+    /// nanoseconds.
+    WorkerPreempted = 94, WORKQUEUE, "workqueue_worker_preempted";
+    /// The running worker of pool `arg` has its core back, and counts as before.
+    WorkerBack = 95, WORKQUEUE, "workqueue_worker_back";
 
     /// Item `a` is spawned in scope `b`.
     ScopeSpawn = 90, WORKQUEUE, "workqueue_scope_spawn";
@@ -314,6 +321,8 @@ impl Kind {
     pub const MEM_RECLAIM: u8 = 16;
     /// Flag of [`Kind::AllocWorkqueue`]: its threads are its own, each the only worker of a pool.
     pub const DEDICATED: u8 = 32;
+    /// Flag of [`Kind::AllocWorkqueue`]: its items do not count while they wait for their core for long.
+    pub const PREEMPTION_AWARE: u8 = 64;
     /// Flag of [`Kind::ExecuteEnd`]: the handler panicked.
     pub const PANICKED: u8 = 1;
     /// Flag of [`Kind::EnableWork`]: it was the last one, the item can be queued again.

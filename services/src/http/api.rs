@@ -197,6 +197,7 @@ fn list_queues(j: &mut Json<'_>, name: &str) {
                     let flags = [
                         (q.highpri, "highpri"),
                         (q.cpu_intensive, "cpu_intensive"),
+                        (q.preemption_aware, "preemption_aware"),
                         (q.mem_reclaim, "mem_reclaim"),
                         (q.freezable, "freezable"),
                         (q.exported, "sysfs"),
@@ -227,6 +228,7 @@ fn list_queues(j: &mut Json<'_>, name: &str) {
                 j.number("cancelled", s.cancelled);
                 j.number("cpu_time_ns", q.cpu_time_ns);
                 j.number("cpu_intensive", s.cpu_intensive);
+                j.number("preempted", s.preempted);
                 j.number("cm_wakeup", s.cm_wakeup);
                 j.number("repatriated", q.repatriated);
                 j.number("mayday", s.mayday);

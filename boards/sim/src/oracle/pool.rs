@@ -5,7 +5,8 @@
 //! waiting (X3).
 //!
 //! A worker of a core's pool counts as running while it executes an item, unless it has told that it
-//! sleeps (E2, E3), has used up its budget (E14) or its queue is CPU-intensive (E13). Between two
+//! sleeps (E2, E3), has used up its budget (E14), its queue is CPU-intensive (E13), or it waits for its core
+//! for long and its queue asked that it should not count then. Between two
 //! items it holds the pool's lock, so whenever the lock is free the number is exact.
 
 use trace::Kind;
@@ -24,6 +25,10 @@ struct Worker {
     sleeps: bool,
     /// This item is outside concurrency management.
     apart: bool,
+    /// Its queue asked that it should not count while it waits for its core for long.
+    aware: bool,
+    /// It does not count since then, until it says that it has its core back.
+    waits: bool,
 }
 
 #[derive(Default, Debug)]
@@ -138,6 +143,7 @@ impl Pools {
                 let flags = items.queue(e.b).flags;
                 let apart = flags & Kind::CPU_INTENSIVE != 0;
                 (w.busy, w.sleeps, w.apart) = (true, false, apart);
+                w.aware = flags & Kind::PREEMPTION_AWARE != 0;
                 let all = &self.pools[&pool].workers;
                 if flags & Kind::DEDICATED != 0 {
                     ensure!(
@@ -155,6 +161,7 @@ impl Pools {
                 );
             }
             Kind::ExecuteEnd => {
+                self.has_its_core(pool, thread)?;
                 self.change(pool, thread, |w| w.busy = false);
                 if let Some(r) = self.rescues.get_mut(&thread) {
                     r.busy = false;
@@ -164,9 +171,24 @@ impl Pools {
                 }
             }
             Kind::DestroyWorkqueue => self.lost.retain(|&queue| queue != e.b),
-            Kind::WorkerSleep => self.change(pool, thread, |w| w.sleeps = true),
+            Kind::WorkerPreempted => return self.preempted(pool, e, thread),
+            Kind::WorkerBack => {
+                let w = self.member(pool, thread);
+                ensure!(
+                    w.is_some_and(|w| core::mem::take(&mut w.waits)),
+                    "7.6",
+                    "worker {thread} of pool {pool} is back, and was never away"
+                );
+            }
+            Kind::WorkerSleep => {
+                self.has_its_core(pool, thread)?;
+                self.change(pool, thread, |w| w.sleeps = true);
+            }
             Kind::WorkerResume => self.change(pool, thread, |w| w.sleeps = false),
-            Kind::WorkerHog => self.change(pool, thread, |w| w.apart = true),
+            Kind::WorkerHog => {
+                self.has_its_core(pool, thread)?;
+                self.change(pool, thread, |w| w.apart = true);
+            }
             _ => {}
         }
         Ok(())
@@ -189,6 +211,36 @@ impl Pools {
             "H2",
             "thread {thread} executes an item in pool {pool}, and is neither its worker nor the \
              rescuer that was called for it"
+        );
+        Ok(())
+    }
+
+    /// A worker waits for its core for long: not the running one, not one that sleeps or counts as little
+    /// as before, and only for an item of a queue that asked for it.
+    fn preempted(&mut self, pool: u32, e: &trace::Event, running: u32) -> Verdict {
+        let id = e.a as u32;
+        let unbound = self.pools.get(&pool).is_none_or(|p| p.unbound);
+        let w = self.member(pool, id).filter(|_| id != running && !unbound);
+        let right = |w: &&mut Worker| w.busy && w.aware && !w.sleeps && !w.apart && !w.waits;
+        let w = w.filter(right);
+        ensure!(
+            w.is_some(),
+            "7.6",
+            "thread {id} is told to be preempted for long in pool {pool}, which cannot be"
+        );
+        if let Some(w) = w {
+            w.waits = true;
+        }
+        Ok(())
+    }
+
+    /// A worker that does something has its core, and its pool knows.
+    fn has_its_core(&mut self, pool: u32, thread: u32) -> Verdict {
+        let waits = self.member(pool, thread).is_some_and(|w| w.waits);
+        ensure!(
+            !waits,
+            "7.6",
+            "worker {thread} of pool {pool} runs, and its pool believes that it waits for its core"
         );
         Ok(())
     }
@@ -240,7 +292,7 @@ impl Pools {
         let Some(p) = self.pools.get(&pool).filter(|_| bound) else {
             return Ok(());
         };
-        let runs = |w: &&Worker| w.busy && !w.sleeps && !w.apart;
+        let runs = |w: &&Worker| w.busy && !w.sleeps && !w.apart && !w.waits;
         let running = if p.unbound {
             0
         } else {

@@ -251,6 +251,44 @@ fn running_workers_are_counted() {
 }
 
 #[test]
+fn a_worker_that_waits_for_its_core_does_not_count() {
+    let counts = |s: &Stage, n| s.oracles.pools.check_running(POOL, n).is_ok();
+    let preempt = |s: Stage, thread: u32| {
+        s.head(
+            0,
+            Kind::WorkerPreempted,
+            Head::of(POOL),
+            u64::from(thread),
+            0,
+        )
+    };
+    let tell = |s: Stage, kind| s.head(0, kind, Head::of(POOL), ITEM, 0);
+    let aware = || {
+        let mut s = Stage::new();
+        s.alloc(QUEUE, Kind::PREEMPTION_AWARE);
+        // Thread 1 executes; 2 has the core afterwards.
+        s.queue(ITEM, ACTIVE).start(ITEM).switch(0, 1, 2, 0)
+    };
+    let s = preempt(aware(), 1);
+    assert!(counts(&s, 0) && !counts(&s, 1));
+    let s = tell(s.switch(0, 2, 1, 0), Kind::WorkerBack);
+    assert!(counts(&s, 1) && !counts(&s, 0));
+    s.end(ITEM).holds();
+    preempt(preempt(aware(), 1), 1).breaks("7.6");
+    preempt(aware().switch(0, 2, 1, 0), 1).breaks("7.6");
+    let forgotten = |kind| tell(preempt(aware(), 1).switch(0, 2, 1, 0), kind).breaks("7.6");
+    forgotten(Kind::WorkerSleep);
+    forgotten(Kind::WorkerHog);
+    preempt(aware(), 1)
+        .switch(0, 2, 1, 0)
+        .end(ITEM)
+        .breaks("7.6");
+    tell(aware().switch(0, 2, 1, 0), Kind::WorkerBack).breaks("7.6");
+    let s = Stage::new().queue(ITEM, ACTIVE).start(ITEM);
+    preempt(s.switch(0, 1, 2, 0), 1).breaks("7.6");
+}
+
+#[test]
 fn pending_work_and_everybody_asleep() {
     let s = Stage::new().switch(0, 1, 0, 1).queue(ITEM, ACTIVE);
     assert_eq!(s.quiescent(), Some("7.5"));

@@ -135,6 +135,7 @@ fn queues_are_whole(queues: &serde_json::Value) -> Result<(), String> {
             "completed",
             "cpu_time_ns",
             "cpu_intensive",
+            "preempted",
             "cm_wakeup",
             "repatriated",
             "mayday",

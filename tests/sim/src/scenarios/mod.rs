@@ -31,6 +31,7 @@ mod node_limits;
 mod one_unit;
 mod panics;
 mod pools;
+mod preempted;
 mod queues;
 mod rescue;
 mod scopes;
@@ -59,6 +60,7 @@ const GROUPS: &[&[Scenario]] = &[
     node_limits::ALL,
     pools::ALL,
     panics::ALL,
+    preempted::ALL,
     rescue::ALL,
     scopes::ALL,
     groups::ALL,

@@ -33,6 +33,7 @@ fn f2_a_queue_is_per_core_or_unbound() {
         "percpu_for_unbound",
         "percpu_as_unbound",
         "cpu_intensive_unbound",
+        "preemption_aware_unbound",
     ]);
 }
 

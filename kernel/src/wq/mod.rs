@@ -105,7 +105,7 @@ pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
 pub(crate) use self::joint::{Open as OpenScope, wait_for_open as wait_for_open_scopes};
 pub use self::on_cpu::{OnCpuError, on_each_core, work_on_cpu, work_on_cpu_safe};
 pub use self::params::{ParamInfo, SetError, params, set_param};
-pub use self::preempted::{preempted_threshold, set_preempted_threshold};
+pub use self::preempted::{preempted_count, preempted_threshold, set_preempted_threshold};
 pub use self::queue::Submitted;
 pub use self::registry::{
     PoolInfo, QueueInfo, WorkerCounts, for_each_free_pool, for_each_pool, for_each_queue,
@@ -210,6 +210,8 @@ pub struct System {
     told_dependency: AtomicBool,
     /// Handlers that returned in atomic context (E20).
     leaks: AtomicUsize,
+    /// How often a pool went on without a worker that waited for its core.
+    preempted: AtomicU64,
 }
 
 impl System {
@@ -230,6 +232,7 @@ impl System {
             frozen: AtomicBool::new(false),
             told_dependency: AtomicBool::new(false),
             leaks: AtomicUsize::new(0),
+            preempted: AtomicU64::new(0),
         }
     }
 }

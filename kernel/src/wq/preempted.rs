@@ -150,7 +150,14 @@ fn tell(pool: &'static Pool, g: &mut Inner, w: Handle<WorkerNode>, now: Instant)
         let (id, at) = (u64::from(t.id()), now.as_nanos());
         emit(Kind::WorkerPreempted, pool.head(), id, at);
         pool.wake(over.wake);
+        kernel().wq.preempted.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// How often so far a pool went on without a worker that waited for its core for long.
+#[must_use]
+pub fn preempted_count() -> u64 {
+    kernel().wq.preempted.load(Ordering::Relaxed)
 }
 
 /// For how long a worker of a queue that asked for it may wait for its core until its pool goes on

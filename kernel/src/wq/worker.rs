@@ -293,6 +293,12 @@ pub(super) fn execute<'p>(
     let hold = h.take_hold();
     let submissions = h.word.take();
     let owned = hold.is_some();
+    let own = w.kind == WorkerKind::Bound;
+    let watched = own && share.is_some_and(|s| s.pwq(&g).is_preemption_aware());
+    if watched {
+        let after = g.policy.tuning().preempted_after;
+        thread::current().watch.begin(after);
+    }
     emit(
         Kind::ExecuteStart,
         pool.head(),
@@ -304,12 +310,6 @@ pub(super) fn execute<'p>(
         anatomy::brought_back(w, share, &mut g);
     }
     w.start_budget(&g);
-    let own = w.kind == WorkerKind::Bound;
-    let watched = own && share.is_some_and(|s| s.pwq(&g).is_preemption_aware());
-    if watched {
-        let after = g.policy.tuning().preempted_after;
-        thread::current().watch.begin(after);
-    }
     drop(g);
     // The item before this one: outside the lock, and before this one is "current".
     after.settle();

@@ -38,8 +38,8 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// Linux's values: 300 s, 1 s, 10 ms, 100 ms and 10 ms. The last is not scaled by the speed of the machine
-    /// (E15). Beyond Linux another 10 ms.
+    /// Linux's values: 300 s, 1 s, 10 ms, 100 ms and 10 ms; beyond Linux 10 ms more. E14's is not scaled by the speed of the machine
+    /// (E15).
     pub const LINUX: Self = Self {
         idle_timeout: Duration::from_secs(300),
         create_cooldown: Duration::from_secs(1),

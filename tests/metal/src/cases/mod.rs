@@ -26,6 +26,7 @@ mod work_latency;
 mod work_panic;
 mod work_pods;
 mod work_pools;
+mod work_preempted;
 mod work_rescue;
 mod work_waiting;
 mod work_watched;

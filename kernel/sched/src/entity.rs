@@ -25,6 +25,7 @@ use core::cmp;
 use links::{Handle, TreeLinks, TreeNode};
 use machine::Duration;
 
+use crate::loan::Loan;
 use crate::weight::{FRACTION_BITS, Nice, scale, to_virtual};
 
 /// Shortest slice a thread may ask for.
@@ -54,9 +55,14 @@ pub struct Entity {
     inverse: u32,
     /// Length of a request in ns of CPU time.
     pub(crate) slice_ns: u32,
-    /// What the thread asked for, 0 for the runqueue's base slice.
+    /// What requests are to be, 0 for the runqueue's base slice: what the thread asked for, or lent.
     custom_slice_ns: u32,
+    /// What the thread asked for itself, 0 for the runqueue's base slice.
+    own_slice_ns: u32,
+    /// What counts: its own, or lent.
     nice: Nice,
+    own_nice: Nice,
+    lent: Loan,
     /// In a tree or current.
     pub(crate) queued: bool,
     pub(crate) delayed: bool,
@@ -98,7 +104,10 @@ impl Entity {
             inverse: nice.inverse_weight(),
             slice_ns: custom_slice_ns,
             custom_slice_ns,
+            own_slice_ns: custom_slice_ns,
             nice,
+            own_nice: nice,
+            lent: Loan::NONE,
             queued: false,
             delayed: false,
             relative_deadline: false,
@@ -113,13 +122,25 @@ impl Entity {
         self
     }
 
-    /// The nice value.
+    /// The nice value that counts: its own, or a lower one that is lent to it.
     #[must_use]
     pub const fn nice(&self) -> Nice {
         self.nice
     }
 
-    /// The weight of the nice value.
+    /// The nice value that was set.
+    #[must_use]
+    pub const fn own_nice(&self) -> Nice {
+        self.own_nice
+    }
+
+    /// What is lent to it.
+    #[must_use]
+    pub const fn lent(&self) -> Loan {
+        self.lent
+    }
+
+    /// The weight of the nice value that counts.
     #[inline(always)]
     #[must_use]
     pub const fn weight(&self) -> u32 {
@@ -209,11 +230,52 @@ impl Entity {
         ((distance << FRACTION_BITS) - u64::from(self.fraction)).div_ceil(u64::from(self.inverse))
     }
 
-    pub(crate) fn set_weight(&mut self, nice: Nice) {
-        self.nice = nice;
-        self.weight = nice.weight();
-        self.inverse = nice.inverse_weight();
-        self.fraction = 0;
+    pub(crate) const fn set_own_nice(&mut self, nice: Nice) {
+        self.own_nice = nice;
+    }
+
+    pub(crate) const fn set_lent(&mut self, loan: Loan) {
+        self.lent = loan;
+    }
+
+    /// The nice value and the slice that are to count, on a runqueue of this base slice.
+    pub(crate) fn claim(&self, base_ns: u32) -> Loan {
+        let own_ns = match self.own_slice_ns {
+            0 => base_ns,
+            ns => ns,
+        };
+        let own = Loan::new(self.own_nice, Duration::from_nanos(u64::from(own_ns)));
+        own.with(self.lent)
+    }
+
+    /// Weight and slice become what `claim` says; the slice of one that is not queued with its next
+    /// request.
+    pub(crate) fn set_claim(&mut self, claim: Loan, base_ns: u32) {
+        if claim.nice() != self.nice {
+            self.nice = claim.nice();
+            self.weight = self.nice.weight();
+            self.inverse = self.nice.inverse_weight();
+            self.fraction = 0;
+        }
+        let own = self.own_slice_ns == 0 && claim.slice_ns() == base_ns;
+        self.custom_slice_ns = if own { 0 } else { claim.slice_ns() };
+        if self.queued {
+            self.slice_ns = claim.slice_ns();
+        }
+    }
+
+    /// A request, one that is left over from before included, is no longer than a slice of this
+    /// length.
+    pub(crate) fn cut_request(&mut self, slice_ns: u32) {
+        let most = self.to_virtual(u64::from(slice_ns));
+        if self.relative_deadline {
+            self.deadline = self.deadline.min(most);
+        } else if self.queued && self.deadline.wrapping_sub(self.vruntime) > most {
+            self.deadline = self.vruntime.wrapping_add(most);
+            if is_before(self.deadline, self.protected_until) {
+                self.protected_until = self.deadline;
+            }
+        }
     }
 
     /// Takes over the base slice unless the entity has its own.

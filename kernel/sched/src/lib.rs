@@ -6,6 +6,7 @@
 //! decisions: IPIs, context switches, the slice timer.
 //!
 //! * [`Nice`]: weights; `weight.rs` also converts CPU time to virtual time.
+//! * [`Loan`]: what a thread that waits lends to whoever it waits for.
 //! * [`Entity`]: one thread as the scheduler sees it, and its states.
 //! * [`RunQueue`] picks what runs: EEVDF.
 //! * [`balance`]: placement of woken threads and idle pulling.
@@ -18,6 +19,7 @@ mod decision;
 mod entity;
 mod inspect;
 mod ledger;
+mod loan;
 mod pick;
 mod run_queue;
 mod weight;
@@ -25,5 +27,6 @@ mod weight;
 pub use decision::{Decision, Dequeue, Dequeued, Enqueue};
 pub use entity::{Entity, MAX_SLICE, MIN_SLICE, Summary};
 pub use ledger::Lag;
+pub use loan::Loan;
 pub use run_queue::{PULL_SCAN, RunQueue, base_slice};
 pub use weight::{NICE_0_WEIGHT, Nice};

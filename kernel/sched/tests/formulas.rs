@@ -2,7 +2,7 @@
 
 use links::{Arena, Handle, Slab};
 use machine::{Duration, Instant};
-use sched::{Decision, Dequeue, Dequeued, Enqueue, Entity, Nice, RunQueue, base_slice};
+use sched::{Decision, Dequeue, Dequeued, Enqueue, Entity, Loan, Nice, RunQueue, base_slice};
 
 type Queue = RunQueue<Slab<Entity>>;
 
@@ -308,6 +308,60 @@ fn reweight_while_asleep_scales_the_saved_lag() {
     assert_eq!(rq.dequeue(all[1], Dequeue::Sleep, us(1000)), Dequeued::Gone);
     assert_eq!(rq.set_nice(all[1], Nice::MAX, us(1000)), Decision::Keep);
     assert_eq!(rq.entity(all[1]).saved_vlag(), 500_000 * 1024 / 15);
+}
+
+/// Nice 19 in debt by nearly a whole slice beside a nice 0: with what a nice -20 waiter lends it is
+/// eligible after as much time as it owes, and not after 68 times that.
+#[test]
+fn who_is_lent_weight_pays_its_debt_in_its_own_time() {
+    let wait = |lend: bool| {
+        let (mut rq, all) = queue(&[19, 0]);
+        start(&mut rq, &all[..1]);
+        let _ = rq.enqueue(all[1], Enqueue::New, us(0));
+        let _ = rq.update(us(2_000));
+        assert_eq!(rq.pick_next(us(2_000)), Some(all[1]));
+        if lend {
+            let _ = rq.lend(all[0], Loan::new(Nice::MIN, rq.base_slice()), us(2_000));
+        }
+        let mut now = 2_000;
+        while rq.pick_next(us(now)) != Some(all[0]) {
+            now += 10;
+            let _ = rq.update(us(now));
+        }
+        now - 2_000
+    };
+    let (plain, lent) = (wait(false), wait(true));
+    assert!(lent <= 3_000 && plain > 20 * lent, "{lent} of {plain} us");
+}
+
+/// What is lent replaces what was lent before, the own values come back, and a shorter slice cuts the
+/// request: deadline and slice by hand.
+#[test]
+fn loans_replace_each_other_and_a_shorter_slice_cuts_the_request() {
+    let (mut rq, all) = queue(&[0, 0]);
+    start(&mut rq, &all);
+    let request = |rq: &Queue| {
+        let se = rq.entity(all[1]);
+        (se.deadline() - se.vruntime(), se.slice().as_nanos())
+    };
+    let ms = Duration::from_millis;
+    // Half a slice at first.
+    assert_eq!(request(&rq), (1_400_000, 2_800_000));
+    let _ = rq.lend(all[1], Loan::new(Nice::MAX, ms(1)), us(0));
+    assert_eq!(rq.entity(all[1]).nice(), Nice::ZERO, "its own is stronger");
+    assert_eq!(request(&rq), (1_000_000, 1_000_000));
+    let _ = rq.lend(
+        all[1],
+        Loan::new(Nice::new(-10).expect("a nice value"), ms(90)),
+        us(0),
+    );
+    assert_eq!(rq.entity(all[1]).nice().get(), -10);
+    assert_eq!(request(&rq), (1_000_000 * 1024 / 9548, 2_800_000));
+    let _ = rq.set_nice(all[1], Nice::new(5).expect("a nice value"), us(0));
+    let se = rq.entity(all[1]);
+    assert_eq!((se.nice().get(), se.own_nice().get()), (-10, 5));
+    let _ = rq.lend(all[1], Loan::NONE, us(0));
+    assert_eq!(rq.entity(all[1]).nice().get(), 5);
 }
 
 #[test]

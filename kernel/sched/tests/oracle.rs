@@ -8,7 +8,7 @@ use links::{Handle, Slab};
 use machine::{Duration, Instant};
 use model::{Model, Oracle};
 use proptest::prelude::*;
-use sched::{Dequeue, Dequeued, Enqueue, Entity, Nice, RunQueue};
+use sched::{Decision, Dequeue, Dequeued, Enqueue, Entity, Loan, Nice, RunQueue};
 
 const CORES: usize = 8;
 
@@ -24,6 +24,8 @@ enum Op {
     Update,
     Yield,
     SetNice(usize, i8),
+    /// A nice value and a slice in us are lent, or with slice 0 the loan is taken back.
+    Lend(usize, i8, u64),
     /// Let the current entity run exactly until its slice ends.
     RunSlice,
 }
@@ -40,6 +42,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Update),
         2 => Just(Op::Yield),
         2 => (who, -20..=19i8).prop_map(|(i, n)| Op::SetNice(i, n)),
+        3 => (who, -20..=19i8, prop_oneof![Just(0), 1..30_000u64])
+            .prop_map(|(i, n, slice)| Op::Lend(i, n, slice)),
         3 => Just(Op::RunSlice),
     ]
 }
@@ -137,7 +141,26 @@ impl Pair {
                 self.oracle.yield_current(now);
                 self.rq.yield_current(at);
             }
-            Op::SetNice(i, nice) => self.set_nice(i % n, Nice::new(nice).expect("a nice value")),
+            Op::SetNice(i, nice) => {
+                let nice = Nice::new(nice).expect("a nice value");
+                self.reweight(i % n, |oracle, rq, h, now| {
+                    let want = oracle.set_nice(i % n, nice, now);
+                    assert_eq!(rq.set_nice(h, nice, Instant::from_nanos(now)), want);
+                    rq.entity(h).own_nice() == nice
+                });
+            }
+            Op::Lend(i, nice, slice) => {
+                let nice = Nice::new(nice).expect("a nice value");
+                let loan = match slice {
+                    0 => Loan::NONE,
+                    us => Loan::new(nice, Duration::from_micros(us)),
+                };
+                self.reweight(i % n, |oracle, rq, h, now| {
+                    let want = oracle.lend(i % n, loan, now);
+                    assert_eq!(rq.lend(h, loan, Instant::from_nanos(now)), want);
+                    rq.entity(h).lent() == loan
+                });
+            }
             Op::RunSlice => {
                 let _ = self.oracle.update(now);
                 let _ = self.rq.update(at);
@@ -151,14 +174,10 @@ impl Pair {
                 if self.now > now {
                     let early = Instant::from_nanos(self.now - 1);
                     assert_eq!(self.rq.update(early), self.oracle.update(self.now - 1));
-                    assert_eq!(self.rq.update(early), sched::Decision::Keep, "one ns early");
+                    assert_eq!(self.rq.update(early), Decision::Keep, "one ns early");
                 }
                 assert_eq!(self.rq.update(end), self.oracle.update(self.now));
-                assert_eq!(
-                    self.rq.update(end),
-                    sched::Decision::Resched,
-                    "exactly in time"
-                );
+                assert_eq!(self.rq.update(end), Decision::Resched, "exactly in time");
             }
         }
     }
@@ -186,16 +205,26 @@ impl Pair {
 
     /// V9: changing the weight neither moves the average nor changes the lag, up to rounding: the
     /// fraction cut off the average counts `W / W'` fold when the load falls from W to W'.
-    fn set_nice(&mut self, i: usize, nice: Nice) {
+    fn reweight(
+        &mut self,
+        i: usize,
+        change: impl FnOnce(&mut Oracle, &mut RunQueue<Slab<Entity>>, Handle<Entity>, u64) -> bool,
+    ) {
         let at = Instant::from_nanos(self.now);
         let h = self.handles[i];
         let _ = (self.rq.update(at), self.oracle.update(self.now));
         let (average, from) = (self.rq.avg_vruntime(), self.rq.entity(h).weight());
         let (queued, before) = (self.rq.entity(h).is_queued(), self.oracle.load());
         let vlag = average.wrapping_sub(self.rq.entity(h).vruntime()) as i64;
-        let want = self.oracle.set_nice(i, nice, self.now);
-        assert_eq!(self.rq.set_nice(h, nice, at), want);
+        assert!(change(&mut self.oracle, &mut self.rq, h, self.now));
+        let (se, own, lent) = (
+            self.rq.entity(h),
+            self.oracle.all[i].own,
+            self.oracle.all[i].lent,
+        );
+        assert_eq!(se.nice(), own.nice().min(lent.nice()));
         if queued {
+            assert_eq!(se.slice(), own.slice().min(lent.slice()));
             let moved = self.rq.avg_vruntime().wrapping_sub(average) as i64;
             assert!(
                 i128::from(moved).abs() <= 1 + before / self.oracle.load(),

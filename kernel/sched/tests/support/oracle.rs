@@ -1,7 +1,7 @@
 //! The slow runqueue: everything recomputed from scratch by the definitions, over all entities, in
 //! 128-bit integers that never wrap.
 
-use sched::{Decision, Dequeue, Dequeued, Enqueue, Nice};
+use sched::{Decision, Dequeue, Dequeued, Enqueue, Loan, Nice};
 
 /// One entity; virtual times do not wrap here.
 #[derive(Clone, Debug)]
@@ -13,6 +13,10 @@ pub(crate) struct Model {
     pub(crate) fraction: i128,
     pub(crate) nice: Nice,
     pub(crate) slice: i128,
+    pub(crate) own: Loan,
+    pub(crate) lent: Loan,
+    /// The slice from the next time on that it is queued.
+    next_slice: i128,
     pub(crate) queued: bool,
     pub(crate) delayed: bool,
     pub(crate) relative: bool,
@@ -45,6 +49,9 @@ impl Model {
             fraction: 0,
             nice,
             slice,
+            own: Loan::new(nice, machine::Duration::from_nanos(slice as u64)),
+            lent: Loan::NONE,
+            next_slice: slice,
             queued: false,
             delayed: false,
             relative: false,
@@ -177,6 +184,7 @@ impl Oracle {
             }
             self.all[i].delayed = false;
         } else {
+            self.all[i].slice = self.all[i].next_slice;
             self.place(i, why == Enqueue::New);
             self.all[i].queued = true;
             self.stamp(i);
@@ -290,9 +298,22 @@ impl Oracle {
     }
 
     pub(crate) fn set_nice(&mut self, i: usize, nice: Nice, now: u64) -> Decision {
+        let own = &mut self.all[i].own;
+        *own = Loan::new(nice, own.slice());
+        self.reweight(i, now)
+    }
+
+    pub(crate) fn lend(&mut self, i: usize, loan: Loan, now: u64) -> Decision {
+        self.all[i].lent = loan;
+        self.reweight(i, now)
+    }
+
+    fn reweight(&mut self, i: usize, now: u64) -> Decision {
         self.charge(now);
         let average = self.average();
         let m = &mut self.all[i];
+        let nice = m.own.nice().min(m.lent.nice());
+        let slice = i128::from(m.own.slice().min(m.lent.slice()).as_nanos());
         let (from, to) = (m.w(), i128::from(nice.weight()));
         if m.queued {
             for at in [&mut m.v, &mut m.d, &mut m.protected] {
@@ -304,8 +325,22 @@ impl Oracle {
                 m.d = m.d * from / to;
             }
         }
-        m.nice = nice;
-        m.fraction = 0;
+        if m.nice != nice {
+            (m.nice, m.fraction) = (nice, 0);
+        }
+        let shorter = slice < m.slice;
+        m.next_slice = slice;
+        if m.queued {
+            m.slice = slice;
+        }
+        // No request is longer than a slice.
+        let most = m.virt(slice);
+        if shorter && m.queued {
+            m.d = m.d.min(m.v + most);
+            m.protected = m.protected.min(m.d);
+        } else if shorter && m.relative {
+            m.d = m.d.min(most);
+        }
         let (queued, delayed) = (m.queued, m.delayed);
         if queued && self.current != Some(i) {
             self.stamp(i);

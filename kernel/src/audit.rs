@@ -16,7 +16,7 @@ pub use sched::{Lag, PULL_SCAN};
 use sync::{SpinGuard, SpinLock};
 
 use crate::cpu::cpu;
-use crate::{kernel, schedule, timer, wq};
+use crate::{kernel, lend, schedule, timer, wq};
 
 /// A structure that contradicts itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,12 +104,27 @@ fn all(locked: Locked) -> Result<(), Finding> {
         schedule::audit::check(c, locked).map_err(finding(Structure::RunQueue))?;
         timer::check(c, locked).map_err(finding(Structure::Timers))?;
     }
-    schedule::audit::check_sleepers().map_err(|(id, wrong)| Finding {
+    schedule::audit::check_sleepers().map_err(of_thread)?;
+    lend::check(locked).map_err(of_thread)?;
+    wq::check(locked)
+}
+
+const fn of_thread((id, wrong): (u32, &'static str)) -> Finding {
+    Finding {
         what: Structure::Thread,
         id: id as usize,
         wrong,
-    })?;
-    wq::check(locked)
+    }
+}
+
+/// Whether every thread that lends what it has to another one sleeps. Only while nothing runs: who
+/// lends goes to sleep a little later.
+///
+/// # Errors
+///
+/// The first thread that does not.
+pub fn check_loans() -> Result<(), Finding> {
+    lend::check_at_rest().map_err(of_thread)
 }
 
 /// What a spin lock guards that can be audited by itself.

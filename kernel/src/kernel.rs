@@ -77,6 +77,7 @@ pub struct Kernel {
     pub(crate) console: crate::log::Console,
     pub(crate) mem: mem::Memory,
     pub(crate) waits: crate::waits::Graph,
+    pub(crate) lending: crate::lend::Lending,
     pub(crate) wq: wq::System,
     pub(crate) net: net::System,
 }
@@ -118,6 +119,7 @@ impl Kernel {
             console: crate::log::Console::new(),
             mem: mem::Memory::new(),
             waits: crate::waits::graph(),
+            lending: crate::lend::lending(),
             wq: wq::System::new(),
             net: net::System::new(),
         }

@@ -39,6 +39,7 @@ pub mod hotplug;
 pub mod ipi;
 pub mod irq;
 mod kernel;
+pub mod lend;
 pub mod log;
 pub mod mem;
 pub mod mutex;

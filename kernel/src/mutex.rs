@@ -21,6 +21,7 @@ use sync::atomic::{AtomicBool, Ordering};
 use sync::{Rank, SpinGuard, SpinLock};
 
 use crate::kernel;
+use crate::lend::{self, Party};
 use crate::schedule::{might_sleep, wake};
 use crate::thread::{Thread, ThreadCx, current};
 use crate::trace::{Head, Kind, emit_unmasked, name};
@@ -39,6 +40,12 @@ struct Holder(*const Thread);
 unsafe impl Send for Holder {}
 
 impl Holder {
+    fn party(&self) -> &Party {
+        // SAFETY: a thread that holds a mutex, or was just given one, lives, or is kept for ever.
+        let holder = unsafe { &*self.0 };
+        &holder.party
+    }
+
     /// It ended without releasing the mutex.
     fn is_gone(&self) -> bool {
         // SAFETY: a thread that holds a mutex runs, or is kept for ever (`abandon`).
@@ -124,6 +131,8 @@ pub(crate) fn abandon(thread: &Thread) -> usize {
 /// The part of a mutex that does not depend on the value.
 struct RawMutex {
     inner: SpinLock<Inner>,
+    /// What its waiters lend goes to the holder; changed under `inner`.
+    party: Party,
 }
 
 impl RawMutex {
@@ -135,6 +144,7 @@ impl RawMutex {
         };
         Self {
             inner: SpinLock::new(Rank::WaitQueue, "mutex", inner),
+            party: Party::knot(),
         }
     }
 
@@ -175,16 +185,25 @@ impl RawMutex {
         deadline: Option<Instant>,
     ) -> Result<bool, TimedOut> {
         let _said = sleeps_in(SleepsIn::Mutex);
-        let me = &current().mutexes;
+        let (mine, me) = (&current().party, &current().mutexes);
         me.waits.store(true, Ordering::Relaxed);
+        if let Some(holder) = &s.holder {
+            lend::lend_through(mine, &self.party, holder.party());
+        }
         let (mut s, waited) =
             wait_in_or(&self.inner, s, Inner::waiters, Inner::is_free, cx, deadline);
         me.waits.store(false, Ordering::Relaxed);
         match waited {
             // The holder before made this thread the next one.
             Waited::Granted => {}
-            Waited::Ready => s.take(),
-            Waited::TimedOut => return Err(TimedOut),
+            Waited::Ready => {
+                lend::got(mine, &self.party);
+                s.take();
+            }
+            Waited::TimedOut => {
+                lend::end(mine);
+                return Err(TimedOut);
+            }
         }
         Ok(self.taken(&s))
     }
@@ -209,7 +228,11 @@ impl RawMutex {
         current().mutexes.add(-1);
         let mut s = self.inner.lock();
         emit_unmasked(Kind::LockRelease, Head::of(0), name(&self.inner), 0);
-        s.holder = s.waiters.grant_next().map(Holder);
+        s.holder = s.waiters.grant_next().map(|next| {
+            let next = Holder(next);
+            lend::got(next.party(), &self.party);
+            next
+        });
     }
 }
 

@@ -49,7 +49,7 @@ mod wake;
 pub(crate) use self::migrate::{
     Leaver, bring_home, close, evacuate, look_again, pick_again, reopen, run_on,
 };
-pub(crate) use self::wake::{set_affinity, set_nice, start, wake, wake_near};
+pub(crate) use self::wake::{lend, set_affinity, set_nice, start, wake, wake_near};
 
 /// A runqueue and the mechanism's notes about it, under one lock.
 #[derive(Debug)]
@@ -401,16 +401,6 @@ pub(crate) fn slice_timer(now: Instant) {
     } else {
         c.clock.set_slice_end(rq.queue.slice_end(now));
     }
-}
-
-/// Reads `t`'s entity under the lock that owns it.
-pub(crate) fn with_entity<R>(t: &Thread, f: impl FnOnce(&Entity) -> R) -> R {
-    let irq = sync::IrqGuard::new();
-    let (_, rq) = lock_rq_of(t);
-    let r = f(rq.queue.entity(t.handle()));
-    drop(rq);
-    drop(irq);
-    r
 }
 
 impl CpuLocal {

@@ -32,7 +32,7 @@ use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU64, Ordering};
 
 use links::Handle;
 use machine::{CpuId, Duration, ThreadHeader};
@@ -44,6 +44,7 @@ use workqueue::anatomy::Away;
 
 use crate::completion::Completion;
 use crate::cpu::{CpuMask, online};
+use crate::lend::{self, Party};
 use crate::mem::{self, Stack};
 use crate::mutex::HeldMutexes;
 use crate::timer::Timer;
@@ -105,6 +106,10 @@ pub struct Thread {
     pub(crate) waits: Cell<*const Wait<'static>>,
     /// `[A]` what it sleeps in, for reports.
     pub(crate) sleeps_in: waits::Label,
+    /// Whom it lends to, and who lends to it; under the lending lock.
+    pub(crate) party: Party,
+    /// `[A]` its own nice value and the one that counts; changed under `[R]`.
+    nices: AtomicU16,
     /// `[P]` who is told if it panics.
     pub(crate) survivors: survivor::Survivors,
     /// `[P]` the innermost scope of work items that it has not left.
@@ -177,6 +182,8 @@ impl Thread {
             mutexes: HeldMutexes::new(),
             waits: Cell::new(core::ptr::null()),
             sleeps_in: waits::Label::new(),
+            party: Party::thread(b.nice, b.slice),
+            nices: AtomicU16::new(both(b.nice, b.nice)),
             survivors: survivor::Survivors::new(),
             scopes: Cell::new(core::ptr::null()),
             table_node: UnsafeCell::new(TableNode::new()),
@@ -307,14 +314,32 @@ impl Thread {
         self.cpu_ns.load(Ordering::Relaxed)
     }
 
-    /// Sets the nice level; takes effect at once.
+    /// Sets the nice level; takes effect at once, unless who waits for the thread lends it a lower one.
     pub fn set_nice(&self, nice: Nice) {
-        schedule::set_nice(self, nice);
+        lend::set_nice(self, nice);
     }
 
-    /// Nice level.
+    /// Its own nice level.
     pub fn nice(&self) -> Nice {
-        schedule::with_entity(self, Entity::nice)
+        self.nices().0
+    }
+
+    /// The nice level that counts: its own, or a lower one that is lent by who waits for it (see
+    /// [`crate::lend`]). Any context; stale at once.
+    pub fn effective_nice(&self) -> Nice {
+        self.nices().1
+    }
+
+    /// Its own nice level and the one that counts, as of one moment.
+    pub(crate) fn nices(&self) -> (Nice, Nice) {
+        let [own, effective] = self.nices.load(Ordering::Relaxed).to_le_bytes();
+        let nice = |n: u8| Nice::new(n as i8).unwrap_or(Nice::ZERO);
+        (nice(own), nice(effective))
+    }
+
+    /// Publishes what [`Self::nices`] tells; under the lock of the runqueue that owns the thread.
+    pub(crate) fn publish_nices(&self, own: Nice, effective: Nice) {
+        self.nices.store(both(own, effective), Ordering::Relaxed);
     }
 
     /// Waits until the thread has ended.
@@ -345,6 +370,11 @@ impl Thread {
         // SAFETY: the running thread is referenced by the scheduler, as an `Arc`.
         unsafe { Arc::increment_strong_count(core::ptr::from_ref(self)) };
     }
+}
+
+/// Two nice levels in a word.
+const fn both(own: Nice, effective: Nice) -> u16 {
+    u16::from_le_bytes([own.get() as u8, effective.get() as u8])
 }
 
 impl Drop for Thread {
@@ -380,6 +410,7 @@ pub(crate) fn exit() -> ! {
     if mutex::abandon(thread) > 0 {
         thread.quarantine();
     }
+    lend::forget(thread);
     kernel().threads.remove(thread);
     thread.state.set(State::Dead);
     // Joiners may drop their references at once; the scheduler's own one keeps the stack.

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use machine::Instant;
-use sched::{Decision, Dequeue, Enqueue, Nice};
+use sched::{Decision, Dequeue, Enqueue, Loan, Nice};
 use sync::handshake::resched as resched_flag;
 
 use super::{Rq, balance, lock_rq_of, migrate};
@@ -136,13 +136,39 @@ pub(super) fn kick(c: &'static CpuLocal, local: bool) -> bool {
     first
 }
 
-/// Changes the weight of `t`.
+/// Changes the nice value of `t`; under the lending lock.
 pub(crate) fn set_nice(t: &Thread, nice: Nice) {
+    reweight(t, |rq, now| rq.queue.set_nice(t.handle(), nice, now));
+}
+
+/// `t` is lent all of `loan`, instead of what it was lent before; under the lending lock.
+pub(crate) fn lend(t: &Thread, loan: Loan) {
+    reweight(t, |rq, now| rq.queue.lend(t.handle(), loan, now));
+}
+
+fn reweight(t: &Thread, change: impl FnOnce(&mut Rq, Instant) -> Decision) {
     let irq = sync::IrqGuard::new();
     let (c, mut rq) = lock_rq_of(t);
     let now = machine::now();
-    let decision = rq.queue.set_nice(t.handle(), nice, now);
-    settle(c, &mut rq, decision, now);
+    let before = rq.queue.entity(t.handle()).nice();
+    let decision = change(&mut rq, now);
+    let se = rq.queue.entity(t.handle());
+    let (own, after, queued) = (se.own_nice(), se.nice(), se.is_queued());
+    t.publish_nices(own, after);
+    if before != after {
+        // As Linux counts them: 100 to 139.
+        let prio = |nice: Nice| (i16::from(nice.get()) + 120) as u16;
+        let small = prio(own);
+        let (from, to) = (u64::from(prio(before)), u64::from(prio(after)));
+        let head = Head {
+            small,
+            ..Head::of(t.id())
+        };
+        emit(Kind::SchedPiSetprio, head, from, to);
+    }
+    if queued {
+        settle(c, &mut rq, decision, now);
+    }
     drop(rq);
     drop(irq);
 }

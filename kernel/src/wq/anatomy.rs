@@ -138,10 +138,9 @@ pub(super) fn started_bh(h: &Header) -> Course {
     }
 }
 
-/// Worker `w` was brought back to its pod, and starts an item of `share` (N4); under its pool's lock `g`.
+/// A worker was brought back to its pod, and starts an item of `share` (N4); under its pool's lock `g`.
 #[cold]
-pub(super) fn brought_back(w: &Worker, share: Option<&Share>, g: &mut Inner) {
-    w.repatriated.set(false);
+pub(super) fn brought_back(share: Option<&Share>, g: &mut Inner) {
     if let Some(share) = share {
         share.books(g).repatriated += 1;
     }

@@ -7,22 +7,27 @@ use links::Handle;
 use workqueue::Item;
 
 use crate::completion::Completion;
+use crate::lend;
+use crate::thread::{Thread, current};
 
 /// A flush barrier: lives in the waiting thread, queued behind what it waits for (I6).
 #[repr(C)]
 pub(super) struct Barrier {
     node: UnsafeCell<Item>,
     pub(super) done: Completion,
+    waiter: &'static Thread,
 }
 
-// SAFETY: the node is touched only under the lock of the pool it is queued on.
+// SAFETY: the node is touched only under the lock of the pool it is queued on; threads are `Sync`.
 unsafe impl Sync for Barrier {}
 
 impl Barrier {
-    pub(super) const fn new() -> Self {
+    /// A barrier of the running thread.
+    pub(super) fn new() -> Self {
         Self {
             node: UnsafeCell::new(Item::barrier()),
             done: Completion::new(),
+            waiter: current(),
         }
     }
 
@@ -31,7 +36,15 @@ impl Barrier {
         Handle::of(self.node.get())
     }
 
-    /// Lets the waiter go; the barrier may be gone when this returns. Under the pool's lock.
+    /// Who waits for barrier `h`, which was queued and is not completed.
+    pub(super) fn waiter<'a>(h: Handle<Item>) -> &'a Thread {
+        let p = core::ptr::with_exposed_provenance::<Self>(h.raw());
+        // SAFETY: only barriers that were queued are asked for, and their waiters wait until they are
+        // completed.
+        unsafe { &*p }.waiter
+    }
+
+    /// Takes back what the waiter lends, and lets it go; the barrier may be gone when this returns. Under the pool's lock.
     ///
     /// # Safety
     ///
@@ -39,6 +52,8 @@ impl Barrier {
     pub(super) unsafe fn complete(h: Handle<Item>) {
         let p = core::ptr::with_exposed_provenance::<Self>(h.raw());
         // SAFETY: promised by the caller; the waiter waits until `complete` is over.
-        unsafe { &*p }.done.complete_all();
+        let barrier = unsafe { &*p };
+        lend::end(&barrier.waiter.party);
+        barrier.done.complete_all();
     }
 }

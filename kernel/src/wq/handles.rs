@@ -15,6 +15,7 @@ use super::header::Header;
 use super::pool::Pool;
 use super::queue::Queue;
 use super::share::{Share, Slots};
+use super::urge;
 use super::worker::Worker;
 use crate::timer::Timer;
 use crate::trace::{Head, Kind, emit};
@@ -77,6 +78,14 @@ impl workqueue::Store for Store {
             item_name(item),
             queue_name(share.queue_ptr()),
         );
+    }
+
+    fn claimed(&mut self, barrier: Handle<Item>, worker: Handle<WorkerNode>) {
+        urge::claimed(barrier, worker);
+    }
+
+    fn unclaimed(&mut self, barrier: Handle<Item>, pwq: Handle<Pwq>) {
+        urge::unclaimed(barrier, pwq);
     }
 
     fn take_slot(&mut self, pwq: Handle<Pwq>) -> bool {

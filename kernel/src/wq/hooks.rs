@@ -8,7 +8,8 @@ use super::handles::item_name;
 use super::header::Header;
 use super::hog;
 use super::pool::Inner;
-use super::worker::{WorkerKind, of_thread};
+use super::urge;
+use super::worker::{Worker, WorkerKind, of_thread};
 use crate::kernel;
 use crate::thread::Thread;
 use crate::trace::{Kind, emit};
@@ -28,6 +29,9 @@ pub(crate) fn worker_sleeping(t: &Thread) {
     let Inner { policy, store, .. } = &mut *g;
     let wake = policy.block(store, w.handle());
     w.pool().wake(wake);
+    if w.is_marked(Worker::AHEAD) {
+        urge::look_again(w.pool(), &g);
+    }
 }
 
 /// `t`, the running thread, got its core back after [`worker_sleeping`] (E3).
@@ -65,6 +69,7 @@ pub(crate) fn worker_over_budget(t: &Thread) {
     w.pool().wake(over.wake);
     let report = kernel().wq.hogs.count(h);
     let budget = policy.tuning().cpu_intensive_after;
+    urge::look_again(w.pool(), &g);
     drop(g);
     if let Some(hog) = report {
         hog::report(&hog, budget);

@@ -69,6 +69,7 @@ mod show;
 mod task;
 mod typed;
 mod unbound;
+mod urge;
 mod waiting;
 mod watchdog;
 mod worker;

@@ -20,11 +20,12 @@ use super::pool::{Inner, Pool};
 use super::pool_at;
 use super::queue::Queue;
 use super::rescuer::{no_progress, promised, promises};
+use super::urge;
 use super::waiting::ItemWait;
 use super::worker::current_worker;
 use crate::cpu::this_cpu;
 use crate::softirq::BhCx;
-use crate::thread::ThreadCx;
+use crate::thread::{ThreadCx, current};
 use crate::trace::{Head, Kind, emit, emit_unmasked};
 use crate::waits::{SleepsIn, Wait, sleeps_in};
 
@@ -232,6 +233,9 @@ fn insert_barrier(
                 return Ok(Inserted::MustLook);
             }
             let waits = policy.insert_barrier(store, item, barrier);
+            if waits {
+                urge::waits(pool, &g, current(), barrier);
+            }
             let (kind, b) = if waits {
                 (Kind::InsertBarrier, item_name(barrier))
             } else {

@@ -17,8 +17,10 @@ use workqueue::{Cull, Kind, Pool as Policy, PoolKey, Tuning, Worker as WorkerNod
 use workword::Place;
 
 use super::handles::{Store, arm_reaper, pool_of_reaper, share_of, worker_of};
+use super::worker::Worker;
 use crate::audit::Locked;
 use crate::cpu::online;
+use crate::lend::Party;
 use crate::schedule;
 use crate::softirq::{self, Vector};
 use crate::timer::Timer;
@@ -66,6 +68,8 @@ pub(crate) struct Pool {
     pub(super) mayday: Timer,
     /// `[A]` for worker names.
     pub(super) next_worker: AtomicU32,
+    /// What is lent by those who wait for its items goes to one of its workers; see `urge`.
+    pub(super) party: Party,
     /// `[L]` the pseudo worker of a BH pool.
     bh: UnsafeCell<WorkerNode>,
 }
@@ -111,6 +115,7 @@ impl Pool {
             reaper: Timer::new(reap),
             mayday: Timer::new(super::rescuer::mayday),
             next_worker: AtomicU32::new(0),
+            party: Party::knot(),
             bh: UnsafeCell::new(WorkerNode::new()),
         }
     }
@@ -253,7 +258,7 @@ impl Pool {
                 let away = !pod.contains(thread.cpu());
                 if schedule::wake_near(thread, pod) && away {
                     self.repatriated.fetch_add(1, Ordering::Relaxed);
-                    worker_of(w).repatriated.set(true);
+                    worker_of(w).mark(Worker::REPATRIATED);
                 }
             }
         }

@@ -28,6 +28,7 @@ use super::pool::Inner;
 use super::queue::{Class, Queue};
 use super::rest::{After, Rest};
 use super::share::Share;
+use super::urge;
 use super::worker::{Worker, WorkerKind, current_worker, execute, poison, retire, spawn};
 use crate::cpu::CpuMask;
 use crate::thread::{self, Nice, SpawnError, ThreadCx, ThreadRef};
@@ -260,6 +261,7 @@ pub(super) fn panicked(w: &'static Worker, r: &Rescuing) {
     if let Some(turn) = r.turn.take() {
         let (f, gone) = policy.abandon_rescue(store, &turn);
         pool.wake(f.wake);
+        urge::look_again(pool, &g);
         pool.flushed(f.flushed);
         rest[0] = pool.conclude(&mut g, f.hand, f.gone);
         rest[1] = pool.conclude(&mut g, None, gone);

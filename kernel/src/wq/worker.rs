@@ -29,6 +29,7 @@ use super::queue::Queue;
 use super::rescuer::{self, Rescuing};
 use super::rest::After;
 use super::share::Share;
+use super::urge;
 use crate::cpu::this_cpu;
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
 use crate::trace::{Kind, emit};
@@ -64,8 +65,8 @@ pub struct Worker {
     pub(super) slept: Cell<bool>,
     /// `[P]` the moments of the item that it executes.
     pub(super) course: Cell<Course>,
-    /// `[L]` it was brought back to its pod and has not executed an item since (G3).
-    pub(super) repatriated: Cell<bool>,
+    /// `[L]` what is to be done when it starts its next item: [`Self::REPATRIATED`], [`Self::AHEAD`].
+    marks: Cell<u8>,
     /// `[L]` its CPU time when the watchdog looked last.
     pub(super) seen_ns: Cell<u64>,
     /// `[I]` what only a rescuer has.
@@ -86,6 +87,11 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
+    /// It was brought back to its pod and has not executed an item since (G3).
+    pub(super) const REPATRIATED: u8 = 1;
+    /// It was lent to by its pool (`urge`).
+    pub(super) const AHEAD: u8 = 2;
+
     pub(super) const fn new(
         kind: WorkerKind,
         pool: &'static Pool,
@@ -100,7 +106,7 @@ impl Worker {
             queue: Cell::new(core::ptr::null()),
             slept: Cell::new(false),
             course: Cell::new(Course::new()),
-            repatriated: Cell::new(false),
+            marks: Cell::new(0),
             seen_ns: Cell::new(0),
             rescuing,
         }
@@ -115,6 +121,16 @@ impl Worker {
     /// A rescuer comes to help another pool.
     pub(super) fn set_pool(&self, pool: &'static Pool) {
         self.pool.set(pool);
+    }
+
+    /// Something is to be done when it starts its next item; under the pool's lock.
+    pub(super) fn mark(&self, what: u8) {
+        self.marks.set(self.marks.get() | what);
+    }
+
+    /// Whether it is marked for `what`; under the pool's lock.
+    pub(super) fn is_marked(&self, what: u8) -> bool {
+        self.marks.get() & what != 0
     }
 
     /// What a rescuer has besides.
@@ -306,8 +322,8 @@ pub(super) fn execute<'p>(
         queue_name(queue),
     );
     anatomy::started(w, h);
-    if w.repatriated.get() {
-        anatomy::brought_back(w, share, &mut g);
+    if w.marks.get() != 0 {
+        marked(w, share, &mut g);
     }
     w.start_budget(&g);
     drop(g);
@@ -344,6 +360,18 @@ pub(super) fn execute<'p>(
     after.hold = hold;
     after.rest = pool.conclude(&mut g, f.hand, f.gone);
     g
+}
+
+/// `w`, which is marked, starts an item of `share`; under its pool's lock `g`.
+#[cold]
+fn marked(w: &Worker, share: Option<&Share>, g: &mut Inner) {
+    let marks = w.marks.replace(0);
+    if marks & Worker::REPATRIATED != 0 {
+        anatomy::brought_back(share, g);
+    }
+    if marks & Worker::AHEAD != 0 {
+        urge::look_again(w.pool(), g);
+    }
 }
 
 /// E20: the handler of `h` left preemption, BH or interrupts off: told and repaired. A spin lock that
@@ -393,6 +421,7 @@ pub(crate) fn worker_panicked(t: &Thread) {
     emit(Kind::WorkerDie, pool.head(), 0, 0);
     let f = policy.abandon(store, w.handle());
     pool.wake(f.wake);
+    urge::look_again(pool, &g);
     pool.flushed(f.flushed);
     let rest = pool.conclude(&mut g, f.hand, f.gone);
     drop(g);

@@ -27,6 +27,8 @@ pub enum Rank {
     Thread = 60,
     /// A core's timers: a callback runs without it, and arming one may happen under a pool lock.
     TimerBase = 64,
+    /// Who lends to whom: inside the locks of what is waited for, outside the runqueues'.
+    Lending = 66,
     /// A core's runqueue; two are taken in core order.
     RunQueue = 70,
     /// Core-to-core mailboxes.

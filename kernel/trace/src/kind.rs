@@ -159,6 +159,9 @@ kinds! {
     SchedProcessExit = 5, SCHED, "sched_process_exit";
     /// Thread `arg` may run on the cores of set `b` from now on.
     SchedSetAffinity = 6, SCHED, "sched_setaffinity";
+    /// The nice value that counts of thread `arg` changes, because it was set, lent or taken back:
+    /// from priority `a` to `b`, while that of its own is `small`; a priority is a nice value and 120.
+    SchedPiSetprio = 10, SCHED, "sched_pi_setprio";
     /// Core `arg` takes part in scheduling from now on.
     CpuOnline = 7, SCHED, "cpuhp_online";
     /// Core `arg` is going offline: no thread is put there from now on.

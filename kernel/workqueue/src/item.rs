@@ -9,6 +9,12 @@ pub trait Store: Arena<Item> + Arena<Worker> + Arena<Pwq> {
     /// Told when an item that waited for a max_active slot of `pwq` gets one.
     fn activated(&mut self, _item: Handle<Item>, _pwq: Handle<Pwq>) {}
 
+    /// A barrier, not one of a BH pool, came to the own list of `worker`: its waiter waits for that one.
+    fn claimed(&mut self, _barrier: Handle<Item>, _worker: Handle<Worker>) {}
+
+    /// It went from there back to the list of the pool of `pwq`.
+    fn unclaimed(&mut self, _barrier: Handle<Item>, _pwq: Handle<Pwq>) {}
+
     /// [`crate::NodeLimit::take`] for `pwq`, whose node limits it.
     fn take_slot(&mut self, _pwq: Handle<Pwq>) -> bool {
         true

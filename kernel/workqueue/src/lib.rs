@@ -59,6 +59,7 @@ mod pwq;
 mod rescue;
 mod run;
 mod slots;
+mod urge;
 mod watch;
 mod worker;
 

@@ -163,6 +163,7 @@ impl Pool {
         while let Some(h) = list.back() {
             list.remove(s, h);
             item_mut(s, h).on = On::Worklist;
+            self.unclaim(s, h);
             self.worklist.push_front(s, h);
             self.pending += 1;
             self.requeues = self.requeues.wrapping_add(1);
@@ -224,6 +225,7 @@ impl Pool {
             self.worklist.remove(s, b);
             self.pending -= 1;
             item_mut(s, b).on = On::Scheduled(w);
+            self.claim(s, b, w);
             list.push_back(s, b);
         }
         worker_mut(s, w).scheduled = list;
@@ -250,6 +252,7 @@ impl Pool {
         self.worklist.remove(s, h);
         self.pending -= 1;
         item_mut(s, h).on = On::Scheduled(other);
+        self.claim(s, h, other);
         let mut list = core::mem::take(&mut worker_mut(s, other).scheduled);
         list.push_back(s, h);
         let mut next = behind;
@@ -262,6 +265,7 @@ impl Pool {
             self.worklist.remove(s, b);
             self.pending -= 1;
             item_mut(s, b).on = On::Scheduled(other);
+            self.claim(s, b, other);
             list.push_back(s, b);
         }
         worker_mut(s, other).scheduled = list;

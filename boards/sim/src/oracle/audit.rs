@@ -36,6 +36,7 @@ impl Sim {
     /// Judges what is found when every core waits for an interrupt and none is on its way.
     pub(super) fn look_at_rest(&self) {
         self.report(audit::check());
+        self.report(audit::check_loans());
         let mut verdict = Ok(());
         wq::for_each_pool(|p| {
             if verdict.is_ok() {

@@ -19,6 +19,7 @@
 //! | `scope` | nothing that was spawned in a scope is left when it ends |
 //! | `thread` | a thread runs on one core, only when runnable; no core idles while another has a thread for it |
 //! | `knot` | threads that wait for each other for ever, named; mutexes have one owner at a time |
+//! | `lending` | nobody has a loan from nobody: while nothing happens, whoever counts for more than his own nice value is waited for by a thread that counts for no less, and nobody ends with a loan |
 //! | `anatomy` | the parts told of an item's time are those it had, and add up to its whole time |
 //! | `audit` | the executive's own data: when all is quiet, and in between wherever nobody has it locked; lag (V4), ends of slices (V5) |
 //! | `release` | a runqueue or a pool where its lock is released (7.6, V1, V2); of pools with threads of their own only what `audit` sees |
@@ -34,6 +35,7 @@ mod bh;
 mod disable;
 mod item;
 mod knot;
+mod lending;
 mod limit;
 mod names;
 mod pool;
@@ -100,6 +102,7 @@ pub(crate) struct Oracles {
     scopes: scope::Scopes,
     knots: knot::Knots,
     anatomy: anatomy::Anatomy,
+    lending: lending::Lending,
 }
 
 impl Oracles {
@@ -109,6 +112,7 @@ impl Oracles {
         self.threads.see(s)?;
         let thread = self.threads.current(s.cpu);
         self.anatomy.see(s, thread)?;
+        self.lending.see(s, thread)?;
         match s.event.kind {
             // Before the items' books forget what is over.
             Kind::ExecuteStart => {
@@ -138,6 +142,7 @@ impl Oracles {
     /// Judges a moment (`now`, in ns) in which every core waits for an interrupt and none is on its way.
     pub(crate) fn quiescent(&self, now: u64) -> Verdict {
         self.threads.quiescent()?;
+        self.lending.quiescent()?;
         self.pools.quiescent(&self.items, now)?;
         self.knots
             .quiescent(&self.threads, &self.items, &self.waits)

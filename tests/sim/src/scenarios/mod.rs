@@ -19,6 +19,7 @@ mod frozen;
 mod groups;
 mod heap;
 mod hotplug;
+mod inheritance;
 mod ipi;
 mod items;
 mod leaving;
@@ -73,6 +74,7 @@ const GROUPS: &[&[Scenario]] = &[
     sleeping::ALL,
     threads::ALL,
     fairness::ALL,
+    inheritance::ALL,
     anatomy::ALL,
     one_unit::ALL,
     heap::ALL,

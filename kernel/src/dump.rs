@@ -81,6 +81,13 @@ fn thread(out: &mut dyn Write, t: &Thread) -> fmt::Result {
     if let Some(c) = cpus.iter().find(current) {
         write!(out, ", running on {:?}", c.id())?;
     }
+    let (own, effective) = t.nices();
+    if own.get() != 0 || effective != own {
+        write!(out, ", nice {}", own.get())?;
+    }
+    if effective != own {
+        write!(out, ", lent {}", effective.get())?;
+    }
     if wq::is_worker(t) {
         out.write_str(", a worker")?;
     }

@@ -8,7 +8,7 @@ use links::{Direct, Handle, Linked, List, ListLinks};
 use machine::CpuId;
 use sync::{Rank, SpinLock};
 
-use super::{Name, State, Thread, ThreadRef};
+use super::{Name, Nice, State, Thread, ThreadRef};
 
 /// A thread's place in the list; `[L]` of the table.
 pub(crate) struct TableNode {
@@ -66,6 +66,10 @@ pub struct ThreadInfo {
     pub cpu: CpuId,
     /// CPU time up to its last switch.
     pub cpu_ns: u64,
+    /// Its own nice level.
+    pub nice: Nice,
+    /// The nice level that counts: its own, or a lower one that is lent to it.
+    pub effective_nice: Nice,
 }
 
 impl ThreadTable {
@@ -186,6 +190,8 @@ pub fn for_each_thread(mut f: impl FnMut(ThreadInfo)) {
             state: t.state(),
             cpu: t.cpu(),
             cpu_ns: t.cpu_time_ns(),
+            nice: t.nice(),
+            effective_nice: t.effective_nice(),
         });
     });
 }

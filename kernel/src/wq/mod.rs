@@ -27,7 +27,7 @@
 //! # Locks
 //!
 //! flush lock of a queue (`Rank::Workqueue`) → one pool (`Rank::Pool`) → slots of a node, mayday lock of
-//! a queue, wait queue, timer base, runqueue, mailbox. Never two pools at once. Handlers and destructors
+//! a queue, wait queue, timer base, lending, runqueue, mailbox. Never two pools at once. Handlers and destructors
 //! run without any lock.
 
 mod alarm;

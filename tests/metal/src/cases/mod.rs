@@ -23,6 +23,7 @@ mod work_examples;
 mod work_hogs;
 mod work_kit;
 mod work_latency;
+mod work_lending;
 mod work_panic;
 mod work_pods;
 mod work_pools;

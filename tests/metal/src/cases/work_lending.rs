@@ -1,7 +1,7 @@
 //! 99: who waits lends nice value and slice to whoever it waits for (Beyond Linux 6). On core 0, beside
 //! two computing threads of nice 0.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use alloc::sync::Arc;
 use kernel::completion::Completion;
@@ -12,7 +12,7 @@ use kernel::wq::{Attrs, Run, Unbound, Work, Workqueue};
 use machine::{CpuId, Duration, now};
 
 use super::compute;
-use super::work_kit::on_core;
+use super::work_kit::{eventually, on_core};
 use crate::ktest;
 
 ktest!("99_work_flush_lends_to_the_worker", flush_lends);
@@ -20,20 +20,23 @@ ktest!("99_work_mutex_lends_to_its_holder", mutex_lends);
 
 /// A few milliseconds of the core's time.
 fn labour() {
-    (0..1_500).for_each(|_| compute());
+    (0..4_000).for_each(|_| compute());
 }
 
 /// Runs `f` at nice -20 on core 0, where two threads compute. How long it took.
 fn beside_hogs(cx: &ThreadCx<'_>, f: impl FnOnce()) -> Duration {
     let stop = Arc::new(AtomicBool::new(false));
+    let at_work = Arc::new(AtomicU32::new(0));
     let hogs = [(); 2].map(|()| {
-        let stop = Arc::clone(&stop);
+        let (stop, at_work) = (Arc::clone(&stop), Arc::clone(&at_work));
         on_core(CpuId::BOOT, move |_| {
+            at_work.fetch_add(1, Ordering::Relaxed);
             while !stop.load(Ordering::Relaxed) {
                 compute();
             }
         })
     });
+    eventually(cx, "the hogs", || at_work.load(Ordering::Relaxed) == 2);
     current().set_nice(Nice::MIN);
     let begin = now();
     f();
@@ -55,6 +58,7 @@ fn assert_shorter(with: Duration, without: Duration) {
 #[derive(Default)]
 struct Task {
     begun: Completion,
+    go: Completion,
     over: Completion,
 }
 
@@ -67,8 +71,9 @@ fn flush_lends(cx: &ThreadCx<'_>) {
     let wait = |lend: bool| {
         let item = Arc::new(Work::new(
             Task::default(),
-            |_: &ThreadCx<'_>, run: &Run<'_, Task>| {
+            |cx: &ThreadCx<'_>, run: &Run<'_, Task>| {
                 run.begun.complete_all();
+                run.go.wait(cx);
                 labour();
                 run.over.complete_all();
             },
@@ -76,6 +81,7 @@ fn flush_lends(cx: &ThreadCx<'_>) {
         let _ = queue.queue(&item);
         item.begun.wait(cx);
         beside_hogs(cx, || {
+            item.go.complete_all();
             if lend {
                 item.flush(cx).expect("the item ends");
             } else {
@@ -90,27 +96,29 @@ fn flush_lends(cx: &ThreadCx<'_>) {
 
 fn mutex_lends(cx: &ThreadCx<'_>) {
     let wait = |lend: bool| {
-        let shared = Arc::new((Mutex::new(()), Completion::new(), Completion::new()));
+        let shared = Arc::new((Mutex::new(()), [const { Completion::new() }; 3]));
         let body = {
             let shared = Arc::clone(&shared);
             move |cx: &ThreadCx<'_>| {
                 let guard = shared.0.lock(cx);
-                shared.1.complete_all();
+                shared.1[0].complete_all();
+                shared.1[1].wait(cx);
                 labour();
                 drop(guard);
-                shared.2.complete_all();
+                shared.1[2].complete_all();
             }
         };
         let holder = Builder::new("holder")
             .nice(Nice::MAX)
             .affinity(CpuMask::single(CpuId::BOOT));
         let holder = holder.spawn(body).expect("a thread");
-        shared.1.wait(cx);
+        shared.1[0].wait(cx);
         let took = beside_hogs(cx, || {
+            shared.1[1].complete_all();
             if lend {
                 drop(shared.0.lock(cx));
             } else {
-                shared.2.wait(cx);
+                shared.1[2].wait(cx);
             }
         });
         holder.join(cx);

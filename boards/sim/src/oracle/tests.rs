@@ -267,7 +267,10 @@ fn a_worker_that_waits_for_its_core_does_not_count() {
         let mut s = Stage::new();
         s.alloc(QUEUE, Kind::PREEMPTION_AWARE);
         // Thread 1 executes; 2 has the core afterwards.
-        s.queue(ITEM, ACTIVE).start(ITEM).switch(0, 1, 2, 0)
+        s.queue(ITEM, ACTIVE)
+            .start(ITEM)
+            .wake(2, 0)
+            .switch(0, 1, 2, 0)
     };
     let s = preempt(aware(), 1);
     assert!(counts(&s, 0) && !counts(&s, 1));
@@ -284,7 +287,7 @@ fn a_worker_that_waits_for_its_core_does_not_count() {
         .end(ITEM)
         .breaks("7.6");
     tell(aware().switch(0, 2, 1, 0), Kind::WorkerBack).breaks("7.6");
-    let s = Stage::new().queue(ITEM, ACTIVE).start(ITEM);
+    let s = Stage::new().queue(ITEM, ACTIVE).start(ITEM).wake(2, 0);
     preempt(s.switch(0, 1, 2, 0), 1).breaks("7.6");
 }
 

@@ -203,6 +203,7 @@ fn parameters(cx: &ThreadCx<'_>) {
         ("debug_force_rr_cpu", "1", "2"),
         ("cpu_intensive_thresh_us", "2500", "1000001"),
         ("cpu_intensive_warning_thresh", "9", "-1"),
+        ("preempted_thresh_us", "1000", "1000001"),
         ("watchdog_thresh", "90", "86401"),
         ("panic_on_stall", "1000", "never"),
         ("panic_on_stall_time", "86400", ""),

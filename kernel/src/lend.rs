@@ -20,7 +20,7 @@
 //!
 //! Whoever ends the wait ends the loan, before it wakes the waiter: the worker that reaches the
 //! barrier, the holder that hands a mutex over; a waiter whose time is over does it itself. A thread
-//! that ends takes nothing along ([`forget`]).
+//! that ends takes nothing along (`forget`).
 //!
 //! Locks: everything here is under one lock, [`sync::Rank::Lending`], inside those of what is waited
 //! for (a pool's, a mutex's) and outside the runqueues'. Only who waits, and who ends a wait, takes it.

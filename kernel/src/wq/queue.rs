@@ -176,7 +176,7 @@ impl Queue {
             Class::Bh => Kind::BH,
         };
         let heavy = u8::from(a.cpu_intensive) * Kind::CPU_INTENSIVE;
-        let heavy = heavy | u8::from(a.preemption_aware) * Kind::PREEMPTION_AWARE;
+        let heavy = heavy | (u8::from(a.preemption_aware) * Kind::PREEMPTION_AWARE);
         let flags = class | heavy | (u8::from(queue.has_rescuer()) * Kind::MEM_RECLAIM);
         let head = Head::of(a.max_active).flags(flags);
         emit_unmasked(Kind::AllocWorkqueue, head, 0, queue_name(&*queue));

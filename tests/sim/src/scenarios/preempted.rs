@@ -38,7 +38,7 @@ fn compute(d: Duration) {
         let t = now();
         let gap = t.since(last);
         if gap < us(50) {
-            used = used + gap;
+            used += gap;
         }
         last = t;
     }

@@ -88,6 +88,8 @@ mod pods_oracle;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
+mod sim_control;
+#[cfg(test)]
 mod sim_flush;
 #[cfg(test)]
 mod sim_node;

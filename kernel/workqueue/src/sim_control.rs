@@ -1,0 +1,51 @@
+//! Cancelling, disabling and enabling items of the simulator.
+
+use workword::Seize;
+
+use crate::sim::Sim;
+
+impl Sim {
+    /// Cancels item `i`; true if it was pending (J1).
+    pub(crate) fn cancel(&mut self, i: usize) -> bool {
+        let was = self.accounts[i].pending;
+        if was {
+            self.accounts[i].pending = false;
+            self.accounts[i].cancelled += 1;
+            for (f, on) in self.fifo.iter_mut().zip(&mut self.on_pwq) {
+                on[i].1 += u32::from(f.contains(&i));
+                f.retain(|&x| x != i);
+            }
+        }
+        let pending = match self.words[i].seize() {
+            Seize::Idle(_) => false,
+            Seize::Busy => panic!("no owner between steps"),
+            Seize::Queued(_) => {
+                let r = self.pool.remove(&mut self.s, self.items[i]);
+                self.words[i].unqueue();
+                self.wake(r.wake);
+                self.flushed(r.flushed);
+                self.conclude(r.hand, r.gone);
+                true
+            }
+        };
+        assert_eq!(pending, was);
+        self.words[i].release();
+        self.check();
+        pending
+    }
+
+    pub(crate) fn disable(&mut self, i: usize) {
+        self.cancel(i);
+        assert!(matches!(self.words[i].seize(), Seize::Idle(_)));
+        assert!(self.words[i].release_disabled());
+        self.accounts[i].depth += 1;
+    }
+
+    pub(crate) fn enable(&mut self, i: usize) {
+        let before = self.accounts[i].depth;
+        let e = self.words[i].enable();
+        assert_eq!(e == workword::Enable::Enabled, before == 1);
+        assert_eq!(e == workword::Enable::Underflow, before == 0);
+        self.accounts[i].depth = before.saturating_sub(1);
+    }
+}

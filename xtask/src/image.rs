@@ -37,6 +37,8 @@ pub enum Kind {
     Debug,
     /// The on-target tests, optimised but with every assertion on.
     Tests,
+    /// The benchmarks, optimised like the service.
+    Bench,
 }
 
 impl Kind {
@@ -44,12 +46,13 @@ impl Kind {
         match self {
             Self::Release | Self::Debug => "qemu-virt",
             Self::Tests => "metal-tests",
+            Self::Bench => "bench",
         }
     }
 
     fn profile(self) -> &'static str {
         match self {
-            Self::Release => "release",
+            Self::Release | Self::Bench => "release",
             Self::Debug => "dev",
             Self::Tests => "metal-test",
         }
@@ -59,6 +62,7 @@ impl Kind {
         match self {
             Self::Release | Self::Debug => "roundtable.img",
             Self::Tests => "metal-tests.img",
+            Self::Bench => "bench.img",
         }
     }
 }

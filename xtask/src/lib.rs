@@ -16,6 +16,7 @@
 //! Every failure is a [`Failure`]: one sentence with the way out, and the exit code fixed for its
 //! kind. Nothing here may panic because of what the host lacks.
 
+pub mod bench;
 pub mod bugs;
 pub mod conformance;
 pub mod console;

@@ -59,7 +59,7 @@ enum Verb {
     /// Run all scenarios of the simulator for a time: `soak --minutes M …`
     #[command(disable_help_flag = true)]
     Soak(verb::sim::Passed),
-    /// Measure: `bench sim` counts interleaving points per second
+    /// Measure: `bench [GROUP|ROW…]` counts instructions on target, `bench sim` interleaving points
     #[command(disable_help_flag = true)]
     Bench(verb::sim::Passed),
     /// Everything the build machine runs
@@ -100,7 +100,7 @@ fn dispatch(cli: Cli) -> Outcome<u8> {
         Verb::Test { only } => verb::test::run(only.as_deref()),
         Verb::Sim(passed) => verb::sim::run("sim", &passed),
         Verb::Soak(passed) => verb::sim::run("soak", &passed),
-        Verb::Bench(passed) => verb::sim::run("bench", &passed),
+        Verb::Bench(passed) => verb::bench::run(&passed),
         Verb::Ci => verb::ci::run(),
         Verb::Size => verb::size::run(),
         Verb::Bugs(options) => verb::bugs::run(&options),

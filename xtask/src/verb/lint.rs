@@ -15,7 +15,13 @@ const LONGEST: usize = 500;
 /// A file longer than this is mentioned.
 const LONG: usize = 400;
 /// Packages that only build for the metal, with what they join.
-const METAL_PACKAGES: [&str; 4] = ["arch-aarch64", "drivers", "qemu-virt", "metal-tests"];
+const METAL_PACKAGES: [&str; 5] = [
+    "arch-aarch64",
+    "drivers",
+    "qemu-virt",
+    "metal-tests",
+    "bench",
+];
 
 /// A named check.
 type Check = (&'static str, fn() -> Outcome<()>);

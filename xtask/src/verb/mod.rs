@@ -1,5 +1,6 @@
 //! One file per command of the tool.
 
+pub mod bench;
 pub mod bugs;
 mod bugs_hunt;
 mod bugs_table;

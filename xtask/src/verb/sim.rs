@@ -15,6 +15,13 @@ pub struct Passed {
     options: Vec<String>,
 }
 
+impl Passed {
+    /// The words as they came.
+    pub fn words(&self) -> &[String] {
+        &self.options
+    }
+}
+
 /// Runs the program's verb `verb`; returns its exit code.
 pub fn run(verb: &str, passed: &Passed) -> Outcome<u8> {
     let mut command = tree::cargo();

@@ -1,0 +1,127 @@
+//! Group `work`: the cost of an item where many are queued and then run.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use kernel::completion::Completion;
+use kernel::thread::ThreadCx;
+use kernel::wq::{
+    self, Bh, Context, Kind, Ordered, PerCpu, Run, Softirq, Submit, Threaded, Unbound, Work,
+    Workqueue,
+};
+use sync::{bh_disable, preempt_disable};
+
+use crate::kit::{Kit, N, count};
+
+const GROUP: &str = "work";
+
+/// Runs all rows of the group's third part.
+pub(crate) fn run(cx: &ThreadCx<'_>, kit: &mut Kit) {
+    let wants = [
+        "batch-bound-queue",
+        "batch-bound",
+        "batch-unbound",
+        "batch-ordered",
+        "batch-bh",
+    ];
+    if wants.iter().any(|row| kit.wants(GROUP, row)) || kit.wants(GROUP, "batch-bh-off") {
+        let items: Vec<_> = (0..N)
+            .map(|_| Arc::new(<Work<_>>::new((), |_, _| {})))
+            .collect();
+        let bound = queue::<PerCpu>();
+        kit.batches(GROUP, "batch-bound-queue", || {
+            let cost = fill(&bound, &items);
+            bound.flush(cx).expect("not one of its items");
+            cost
+        });
+        batch(cx, kit, "batch-bound", &bound, &items);
+        batch(cx, kit, "batch-unbound", &queue::<Unbound>(), &items);
+        batch(cx, kit, "batch-ordered", &queue::<Ordered>(), &items);
+        drop(items);
+        let items: Vec<Arc<Work<(), Softirq>>> =
+            (0..N).map(|_| Arc::new(Work::new((), |_, _| {}))).collect();
+        batch::<Bh, _>(cx, kit, "batch-bh", wq::bh(), &items);
+        kit.batches(GROUP, "batch-bh-off", || {
+            let begin = count();
+            let off = bh_disable();
+            for item in &items {
+                let _queued = wq::bh().queue(item);
+            }
+            drop(off);
+            wq::bh().flush(cx).expect("not one of its items");
+            count().wrapping_sub(begin)
+        });
+    }
+    again(cx, kit);
+}
+
+fn queue<K: Kind<Context = Threaded>>() -> Workqueue<K> {
+    let b = Workqueue::<K>::builder("bench");
+    b.build().expect("memory for a queue")
+}
+
+/// Queues all, none of which runs meanwhile on this core; returns what that cost.
+fn fill<K: Kind<Context = C>, C: Context>(wq: &Workqueue<K>, items: &[Arc<Work<(), C>>]) -> u32
+where
+    for<'a> &'a Arc<Work<(), C>>: Submit<C>,
+{
+    let still = preempt_disable();
+    let begin = count();
+    for item in items {
+        let _queued = wq.queue(item);
+    }
+    let end = count();
+    drop(still);
+    end.wrapping_sub(begin)
+}
+
+/// Queues all, and waits until all have run.
+fn batch<K: Kind<Context = C>, C: Context>(
+    cx: &ThreadCx<'_>,
+    kit: &mut Kit,
+    name: &str,
+    wq: &Workqueue<K>,
+    items: &[Arc<Work<(), C>>],
+) where
+    for<'a> &'a Arc<Work<(), C>>: Submit<C>,
+{
+    kit.batches(GROUP, name, || {
+        let begin = count();
+        fill(wq, items);
+        wq.flush(cx).expect("not one of its items");
+        count().wrapping_sub(begin)
+    });
+}
+
+struct Again {
+    wq: Workqueue<PerCpu>,
+    left: AtomicU32,
+    over: Completion,
+}
+
+/// An item that queues itself again.
+fn again(cx: &ThreadCx<'_>, kit: &mut Kit) {
+    let data = Again {
+        wq: queue(),
+        left: AtomicU32::new(0),
+        over: Completion::new(),
+    };
+    let item = Arc::new(<Work<_>>::new(data, |_, run: &Run<'_, Again>| {
+        let left = run.left.load(Ordering::Relaxed);
+        run.left.store(left - 1, Ordering::Relaxed);
+        if left == 1 {
+            run.over.complete();
+        } else {
+            let _queued = run.wq.queue(run);
+        }
+    }));
+    kit.batches(GROUP, "requeue", || {
+        item.left.store(N as u32, Ordering::Relaxed);
+        let begin = count();
+        let _queued = item.wq.queue(&item);
+        item.over.wait(cx);
+        count().wrapping_sub(begin)
+    });
+    let _over = item.flush(cx);
+}

@@ -1,0 +1,166 @@
+//! Samples, what is made of them, and which rows run.
+//!
+//! One line for each row: `BENCH settings|row|n|min|p50|p99|max|hundredths of the mean`; `EMPTY n` is
+//! the cost of a pair of readings, which no figure has subtracted.
+
+use alloc::vec::Vec;
+
+use arch_aarch64::pmu;
+use kernel::thread::{self, ThreadCx};
+use kernel::trace::{self, Categories};
+use kernel::wq;
+use machine::{CpuId, CpuMask};
+
+/// Samples of a row; items of a batch.
+pub(crate) const N: usize = 10_000;
+/// Repeats of a batch.
+pub(crate) const REPEATS: usize = 5;
+/// Samples before those that count.
+const WARM_UP: usize = 200;
+
+/// The counter, of core 0.
+#[inline(always)]
+pub(crate) fn count() -> u32 {
+    pmu::instructions()
+}
+
+/// Where samples go.
+pub(crate) struct Kit {
+    wanted: &'static str,
+    settings: &'static str,
+    samples: Vec<u32>,
+}
+
+impl Kit {
+    /// Whether the row `name` of `group` was asked for.
+    pub(crate) fn wants(&self, group: &str, name: &str) -> bool {
+        self.wanted
+            .split(',')
+            .any(|w| w == "all" || w == group || w == name)
+    }
+
+    /// Takes samples of `f`, which returns what it counted.
+    pub(crate) fn samples(&mut self, group: &str, name: &str, mut f: impl FnMut() -> u32) {
+        if !self.wants(group, name) {
+            return;
+        }
+        for _ in 0..WARM_UP {
+            f();
+        }
+        self.samples.clear();
+        for _ in 0..N {
+            self.samples.push(f());
+        }
+        self.tell(name);
+    }
+
+    /// Takes samples where a call of `f` gives up to `room` of them, at least one.
+    pub(crate) fn bunches(
+        &mut self,
+        group: &str,
+        name: &str,
+        room: usize,
+        mut f: impl FnMut(&mut Vec<u32>, usize),
+    ) {
+        if !self.wants(group, name) {
+            return;
+        }
+        self.samples.clear();
+        f(&mut self.samples, room.min(WARM_UP));
+        self.samples.clear();
+        while self.samples.len() < N {
+            let room = room.min(N - self.samples.len());
+            f(&mut self.samples, room);
+        }
+        self.tell(name);
+    }
+
+    /// Tells the cost of each item of whole batches: `f` returns what a batch of [`N`] cost.
+    pub(crate) fn batches(&mut self, group: &str, name: &str, mut f: impl FnMut() -> u32) {
+        if !self.wants(group, name) {
+            return;
+        }
+        f();
+        self.samples.clear();
+        for _ in 0..REPEATS {
+            self.samples.push(f());
+        }
+        self.samples.sort_unstable();
+        let s = &self.samples;
+        let item = |whole: u32| whole / N as u32;
+        let sum: u64 = s.iter().copied().map(u64::from).sum();
+        kernel::println!(
+            "BENCH {}|{name}|{}|{}|{}|{}|{}|{}",
+            self.settings,
+            N * REPEATS,
+            item(s[0]),
+            item(s[REPEATS / 2]),
+            item(s[REPEATS - 1]),
+            item(s[REPEATS - 1]),
+            sum * 100 / (N * REPEATS) as u64
+        );
+    }
+
+    fn tell(&mut self, name: &str) {
+        self.samples.sort_unstable();
+        let s = &self.samples;
+        let at = |percent: usize| s[(s.len() * percent).div_ceil(100).max(1) - 1];
+        let sum: u64 = s.iter().copied().map(u64::from).sum();
+        kernel::println!(
+            "BENCH {}|{name}|{}|{}|{}|{}|{}|{}",
+            self.settings,
+            s.len(),
+            s[0],
+            at(50),
+            at(99),
+            s[s.len() - 1],
+            sum * 100 / s.len() as u64
+        );
+    }
+}
+
+/// First thread of the image.
+pub(crate) fn run(cx: &ThreadCx<'_>) {
+    thread::current().set_affinity(CpuMask::single(CpuId::new(0)));
+    assert!(
+        pmu::start(),
+        "this machine does not count instructions; boot it with --icount"
+    );
+    let mut kit = Kit {
+        wanted: argument("bench").unwrap_or("all"),
+        settings: "lean",
+        samples: Vec::with_capacity(N),
+    };
+    let (begin, end) = (count(), count());
+    kernel::println!("EMPTY {}", end.wrapping_sub(begin));
+    let categories = trace::wanted();
+    trace::want(Categories::NONE);
+    wq::set_anatomy(false);
+    all(cx, &mut kit);
+    if argument("settings") != Some("lean") {
+        trace::want(categories);
+        wq::set_anatomy(true);
+        kit.settings = "default";
+        all(cx, &mut kit);
+    }
+    kernel::println!("BENCH DONE");
+    machine::shutdown(0)
+}
+
+fn all(cx: &ThreadCx<'_>, kit: &mut Kit) {
+    crate::work::run(cx, kit);
+    crate::wait::run(cx, kit);
+    crate::batch::run(cx, kit);
+    crate::sched::run(cx, kit);
+    crate::sync_rows::run(kit);
+    crate::mem::run(kit);
+}
+
+/// Value of a boot argument.
+fn argument(key: &str) -> Option<&'static str> {
+    let words = kernel::kernel().info().bootargs.split_ascii_whitespace();
+    words
+        .filter_map(|word| word.split_once('='))
+        .find(|(k, _)| *k == key)
+        .map(|(_, value)| value)
+}

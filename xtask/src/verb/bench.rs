@@ -1,0 +1,242 @@
+//! `bench`: instructions per operation, measured on target.
+//!
+//! The image (`bench/`) is the service's kernel, built the same way, with benchmarks as its first thread. QEMU
+//! counts instructions (`-icount shift=0,sleep=off`), so a figure is exact and repeats.
+//! `bench sim` belongs to the simulator and is handed over.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use serde_json::{Value, json};
+
+use super::sim;
+use crate::bench::{self, Budgets, DONE, GROUPS, KNOWN, Report};
+use crate::guest::{Guest, Terminal};
+use crate::image::{self, Kind};
+use crate::options::{Net, Options as Machine};
+use crate::{Failure, Outcome, failure, toolchain, tree};
+
+/// Measure what operations cost, in instructions; `bench sim` measures the simulator.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "xtask bench", bin_name = "cargo xtask bench")]
+struct Options {
+    /// Groups (work, sched, sync, mem) and rows; all if none
+    #[arg(value_name = "GROUP|ROW")]
+    names: Vec<String>,
+    /// Number of cores
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    smp: u32,
+    /// CPU model
+    #[arg(long, value_name = "MODEL", default_value = "cortex-a57")]
+    cpu: String,
+    /// Write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Show the change against the JSON of an earlier run
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Rewrite bench/budgets.toml with the figures of 1 core and of 4
+    #[arg(long, conflicts_with_all = ["json", "compare", "smp", "cpu"])]
+    bless: bool,
+    /// At most so many seconds of the host's time for a boot
+    #[arg(long, default_value_t = 600, value_name = "SECS")]
+    timeout: u64,
+}
+
+/// Runs the command with what stands behind `bench`.
+pub fn run(passed: &sim::Passed) -> Outcome<u8> {
+    let words = passed.words();
+    if words.first().is_some_and(|w| w == "sim") {
+        return sim::run("bench", passed);
+    }
+    let name = "xtask bench".to_owned();
+    let options = Options::try_parse_from(std::iter::once(&name).chain(words));
+    match options {
+        Ok(options) => measure(&options),
+        Err(e) => e.exit(),
+    }
+}
+
+fn measure(options: &Options) -> Outcome<u8> {
+    for name in &options.names {
+        let row = KNOWN.iter().any(|k| k.row == name);
+        if !row && !GROUPS.contains(&name.as_str()) {
+            let rows: Vec<_> = KNOWN.iter().map(|k| k.row).collect();
+            return Err(Failure::usage(format!(
+                "no group or row {name}; groups: {}, sim; rows: {}",
+                GROUPS.join(", "),
+                rows.join(", ")
+            )));
+        }
+    }
+    let limit = Duration::from_secs(options.timeout);
+    if options.bless {
+        return bless(&options.names, limit);
+    }
+    let before = match &options.compare {
+        Some(path) => Some(compared(path, options.smp)?),
+        None => None,
+    };
+    let machine = machine(&options.names, options.smp, &options.cpu);
+    let report = boot(&machine, limit)?;
+    if report.rows.is_empty() {
+        let message = "none of these rows exists on this number of cores";
+        return Err(Failure::usage(message));
+    }
+    let head = head(&options.cpu)?;
+    println!(
+        "{} core(s), {}, {}, image {}; instructions; a pair of readings costs {}, not subtracted\n",
+        options.smp,
+        options.cpu,
+        head["qemu"].as_str().unwrap_or("QEMU"),
+        head["image"].as_str().unwrap_or("?"),
+        report.empty
+    );
+    print!("{}", bench::table(&report, options.smp, before.as_ref()));
+    if let Some(path) = &options.json {
+        let text = format!("{:#}\n", bench::to_json(&report, options.smp, &head));
+        write(path, &text)?;
+    }
+    Ok(0)
+}
+
+fn compared(path: &Path, smp: u32) -> Outcome<BTreeMap<String, f64>> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Failure::usage(format!("cannot read {}: {e}", path.display())))?;
+    let (cores, figures) = bench::earlier(&text)?;
+    if cores != u64::from(smp) {
+        return Err(Failure::usage(format!(
+            "{} was measured on {cores} core(s), not {smp}",
+            path.display()
+        )));
+    }
+    Ok(figures)
+}
+
+/// Where the budgets stand.
+#[must_use]
+pub fn budgets_path() -> PathBuf {
+    tree::root().join("bench/budgets.toml")
+}
+
+fn bless(names: &[String], limit: Duration) -> Outcome<u8> {
+    let path = budgets_path();
+    let mut budgets = match std::fs::read_to_string(&path) {
+        // All rows anew: a row that is gone loses its budget.
+        Ok(text) if !names.is_empty() => Budgets::parse(&text)?,
+        _ => Budgets::default(),
+    };
+    for smp in [1, 4] {
+        let mut machine = machine(names, smp, "cortex-a57");
+        machine.append.push_str(" settings=lean");
+        budgets.bless(&boot(&machine, limit)?, smp);
+    }
+    write(&path, &budgets.text())?;
+    Ok(0)
+}
+
+fn write(path: &Path, text: &str) -> Outcome<()> {
+    std::fs::write(path, text)
+        .map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+/// The machine of a run of these groups and rows; all if none.
+#[must_use]
+pub fn machine(names: &[String], smp: u32, cpu: &str) -> Machine {
+    let wanted = if names.is_empty() {
+        "all".to_owned()
+    } else {
+        names.join(",")
+    };
+    Machine {
+        smp,
+        cpu: cpu.to_owned(),
+        net: Net::None,
+        icount: true,
+        append: format!("bench={wanted}"),
+        ..Machine::default()
+    }
+}
+
+/// Builds and boots the image once; its figures.
+pub fn boot(machine: &Machine, limit: Duration) -> Outcome<Report> {
+    let toolchain = toolchain::metal(false, false)?;
+    let image = image::build(Kind::Bench, &toolchain)?;
+    let mut guest = Guest::start(machine, &image.flat, Terminal::Captured)?;
+    let ended = guest.wait(Instant::now() + limit).is_some();
+    guest.stop();
+    let said = guest.console().since(0);
+    if !ended || !said.contains(DONE) {
+        let code = if ended {
+            guest.exit_code()
+        } else {
+            failure::TIMEOUT
+        };
+        let tail = guest.console().tail(20);
+        return Err(Failure {
+            code: if code == 0 { failure::FAILED } else { code },
+            message: format!("the benchmarks did not end; the console's end:\n{tail}"),
+        });
+    }
+    bench::read(&said)
+}
+
+/// What the figures belong to.
+fn head(cpu: &str) -> Outcome<Value> {
+    let image = tree::target_dir()?
+        .join(tree::METAL)
+        .join("release/bench.img");
+    let data = std::fs::read(&image)
+        .map_err(|e| Failure::failed(format!("cannot read {}: {e}", image.display())))?;
+    let qemu = Command::new("qemu-system-aarch64")
+        .arg("--version")
+        .output();
+    let qemu = qemu.map_or_else(
+        |_| "unknown".to_owned(),
+        |o| {
+            let text = String::from_utf8_lossy(&o.stdout).into_owned();
+            text.lines().next().unwrap_or("unknown").to_owned()
+        },
+    );
+    Ok(json!({ "cpu": cpu, "qemu": qemu, "image": format!("{:016x}", fnv(&data)) }))
+}
+
+/// FNV-1a of 64 bits: tells images apart.
+fn fnv(data: &[u8]) -> u64 {
+    data.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_a_boot_argument() {
+        assert_eq!(machine(&[], 1, "max").append, "bench=all");
+        let names = ["sched".to_owned(), "cancel".to_owned()];
+        assert_eq!(machine(&names, 4, "max").append, "bench=sched,cancel");
+    }
+
+    #[test]
+    fn unknown_names_are_bad_usage_before_anything_is_built() {
+        let options = Options::try_parse_from(["bench", "wrok"]).expect("it parses");
+        let failure = measure(&options).expect_err("no such row");
+        assert_eq!(failure.code, crate::failure::USAGE);
+        assert!(failure.message.contains("wrok"));
+        assert!(Options::try_parse_from(["bench", "--smp", "0"]).is_err());
+        assert!(Options::try_parse_from(["bench", "--bless", "--smp", "2"]).is_err());
+    }
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        assert_eq!(fnv(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv(b"a"), 0xaf63_dc4c_8601_ec8c);
+    }
+}

@@ -345,6 +345,12 @@ impl Budgets {
     }
 }
 
+/// Whether two boots gave the same figure, within half a percent: now and then a sample has an interrupt in it.
+#[must_use]
+pub fn agree(one: f64, other: f64) -> bool {
+    (one - other).abs() <= one.min(other) * 0.005
+}
+
 /// What is wrong with `ours` against the budget, if anything.
 #[must_use]
 pub fn exceeds(ours: f64, budget: f64) -> Option<String> {
@@ -408,6 +414,7 @@ mod tests {
         assert_eq!(budgets, again);
         assert!(Budgets::parse("cancel = 3").is_err(), "no section");
         assert!(Budgets::parse("[smp1]\ncancel = x").is_err());
+        assert!(agree(200.0, 201.0) && !agree(200.0, 201.1) && !agree(201.1, 200.0));
         assert!(exceeds(103.0, 100.0).is_none());
         assert!(exceeds(103.1, 100.0).is_some());
     }

@@ -21,7 +21,7 @@ use super::errors::WaitError;
 use super::header::{Header, Vtable};
 use super::item::{Context, Handler, Inside, Run, Work, sealed, vtable_of};
 use super::ops;
-use super::queue::{Queue, Submitted, Target, refused};
+use super::queue::{Queue, Submitted, Target, joined, refused};
 use super::typed::{Kind, Workqueue};
 use crate::thread::ThreadCx;
 
@@ -247,7 +247,7 @@ impl<K: Kind> Workqueue<K> {
             return self.queue.submit(target, h, || item.retain());
         }
         if let Some(n) = h.word.join() {
-            return Submitted::AlreadyPending(n);
+            return joined(n);
         }
         let _irq = IrqGuard::new();
         match h.word.claim() {
@@ -255,7 +255,7 @@ impl<K: Kind> Workqueue<K> {
                 h.set_owned(item.retain());
                 item.delayed().start(&self.queue, target, delay)
             }
-            Claim::Pending(n) => Submitted::AlreadyPending(n),
+            Claim::Pending(n) => joined(n),
             Claim::Disabled => refused(h),
             Claim::Poisoned => Submitted::Poisoned,
             Claim::Elsewhere(_) => Submitted::Elsewhere,

@@ -92,20 +92,21 @@ pub(super) fn steal(h: &Header) -> Stolen {
 /// J1: takes the item out if it is pending.
 fn cancel(h: &Header) -> bool {
     let stolen = steal(h);
-    h.word.release();
-    stolen.was
+    // What joined an idle item meanwhile is taken out with it.
+    let joined = h.word.release();
+    stolen.was || joined > 0
 }
 
 /// J4: cancels, and refuses submissions until [`enable`].
 pub(super) fn disable(h: &Header) -> Result<bool, TooDeep> {
     let stolen = steal(h);
-    if h.word.release_disabled() {
+    let (joined, disabled) = h.word.release_disabled();
+    let was_pending = stolen.was || joined > 0;
+    if disabled {
         emit(Kind::DisableWork, Head::of(0), item_name(h.handle()), 0);
-        Ok(stolen.was)
+        Ok(was_pending)
     } else {
-        Err(TooDeep {
-            was_pending: stolen.was,
-        })
+        Err(TooDeep { was_pending })
     }
 }
 

@@ -253,7 +253,7 @@ impl Queue {
         retain: impl FnOnce() -> bool,
     ) -> Submitted {
         if let Some(n) = h.word.join() {
-            return Submitted::AlreadyPending(n);
+            return joined(n);
         }
         let _irq = IrqGuard::new();
         let share = self.share(target);
@@ -274,7 +274,7 @@ impl Queue {
                 g.link(pool, share, h);
                 Submitted::Queued
             }
-            Claim::Pending(n) => Submitted::AlreadyPending(n),
+            Claim::Pending(n) => joined(n),
             Claim::Disabled => refused(h),
             Claim::Poisoned => Submitted::Poisoned,
             Claim::Elsewhere(_) => {
@@ -289,7 +289,7 @@ impl Queue {
     fn submit_moved(&self, target: Target, h: &Header, retain: impl FnOnce() -> bool) -> Submitted {
         match h.word.claim() {
             Claim::Claimed(_) => {}
-            Claim::Pending(n) => return Submitted::AlreadyPending(n),
+            Claim::Pending(n) => return joined(n),
             Claim::Disabled => return refused(h),
             Claim::Poisoned => return Submitted::Poisoned,
             Claim::Elsewhere(_) => return Submitted::Elsewhere,
@@ -362,6 +362,17 @@ impl Queue {
     #[cold]
     fn is_chained(&self) -> bool {
         current_worker().is_some_and(|w| w.works_for(self))
+    }
+}
+
+/// A submission joined others, now `n` of them. Where it is the first, the item was idle and in the hands
+/// of somebody who cancels it: queued, and taken out at once, as the answer to that one says too (J1).
+#[inline(always)]
+pub(super) const fn joined(n: u32) -> Submitted {
+    if n == 1 {
+        Submitted::Queued
+    } else {
+        Submitted::AlreadyPending(n)
     }
 }
 

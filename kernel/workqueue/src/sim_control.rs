@@ -37,7 +37,7 @@ impl Sim {
     pub(crate) fn disable(&mut self, i: usize) {
         self.cancel(i);
         assert!(matches!(self.words[i].seize(), Seize::Idle(_)));
-        assert!(self.words[i].release_disabled());
+        assert!(self.words[i].release_disabled().1);
         self.accounts[i].depth += 1;
     }
 

@@ -73,7 +73,8 @@ impl Word for AtomicU64 {
 pub enum Claim {
     /// The caller owns it; it ran last at this place.
     Claimed(Place),
-    /// It was pending already; this submission joined the pending ones, now so many.
+    /// It was pending already; this submission joined the pending ones, now so many. If it is the first,
+    /// the item was idle, and in the hands of somebody who cancels it.
     Pending(u32),
     /// It is disabled: the submission is lost (B9).
     Disabled,
@@ -277,21 +278,24 @@ impl<A: Word> WorkWord<A> {
         );
     }
 
-    /// (8) The owner gives the item up, unqueued.
-    pub fn release(&self) {
+    /// (8) The owner gives the item up, unqueued. Returns how many submissions are given up with it: to
+    /// the last moment some may have joined, also an item that was idle when it was seized.
+    pub fn release(&self) -> u32 {
         let old = self.0.fetch_and(!(PENDING | COUNT), Ordering::AcqRel);
         debug_assert!(old & (PENDING | QUEUED) == PENDING, "release: not owned");
+        count_of(old)
     }
 
-    /// (8) The owner gives the item up and disables it once more. False when the depth is at its
-    /// limit: it is then given up without.
+    /// (8) The owner gives the item up, as [`Self::release`] does, and disables it once more. The second
+    /// is false when the depth is at its limit: it is then given up without.
     #[must_use]
-    pub fn release_disabled(&self) -> bool {
+    pub fn release_disabled(&self) -> (u32, bool) {
         let old = self.update(|w| {
             let w = w & !(PENDING | COUNT);
             Ok::<_, ()>(if w & DEPTH == DEPTH { w } else { w + DEPTH_ONE })
         });
-        old.is_ok_and(|w| w & DEPTH != DEPTH)
+        let (Ok(old) | Err(old)) = old.map_err(|()| 0);
+        (count_of(old), old & DEPTH != DEPTH)
     }
 
     /// Undoes one disable.
@@ -358,7 +362,7 @@ mod tests {
         let w = WorkWord::new();
         for _ in 0..3 {
             assert!(matches!(w.seize(), Seize::Idle(_)));
-            assert!(w.release_disabled());
+            assert_eq!(w.release_disabled(), (0, true));
         }
         assert_eq!(w.claim(), Claim::Disabled);
         assert_eq!(w.claim_at(P, false), Claim::Disabled);
@@ -369,7 +373,7 @@ mod tests {
         assert_eq!(w.enable(), Enable::Underflow);
         for n in 0..=u32::from(u16::MAX) {
             assert!(matches!(w.seize(), Seize::Idle(_)));
-            assert_eq!(w.release_disabled(), n < u32::from(u16::MAX));
+            assert_eq!(w.release_disabled(), (0, n < u32::from(u16::MAX)));
         }
         assert_eq!(w.state().depth, u16::MAX);
     }
@@ -378,13 +382,13 @@ mod tests {
     fn b9_disabled_item_in_a_cancellers_hands_refuses() {
         let w = WorkWord::new();
         assert!(matches!(w.seize(), Seize::Idle(_)));
-        assert!(w.release_disabled());
+        assert!(w.release_disabled().1);
         // Somebody disables it once more.
         assert!(matches!(w.seize(), Seize::Idle(_)));
         assert_eq!(w.join(), None);
         assert_eq!(w.claim(), Claim::Disabled);
         assert_eq!(w.claim_at(P, false), Claim::Disabled);
-        assert!(w.release_disabled());
+        assert!(w.release_disabled().1);
         assert_eq!(w.state().depth, 2);
     }
 

@@ -72,13 +72,37 @@ fn b3_pending_has_exactly_one_owner() {
 }
 
 #[test]
+fn j1_a_submission_that_joins_what_is_cancelled_is_told_to_the_canceller() {
+    loom::model(|| {
+        let w = word();
+        let w2 = w.clone();
+        let queuer = thread::spawn(move || match w2.claim() {
+            Claim::Claimed(_) => {
+                w2.publish(POOL, false);
+                None
+            }
+            Claim::Pending(n) => Some(n),
+            other => panic!("{other:?}"),
+        });
+        let joined = match w.seize() {
+            Seize::Idle(_) => w.release(),
+            Seize::Queued(_) | Seize::Busy => 0,
+        };
+        // Nothing was queued before: it is the first, and the canceller took it out.
+        let answer = queuer.join().unwrap();
+        assert_eq!(answer.unwrap_or(0), joined);
+        assert_eq!(w.state().queued, joined == 0, "lost");
+    });
+}
+
+#[test]
 fn b3_disable_and_claim_exclude_each_other() {
     loom::model(|| {
         let w = word();
         let w2 = w.clone();
         let disabler = thread::spawn(move || {
             if matches!(w2.seize(), Seize::Idle(_)) {
-                assert!(w2.release_disabled());
+                assert!(w2.release_disabled().1);
                 return true;
             }
             false

@@ -298,10 +298,7 @@ impl Ordered {
     fn cancel(&self) -> bool {
         loop {
             match self.word.seize() {
-                Seize::Idle(_) => {
-                    self.word.release();
-                    return false;
-                }
+                Seize::Idle(_) => return self.word.release() > 0,
                 Seize::Queued(place) => {
                     let pool = usize::from(place == PLACES[1]);
                     let g = self.queue.pools[pool].0.lock();

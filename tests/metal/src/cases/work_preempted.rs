@@ -34,7 +34,7 @@ fn compute(d: Duration) {
     while used < d {
         let t = now();
         if t.since(last) < AWAY {
-            used = used + t.since(last);
+            used += t.since(last);
         }
         last = t;
     }

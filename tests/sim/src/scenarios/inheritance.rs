@@ -26,7 +26,7 @@ pub(super) const ALL: &[Scenario] = &[
         .about("a nice -20 flusher does not wait behind nice 0 for a nice 19 worker")
         .endures(Kinds::SPURIOUS),
     Scenario::new("loan-by-cancel-sync", 1, cancel_running)
-        .about("nor does a synchronous cancel")
+        .about("a nice -20 thread that cancels and waits does not wait behind nice 0 for a nice 19 worker")
         .endures(Kinds::SPURIOUS),
     Scenario::new("loan-to-a-pool", 1, flush_queued)
         .about("what waits behind other items of its pool, or of its queue's slots, is pulled forward")

@@ -73,6 +73,9 @@ fn start(cx: &ThreadCx<'_>, item: &Arc<Work<Steps>>, n: u32) {
     eventually(cx, "the run", || item.runs() == n);
 }
 
+/// Long enough that a waiter waits by then, also where the host lets its core stand for a while.
+const LATER: Duration = ms(30);
+
 /// I5: false only for an idle item; else waits for the last queued instance.
 fn flush_says_what_it_found(cx: &ThreadCx<'_>) {
     let item = Steps::item();
@@ -81,7 +84,7 @@ fn flush_says_what_it_found(cx: &ThreadCx<'_>) {
         let item = Arc::clone(&item);
         on_core(here(), move |cx| {
             for _ in 0..n {
-                thread::sleep(cx, ms(3));
+                thread::sleep(cx, LATER);
                 item.permit();
             }
         })
@@ -110,7 +113,7 @@ fn flush_says_what_it_found(cx: &ThreadCx<'_>) {
     behind.permit();
     assert_eq!(wq.queue_on(CpuId::BOOT, &behind), Submitted::Queued);
     let opener = on_core(here(), move |cx| {
-        thread::sleep(cx, ms(3));
+        thread::sleep(cx, LATER);
         gated.open();
     });
     assert_eq!(behind.flush(cx), Ok(true), "queued");

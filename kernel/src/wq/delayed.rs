@@ -290,7 +290,7 @@ impl<K: Kind> Workqueue<K> {
     ) -> Submitted {
         let (h, d) = (item.header(), item.delayed());
         let stolen = ops::steal(h);
-        let was = stolen.was;
+        let mut others = stolen.was;
         let s = h.word.state();
         let result = if s.depth > 0 || s.poisoned {
             h.word.release();
@@ -301,10 +301,12 @@ impl<K: Kind> Workqueue<K> {
             }
         } else {
             h.set_owned(item.retain());
+            // Of an idle item this is the first submission, unless one joined in this instant.
+            others = others || h.word.join().is_some_and(|n| n > 1);
             d.start(&self.queue, target, delay)
         };
         drop(stolen);
-        if was && result == Submitted::Queued {
+        if others && result == Submitted::Queued {
             Submitted::AlreadyPending(1)
         } else {
             result

@@ -250,6 +250,8 @@ fn delayed_work(cx: &ThreadCx<'_>) {
     assert!(item.cancel());
     assert!(!item.cancel());
     assert_eq!(wq.mod_delayed(&item, ms(30_000)), Submitted::Queued, "idle");
+    let again = wq.queue_delayed(&item, ms(1));
+    assert_eq!(again, Submitted::AlreadyPending(2), "behind a moved one");
     assert_eq!(item.cancel_sync(cx), Ok(true));
     assert_eq!(item.runs(), 1);
 }

@@ -23,7 +23,8 @@
 //! that ends takes nothing along (`forget`).
 //!
 //! Locks: everything here is under one lock, [`sync::Rank::Lending`], inside those of what is waited
-//! for (a pool's, a mutex's) and outside the runqueues'. Only who waits, and who ends a wait, takes it.
+//! for (a pool's, a mutex's) and outside the runqueues'. It is taken by who waits or ends a wait, and where a
+//! thread ends, changes its nice value or uses up its budget.
 //! Context: any in which those may be taken.
 #![expect(unsafe_code, reason = "parties are embedded in what they stand for")]
 

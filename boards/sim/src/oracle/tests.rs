@@ -403,6 +403,16 @@ fn a_woken_thread_of_which_no_idle_core_hears() {
     go_on(woken(0b11)).breaks("conserve");
     // It may not run there.
     go_on(woken(0b01)).holds();
+    // Nor where it is, since its core was offline a moment ago: it is brought home.
+    let mut s = idle().head(0, Kind::CpuOffline, Head::of(1), 0, 0).head(
+        0,
+        Kind::CpuOnline,
+        Head::of(1),
+        0,
+        0,
+    );
+    s.asleep = 0b10;
+    go_on(s.head(0, Kind::SchedWakeupNew, Head::of(5), 0, 0b10)).holds();
     // An interrupt is on its way to it.
     let mut s = woken(0b11)
         .head(0, Kind::IpiSend, Head::of(1), 0, 0)

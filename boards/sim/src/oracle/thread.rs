@@ -285,6 +285,10 @@ impl Threads {
         let Some(t) = self.threads.get(&id) else {
             return;
         };
+        // One that may not be there is moved by who brings its cores back: its waker saw them offline.
+        if t.allowed >> on & 1 == 0 {
+            return;
+        }
         let cores = self.idle(t.allowed);
         if cores & s.asleep != 0 && cores & !s.asleep == 0 && self.current(on) != 0 {
             self.owed.insert(s.cpu, Owed { id, on, cores });

@@ -379,6 +379,25 @@ fn an_idle_core_that_nobody_pokes() {
     told(2, false).holds();
     told(0, false).breaks("conserve");
     told(2, true).breaks("conserve");
+    // One that got a thread of its own meanwhile has not looked either, until the interrupt reaches it; it
+    // passes the word on then.
+    let late = |taken: bool| {
+        let s = Stage::new().wake(3, 1).switch(1, 0, 3, 0);
+        let s = s.head(0, Kind::SchedWakeupNew, Head::of(8), 2, 0b111);
+        let s = s.switch(2, 0, 8, 0).switch(2, 8, 0, 1);
+        let s = s.switch(1, 3, 0, 1).wake(4, 0).wake(5, 0);
+        let mut s = s.switch(0, 1, 4, 1).wake(6, 0);
+        s = s.head(0, Kind::IpiSend, Head::of(2), 0, 0);
+        if taken {
+            s = s.head(2, Kind::IpiEntry, Head::of(0), 0, 0);
+        }
+        s = s.head(1, Kind::SchedWakeupNew, Head::of(7), 2, 0b111);
+        let mut s = s.switch(2, 0, 7, 0);
+        s.asleep = 0b10;
+        s.switch(0, 4, 6, 1)
+    };
+    late(false).holds();
+    late(true).breaks("conserve");
     // The thread may not run there.
     let mut s = busy();
     s.asleep = 0b10;

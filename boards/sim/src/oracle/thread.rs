@@ -40,7 +40,7 @@ struct Thread {
     before: u64,
 }
 
-/// Whether an interrupt was sent to a core since it last changed to a thread.
+/// Whether an interrupt was sent to a core, and it has not changed to a thread since it took that.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 enum Told {
     #[default]
@@ -218,8 +218,9 @@ impl Threads {
         let core = &mut self.cores[cpu];
         core.current = next;
         core.last_switch = self.now;
-        // One that was about to idle has not looked since it was told.
-        if next != 0 {
+        // One that was about to idle has not looked since it was told; nor has one that the interrupt has not
+        // reached, which passes it on when it does.
+        if next != 0 && core.told == Told::Taken {
             core.told = Told::No;
         }
         core.idle_since = (next == 0).then_some(self.now);

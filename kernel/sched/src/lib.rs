@@ -21,6 +21,8 @@ mod inspect;
 mod ledger;
 mod loan;
 mod pick;
+mod pull;
+mod reweight;
 mod run_queue;
 mod weight;
 
@@ -28,5 +30,6 @@ pub use decision::{Decision, Dequeue, Dequeued, Enqueue};
 pub use entity::{Entity, MAX_SLICE, MIN_SLICE, Summary};
 pub use ledger::Lag;
 pub use loan::Loan;
-pub use run_queue::{PULL_SCAN, RunQueue, base_slice};
+pub use pull::PULL_SCAN;
+pub use run_queue::{RunQueue, base_slice};
 pub use weight::{NICE_0_WEIGHT, Nice};

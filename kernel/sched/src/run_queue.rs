@@ -32,11 +32,7 @@ use crate::average::{Average, Total, mul_div};
 use crate::decision::{Decision, Dequeue, Dequeued, Enqueue};
 use crate::entity::{Entity, is_before};
 use crate::ledger::Slack;
-use crate::loan::Loan;
-use crate::weight::Nice;
 
-/// How many entities [`RunQueue::pull_candidate`] looks at.
-pub const PULL_SCAN: usize = 32;
 /// Everything runnable on one core.
 #[derive(Debug)]
 pub struct RunQueue<A: Arena<Entity>> {
@@ -235,69 +231,6 @@ impl<A: Arena<Entity>> RunQueue<A> {
         }
     }
 
-    /// Changes the nice value of an entity in any state, as [`RunQueue::lend`] does; one that is lent
-    /// a lower one keeps that.
-    pub fn set_nice(&mut self, h: Handle<Entity>, nice: Nice, now: Instant) -> Decision {
-        self.arena.get_mut(h).set_own_nice(nice);
-        self.reweight(h, now)
-    }
-
-    /// Lends an entity in any state all of `loan`, instead of what it was lent before. What counts
-    /// is the stronger of that and its own. A queued one keeps its lag (its virtual distance to the
-    /// average scales inversely to its weight), so the average does not move; a shorter slice cuts
-    /// the request that it has (V9).
-    pub fn lend(&mut self, h: Handle<Entity>, loan: Loan, now: Instant) -> Decision {
-        self.arena.get_mut(h).set_lent(loan);
-        self.reweight(h, now)
-    }
-
-    /// Weight and slice become those that count.
-    fn reweight(&mut self, h: Handle<Entity>, now: Instant) -> Decision {
-        self.charge_current(now);
-        let average = self.total().average();
-        let base = self.base_slice_ns;
-        let se = self.arena.get(h);
-        let (queued, delayed, from) = (se.queued, se.delayed, u64::from(se.weight()));
-        let claim = se.claim(base);
-        let to = u64::from(claim.nice().weight());
-        let shorter = claim.slice_ns() < se.slice_ns;
-        let in_tree = queued && self.current != Some(h);
-        if in_tree {
-            self.unlink(h);
-        }
-        let se = self.arena.get_mut(h);
-        if queued {
-            let rescale = |v: u64| {
-                let distance = mul_div(v.wrapping_sub(average) as i64, from, to);
-                average.wrapping_add(distance as u64)
-            };
-            se.vruntime = rescale(se.vruntime);
-            se.deadline = rescale(se.deadline);
-            se.protected_until = rescale(se.protected_until);
-        } else {
-            se.vlag = mul_div(se.vlag, from, to);
-            if se.relative_deadline {
-                se.deadline = mul_div(se.deadline as i64, from, to) as u64;
-            }
-        }
-        se.set_claim(claim, base);
-        if shorter {
-            se.cut_request(claim.slice_ns());
-        }
-        if in_tree {
-            self.link(h);
-        }
-        debug_assert!(!queued || self.is_reweighted(h, average, from), "V9");
-        self.upset();
-        match self.current {
-            _ if !queued || self.tree.is_empty() => Decision::Keep,
-            None if delayed => Decision::Keep,
-            None => Decision::Resched,
-            current if self.pick_eevdf() == current => Decision::Keep,
-            _ => Decision::Resched,
-        }
-    }
-
     /// Runnable entities: the current and all queued ones without the delayed ones.
     #[inline(always)]
     #[must_use]
@@ -310,46 +243,6 @@ impl<A: Arena<Entity>> RunQueue<A> {
     #[must_use]
     pub const fn nr_queued(&self) -> usize {
         self.nr_queued as usize
-    }
-
-    /// Whether any entity waits or is delayed that may run on more than one core: without one
-    /// [`RunQueue::pull_candidate`] need not look.
-    #[inline(always)]
-    #[must_use]
-    pub const fn any_movable(&self) -> bool {
-        self.nr_movable > 0
-    }
-
-    /// Says whether an entity in any state may run on one core only.
-    pub fn set_pinned(&mut self, h: Handle<Entity>, pinned: bool) {
-        let se = self.arena.get_mut(h);
-        let was = core::mem::replace(&mut se.pinned, pinned);
-        if se.queued && self.current != Some(h) {
-            self.nr_movable = self.nr_movable + u32::from(was) - u32::from(pinned);
-        }
-    }
-
-    /// A waiting entity that `allowed` lets go elsewhere, earliest deadline first. Looks at no more
-    /// than [`PULL_SCAN`] entities, so it may miss one behind many pinned ones.
-    pub fn pull_candidate(
-        &self,
-        mut allowed: impl FnMut(Handle<Entity>) -> bool,
-    ) -> Option<Handle<Entity>> {
-        let mut at = self.tree.first();
-        for _ in 0..PULL_SCAN {
-            let h = at?;
-            if !self.arena.get(h).delayed && allowed(h) {
-                return at;
-            }
-            at = self.tree.next(&self.arena, h);
-        }
-        None
-    }
-
-    /// Any entity that waits or is delayed.
-    #[must_use]
-    pub const fn any_waiting(&self) -> Option<Handle<Entity>> {
-        self.tree.first()
     }
 
     /// The entity behind a handle.
@@ -411,7 +304,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
     }
 
     #[inline]
-    fn link(&mut self, h: Handle<Entity>) {
+    pub(crate) fn link(&mut self, h: Handle<Entity>) {
         let se = self.arena.get(h);
         self.average.add(se);
         self.nr_movable += u32::from(!se.pinned);
@@ -419,7 +312,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
     }
 
     #[inline]
-    fn unlink(&mut self, h: Handle<Entity>) {
+    pub(crate) fn unlink(&mut self, h: Handle<Entity>) {
         self.tree.remove(&mut self.arena, h);
         let se = self.arena.get(h);
         self.average.sub(se);

@@ -23,7 +23,8 @@ use sync::{Rank, SpinLock};
 
 use super::header::{Header, Hold};
 use super::item::{Run, Work};
-use super::queue::{Queue, Submitted, Target};
+use super::queue::{Queue, Target};
+use super::submitted::Submitted;
 use crate::kernel;
 use crate::thread::ThreadCx;
 use crate::timer::Timer;

@@ -21,7 +21,8 @@ use super::errors::WaitError;
 use super::header::{Header, Vtable};
 use super::item::{Context, Handler, Inside, Run, Work, sealed, vtable_of};
 use super::ops;
-use super::queue::{Queue, Submitted, Target, joined, refused};
+use super::queue::{Queue, Target};
+use super::submitted::{Submitted, joined, refused};
 use super::typed::{Kind, Workqueue};
 use crate::thread::ThreadCx;
 

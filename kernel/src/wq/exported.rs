@@ -20,11 +20,11 @@ use machine::CpuMask;
 use workqueue::{Attrs, MAX_ACTIVE, Scope};
 
 use super::attrs;
+#[cfg(doc)]
+use super::builder::Builder;
 use super::params::SetError;
 use super::queue::{Class, Queue};
 use super::registry;
-#[cfg(doc)]
-use super::typed::Builder;
 use crate::thread::ThreadCx;
 
 const LIMIT: &str = "1 to 2048";

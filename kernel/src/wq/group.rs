@@ -18,13 +18,16 @@
 //! Locks: the group's (`Rank::WaitQueue`) is let go before a member is touched.
 #![expect(unsafe_code, reason = "members are known by weak counts")]
 
+mod place;
+
 use alloc::vec::Vec;
 use core::fmt;
 
 use sync::{Rank, SpinLock};
 
+use self::place::Place;
 use super::errors::WaitError;
-use super::header::{Header, Hold, Vtable, WeakOp};
+use super::header::{Header, Hold, WeakOp};
 use super::item::sealed;
 use super::ops;
 use crate::mem::{AllocError, try_vec_with_capacity};
@@ -71,62 +74,6 @@ pub struct Cancelled {
 /// `&Run` of a handler.
 pub trait Member: sealed::Submit {}
 impl<S: sealed::Submit> Member for S {}
-
-/// A place that is taken.
-struct Place {
-    item: *const Header,
-    /// The item's table; `None` for an item that lives for ever. (An item that is freed cannot be asked.)
-    counted: Option<&'static Vtable>,
-    /// It left while somebody goes through the members.
-    left: bool,
-    /// The cancel that is going on has a strong count on it, if it needs one.
-    held: bool,
-    /// That cancel has disabled it.
-    disabled: bool,
-}
-
-// SAFETY: a place is a weak count, which any thread may give up; items are `Send` and `Sync`.
-unsafe impl Send for Place {}
-
-impl Place {
-    fn is(&self, h: &Header) -> bool {
-        !self.left && core::ptr::eq(self.item, h)
-    }
-
-    fn is_alive(&self) -> bool {
-        let alive = |v: &Vtable| {
-            // SAFETY: the place has a weak count.
-            unsafe { (v.weak)(self.item, WeakOp::IsAlive) }
-        };
-        self.counted.is_none_or(alive)
-    }
-
-    /// A strong count on the item; `None` if it is being freed.
-    fn hold(&self) -> Option<(&'static Header, Hold)> {
-        let hold = match self.counted {
-            None => Hold::NONE,
-            Some(v) => {
-                // SAFETY: the place has a weak count.
-                if !unsafe { (v.weak)(self.item, WeakOp::Upgrade) } {
-                    return None;
-                }
-                // SAFETY: the count that was just added.
-                unsafe { Hold::adopt(self.item) }
-            }
-        };
-        // SAFETY: alive as long as the hold, which goes with it.
-        Some((unsafe { &*self.item }, hold))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(v) = self.counted {
-            // SAFETY: the weak count of this place.
-            unsafe { (v.weak)(self.item, WeakOp::Drop) };
-        }
-    }
-}
 
 struct Inner {
     /// Never grows beyond its capacity.

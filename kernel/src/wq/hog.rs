@@ -12,7 +12,6 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use sync::{Rank, SpinLock};
 
-use super::each_pool;
 use super::header::Header;
 use crate::kernel;
 use machine::Duration;
@@ -109,32 +108,4 @@ pub fn warning_threshold() -> u64 {
 pub fn set_warning_threshold(count: u64) {
     let first = &kernel().wq.hogs.first_report;
     first.store(count, Ordering::Relaxed);
-}
-
-/// How much CPU time an execution may use ([`set_cpu_intensive_threshold`]); zero is no limit.
-#[must_use]
-pub fn cpu_intensive_threshold() -> Duration {
-    let pool = &kernel().cpus()[0].wq.pools[0];
-    let limit = pool.lock().policy.tuning().cpu_intensive_after;
-    if limit == Duration::MAX {
-        Duration::ZERO
-    } else {
-        limit
-    }
-}
-
-/// Sets how much CPU time an execution on a per-CPU queue may use, since its start or last
-/// wake-up, before it leaves concurrency management (E14). 0 is no limit.
-pub fn set_cpu_intensive_threshold(limit: Duration) {
-    let limit = if limit == Duration::ZERO {
-        Duration::MAX
-    } else {
-        limit
-    };
-    each_pool(|pool| {
-        let mut g = pool.lock();
-        let mut tuning = g.policy.tuning();
-        tuning.cpu_intensive_after = limit;
-        pool.set_tuning(&mut g, tuning);
-    });
 }

@@ -36,6 +36,7 @@ mod attrs;
 mod audit;
 mod barrier;
 pub(crate) mod bh;
+mod builder;
 mod check;
 mod dedicated;
 mod delayed;
@@ -49,6 +50,7 @@ mod header;
 mod hog;
 pub(crate) mod hooks;
 mod hotplug;
+mod info;
 mod item;
 mod joint;
 mod limits;
@@ -66,7 +68,10 @@ mod routes;
 pub mod scope;
 mod share;
 mod show;
+mod submitted;
+mod system;
 mod task;
+mod tuning;
 mod typed;
 mod unbound;
 mod urge;
@@ -78,8 +83,8 @@ use core::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
 
-use machine::{Duration, MAX_CPUS};
-use workqueue::{Kind as PoolKind, Tuning};
+use machine::MAX_CPUS;
+use workqueue::Kind as PoolKind;
 use workword::Place;
 
 pub use self::anatomy::{
@@ -90,6 +95,7 @@ pub use self::attrs::{
     set_default_scope, set_force_rr_cpu, set_unbound_mask, unbound_mask,
 };
 pub(crate) use self::audit::{check_pool, for_each_pool_lock};
+pub use self::builder::{Builder, CreateError};
 pub(crate) use self::check::check;
 pub use self::dedicated::{Backend, UnknownBackend, default_backend};
 pub use self::delayed::{DelayedRun, DelayedWork, SubmitDelayed};
@@ -97,28 +103,30 @@ pub use self::dump::dump;
 pub use self::errors::{TooDeep, WaitError};
 pub use self::exported::set_attribute;
 pub use self::group::{Cancelled, Group, JoinError, Member};
-pub use self::hog::{
-    Hog, cpu_intensive_threshold, for_each_hog, hog_count, set_cpu_intensive_threshold,
-    set_warning_threshold, warning_threshold,
-};
+pub use self::hog::{Hog, for_each_hog, hog_count, set_warning_threshold, warning_threshold};
 pub(crate) use self::hotplug::{core_is_back, core_leaves, give_bh_pools, prepare, take_bh_pools};
+pub(crate) use self::info::try_each_pool;
+pub use self::info::{
+    PoolInfo, QueueInfo, WorkerCounts, for_each_free_pool, for_each_pool, for_each_queue,
+};
 pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
 pub(crate) use self::joint::{Open as OpenScope, wait_for_open as wait_for_open_scopes};
 pub use self::on_cpu::{OnCpuError, on_each_core, work_on_cpu, work_on_cpu_safe};
 pub use self::params::{ParamInfo, SetError, params, set_param};
-pub use self::preempted::{preempted_count, preempted_threshold, set_preempted_threshold};
-pub use self::queue::Submitted;
-pub use self::registry::{
-    PoolInfo, QueueInfo, WorkerCounts, for_each_free_pool, for_each_pool, for_each_queue,
-};
-pub(crate) use self::registry::{apply_freezer, freezable_active, try_each_pool};
+pub use self::preempted::preempted_count;
+pub(crate) use self::registry::{apply_freezer, freezable_active};
 pub use self::rescuer::current_is_rescuer;
 pub use self::scope::ScopeError;
 pub use self::show::show_all;
+pub use self::submitted::Submitted;
+pub(crate) use self::system::init;
+pub use self::system::{bh, bh_highpri, highpri, percpu, unbound};
 pub use self::task::Task;
-pub use self::typed::{
-    Bh, Builder, CreateError, Kind, Limited, Ordered, PerCpu, Placed, Unbound, Workqueue,
+pub use self::tuning::{
+    cpu_intensive_threshold, preempted_threshold, set_cpu_intensive_threshold, set_idle_timeout,
+    set_preempted_threshold,
 };
+pub use self::typed::{Bh, Kind, Limited, Ordered, PerCpu, Placed, Unbound, Workqueue};
 pub(crate) use self::waiting::{item_and_queue, item_of_worker};
 pub(crate) use self::watchdog::spread as spread_watchdog;
 pub use self::watchdog::{
@@ -134,11 +142,10 @@ use self::alarm::Refused;
 use self::hog::Hogs;
 use self::pool::Pool;
 use self::queue::Class;
-use self::registry::{Registry, SystemQueues};
+use self::registry::Registry;
 use self::watchdog::Watchdog;
-use crate::cpu::{CpuLocal, online};
 use crate::mutex::Mutex;
-use crate::thread::{Name, Thread, ThreadCx};
+use crate::thread::{Name, Thread};
 use crate::{kernel, thread};
 
 /// A queue's name.
@@ -287,118 +294,11 @@ fn each_pool(mut f: impl FnMut(&'static Pool)) {
     others.filter(used).for_each(f);
 }
 
-/// Makes the workers and the system queues; called once at boot, when threads run and all cores
-/// are up.
-///
-/// # Panics
-///
-/// Without memory for the first workers: nothing could run.
-pub(crate) fn init(cx: &ThreadCx<'_>) {
-    for (n, c) in kernel().cpus().iter().enumerate() {
-        for (k, pool) in c.wq.pools.iter().enumerate() {
-            pool.install(Place::new((n * PER_CORE + k) as u16), Some(c.id()));
-        }
-    }
-    let cores = kernel().cpus().len();
-    kernel().wq.unbound.install(cores, FIRST_UNBOUND);
-    let here = online();
-    let missing = |c: &&CpuLocal| !here.contains(c.id());
-    kernel()
-        .cpus()
-        .iter()
-        .filter(missing)
-        .for_each(hotplug::never_came);
-    each_pool(|pool| {
-        if pool.kind != PoolKind::Bh {
-            manager::create_first(pool).expect("memory for the first workers");
-        }
-    });
-    // What is queued on a core for that core's sake must run there: one thread will not do.
-    let own = match dedicated::from_boot_line() {
-        Backend::SingleThreaded => Backend::MultiThreaded,
-        other => other,
-    };
-    let queues = "memory for the system queues";
-    kernel().wq.registry.system.call_once(|| SystemQueues {
-        percpu: Workqueue::builder("events")
-            .backend(own)
-            .sysfs()
-            .build()
-            .expect(queues),
-        highpri: Workqueue::builder("events_highpri")
-            .backend(own)
-            .highpri()
-            .build()
-            .expect(queues),
-        unbound: Workqueue::builder("events_unbound")
-            .sysfs()
-            .build()
-            .expect(queues),
-        bh: Workqueue::builder("events_bh").build().expect(queues),
-        bh_highpri: Workqueue::builder("events_bh_highpri")
-            .highpri()
-            .build()
-            .expect(queues),
-    });
-    params::from_boot_line(cx);
-}
-
 /// Queues whose memory is in use: those that were not destroyed, and those that a handle or an armed
 /// delayed item still refers to.
 #[must_use]
 pub fn queues_alive() -> usize {
     kernel().wq.alive.load(Ordering::Relaxed)
-}
-
-fn system() -> &'static SystemQueues {
-    kernel()
-        .wq
-        .registry
-        .system
-        .get()
-        .expect("workqueues exist from the first thread on")
-}
-
-/// The default queue: items run on the core that queues them.
-#[must_use]
-pub fn percpu() -> &'static Workqueue<PerCpu> {
-    &system().percpu
-}
-
-/// As [`percpu`], on the workers of nice -20.
-#[must_use]
-pub fn highpri() -> &'static Workqueue<PerCpu> {
-    &system().highpri
-}
-
-/// For items that run long or on any core.
-#[must_use]
-pub fn unbound() -> &'static Workqueue<Unbound> {
-    &system().unbound
-}
-
-/// BH items of normal priority.
-#[must_use]
-pub fn bh() -> &'static Workqueue<Bh> {
-    &system().bh
-}
-
-/// BH items of high priority: before timers and normal BH items.
-#[must_use]
-pub fn bh_highpri() -> &'static Workqueue<Bh> {
-    &system().bh_highpri
-}
-
-/// Sets how long a superfluous worker stays idle, in every pool (E12).
-pub fn set_idle_timeout(timeout: Duration) {
-    each_pool(|pool| {
-        let mut g = pool.lock();
-        let tuning = Tuning {
-            idle_timeout: timeout,
-            ..g.policy.tuning()
-        };
-        pool.set_tuning(&mut g, tuning);
-    });
 }
 
 /// Handlers so far that returned with preemption, BH or interrupts off; each was reported and

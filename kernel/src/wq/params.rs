@@ -11,7 +11,7 @@ use machine::{CpuMask, Duration, MAX_CPUS};
 use workqueue::Scope;
 
 use super::attrs::{self, AttrsError};
-use super::{hog, preempted, watchdog};
+use super::{hog, tuning, watchdog};
 use crate::kernel;
 use crate::thread::ThreadCx;
 
@@ -117,10 +117,10 @@ const PARAMS: [Param; 10] = [
     Param {
         name: "cpu_intensive_thresh_us",
         expects: "0 to 1000000 microseconds, 0 for never",
-        show: |out| write!(out, "{}", hog::cpu_intensive_threshold().as_micros()),
+        show: |out| write!(out, "{}", tuning::cpu_intensive_threshold().as_micros()),
         set: |_, v| {
             let us = number(v, LONGEST_BUDGET)?;
-            hog::set_cpu_intensive_threshold(Duration::from_micros(us));
+            tuning::set_cpu_intensive_threshold(Duration::from_micros(us));
             Some(Ok(()))
         },
     },
@@ -133,10 +133,10 @@ const PARAMS: [Param; 10] = [
     Param {
         name: "preempted_thresh_us",
         expects: "0 to 1000000 microseconds, 0 for never",
-        show: |out| write!(out, "{}", preempted::preempted_threshold().as_micros()),
+        show: |out| write!(out, "{}", tuning::preempted_threshold().as_micros()),
         set: |_, v| {
             let us = number(v, LONGEST_BUDGET)?;
-            preempted::set_preempted_threshold(Duration::from_micros(us));
+            tuning::set_preempted_threshold(Duration::from_micros(us));
             Some(Ok(()))
         },
     },

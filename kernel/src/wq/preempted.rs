@@ -2,7 +2,7 @@
 //!
 //! A preempted worker counts as running, so its pool waits for it. A queue made with
 //! [`super::Builder::preemption_aware`] has its pool go on without it once it has been runnable and off
-//! its core for [`preempted_threshold`] ([`workqueue::Pool::preempted`]).
+//! its core for [`super::preempted_threshold`] ([`workqueue::Pool::preempted`]).
 //!
 //! The times are exact: when such a worker is switched out while runnable, the core's hardware timer is set for
 //! the end of the threshold (`crate::timer::CoreClock::watch`). A worker that has its core back in time
@@ -18,7 +18,6 @@ use links::Handle;
 use machine::{Duration, Instant};
 use workqueue::Worker as WorkerNode;
 
-use super::each_pool;
 use super::handles::worker_of;
 use super::hotplug::of_threads;
 use super::pool::{Inner, Pool};
@@ -160,33 +159,4 @@ fn tell(pool: &'static Pool, g: &mut Inner, w: Handle<WorkerNode>, now: Instant)
 #[must_use]
 pub fn preempted_count() -> u64 {
     kernel().wq.preempted.load(Ordering::Relaxed)
-}
-
-/// For how long a worker of a queue that asked for it may wait for its core until its pool goes on
-/// without it; zero is for ever.
-#[must_use]
-pub fn preempted_threshold() -> Duration {
-    let pool = &kernel().cpus()[0].wq.pools[0];
-    let limit = pool.lock().policy.tuning().preempted_after;
-    if limit == Duration::MAX {
-        Duration::ZERO
-    } else {
-        limit
-    }
-}
-
-/// Sets what [`preempted_threshold`] says, for items that start from now on. Zero is for ever: all queues
-/// are as in Linux then. Takes spin locks; any context.
-pub fn set_preempted_threshold(limit: Duration) {
-    let limit = if limit == Duration::ZERO {
-        Duration::MAX
-    } else {
-        limit
-    };
-    each_pool(|pool| {
-        let mut g = pool.lock();
-        let mut tuning = g.policy.tuning();
-        tuning.preempted_after = limit;
-        pool.set_tuning(&mut g, tuning);
-    });
 }

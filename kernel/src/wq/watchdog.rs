@@ -22,29 +22,22 @@
 #![expect(unsafe_code, reason = "the watchdog's timers are the kernel's")]
 
 mod chains;
+mod look;
 mod stall;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use links::{Arena, Handle};
 use machine::{CpuId, Duration, Instant};
 use sync::{Rank, SpinLock};
-use workqueue::{Activity, Pwq, Stall as Found, Worker as WorkerNode};
 
 use self::chains::Chains;
-use self::stall::Lines;
+use self::look::look;
 pub use self::stall::{Frames, MOST_FRAMES, Stall, StallKind};
-use super::handles::{share_of, worker_of};
+use super::each_pool;
 use super::item::{Softirq, Work};
-use super::pool::{Inner, Pool};
-use super::queue::Queue;
-use super::share::Shares;
-use super::show::show_all;
-use super::waiting::work_of;
-use super::{QueueName, each_pool};
+use super::pool::Inner;
 use crate::cpu::{CpuMask, online, this_cpu};
 use crate::kernel;
-use crate::thread::{State, Thread};
 use crate::timer::Timer;
 
 /// How long nothing may happen unless somebody says otherwise (N2).
@@ -265,152 +258,5 @@ fn tick(timer: &Timer) {
     if !chains::tell_all() {
         // Somebody has the wait graph, perhaps whom this interrupted.
         arm_in(me, AGAIN);
-    }
-}
-
-/// Looks at everything, and tells what is new.
-fn look(now: Instant, limit: Duration) {
-    let mut found = Stalls::new();
-    // What does not fit is not told; the picture of all pools that follows shows it.
-    let mut add = |stall| {
-        let _full = found.push(stall);
-    };
-    each_pool(|p| pool(p, now, limit, &mut add));
-    super::registry::each_queue_locked(|q, shares| queue(q, shares, now, limit, &mut add));
-    for c in kernel().cpus().iter().filter(|c| online().contains(c.id())) {
-        let due = c.timers.lock().first();
-        let late = now.since(due.unwrap_or(now).min(now));
-        if late >= limit {
-            add(Stall {
-                place: c.id().index(),
-                ..Stall::new(StallKind::Timers, late)
-            });
-        }
-    }
-    let dog = &kernel().wq.watchdog;
-    if found.is_empty() {
-        dog.stop_if_hung(now);
-        return;
-    }
-    let before = dog.count.fetch_add(found.len() as u64, Ordering::Relaxed);
-    for (stall, number) in found.iter_mut().zip(before + 1..) {
-        stall.number = number;
-        crate::log!("{stall}");
-        stall.tell_thread();
-    }
-    *dog.last.lock() = found;
-    // Else the timer's callback comes back.
-    let _all = chains::tell_all();
-    // To the console it may not fail.
-    let _ = show_all(&mut Lines::new());
-    let (told, most) = (stall_count(), panic_on_stall());
-    assert!(
-        most == 0 || told < most,
-        "workqueue: {told} stalls, panic_on_stall={most}"
-    );
-    dog.stop_if_hung(now);
-}
-
-fn pool(p: &'static Pool, now: Instant, limit: Duration, add: &mut dyn FnMut(Stall)) {
-    let mut g = p.lock();
-    let Inner { policy, store, .. } = &mut *g;
-    let mut first = heapless::Vec::<Found, MOST_STALLS>::new();
-    let threads = policy.kind() != workqueue::Kind::Bh;
-    let activity = |w| {
-        if threads {
-            activity(w)
-        } else {
-            Activity::Stuck
-        }
-    };
-    policy.watch(store, now, limit, activity, |_, stall| {
-        let _full = first.push(stall);
-    });
-    let place = p.place().index();
-    for stall in &first {
-        match *stall {
-            Found::Pool(lasted) => add(Stall {
-                place,
-                waiting: g.policy.pending(),
-                ..Stall::new(StallKind::Pool, lasted)
-            }),
-            Found::Item(w, lasted) => {
-                let node: &WorkerNode = g.store.get(w);
-                let queue = node.current_pwq().map(queue_of).unwrap_or_default();
-                let item = work_of(&g, w).map(|(item, _)| item);
-                let thread = worker_of(w).thread().filter(|_| threads);
-                let (running, frames) = thread.map_or((None, Frames::new()), |t| place_of(t));
-                add(Stall {
-                    place,
-                    queue,
-                    item,
-                    thread: thread.map(|t| t.id()),
-                    running,
-                    frames,
-                    waiting: g.policy.pending(),
-                    ..Stall::new(StallKind::Item, lasted)
-                });
-            }
-        }
-    }
-}
-
-/// The core that `t` runs on, or where it sleeps. Under its pool's lock, which keeps its stack.
-fn place_of(t: &Thread) -> (Option<CpuId>, Frames) {
-    let mut frames = Frames::new();
-    if t.state() != State::Sleeping {
-        return (Some(t.cpu()), frames);
-    }
-    let mut found = [0; MOST_FRAMES];
-    let n = t.backtrace(&mut found);
-    let _all_fit = frames.extend_from_slice(&found[..n]);
-    (None, frames)
-}
-
-fn queue_of(p: Handle<Pwq>) -> QueueName {
-    share_of(p).queue().attributes.name.clone()
-}
-
-fn queue(q: &Queue, shares: &Shares, now: Instant, limit: Duration, add: &mut dyn FnMut(Stall)) {
-    if q.is_frozen() {
-        return;
-    }
-    for share in shares.iter() {
-        let (pool, mut g) = share.lock();
-        let Inner { policy, store, .. } = &mut *g;
-        let Some(lasted) = policy.watch_slots(store, share.handle(), now, limit) else {
-            continue;
-        };
-        let pwq = share.pwq(&g);
-        add(Stall {
-            place: pool.place().index(),
-            queue: q.attributes.name.clone(),
-            waiting: pwq.inactive(),
-            ..Stall::new(StallKind::Slots, lasted)
-        });
-    }
-}
-
-/// How the thread of `w` has done since the last look; under its pool's lock.
-fn activity(w: Handle<WorkerNode>) -> Activity {
-    let worker = worker_of(w);
-    let Some(t) = worker.thread() else {
-        return Activity::Moving;
-    };
-    let ran = t.cpu_time_ns();
-    let same = worker.seen_ns.replace(ran) == ran;
-    // CPU time is complete up to the last switch: without one, it has slept or had its core.
-    let stuck = match t.state() {
-        State::Sleeping => !t.sleep_timer.is_armed(),
-        State::Running => {
-            let current = crate::cpu::cpu(t.cpu()).current.load(Ordering::Relaxed);
-            core::ptr::eq(current, &raw const **t)
-        }
-        State::Dead => false,
-    };
-    if same && stuck {
-        Activity::Stuck
-    } else {
-        Activity::Moving
     }
 }

@@ -59,6 +59,7 @@ mod pwq;
 mod rescue;
 mod run;
 mod slots;
+mod tuning;
 mod urge;
 mod watch;
 mod worker;
@@ -86,6 +87,8 @@ mod oracle;
 #[cfg(test)]
 mod pods_oracle;
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod sim;
 #[cfg(test)]
 mod sim_control;
@@ -97,6 +100,10 @@ mod sim_node;
 mod sim_preempted;
 #[cfg(test)]
 mod sim_rescue;
+#[cfg(test)]
+mod sim_rest;
+#[cfg(test)]
+mod sim_store;
 
 pub use awaited::{Awaited, Held};
 pub use flush::{Cascade, Flush, FlushStart, Flusher};
@@ -106,11 +113,12 @@ pub use knot::{Knot, MOST_WAITERS, MOST_WAITS, Needs, Party};
 pub use limit::{DEFAULT_MIN_ACTIVE, NodeLimit, Turn, split};
 pub use manage::Cull;
 pub use pods::{Attrs, CPUS_PER_SHARD, Pods, PoolKey, Scope, Surroundings};
-pub use pool::{OverBudget, Pool, Queued, Removed, Tuning};
+pub use pool::{OverBudget, Pool, Queued, Removed};
 pub use preempted::Preempted;
 pub use pwq::{COLOURS, Colour, DEFAULT_ACTIVE, MAX_ACTIVE, Pwq, PwqStats, clamp_max_active};
 pub use rescue::{Call, Maydays, RESCUER_BATCH, Rescue, RescueStep};
 pub use run::{Finished, Step};
 pub use slots::Accepted;
+pub use tuning::Tuning;
 pub use watch::{Activity, Stall};
 pub use worker::{Phase, Worker};

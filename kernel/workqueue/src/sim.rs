@@ -6,42 +6,16 @@
 use std::collections::VecDeque;
 use std::vec::Vec;
 
-use links::{Arena, Handle, Slab};
-use machine::{Duration, Instant};
+use links::{Arena, Handle};
+use machine::Instant;
 use workword::{Claim, Place, WorkWord};
 
 use crate::item::On;
-use crate::sim_node::Node;
 use crate::sim_rescue::SimRescuer;
-use crate::{Cull, Flush, Flusher, Item, Kind, Pool, Pwq, Step, Tuning, Worker};
+use crate::sim_store::Slabs;
+use crate::{Flush, Flusher, Item, Kind, Pool, Pwq, Step, Tuning, Worker};
 
 const HERE: Place = Place::new(0);
-
-#[derive(Default)]
-pub(crate) struct Slabs {
-    pub(crate) items: Slab<Item>,
-    pub(crate) workers: Slab<Worker>,
-    pub(crate) pwqs: Slab<Pwq>,
-    pub(crate) flushers: Slab<Flusher>,
-    pub(crate) node: Option<Node>,
-}
-
-macro_rules! arena {
-    ($t:ty, $f:ident) => {
-        impl Arena<$t> for Slabs {
-            fn get(&self, h: Handle<$t>) -> &$t {
-                self.$f.get(h)
-            }
-            fn get_mut(&mut self, h: Handle<$t>) -> &mut $t {
-                self.$f.get_mut(h)
-            }
-        }
-    };
-}
-arena!(Item, items);
-arena!(Worker, workers);
-arena!(Pwq, pwqs);
-arena!(Flusher, flushers);
 
 /// What a simulated worker thread is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -166,7 +140,7 @@ impl Sim {
         sim
     }
 
-    fn index(&self, h: Handle<Worker>) -> usize {
+    pub(crate) fn index(&self, h: Handle<Worker>) -> usize {
         self.workers
             .iter()
             .position(|w| w.h == h)
@@ -406,59 +380,5 @@ impl Sim {
         self.conclude(f.hand, f.gone);
         self.check();
         true
-    }
-
-    /// Lets `d` pass; the reaper runs when due.
-    pub(crate) fn pass(&mut self, d: Duration) {
-        let until = self.now + d;
-        while let Some(at) = self.reap_at.filter(|&at| at <= until) {
-            self.now = self.now.max(at);
-            self.reap_at = None;
-            loop {
-                match self.pool.cull(&mut self.s, self.now) {
-                    Cull::Enough => break,
-                    Cull::At(at) => {
-                        assert!(at > self.now, "the reaper is due again at once");
-                        self.reap_at = Some(at);
-                        break;
-                    }
-                    Cull::End { worker, wake } => {
-                        let w = self.index(worker);
-                        self.workers[w].act = Act::Awake;
-                        self.wake(wake);
-                        self.step(w);
-                        assert_eq!(self.workers[w].act, Act::Gone);
-                    }
-                }
-            }
-        }
-        self.now = until;
-        self.check();
-    }
-
-    /// Lets everybody who can advance do so until nobody can; blocked workers stay blocked.
-    pub(crate) fn settle(&mut self) {
-        for _ in 0..10_000 {
-            // Every one of them, so no `any`.
-            if (0..self.workers.len()).filter(|&w| self.step(w)).count() == 0 {
-                return;
-            }
-        }
-        panic!("the workers never come to rest");
-    }
-
-    /// Lets blocked workers go on, and everybody finish.
-    pub(crate) fn drain(&mut self) {
-        self.fail_creation = false;
-        for _ in 0..1_000 {
-            self.settle();
-            let rescued = (0..self.rescuers.len()).filter(|&n| self.rescue(n)).count();
-            let all = 0..self.workers.len();
-            let resumed = all.filter(|&w| self.resume(w) | self.back(w)).count();
-            if resumed + rescued == 0 {
-                return;
-            }
-        }
-        panic!("the workers block for ever");
     }
 }

@@ -4,7 +4,8 @@ use std::vec::Vec;
 
 use links::{Arena, Handle};
 
-use crate::sim::{Sim, Slabs};
+use crate::sim::Sim;
+use crate::sim_store::Slabs;
 use crate::{Cascade, FlushStart, Flusher, Item, Pwq};
 
 impl Sim {

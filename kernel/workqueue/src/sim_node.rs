@@ -7,7 +7,8 @@ use links::{Arena, Handle, Slab};
 use machine::CpuMask;
 use proptest::prelude::*;
 
-use crate::sim::{Sim, Slabs};
+use crate::sim::Sim;
+use crate::sim_store::Slabs;
 use crate::{Item, Kind, NodeLimit, Pwq, Store, Turn, split};
 
 /// One memory node, and the turns of the pwqs that share its slots.

@@ -1,0 +1,190 @@
+//! What a core's one hardware timer is set to, and why.
+//!
+//! Every core has one one-shot comparator. Four things want it: the end of the running thread's
+//! slice, the end of the CPU budget of the work item it executes (E14), the end of a worker's patience
+//! with the core, and the core's first armed timer. It is set to the earliest, and left alone when what
+//! it is set for moves back: it then fires once for nothing and is set anew. So a core that switches often
+//! touches its timer about once per slice, not at every switch; one that falls idle gets at most one
+//! interrupt more.
+
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use machine::{Duration, Instant};
+use sync::handshake::Running;
+
+use crate::cpu::this_cpu;
+use crate::softirq::{self, Vector};
+use crate::thread;
+
+/// [`CoreClock::went_on`] of a core that rests.
+const AT_REST: u64 = u64::MAX;
+
+/// What a core's hardware timer is set to and why. `[C]` but `running`.
+pub(crate) struct CoreClock {
+    slice_end: Cell<Instant>,
+    /// When the budget of the item that the running worker executes ends, if it keeps the core.
+    budget_end: Cell<Instant>,
+    /// When a worker may have waited for the core for long: a time that [`Self::program`], which every
+    /// switch calls, has no eye on; it is set when it comes up, and again when the timer has fired.
+    watch_due: Cell<Instant>,
+    pub(super) timer_due: Cell<Instant>,
+    programmed: Cell<Instant>,
+    /// When the core last went on after [`Self::hold`], in nanoseconds; [`AT_REST`] until it does.
+    went_on: AtomicU64,
+    /// Address of the timer whose callback runs on this core, for `cancel_sync`.
+    pub(super) running: Running,
+}
+
+impl CoreClock {
+    pub(crate) const fn new() -> Self {
+        Self {
+            slice_end: Cell::new(Instant::FOREVER),
+            budget_end: Cell::new(Instant::FOREVER),
+            watch_due: Cell::new(Instant::FOREVER),
+            timer_due: Cell::new(Instant::FOREVER),
+            programmed: Cell::new(Instant::FOREVER),
+            went_on: AtomicU64::new(0),
+            running: Running::new(),
+        }
+    }
+
+    /// The core starts: nothing is programmed. Interrupts are masked.
+    pub(crate) fn reset(&self) {
+        for at in [
+            &self.slice_end,
+            &self.budget_end,
+            &self.watch_due,
+            &self.timer_due,
+            &self.programmed,
+        ] {
+            at.set(Instant::FOREVER);
+        }
+    }
+
+    /// Notes when the running thread's slice ends; interrupts are masked.
+    #[inline]
+    pub(crate) fn set_slice_end(&self, at: Option<Instant>) {
+        self.slice_end.set(at.unwrap_or(Instant::FOREVER));
+    }
+
+    /// The running worker may use the core for `budget`, from now on; interrupts are masked.
+    #[inline(always)]
+    pub(crate) fn start_budget(&self, budget: Duration) {
+        let end = machine::now() + budget;
+        self.budget_end.set(end);
+        if end < self.programmed.get() {
+            self.set_hardware(end);
+        }
+    }
+
+    /// The running worker's budget counts no more; interrupts are masked.
+    #[inline(always)]
+    pub(crate) fn end_budget(&self) {
+        self.budget_end.set(Instant::FOREVER);
+    }
+
+    /// At a switch: `prev` keeps what is left of its budget, `next` goes on with what it has left.
+    /// Interrupts are masked.
+    #[inline(always)]
+    pub(crate) fn switch_budget(&self, prev: &Cell<Duration>, next: &Cell<Duration>, now: Instant) {
+        let end = self.budget_end.get();
+        prev.set(if end == Instant::FOREVER {
+            Duration::MAX
+        } else {
+            end.since(now)
+        });
+        self.budget_end.set(now + next.get());
+    }
+
+    /// Sets the hardware timer if it would fire too late; interrupts are masked.
+    #[inline]
+    pub(crate) fn program(&self) {
+        let at = self
+            .slice_end
+            .get()
+            .min(self.timer_due.get())
+            .min(self.budget_end.get());
+        if at < self.programmed.get() {
+            self.set_hardware(at);
+        }
+    }
+
+    /// At time `due` at the latest [`wq::preempted`](crate::wq::preempted) looks who has waited for the
+    /// core; interrupts are masked.
+    pub(crate) fn watch(&self, due: Instant) {
+        self.watch_due.set(due.min(self.watch_due.get()));
+        if due < self.programmed.get() {
+            self.set_hardware(due);
+        }
+    }
+
+    /// As [`Self::program`], with [`Self::watch`]'s time.
+    fn program_all(&self) {
+        self.program();
+        if self.watch_due.get() < self.programmed.get() {
+            self.set_hardware(self.watch_due.get());
+        }
+    }
+
+    /// The machine sleeps: the hardware timer is for `until` only, whatever is due before. Interrupts
+    /// are masked.
+    pub(crate) fn hold(&self, until: Instant) {
+        self.went_on.store(AT_REST, Ordering::Relaxed);
+        self.programmed.set(Instant::FOREVER);
+        if until == Instant::FOREVER {
+            machine::cancel_timer();
+        } else {
+            machine::arm_timer(until);
+        }
+    }
+
+    /// When the core last went on after a rest, `None` between [`Self::hold`] and [`Self::go_on`]. What
+    /// was due before is late since then only. Any core may ask.
+    pub(crate) fn awake_since(&self) -> Option<Instant> {
+        match self.went_on.load(Ordering::Relaxed) {
+            AT_REST => None,
+            at => Some(Instant::from_nanos(at)),
+        }
+    }
+
+    /// Undoes [`Self::hold`].
+    pub(crate) fn go_on(&self) {
+        self.went_on
+            .store(machine::now().as_nanos(), Ordering::Relaxed);
+        self.programmed.set(Instant::FOREVER);
+        machine::cancel_timer();
+        self.program_all();
+    }
+
+    // The rare case, and the only place that sets the timer: the seam's call becomes instructions here.
+    #[inline(never)]
+    fn set_hardware(&self, at: Instant) {
+        self.programmed.set(at);
+        machine::arm_timer(at);
+    }
+}
+
+/// The hardware timer fired; hard-interrupt context.
+pub(crate) fn interrupt() {
+    let c = this_cpu();
+    let now = machine::now();
+    c.clock.programmed.set(Instant::FOREVER);
+    if c.clock.slice_end.get() <= now {
+        crate::schedule::slice_timer(now);
+    }
+    if c.clock.budget_end.get() <= now {
+        c.clock.end_budget();
+        crate::wq::hooks::worker_over_budget(thread::current());
+    }
+    if c.clock.watch_due.get() <= now {
+        c.clock.watch_due.set(Instant::FOREVER);
+        crate::wq::preempted::time_is_over(now);
+    }
+    if c.clock.timer_due.get() <= now {
+        // Off until the softirq has looked: it reprograms.
+        c.clock.timer_due.set(Instant::FOREVER);
+        softirq::raise(Vector::Timer);
+    }
+    c.clock.program_all();
+}

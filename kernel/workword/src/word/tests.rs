@@ -1,0 +1,86 @@
+use super::*;
+
+const P: Place = Place::new(7);
+const Q: Place = Place::new(9);
+
+#[test]
+fn b4_b5_one_claim_then_one_take() {
+    let w = WorkWord::new();
+    assert_eq!(w.claim(), Claim::Claimed(Place::NONE));
+    w.publish(P, false);
+    assert_eq!(w.claim(), Claim::Pending(2));
+    assert_eq!(w.join(), Some(3));
+    assert_eq!(w.take(), 3);
+    assert_eq!(w.join(), None);
+    assert!(!w.state().pending);
+    assert_eq!(w.claim(), Claim::Claimed(P));
+}
+
+#[test]
+fn c5_claim_at_knows_the_last_place() {
+    let w = WorkWord::new();
+    assert_eq!(w.claim_at(P, false), Claim::Claimed(Place::NONE));
+    assert!(w.state().queued && w.state().place == P);
+    assert_eq!(w.take(), 1);
+    assert_eq!(w.claim_at(Q, true), Claim::Elsewhere(P));
+    assert!(!w.state().pending);
+    assert_eq!(w.claim_at(P, true), Claim::Claimed(P));
+    assert!(w.state().bh);
+}
+
+#[test]
+fn b9_depth_counts_and_saturates() {
+    let w = WorkWord::new();
+    for _ in 0..3 {
+        assert!(matches!(w.seize(), Seize::Idle(_)));
+        assert_eq!(w.release_disabled(), (0, true));
+    }
+    assert_eq!(w.claim(), Claim::Disabled);
+    assert_eq!(w.claim_at(P, false), Claim::Disabled);
+    assert_eq!(w.enable(), Enable::Still(2));
+    assert_eq!(w.enable(), Enable::Still(1));
+    assert_eq!(w.claim(), Claim::Disabled);
+    assert_eq!(w.enable(), Enable::Enabled);
+    assert_eq!(w.enable(), Enable::Underflow);
+    for n in 0..=u32::from(u16::MAX) {
+        assert!(matches!(w.seize(), Seize::Idle(_)));
+        assert_eq!(w.release_disabled(), (0, n < u32::from(u16::MAX)));
+    }
+    assert_eq!(w.state().depth, u16::MAX);
+}
+
+#[test]
+fn b9_disabled_item_in_a_cancellers_hands_refuses() {
+    let w = WorkWord::new();
+    assert!(matches!(w.seize(), Seize::Idle(_)));
+    assert!(w.release_disabled().1);
+    // Somebody disables it once more.
+    assert!(matches!(w.seize(), Seize::Idle(_)));
+    assert_eq!(w.join(), None);
+    assert_eq!(w.claim(), Claim::Disabled);
+    assert_eq!(w.claim_at(P, false), Claim::Disabled);
+    assert!(w.release_disabled().1);
+    assert_eq!(w.state().depth, 2);
+}
+
+#[test]
+fn j7_seize_names_the_lock_to_take() {
+    let w = WorkWord::new();
+    assert_eq!(w.claim(), Claim::Claimed(Place::NONE));
+    assert_eq!(w.seize(), Seize::Busy);
+    w.publish(Q, false);
+    assert_eq!(w.seize(), Seize::Queued(Q));
+    w.unqueue();
+    assert_eq!(w.seize(), Seize::Busy);
+    w.release();
+    assert!(matches!(w.seize(), Seize::Idle(s) if s.place == Q && s.submissions == 0));
+}
+
+#[test]
+fn a_poisoned_item_refuses_until_cleared() {
+    let w = WorkWord::new();
+    w.poison();
+    assert_eq!(w.claim(), Claim::Poisoned);
+    w.clear_poison();
+    assert_eq!(w.claim(), Claim::Claimed(Place::NONE));
+}

@@ -24,6 +24,7 @@ pub mod failure;
 pub mod guest;
 pub mod image;
 pub mod machine;
+pub mod measured;
 pub mod mutants;
 pub mod options;
 pub mod packages;

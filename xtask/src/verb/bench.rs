@@ -7,17 +7,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 use serde_json::{Value, json};
 
 use super::sim;
 use crate::bench::{self, Budgets, DONE, GROUPS, KNOWN, Report};
-use crate::guest::{Guest, Terminal};
-use crate::image::{self, Kind};
+use crate::image::Kind;
 use crate::options::{Net, Options as Machine};
-use crate::{Failure, Outcome, failure, toolchain, tree};
+use crate::{Failure, Outcome, measured, tree};
 
 /// Measure what operations cost, in instructions; `bench sim` measures the simulator.
 #[derive(Parser, Clone, Debug)]
@@ -174,24 +173,7 @@ pub fn machine(names: &[String], smp: u32, cpu: &str) -> Machine {
 
 /// Builds and boots the image once; its figures.
 pub fn boot(machine: &Machine, limit: Duration) -> Outcome<Report> {
-    let toolchain = toolchain::metal(false, false)?;
-    let image = image::build(Kind::Bench, &toolchain)?;
-    let mut guest = Guest::start(machine, &image.flat, Terminal::Captured)?;
-    let ended = guest.wait(Instant::now() + limit).is_some();
-    guest.stop();
-    let said = guest.console().since(0);
-    if !ended || !said.contains(DONE) {
-        let code = if ended {
-            guest.exit_code()
-        } else {
-            failure::TIMEOUT
-        };
-        let tail = guest.console().tail(20);
-        return Err(Failure {
-            code: if code == 0 { failure::FAILED } else { code },
-            message: format!("the benchmarks did not end; the console's end:\n{tail}"),
-        });
-    }
+    let said = measured::boot(Kind::Bench, machine, limit, DONE, "the benchmarks")?;
     bench::read(&said)
 }
 

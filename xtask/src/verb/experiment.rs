@@ -5,15 +5,14 @@
 //! what the design does and not how fast anything is. An experiment does not pass or fail.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::guest::{Guest, Terminal};
-use crate::image::{self, Kind};
+use crate::image::Kind;
 use crate::options::{Net, Options as Machine};
 use crate::plot::{self, Row};
-use crate::{Failure, Outcome, failure, toolchain, tree};
+use crate::{Failure, Outcome, measured, tree};
 
 /// What begins a line with a figure.
 const ROW: &str = "ROW ";
@@ -65,8 +64,6 @@ impl Experiment {
 /// Runs it, prints the table, writes plot and CSV.
 pub fn run(options: &Options) -> Outcome<u8> {
     let name = options.name.name();
-    let toolchain = toolchain::metal(false, false)?;
-    let image = image::build(Kind::Tests, &toolchain)?;
     let machine = Machine {
         smp: options.name.cores(),
         mem: "1G".to_owned(),
@@ -75,23 +72,9 @@ pub fn run(options: &Options) -> Outcome<u8> {
         append: format!("experiment={name}"),
         ..Machine::default()
     };
-    let mut guest = Guest::start(&machine, &image.flat, Terminal::Captured)?;
-    let limit = Instant::now() + Duration::from_secs(options.timeout);
-    let ended = guest.wait(limit).is_some();
-    guest.stop();
-    let said = guest.console().since(0);
-    if !ended || !said.contains(DONE) {
-        let code = if ended {
-            guest.exit_code()
-        } else {
-            failure::TIMEOUT
-        };
-        let tail = guest.console().tail(20);
-        return Err(Failure {
-            code,
-            message: format!("experiment {name} did not end; the console's end:\n{tail}"),
-        });
-    }
+    let limit = Duration::from_secs(options.timeout);
+    let what = format!("experiment {name}");
+    let said = measured::boot(Kind::Tests, &machine, limit, DONE, &what)?;
     let rows = read(&said)?;
     table(&rows);
     let dir = match &options.out {

@@ -31,7 +31,9 @@ pub(crate) fn run(cx: &ThreadCx<'_>, kit: &mut Kit) {
             .collect();
         let bound = queue::<PerCpu>();
         kit.batches(GROUP, "batch-bound-queue", || {
-            let cost = fill(&bound, &items);
+            let begin = count();
+            fill(&bound, &items);
+            let cost = count().wrapping_sub(begin);
             bound.flush(cx).expect("not one of its items");
             cost
         });
@@ -61,19 +63,15 @@ fn queue<K: Kind<Context = Threaded>>() -> Workqueue<K> {
     b.build().expect("memory for a queue")
 }
 
-/// Queues all, none of which runs meanwhile on this core; returns what that cost.
-fn fill<K: Kind<Context = C>, C: Context>(wq: &Workqueue<K>, items: &[Arc<Work<(), C>>]) -> u32
+/// Queues all, none of which runs meanwhile on this core.
+fn fill<K: Kind<Context = C>, C: Context>(wq: &Workqueue<K>, items: &[Arc<Work<(), C>>])
 where
     for<'a> &'a Arc<Work<(), C>>: Submit<C>,
 {
-    let still = preempt_disable();
-    let begin = count();
+    let _still = preempt_disable();
     for item in items {
         let _queued = wq.queue(item);
     }
-    let end = count();
-    drop(still);
-    end.wrapping_sub(begin)
 }
 
 /// Queues all, and waits until all have run.

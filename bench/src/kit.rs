@@ -17,6 +17,8 @@ pub(crate) const N: usize = 10_000;
 pub(crate) const REPEATS: usize = 5;
 /// Samples before those that count.
 const WARM_UP: usize = 200;
+/// Samples of a row of which every instruction is recorded.
+const RECORDED: usize = 200;
 
 /// The counter, of core 0.
 #[inline(always)]
@@ -24,11 +26,41 @@ pub(crate) fn count() -> u32 {
     pmu::instructions()
 }
 
+/// What `bench --profile` recognises in the list of executed instructions: samples begin to count, one
+/// is over, they are over. Each reading of the counter begins or ends a stretch of a sample.
+#[expect(unsafe_code, reason = "symbols that the host tool looks for")]
+mod marks {
+    use core::hint::black_box;
+
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    pub(super) extern "C" fn bench_samples_begin() {
+        black_box(0);
+    }
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    pub(super) extern "C" fn bench_sample_over() {
+        black_box(1);
+    }
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    pub(super) extern "C" fn bench_samples_over() {
+        black_box(2);
+    }
+}
+
+/// Marks the end of a sample; [`Kit::samples`] and [`Kit::batches`] do that themselves.
+pub(crate) fn sample_over() {
+    marks::bench_sample_over();
+}
+
 /// Where samples go.
 pub(crate) struct Kit {
     wanted: &'static str,
     settings: &'static str,
     samples: Vec<u32>,
+    /// Samples of a row, repeats of a batch.
+    wants: (usize, usize),
 }
 
 impl Kit {
@@ -48,13 +80,16 @@ impl Kit {
             f();
         }
         self.samples.clear();
-        for _ in 0..N {
+        marks::bench_samples_begin();
+        for _ in 0..self.wants.0 {
             self.samples.push(f());
+            sample_over();
         }
+        marks::bench_samples_over();
         self.tell(name);
     }
 
-    /// Takes samples where a call of `f` gives up to `room` of them, at least one.
+    /// Takes samples where a call of `f` gives up to `room` of them, at least one, and marks the end of each.
     pub(crate) fn bunches(
         &mut self,
         group: &str,
@@ -68,10 +103,12 @@ impl Kit {
         self.samples.clear();
         f(&mut self.samples, room.min(WARM_UP));
         self.samples.clear();
-        while self.samples.len() < N {
-            let room = room.min(N - self.samples.len());
+        marks::bench_samples_begin();
+        while self.samples.len() < self.wants.0 {
+            let room = room.min(self.wants.0 - self.samples.len());
             f(&mut self.samples, room);
         }
+        marks::bench_samples_over();
         self.tell(name);
     }
 
@@ -82,9 +119,13 @@ impl Kit {
         }
         f();
         self.samples.clear();
-        for _ in 0..REPEATS {
+        let repeats = self.wants.1;
+        marks::bench_samples_begin();
+        for _ in 0..repeats {
             self.samples.push(f());
+            sample_over();
         }
+        marks::bench_samples_over();
         self.samples.sort_unstable();
         let s = &self.samples;
         let item = |whole: u32| whole / N as u32;
@@ -92,12 +133,12 @@ impl Kit {
         kernel::println!(
             "BENCH {}|{name}|{}|{}|{}|{}|{}|{}",
             self.settings,
-            N * REPEATS,
+            N * repeats,
             item(s[0]),
-            item(s[REPEATS / 2]),
-            item(s[REPEATS - 1]),
-            item(s[REPEATS - 1]),
-            sum * 100 / (N * REPEATS) as u64
+            item(s[repeats / 2]),
+            item(s[repeats - 1]),
+            item(s[repeats - 1]),
+            sum * 100 / (N * repeats) as u64
         );
     }
 
@@ -130,6 +171,11 @@ pub(crate) fn run(cx: &ThreadCx<'_>) {
         wanted: argument("bench").unwrap_or("all"),
         settings: "lean",
         samples: Vec::with_capacity(N),
+        wants: if argument("profile") == Some("on") {
+            (RECORDED, 1)
+        } else {
+            (N, REPEATS)
+        },
     };
     let (begin, end) = (count(), count());
     kernel::println!("EMPTY {}", end.wrapping_sub(begin));

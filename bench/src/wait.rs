@@ -9,7 +9,7 @@ use kernel::thread::ThreadCx;
 use kernel::wq::{DelayedWork, PerCpu, Run, Task, Work, Workqueue};
 use machine::Duration;
 
-use crate::kit::{Kit, count};
+use crate::kit::{Kit, count, sample_over};
 
 const GROUP: &str = "work";
 /// Samples taken by one run of a handler, which stays far below what counts as a hog.
@@ -44,8 +44,12 @@ fn inside(
 ) {
     let item = nothing();
     kit.bunches(GROUP, name, BUNCH, |samples, room| {
-        let mut bunch =
-            Task::new(|cx: &ThreadCx<'_>| (0..room).for_each(|_| samples.push(f(cx, wq, &item))));
+        let mut bunch = Task::new(|cx: &ThreadCx<'_>| {
+            for _ in 0..room {
+                samples.push(f(cx, wq, &item));
+                sample_over();
+            }
+        });
         let queued = wq.scope(cx, |s| s.spawn(&mut bunch));
         queued.expect("not one of its items").expect("a new task");
     });

@@ -93,7 +93,7 @@ fn word(n: usize) -> u32 {
 
 /// Shortens a long name: `f::<A>` becomes `f`, `Vec<A>` becomes `Vec<_>`; a leading
 /// `<Type as Trait>` stays, because it says whose method it is.
-fn shorten(name: &str) -> String {
+pub(crate) fn shorten(name: &str) -> String {
     if name.len() <= LONG {
         return name.to_owned();
     }

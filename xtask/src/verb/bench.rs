@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::Parser;
 use serde_json::{Value, json};
 
-use super::sim;
+use super::{bench_profile, sim};
 use crate::bench::{self, Budgets, DONE, GROUPS, KNOWN, Report};
 use crate::image::Kind;
 use crate::options::{Net, Options as Machine};
@@ -40,6 +40,9 @@ struct Options {
     /// Rewrite bench/budgets.toml with the figures of 1 core and of 4, where two boots agree
     #[arg(long, conflicts_with_all = ["json", "compare", "smp", "cpu"])]
     bless: bool,
+    /// Show where the instructions of one row go, by function and line
+    #[arg(long, conflicts_with_all = ["json", "compare", "bless"])]
+    profile: bool,
     /// At most so many seconds of the host's time for a boot
     #[arg(long, default_value_t = 600, value_name = "SECS")]
     timeout: u64,
@@ -74,6 +77,10 @@ fn measure(options: &Options) -> Outcome<u8> {
     let limit = Duration::from_secs(options.timeout);
     if options.bless {
         return bless(&options.names, limit);
+    }
+    if options.profile {
+        let machine = machine(&options.names, options.smp, &options.cpu);
+        return bench_profile::run(&options.names, machine, options.timeout);
     }
     let before = match &options.compare {
         Some(path) => Some(compared(path, options.smp)?),

@@ -1,6 +1,7 @@
 //! One file per command of the tool.
 
 pub mod bench;
+mod bench_profile;
 pub mod bugs;
 mod bugs_hunt;
 mod bugs_table;

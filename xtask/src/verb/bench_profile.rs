@@ -1,0 +1,161 @@
+//! `bench ROW --profile`: where the row's instructions go.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::bench::{DONE, KNOWN, Known};
+use crate::guest;
+use crate::image::{self, Kind};
+use crate::machine;
+use crate::options::Options as Machine;
+use crate::profile::{self, Marks, Place, Recording, Stretch};
+use crate::{Failure, Outcome, packages, toolchain, tree};
+
+/// Rows of a table.
+const SHOWN: usize = 40;
+
+/// Records the row, prints who takes its instructions, and writes the stacks for a flame graph.
+pub(super) fn run(names: &[String], mut machine: Machine, limit: u64) -> Outcome<u8> {
+    let [name] = names else {
+        return Err(Failure::usage("--profile wants the name of one row"));
+    };
+    let known = KNOWN
+        .iter()
+        .find(|k| k.row == name)
+        .ok_or_else(|| Failure::usage(format!("--profile wants a row, and {name} is a group")))?;
+    if machine.smp != 1 {
+        return Err(Failure::usage(
+            "--profile records one core; leave --smp out",
+        ));
+    }
+    machine.append.push_str(" settings=lean profile=on");
+    machine.extra = ["-singlestep", "-d", "exec,nochain"]
+        .map(Into::into)
+        .to_vec();
+    let toolchain = toolchain::metal(false, false)?;
+    let image = image::build(Kind::Bench, &toolchain)?;
+    let elf = std::fs::read(&image.elf)
+        .map_err(|e| Failure::failed(format!("cannot read {}: {e}", image.elf.display())))?;
+    let mut recording = Recording::new(Marks::find(&elf)?, stretch(known));
+    record(&machine, &image, &mut recording, limit)?;
+    if recording.samples == 0 {
+        return Err(Failure::failed(format!("{name} took no samples")));
+    }
+    let places = profile::places(&image.elf, &recording)?;
+    let path = tree::target_dir()?
+        .join("bench")
+        .join(format!("{name}.folded"));
+    std::fs::create_dir_all(path.parent().unwrap_or(&path))
+        .and_then(|()| std::fs::write(&path, profile::folded(&places)))
+        .map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))?;
+    tell(known, &recording, &places);
+    println!("\nstacks for a flame graph: {}", path.display());
+    Ok(0)
+}
+
+/// Which stretch between readings the row's figure is.
+fn stretch(known: &Known) -> Stretch {
+    match known.row {
+        "hand-off" => Stretch::First,
+        _ => Stretch::Last,
+    }
+}
+
+/// Boots the image and reads what QEMU says of each instruction.
+fn record(
+    machine: &Machine,
+    image: &image::Image,
+    recording: &mut Recording,
+    limit: u64,
+) -> Outcome<()> {
+    let ports = guest::reserve(machine)?;
+    let program = packages::qemu(machine.no_install, machine.yes)?;
+    // A QEMU that hangs must end; one that hangs says nothing, so the reader cannot end it.
+    let mut child = Command::new("timeout")
+        .arg(limit.to_string())
+        .arg(&program)
+        .args(machine::arguments(machine, &ports, &image.flat))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| Failure::failed(format!("{} does not start: {e}", program.display())))?;
+    let console = child
+        .stdout
+        .take()
+        .map(|out| std::thread::spawn(move || std::io::read_to_string(out).unwrap_or_default()));
+    if let Some(log) = child.stderr.take() {
+        let mut log = BufReader::with_capacity(1 << 20, log);
+        let mut line = Vec::new();
+        while log.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            recording.line(&line);
+            line.clear();
+        }
+    }
+    let _status = child.wait();
+    let said = console.and_then(|c| c.join().ok()).unwrap_or_default();
+    if said.contains(DONE) {
+        return Ok(());
+    }
+    let tail: Vec<_> = said.lines().rev().take(20).collect();
+    let tail: Vec<_> = tail.into_iter().rev().collect();
+    Err(Failure::failed(format!(
+        "the benchmark did not end; the console's end:\n{}",
+        tail.join("\n")
+    )))
+}
+
+fn tell(known: &Known, recording: &Recording, places: &[Place]) {
+    let whole: f64 = places.iter().map(|p| p.each).sum();
+    println!(
+        "{}: {}\n{whole:.1} instructions in each of {} samples{}\n",
+        known.row,
+        known.what,
+        recording.samples,
+        if known.row.starts_with("batch") || known.row == "requeue" {
+            ", a sample being a batch of 10,000 items"
+        } else {
+            ""
+        }
+    );
+    let table = |title: &str, sums: &[(String, f64)]| {
+        println!("| {title} | Instructions | Share |\n| --- | ---: | ---: |");
+        for (name, each) in sums.iter().take(SHOWN).filter(|(_, each)| *each >= 0.05) {
+            println!("| {name} | {each:.1} | {:.1} % |", each * 100.0 / whole);
+        }
+        println!();
+    };
+    table(
+        "Function, with what was inlined into it",
+        &profile::sums(places, |p| p.frames.last().cloned().unwrap_or_default()),
+    );
+    table(
+        "Function itself",
+        &profile::sums(places, |p| p.frames[0].clone()),
+    );
+    table(
+        "Line",
+        &profile::sums(places, |p| format!("{} {}", p.line, p.frames[0])),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_wants_one_row_on_one_core() {
+        let run = |names: &[&str], smp| {
+            let names: Vec<_> = names.iter().map(|&n| n.to_owned()).collect();
+            let machine = super::super::bench::machine(&names, smp, "cortex-a57");
+            run(&names, machine, 1)
+                .expect_err("refused before anything is built")
+                .code
+        };
+        let usage = crate::failure::USAGE;
+        assert_eq!(run(&[], 1), usage);
+        assert_eq!(run(&["cancel", "yield"], 1), usage);
+        assert_eq!(run(&["work"], 1), usage);
+        assert_eq!(run(&["cancel"], 2), usage);
+    }
+}

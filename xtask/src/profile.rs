@@ -108,6 +108,14 @@ impl Recording {
         }
     }
 
+    /// Address and count of each instruction, in the order of addresses.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let counts: BTreeMap<_, _> = self.counts.iter().collect();
+        let lines = counts.into_iter().map(|(at, n)| format!("{at:x} {n}\n"));
+        lines.collect()
+    }
+
     fn executed(&mut self, at: u64) {
         if at == self.marks.begin {
             self.on = true;

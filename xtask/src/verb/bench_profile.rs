@@ -1,6 +1,7 @@
 //! `bench ROW --profile`: where the row's instructions go.
 
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::bench::{DONE, KNOWN, Known};
@@ -42,15 +43,25 @@ pub(super) fn run(names: &[String], mut machine: Machine, limit: u64) -> Outcome
         return Err(Failure::failed(format!("{name} took no samples")));
     }
     let places = profile::places(&image.elf, &recording)?;
-    let path = tree::target_dir()?
-        .join("bench")
-        .join(format!("{name}.folded"));
-    std::fs::create_dir_all(path.parent().unwrap_or(&path))
-        .and_then(|()| std::fs::write(&path, profile::folded(&places)))
-        .map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))?;
     tell(known, &recording, &places);
-    println!("\nstacks for a flame graph: {}", path.display());
+    let dir = tree::target_dir()?.join("bench");
+    let stacks = keep(&dir, &format!("{name}.folded"), &profile::folded(&places))?;
+    let counts = keep(&dir, &format!("{name}.counts"), &recording.text())?;
+    println!("stacks for a flame graph: {}", stacks.display());
+    println!(
+        "counts by address, for beside a disassembly: {}",
+        counts.display()
+    );
     Ok(0)
+}
+
+/// Writes `text` to a file of this name.
+fn keep(dir: &Path, name: &str, text: &str) -> Outcome<PathBuf> {
+    let path = dir.join(name);
+    std::fs::create_dir_all(dir)
+        .and_then(|()| std::fs::write(&path, text))
+        .map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))?;
+    Ok(path)
 }
 
 /// Which stretch between readings the row's figure is.

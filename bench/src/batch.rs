@@ -10,7 +10,7 @@ use kernel::wq::{
     self, Bh, Context, Kind, Ordered, PerCpu, Run, Softirq, Submit, Threaded, Unbound, Work,
     Workqueue,
 };
-use sync::{bh_disable, preempt_disable};
+use sync::{PreemptGuard, bh_disable, preempt_disable};
 
 use crate::kit::{Kit, N, count};
 
@@ -32,8 +32,9 @@ pub(crate) fn run(cx: &ThreadCx<'_>, kit: &mut Kit) {
         let bound = queue::<PerCpu>();
         kit.batches(GROUP, "batch-bound-queue", || {
             let begin = count();
-            fill(&bound, &items);
+            let still = fill(&bound, &items);
             let cost = count().wrapping_sub(begin);
+            drop(still);
             bound.flush(cx).expect("not one of its items");
             cost
         });
@@ -63,15 +64,19 @@ fn queue<K: Kind<Context = Threaded>>() -> Workqueue<K> {
     b.build().expect("memory for a queue")
 }
 
-/// Queues all, none of which runs meanwhile on this core.
-fn fill<K: Kind<Context = C>, C: Context>(wq: &Workqueue<K>, items: &[Arc<Work<(), C>>])
+/// Queues all, none of which runs on this core before the guard is dropped.
+fn fill<K: Kind<Context = C>, C: Context>(
+    wq: &Workqueue<K>,
+    items: &[Arc<Work<(), C>>],
+) -> PreemptGuard
 where
     for<'a> &'a Arc<Work<(), C>>: Submit<C>,
 {
-    let _still = preempt_disable();
+    let still = preempt_disable();
     for item in items {
         let _queued = wq.queue(item);
     }
+    still
 }
 
 /// Queues all, and waits until all have run.
@@ -86,7 +91,7 @@ fn batch<K: Kind<Context = C>, C: Context>(
 {
     kit.batches(GROUP, name, || {
         let begin = count();
-        fill(wq, items);
+        drop(fill(wq, items));
         wq.flush(cx).expect("not one of its items");
         count().wrapping_sub(begin)
     });

@@ -11,7 +11,7 @@
 //! 3. [`options`] holds what a person may ask for, [`machine`] turns it into a QEMU command line.
 //! 4. [`guest`] owns the QEMU process, [`console`] what the guest said; [`ready`] asks the service.
 //! 5. [`verb`] has one file per command; [`mutants`] and [`bugs`] keep the books of two
-//!    that run for long, [`conformance`] those of the rule table; [`bench`] and [`profile`] read what
+//!    that run for long, [`conformance`] those of the rule table; [`mod@bench`] and [`profile`] read what
 //!    the benchmarks tell.
 //!
 //! Every failure is a [`Failure`]: one sentence with the way out, and the exit code fixed for its

@@ -143,6 +143,25 @@ impl<T: Linked<K>, K> List<T, K> {
         Some(h)
     }
 
+    /// As [`List::pop_front`], of a list that is in the arena itself, where `list` finds it.
+    #[inline(always)]
+    pub fn pop_front_of<A: Arena<T>>(
+        arena: &mut A,
+        list: impl Fn(&mut A) -> &mut Self,
+    ) -> Option<Handle<T>> {
+        let h = list(arena).head?;
+        let links = arena.get_mut(h).list_links_mut();
+        debug_assert!(links.linked && links.prev.is_none(), "a front that is none");
+        let next = links.next.take();
+        links.linked = false;
+        list(arena).head = next;
+        match next {
+            Some(n) => arena.get_mut(n).list_links_mut().prev = None,
+            None => list(arena).tail = None,
+        }
+        Some(h)
+    }
+
     /// Takes `h`, which is in this list, out.
     #[inline]
     pub fn remove<A: Arena<T>>(&mut self, arena: &mut A, h: Handle<T>) {

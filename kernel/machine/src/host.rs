@@ -183,12 +183,12 @@ pub fn irq_save() -> IrqState {
         Some(w) => w.irq_save(),
         None => alone(|a| !a.masked.replace(true)),
     };
-    IrqState { was_enabled }
+    IrqState::new(was_enabled)
 }
 
 /// Puts interrupts back to what [`irq_save`] found.
 pub fn irq_restore(state: IrqState) {
-    if state.was_enabled {
+    if state.was_enabled() {
         irq_enable();
     }
 }

@@ -7,8 +7,33 @@ use crate::IntId;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "dropping the saved state leaves interrupts masked"]
 pub struct IrqState {
+    /// The I bit as DAIF has it: a whole word, since guards with padding are copied byte by byte.
+    daif: u64,
+}
+
+impl IrqState {
+    /// PSTATE.I in DAIF (Arm ARM C5.2.2).
+    const MASKED: u64 = 1 << 7;
+
+    /// Of a core whose register DAIF says so.
+    #[inline(always)]
+    pub const fn of_daif(daif: u64) -> Self {
+        Self { daif }
+    }
+
+    /// Of a core without that register.
+    pub const fn new(was_enabled: bool) -> Self {
+        Self {
+            daif: if was_enabled { 0 } else { Self::MASKED },
+        }
+    }
+
     /// True when interrupts were enabled.
-    pub was_enabled: bool,
+    #[inline(always)]
+    #[must_use]
+    pub const fn was_enabled(self) -> bool {
+        self.daif & Self::MASKED == 0
+    }
 }
 
 /// What [`crate::irq_ack`] took from the interrupt controller.

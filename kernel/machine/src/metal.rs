@@ -78,15 +78,13 @@ pub fn irq_save() -> IrqState {
     unsafe {
         asm!("mrs {}, daif", "msr daifset, #2", out(reg) daif, options(nostack, preserves_flags));
     }
-    IrqState {
-        was_enabled: daif & (1 << 7) == 0,
-    }
+    IrqState::of_daif(daif)
 }
 
 /// Puts interrupts back to what [`irq_save`] found.
 #[inline(always)]
 pub fn irq_restore(state: IrqState) {
-    if state.was_enabled {
+    if state.was_enabled() {
         irq_enable();
     }
 }

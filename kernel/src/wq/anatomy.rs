@@ -149,6 +149,10 @@ pub(super) fn brought_back(share: Option<&Share>, g: &mut Inner) {
 /// Item `h` of `share` is over on worker `w`'s thread, the running one; under its pool's lock `g`.
 #[inline(always)]
 pub(super) fn over(w: &Worker, share: &Share, h: &Header, g: &mut Inner) {
+    // Off: spares the copy of the course.
+    if !kernel().wq.anatomy.is_on() {
+        return;
+    }
     let course = w.course.get();
     if course.is_whole(kernel().wq.anatomy.since()) {
         let away = thread::current().away.get();

@@ -84,6 +84,7 @@ use core::sync::atomic::{
 };
 
 use machine::MAX_CPUS;
+use spin::Once;
 use workqueue::Kind as PoolKind;
 use workword::Place;
 
@@ -195,6 +196,8 @@ impl CpuPools {
 /// What workqueues have beside the cores: the unbound pools and the list of queues.
 #[derive(Debug)]
 pub struct System {
+    /// `[I]` pools of the cores, by place.
+    bound: [Once<&'static Pool>; FIRST_UNBOUND],
     unbound: unbound::Table,
     dedicated: dedicated::Table,
     /// `[I]` a [`Backend`], of queues that ask for none.
@@ -225,6 +228,7 @@ pub struct System {
 impl System {
     pub(crate) const fn new() -> Self {
         Self {
+            bound: [const { Once::new() }; FIRST_UNBOUND],
             unbound: unbound::Table::new(),
             dedicated: dedicated::Table::new(),
             backend: AtomicU8::new(Backend::ConcurrencyManaged as u8),
@@ -250,7 +254,8 @@ impl System {
 fn pool_at(place: Place) -> &'static Pool {
     let n = place.index();
     if n < FIRST_UNBOUND {
-        &kernel().cpus()[n / PER_CORE].wq.pools[n % PER_CORE]
+        let pool = kernel().wq.bound[n].get();
+        pool.expect("an item ran on a core of this machine")
     } else if n < FIRST_DEDICATED {
         kernel().wq.unbound.at(n - FIRST_UNBOUND)
     } else {

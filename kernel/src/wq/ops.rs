@@ -143,10 +143,7 @@ fn with_runner<R>(h: &Header, f: impl FnOnce(&Pool, Handle<WorkerNode>) -> R) ->
 
 /// Whether the running thread is executing `h` now.
 pub(super) fn is_own_run(h: &Header) -> bool {
-    match current_worker() {
-        Some(me) if me.is_busy() => with_runner(h, |_, w| w == me.handle()) == Some(true),
-        _ => false,
-    }
+    current_worker().is_some_and(|me| me.executes(h))
 }
 
 /// Waits until the last submission so far is over (I5). True if there was something to wait for.
@@ -163,6 +160,15 @@ pub(super) fn wait_for(
     if is_own_run(h) {
         return Err(WaitError::SelfWait);
     }
+    wait_for_other(cx, h, promised)
+}
+
+/// As [`wait_for`], of an item that is not the caller's own.
+fn wait_for_other(
+    cx: &ThreadCx<'_>,
+    h: &Header,
+    promised: Option<&'static Queue>,
+) -> Result<bool, WaitError> {
     let barrier = Barrier::new();
     let what = ItemWait::new(h, barrier.handle());
     let wait = Wait::of_current(&what);
@@ -259,7 +265,7 @@ fn cancel_sync(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
     }
     let disabled = disable(h);
     // What runs is on its way: no memory is needed for it (H6).
-    let waited = wait_for(cx, h, None);
+    let waited = wait_for_other(cx, h, None);
     if disabled.is_ok() {
         if !matches!(waited, Err(WaitError::Deadlock(_))) {
             over(h);
@@ -326,7 +332,7 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
             return Err(WaitError::SelfWait);
         }
         let disabled = self.disable();
-        wait_for(cx, self.header(), None)?;
+        wait_for_other(cx, self.header(), None)?;
         let was = disabled.map_err(WaitError::TooDeep)?;
         over(self.header());
         Ok(was)

@@ -3,8 +3,8 @@
 //! # The fast path
 //!
 //! 1. `join`: an item that is pending already takes one atomic operation and nothing else.
-//! 2. Interrupts off: from here the item is owned until it is on a list (B3).
-//! 3. The route of this core names the share, and that its pool, whose lock is taken.
+//! 2. The route of this core names the share, and that its pool.
+//! 3. The pool's lock is taken, which masks interrupts: from here the item is owned until it is on a list (B3).
 //! 4. `claim_at`: one atomic operation makes the item pending and published, if it ran here last.
 //! 5. The policy links it and names the worker to wake.
 //!
@@ -228,7 +228,7 @@ impl Queue {
         if let Some(n) = h.word.join() {
             return joined(n);
         }
-        let _irq = IrqGuard::new();
+        // The caller may be on another core by the time it has the lock: then it queued just before it moved.
         let share = self.share(target);
         let (pool, mut g) = share.lock();
         if share.pwq(&g).bars() {
@@ -260,6 +260,7 @@ impl Queue {
     /// The slow path: the item ran last on another pool.
     #[cold]
     fn submit_moved(&self, target: Target, h: &Header, retain: impl FnOnce() -> bool) -> Submitted {
+        let _irq = IrqGuard::new();
         match h.word.claim() {
             Claim::Claimed(_) => {}
             Claim::Pending(n) => return joined(n),

@@ -29,7 +29,9 @@ pub(super) struct SystemQueues {
 pub(crate) fn init(cx: &ThreadCx<'_>) {
     for (n, c) in kernel().cpus().iter().enumerate() {
         for (k, pool) in c.wq.pools.iter().enumerate() {
-            pool.install(Place::new((n * PER_CORE + k) as u16), Some(c.id()));
+            let place = n * PER_CORE + k;
+            pool.install(Place::new(place as u16), Some(c.id()));
+            kernel().wq.bound[place].call_once(|| pool);
         }
     }
     let cores = kernel().cpus().len();

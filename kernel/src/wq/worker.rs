@@ -11,6 +11,7 @@
 use alloc::boxed::Box;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
+use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use links::Handle;
@@ -22,7 +23,7 @@ use workqueue::{Item, Kind as PoolKind, Step, Worker as WorkerNode};
 use super::anatomy;
 use super::barrier::Barrier;
 use super::handles::{arm_mayday, arm_reaper, item_name, queue_name, share_of};
-use super::header::{Header, Vtable};
+use super::header::Header;
 use super::manager;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
@@ -57,8 +58,8 @@ pub struct Worker {
     pub(super) kind: WorkerKind,
     /// `[I]`
     thread: Once<ThreadRef>,
-    /// `[P]` the type of the item it executes.
-    current: Cell<Option<&'static Vtable>>,
+    /// `[P]` the item it executes, which its run keeps alive.
+    current: Cell<Option<NonNull<Header>>>,
     /// `[P]` the queue of the item it executes; compared, never followed.
     queue: Cell<*const Queue>,
     /// `[P]` the sleep hook told the pool that it blocks.
@@ -160,9 +161,17 @@ impl Worker {
         self.current.get().is_some()
     }
 
+    /// Whether it executes the item of `h`; own thread only.
+    #[inline(always)]
+    pub(super) fn executes(&self, h: &Header) -> bool {
+        self.current.get() == Some(NonNull::from(h))
+    }
+
     /// The type of the item it executes; own thread only.
     pub(super) fn item_name(&self) -> Option<&'static str> {
-        self.current.get().map(|v| (v.name)())
+        let h = self.current.get()?;
+        // SAFETY: its run, on this thread, keeps it alive.
+        Some(unsafe { (h.as_ref().vtable.name)() })
     }
 
     /// Starts the CPU budget of what it executes, if concurrency management counts it (E14); own
@@ -330,7 +339,7 @@ pub(super) fn execute<'p>(
     // The item before this one: outside the lock, and before this one is "current".
     after.settle();
     w.queue.set(queue);
-    w.current.set(Some(h.vtable));
+    w.current.set(Some(NonNull::from(h)));
     let before = sync::preempt_word();
     // SAFETY: items on thread pools take a `ThreadCx`; `hold` is the count.
     unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, owned) };

@@ -235,7 +235,7 @@ impl IrqGuard {
 impl Drop for IrqGuard {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.state.was_enabled {
+        if self.state.was_enabled() {
             machine::irq_enable();
             if preempt_word() == 0 {
                 resched_enabled();

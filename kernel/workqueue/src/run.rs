@@ -62,8 +62,28 @@ impl From<Begun> for Step {
 impl Pool {
     /// (4) The next step of worker `w`, called by itself after waking up and after each execution.
     /// `now` is asked only when it goes idle.
-    #[inline]
+    #[inline(always)]
     pub fn next<S: Store>(
+        &mut self,
+        s: &mut S,
+        w: Handle<Worker>,
+        now: impl FnOnce() -> Instant,
+    ) -> Step {
+        let node = worker(s, w);
+        let goes_on = node.phase == Phase::Working && node.epoch == self.epoch;
+        if goes_on && node.scheduled.is_empty() && self.nr_running <= 1 {
+            // From one item to the next, without the questions that only a change answers anew.
+            if let Some(h) = self.worklist.front()
+                && item(s, h).runner.is_none()
+            {
+                return self.start(s, w, h).into();
+            }
+        }
+        self.next_after_change(s, w, now)
+    }
+
+    /// [`Pool::next`] of a worker that was idle, whose list is not empty, or that finds nothing.
+    fn next_after_change<S: Store>(
         &mut self,
         s: &mut S,
         w: Handle<Worker>,

@@ -153,22 +153,22 @@ impl Pool {
     /// Moves the first inactive item of `p` to the list, with a slot that it has. False: there is
     /// none.
     fn activate_first<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
-        let Some(h) = pwq(s, p).inactive.front() else {
+        let Some(h) = List::pop_front_of(s, |s| &mut pwq_mut(s, p).inactive) else {
             return false;
         };
-        let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
-        let behind = if item(s, h).linked {
-            list.next(s, h)
-        } else {
-            None
-        };
-        list.remove(s, h);
-        item_mut(s, h).on = On::Worklist;
+        let it = item_mut(s, h);
+        it.on = On::Worklist;
+        let linked = it.linked;
         s.activated(h, p);
         self.push(s, h);
-        let released = 1 + self.release_chain(s, &mut list, behind);
+        let mut released = 1;
+        if linked {
+            let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
+            let behind = list.front();
+            released += self.release_chain(s, &mut list, behind);
+            pwq_mut(s, p).inactive = list;
+        }
         let share = pwq_mut(s, p);
-        share.inactive = list;
         share.nr_waiting -= released;
         share.nr_inactive -= 1;
         share.nr_active += 1;

@@ -97,8 +97,12 @@ impl PreemptWord {
 }
 
 #[derive(Debug)]
-pub(crate) struct IrqState {
-    pub(crate) was_enabled: bool,
+pub(crate) struct IrqState(bool);
+
+impl IrqState {
+    pub(crate) fn was_enabled(&self) -> bool {
+        self.0
+    }
 }
 
 pub(crate) struct Hooks {
@@ -157,9 +161,7 @@ pub(crate) fn irqs_masked() -> bool {
 
 pub(crate) fn irq_save() -> IrqState {
     atomic::flush();
-    IrqState {
-        was_enabled: !core().masked.replace(true),
-    }
+    IrqState(!core().masked.replace(true))
 }
 
 pub(crate) fn irq_enable() {

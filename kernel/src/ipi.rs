@@ -10,7 +10,7 @@ use sync::handshake::Mail;
 use sync::{HardIrqGuard, Rank, SpinLock};
 
 use crate::cpu::{cpu, this_cpu};
-use crate::softirq::{self, Vector};
+use crate::softirq::{self, VECTORS, Vector};
 use crate::trace::{Head, Kind, emit, emit_unmasked};
 
 /// Most calls waiting for one core.
@@ -20,6 +20,8 @@ const CALLS: usize = 64;
 const STOP: u32 = 1 << 31;
 /// Calls are waiting.
 const CALL: u32 = 1 << 30;
+/// Softirqs to raise.
+const SOFTIRQS: u32 = (1 << VECTORS) - 1;
 
 #[derive(Clone, Copy)]
 struct Call {
@@ -27,7 +29,7 @@ struct Call {
     arg: usize,
 }
 
-/// What other cores want of one core. Bits 0..10: softirqs to raise.
+/// What other cores want of one core: [`SOFTIRQS`], [`CALL`], [`STOP`].
 pub(crate) struct Mailbox {
     bits: Mail,
     calls: SpinLock<Calls>,
@@ -130,16 +132,10 @@ pub(crate) fn handle() {
             machine::relax();
         }
     }
-    for v in [
-        Vector::Hi,
-        Vector::Timer,
-        Vector::NetTx,
-        Vector::NetRx,
-        Vector::Tasklet,
-    ] {
-        if bits & 1 << v as u8 != 0 {
-            softirq::raise(v);
-        }
+    let mut softirqs = bits & SOFTIRQS;
+    while softirqs != 0 {
+        softirq::raise(Vector::ALL[softirqs.trailing_zeros() as usize]);
+        softirqs &= softirqs - 1;
     }
     if bits & CALL != 0 {
         make_calls(&c.mailbox);

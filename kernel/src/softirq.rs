@@ -56,6 +56,22 @@ pub enum Vector {
 /// Number of vectors.
 pub const VECTORS: usize = 10;
 
+impl Vector {
+    /// All of them, in order.
+    pub const ALL: [Self; VECTORS] = [
+        Self::Hi,
+        Self::Timer,
+        Self::NetTx,
+        Self::NetRx,
+        Self::Block,
+        Self::IrqPoll,
+        Self::Tasklet,
+        Self::Sched,
+        Self::HrTimer,
+        Self::Rcu,
+    ];
+}
+
 /// Proof of BH context: the holder runs in a softirq and may not sleep.
 pub struct BhCx<'a> {
     scope: PhantomData<(&'a (), *const ())>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kernel::ipi::call_on;
-use kernel::softirq::{BhCx, VECTORS, Vector, counters, leak_count, raise};
+use kernel::softirq::{BhCx, VECTORS, Vector, counters, leak_count, raise, raise_on};
 use kernel::thread::{ThreadCx, current, sleep};
 use kernel::trace::{Categories, Kind, want};
 use kernel::wq::{self, Run, Softirq, Submitted, Work};
@@ -12,7 +12,7 @@ use sim::{Kinds, Scenario};
 
 use super::super::ipi::{address, at};
 use super::events;
-use crate::kit::{Count, burn, core, cpus, here, ms, new_bh_item, new_item, until, us};
+use crate::kit::{Count, burn, core, cpus, here, ms, new_bh_item, new_item, pick, until, us};
 
 /// Scenarios of softirqs.
 pub(super) const ALL: &[Scenario] = &[
@@ -35,25 +35,12 @@ pub(super) const ALL: &[Scenario] = &[
         .endures(Kinds::DELAYS),
 ];
 
-const ALL_VECTORS: [Vector; VECTORS] = [
-    Vector::Hi,
-    Vector::Timer,
-    Vector::NetTx,
-    Vector::NetRx,
-    Vector::Block,
-    Vector::IrqPoll,
-    Vector::Tasklet,
-    Vector::Sched,
-    Vector::HrTimer,
-    Vector::Rcu,
-];
-
 fn vectors_in_order(_: &ThreadCx<'_>) {
     want(Categories::SOFTIRQ);
     let entries = || events(here(), &[Kind::SoftirqEntry]);
     let off = sync::bh_disable();
     let before = entries().len();
-    ALL_VECTORS.iter().rev().for_each(|v| raise(*v));
+    Vector::ALL.iter().rev().for_each(|v| raise(*v));
     assert_eq!(entries().len(), before, "BH is off");
     drop(off);
     let order: Vec<u32> = entries()[before..].iter().map(|e| e.head.arg).collect();
@@ -199,4 +186,20 @@ fn on_two_cores(cx: &ThreadCx<'_>) {
         runs(0) > before[0] && runs(1) > before[1],
         "each core counts its own"
     );
+    // Nothing else raises the reserved ones: they run once, and on the core that they were raised for.
+    for vector in Vector::ALL {
+        if matches!(vector, Vector::Hi | Vector::Timer | Vector::Tasklet) {
+            continue;
+        }
+        let runs = || -> Vec<u64> {
+            let on = |n| counters(core(n)).0[vector as usize];
+            (0..cpus()).map(on).collect()
+        };
+        let mut expected = runs();
+        let there = pick(cpus());
+        raise_on(core(there), vector);
+        until(cx, || runs()[there] > expected[there]);
+        expected[there] += 1;
+        assert_eq!(runs(), expected, "{vector:?} was raised for core {there}");
+    }
 }

@@ -343,6 +343,10 @@ fn picture(cx: &ThreadCx<'_>) {
     assert_eq!(names(&flying), gate.1.get());
     assert_eq!(names(&line("pending: ")), 4 - gate.1.get());
     assert_eq!(names(&line("inactive: ")), inactive);
+    // They are all of one function, so each list has one entry.
+    for list in ["pending: ", "inactive: "] {
+        assert!(!line(list).contains(" | "), "{}", line(list));
+    }
     let pool = line(&format!("pool {}: cpu=", number(&share, "pwq ")));
     assert!(
         number(&pool, "workers=") >= 1 && number(&pool, "manager: ") > 0,

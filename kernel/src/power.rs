@@ -87,13 +87,9 @@ pub fn suspend_to_idle_within(
     let Some(_one_at_a_time) = kernel().suspend.try_lock(cx) else {
         return Err(SuspendError::Already);
     };
-    // Who froze the queues before thaws them.
-    let frozen = freezer::is_on();
-    freezer::freeze();
+    freezer::suspended(true);
     let result = suspend(cx, until, machine::now() + patience);
-    if !frozen {
-        freezer::thaw();
-    }
+    freezer::suspended(false);
     result
 }
 

@@ -15,7 +15,7 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 
 use links::{Direct, Handle};
-use machine::{CpuId, Instant};
+use machine::{CpuId, Duration, Instant};
 use sync::SpinGuard;
 use sync::handshake::Owner;
 use timer::{TimerNode, TimerQueue};
@@ -228,11 +228,17 @@ pub fn armed() -> usize {
         .sum()
 }
 
-/// The earliest time for which any core has a timer armed.
+/// By how much the latest of all timers that are due is late at time `now`. Cores that rest while the
+/// machine is suspended serve none, and what came due meanwhile is late from the end of the rest on.
 #[must_use]
-pub fn earliest() -> Option<Instant> {
-    let each = crate::kernel().cpus().iter();
-    each.filter_map(|c| c.timers.lock().queue.next()).min()
+pub fn lateness(now: Instant) -> Duration {
+    let late = |c: &CpuLocal| {
+        let awake = c.clock.awake_since()?;
+        let due = c.timers.lock().queue.next()?;
+        Some(now.since(due.max(awake).min(now)))
+    };
+    let each = crate::kernel().cpus().iter().filter_map(late);
+    each.max().unwrap_or(Duration::ZERO)
 }
 
 /// What is wrong with core `c`'s timers, if anything.

@@ -44,7 +44,7 @@ impl Queue {
 
     /// No item of it may start (F5).
     pub(super) fn is_frozen(&self) -> bool {
-        self.attributes.freezable && kernel().wq.frozen.load(Ordering::Relaxed)
+        self.attributes.freezable && kernel().wq.frozen.load(Ordering::Relaxed) != 0
     }
 
     /// Follows the freezer.

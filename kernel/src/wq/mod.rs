@@ -215,8 +215,8 @@ pub struct System {
     watchdog: Watchdog,
     /// Queues that are not freed yet.
     alive: AtomicUsize,
-    /// The freezer is on (F5).
-    pub(crate) frozen: AtomicBool,
+    /// `[A]` who wants the freezer on (F5, [`crate::freezer`]).
+    pub(crate) frozen: AtomicU8,
     /// The first wait that progress cannot be promised for was told (H6).
     told_dependency: AtomicBool,
     /// Handlers that returned in atomic context (E20).
@@ -241,7 +241,7 @@ impl System {
             refused: Refused::new(),
             watchdog: Watchdog::new(),
             alive: AtomicUsize::new(0),
-            frozen: AtomicBool::new(false),
+            frozen: AtomicU8::new(0),
             told_dependency: AtomicBool::new(false),
             leaks: AtomicUsize::new(0),
             preempted: AtomicU64::new(0),

@@ -44,8 +44,7 @@ impl Sim {
             }
         });
         self.judge(verdict);
-        let (now, due) = (now(), timer::earliest());
-        let late = due.map_or(Duration::ZERO, |due| now.since(due));
+        let late = timer::lateness(now());
         self.judge(outside(|| in_time(late)));
         if let Some(bytes) = damaged() {
             self.written_after_free(bytes);

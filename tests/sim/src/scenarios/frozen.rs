@@ -32,6 +32,10 @@ pub(super) const ALL: &[Scenario] = &[
         .about("one at a time suspends, cores go and come before or after, and a core that computes only delays it (F5, M2)")
         .cpus_range(1, 6)
         .endures(HARDY),
+    Scenario::new("freeze-against-suspend", 3, freeze_against_suspend)
+        .about("what is frozen while the machine is suspended stays frozen after, and a thaw meanwhile waits for its end (F5)")
+        .cpus_range(1, 6)
+        .endures(HARDY),
 ];
 
 /// Items of a queue, by number, in the order in which they ran.
@@ -209,4 +213,33 @@ fn among_others(cx: &ThreadCx<'_>) {
         other => Ok(other),
     });
     assert!(slept.is_ok(), "{slept:?}");
+}
+
+fn freeze_against_suspend(cx: &ThreadCx<'_>) {
+    let sleepers = crowd(1 + pick(2), |cx, _| {
+        for _ in 0..8 {
+            let until = now() + us(pick(2_000) as u64);
+            // It may fail: a worker that cannot be made comes after a second only.
+            let _ = suspend_to_idle_within(cx, until, ms(20));
+            dawdle(cx);
+        }
+    });
+    let wq = insist(|| Workqueue::<PerCpu>::builder("cold").freezable().build());
+    let log = Log::default();
+    for n in 0..8 {
+        freezer::freeze();
+        let item = new_item((Arc::clone(&log), n), sign);
+        assert_eq!(wq.queue_on(some_core(), &item), Submitted::Queued);
+        for _ in 0..1 + pick(3) {
+            sleep(cx, us(pick(3_000) as u64));
+            assert!(freezer::is_on(), "round {n}");
+        }
+        assert_eq!(log.lock().expect("no panic").len(), n, "it was frozen");
+        freezer::thaw();
+        item.flush(cx).expect("no panic");
+        assert_eq!(log.lock().expect("no panic").len(), n + 1);
+    }
+    join(cx, &sleepers);
+    assert!(!freezer::is_on());
+    wq.destroy(cx).expect("not one of its items");
 }

@@ -307,9 +307,10 @@ impl Sim {
         let to = to.position(|(i, c)| i != me && c.started.get());
         self.reroute_lines(me, to.expect("the last core leaves"));
         core.power_off();
-        self.gone.set(Some(core.flow.get()));
         self.refresh();
+        // Devices may be served before somebody can go on: until then the flow is needed.
         let next = self.awake(me);
+        self.gone.set(Some(core.flow.get()));
         self.go_on_with(next);
         unreachable!("a core that was switched off goes on")
     }

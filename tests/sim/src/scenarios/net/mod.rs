@@ -5,6 +5,7 @@
 
 mod address;
 mod browser;
+mod cores;
 mod crowd;
 mod echo;
 mod hello;
@@ -37,6 +38,7 @@ pub(super) const ALL: &[Scenario] = &[
     crowd::ABANDONED,
     crowd::RESTART,
     crowd::RESTART_THREADS,
+    cores::CORES,
     address::DHCP,
     address::DHCP_LATE,
     address::DHCP_NEVER,

@@ -55,7 +55,7 @@ pub use baseline::Held;
 pub use boot::{Machine, run};
 pub use campaign::{Campaign, Totals, investigate, is_calm};
 pub use decision::{Choice, Decision};
-pub use engine::{PanicHandler, refuse_leaving, refuse_threads};
+pub use engine::{PanicHandler, refuse_heap, refuse_leaving, refuse_threads};
 pub use explore::{Explored, explore, explore_machine};
 pub use faults::{Faults, Injected, Kinds, Packets};
 pub use minimise::{minimise, minimise_machine};

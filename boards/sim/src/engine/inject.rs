@@ -35,6 +35,8 @@ pub(crate) struct Injector {
     threads: (Cell<u32>, Cell<u32>),
     /// No thread is made now, by the scenario's wish.
     no_threads: Cell<bool>,
+    /// Nor any block of the heap.
+    no_heap: Cell<bool>,
     /// No core is switched off now, by the scenario's wish.
     no_leaving: Cell<bool>,
     /// Allocations: one in so many fails.
@@ -63,6 +65,7 @@ impl Injector {
             kinds: Cell::new(Kinds::NONE),
             threads: (Cell::new(rng.below(12)), Cell::new(failures)),
             no_threads: Cell::new(false),
+            no_heap: Cell::new(false),
             no_leaving: Cell::new(false),
             memory: 4 << rng.below(7),
             late: 2 << rng.below(6),
@@ -84,6 +87,7 @@ impl Injector {
     pub(super) fn end(&self) {
         self.kinds.set(Kinds::NONE);
         self.no_threads.set(false);
+        self.no_heap.set(false);
         self.no_leaving.set(false);
         self.next.set(u64::MAX);
     }
@@ -183,6 +187,13 @@ pub fn refuse_threads(on: bool) {
     }
 }
 
+/// Refuses the kernel of the calling scenario's world all heap that it can do without, or no more.
+pub fn refuse_heap(on: bool) {
+    if let Some(sim) = crate::current::sim() {
+        sim.injector.no_heap.set(on);
+    }
+}
+
 /// Has the firmware refuse to switch off any core of the calling scenario's world, or no more.
 pub fn refuse_leaving(on: bool) {
     if let Some(sim) = crate::current::sim() {
@@ -212,6 +223,9 @@ impl Sim {
 
     /// Whether the kernel gets `bytes` of heap.
     pub(crate) fn may_allocate(&self, bytes: usize) -> bool {
+        if self.injector.no_heap.get() {
+            return self.refused(1, Kinds::HEAP, bytes);
+        }
         let refused = self.decide(Choice::Heap, |f| u32::from(f.refuses(Kinds::HEAP)));
         self.refused(refused, Kinds::HEAP, bytes)
     }

@@ -38,7 +38,7 @@ use kernel::thread::ThreadCx;
 use machine::{CpuHeader, CpuId, Hooks, Instant, PreemptWord, ThreadHeader};
 
 use self::inject::Injector;
-pub use self::inject::{refuse_leaving, refuse_threads};
+pub use self::inject::{refuse_heap, refuse_leaving, refuse_threads};
 pub(crate) use self::way::Plan;
 use self::way::Way;
 use crate::arena::Arena;

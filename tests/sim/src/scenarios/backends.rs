@@ -1,5 +1,7 @@
 //! Queues whose threads are their own, as before concurrency management (X2-X4).
 
+mod waits;
+
 use std::sync::Arc;
 
 use kernel::hotplug;
@@ -37,6 +39,16 @@ pub(super) const ALL: &[Scenario] = &[
         .about("a core's own thread goes on elsewhere while the core is offline, and home when it is back (C3, M2, M3)")
         .cpus_range(2, 4)
         .prepare(make_pools)
+        .endures(HARDY),
+    Scenario::new("old-queues-scopes", 2, waits::scopes)
+        .about("an item of a queue with threads of its own cannot wait there for what it spawns, and is told; elsewhere it can (X4)")
+        .cpus_range(1, 4)
+        .prepare(make_pools)
+        .endures(HARDY),
+    Scenario::new("old-default-queue", 2, waits::default_queue)
+        .about("with one thread a core for the default queue its items are refused calls on cores; others get them (C12, C13)")
+        .cpus_range(1, 4)
+        .bootargs("wq.backend=st")
         .endures(HARDY),
     Scenario::new("old-golden-timeline", 1, golden)
         .about("without concurrency management the classic three items take 50 ms whatever their limit (E8, X3)")

@@ -10,7 +10,8 @@ use kernel::wq::{
     self, OnCpuError, Ordered, PerCpu, Run, ScopeError, Submitted, Task, Unbound, WaitError,
     Workqueue,
 };
-use sim::{Held, Scenario};
+
+use sim::{Held, Scenario, refuse_heap};
 
 use crate::kit::{
     Count, HARDY, core, cpus, crowd, dawdle, here, insist, join, linger, new_item, pick, some_core,
@@ -49,7 +50,7 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("call-on-a-core", 3, call_on_a_core)
-        .about("a call on a core runs there, borrows from its caller and returns its value, also from each core; one that is not there is an error (C12, C13)")
+        .about("a call on a core runs there, borrows from its caller and returns its value, also from each core; one that is not there is an error, and so is no memory (C12, C13)")
         .cpus_range(1, 8)
         .endures(HARDY),
 ];
@@ -345,13 +346,22 @@ fn call_on_a_core(cx: &ThreadCx<'_>) {
     });
     join(cx, &callers);
     let seen = Arc::new(Count::default());
-    insist(|| {
+    let everywhere = || {
         let seen = Arc::clone(&seen);
         wq::on_each_core(cx, move |cx| {
             seen.add(1 << here().index());
             dawdle(cx);
         })
+    };
+    refuse_heap(true);
+    assert_eq!(everywhere(), Err(OnCpuError::NoMemory));
+    refuse_heap(false);
+    assert_eq!(seen.get(), 0, "refused, and called");
+    let told = insist(|| match everywhere() {
+        Err(OnCpuError::NoMemory) => Err(()),
+        other => Ok(other),
     });
+    assert_eq!(told, Ok(()));
     assert_eq!(
         seen.get() as u64,
         kernel::cpu::online().0,

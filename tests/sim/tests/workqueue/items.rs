@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use kernel::thread::{ThreadCx, sleep, yield_now};
-use kernel::wq::{self, Run, Submitted, TooDeep, WaitError, Work};
+use kernel::wq::{self, Group, Run, Submitted, TooDeep, WaitError, Work};
 use machine::CpuId;
 use sim::{Scenario, sweep};
 use sim_tests::{crowd, join};
@@ -206,4 +206,39 @@ fn b9_too_many_disables_still_cancel_and_say_so() {
         assert_eq!(wq::percpu().queue(&item), Submitted::Disabled);
     }
     sweep(Scenario::new("too deep", 1, body), &[1], 0..1);
+}
+
+#[test]
+fn b9_a_group_counts_members_that_are_disabled_too_often() {
+    fn body(cx: &ThreadCx<'_>) {
+        let item = || Arc::new(<Work<()>>::new((), |_: &ThreadCx<'_>, _: &Run<'_, ()>| {}));
+        let (full, other) = (item(), item());
+        let group = Group::with_capacity(2).expect("memory");
+        for member in [&full, &other] {
+            group.join(member).expect("memory");
+        }
+        // Off: what is queued stays pending.
+        let _off = sync::preempt_disable();
+        for member in [&full, &other] {
+            assert_eq!(wq::percpu().queue(member), Submitted::Queued);
+        }
+        drop(_off);
+        for _ in 0..u16::MAX {
+            let _was_pending = full.disable().expect("room for one more");
+        }
+        let told = group.cancel_all_sync(cx).expect("not a member");
+        assert_eq!((told.poisoned, told.too_deep), (0, 1), "{told:?}");
+        assert_eq!(full.busy(), (false, false));
+        assert_eq!(other.busy(), (false, false));
+        // The group took back its own disables, and no other.
+        assert_eq!(wq::percpu().queue(&full), Submitted::Disabled);
+        assert_eq!(wq::percpu().queue(&other), Submitted::Queued);
+        other.flush(cx).expect("no panic");
+        for n in 1..=u16::MAX {
+            assert_eq!(full.enable(), n == u16::MAX, "{n}");
+        }
+        assert_eq!(wq::percpu().queue(&full), Submitted::Queued);
+        full.flush(cx).expect("no panic");
+    }
+    sweep(Scenario::new("too deep in a group", 1, body), &[1], 0..1);
 }

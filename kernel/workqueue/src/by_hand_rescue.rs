@@ -216,9 +216,9 @@ fn giving_way_to_ones_own_call_pins_once() {
     sim.drain();
 }
 
-/// H3: the rescuer that leaves wakes a worker for what is left.
+/// The rescuer that leaves wakes a worker for what is left.
 #[test]
-fn leaving_rescuer_kicks_the_pool() {
+fn h3_leaving_rescuer_kicks_the_pool() {
     let mut sim = Sim::new(Kind::Bound, &[(1, false), (100, false)], 4);
     sim.add_rescuer(0);
     sim.fail_creation = true;

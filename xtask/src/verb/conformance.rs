@@ -27,9 +27,12 @@ pub struct Options {
     /// Show which tests stand for which row; run nothing
     #[arg(long)]
     list: bool,
-    /// Break the kernel for each row of tier M, and see whether the row's scenarios notice
+    /// Break the kernel for each row of tier M, or for those named, and see whether the row's tests notice
     #[arg(long, conflicts_with_all = ["list", "packages"])]
     mutate: bool,
+    /// With --mutate: go on where an earlier run stopped
+    #[arg(long, requires = "mutate")]
+    resume: bool,
 }
 
 /// What is known of a test.
@@ -87,9 +90,11 @@ pub fn run(options: &Options) -> Outcome<u8> {
     let begin = Instant::now();
     let mut suite = Suite::chosen(&options.rows)?;
     if options.mutate {
-        let wanted = |r: &&Row| r.is_wanted() && r.tier == 'M';
+        // Rows of tier S need no bug of their own; who names one wants to see its.
+        let named = !options.rows.is_empty();
+        let wanted = |r: &&Row| r.is_wanted() && (r.tier == 'M' || named);
         let rows: Vec<&Row> = suite.rows.iter().filter(wanted).collect();
-        return conformance_mutate::run(&rows);
+        return conformance_mutate::run(&rows, options.resume);
     }
     suite.find_tests(&options.packages)?;
     if !options.list {

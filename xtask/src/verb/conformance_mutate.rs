@@ -3,7 +3,10 @@
 //! The broken kernels are the patches of `tests/sim/rows` and `tests/sim/bugs`; a patch names the rows it
 //! breaks before the colon of its line `Rule:`. Where `cargo xtask bugs` asks whether anything finds the
 //! bug, this asks the scenarios of the row alone, or the tests that the patch names, so that a row is not
-//! held by its neighbours' tests only, and first sees them pass without the bug. A row without a bug is told: nobody knows whether its tests can fail.
+//! held by its neighbours' tests only, and first sees them pass without the bug. A row without a bug is told: nobody
+//! knows whether its tests can fail.
+//!
+//! With `resume` what an earlier run found is taken over ([`Record`]).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,48 +14,42 @@ use std::path::PathBuf;
 use crate::bugs::{self, Bug};
 use crate::conformance::Row;
 use crate::verb::bugs_hunt::{Hunt, break_tree, build, hunt, prepare};
+use crate::verb::conformance_record::{Found, Record};
 use crate::{Failure, Outcome, tree};
 
-/// What a row's scenarios said to one bug.
+/// A bug, and what a row's tests said to it: `None` if it could not be tried.
 struct Finding {
     bug: String,
-    caught: Option<String>,
+    found: Option<Found>,
+}
+
+impl Finding {
+    fn is_catch(&self) -> bool {
+        self.found.as_ref().is_some_and(|f| f.caught.is_some())
+    }
 }
 
 /// Hunts the bugs of `rows` until each row is held by one, and prints the table; the exit code says whether
 /// each row has a bug that its tests catch. What the tests catch counts only if they are clean without it.
-pub(super) fn run(rows: &[&Row]) -> Outcome<u8> {
+pub(super) fn run(rows: &[&Row], resume: bool) -> Outcome<u8> {
     let mut all = bugs::of_rows()?;
     all.sort_by_cached_key(|b| (b.test.is_some(), b.package(), b.name.clone()));
     // The others are for the rows which have no patch of their own, or one that gets away.
     all.extend(bugs::all()?);
     let mut findings = BTreeMap::<&str, Vec<Finding>>::new();
-    let (room, copy) = prepare()?;
-    let room = Room { room, copy };
-    if rows
-        .iter()
-        .any(|r| all.iter().any(|b| breaks(b, &r.id) && b.test.is_none()))
-    {
-        room.sweep_is_clean()?;
-    }
+    let mut room = Room::open(resume)?;
     for bug in &all {
         let is_held = |r: &Row| {
             let found = findings.get(r.id.as_str());
-            found.is_some_and(|f| f.iter().any(|f| f.caught.is_some()))
+            found.is_some_and(|f| f.iter().any(Finding::is_catch))
         };
         let wanted = |r: &&&Row| breaks(bug, &r.id) && !is_held(r);
         let broken: Vec<_> = rows.iter().filter(wanted).collect();
-        if broken.is_empty() {
-            continue;
-        }
-        for (row, caught) in room.try_rows(bug, &broken) {
-            println!("{row} {} ... {}", bug.name, word(caught.as_ref()));
-            let bug = bug.name.clone();
-            let caught = caught.unwrap_or(None);
-            findings
-                .entry(row)
-                .or_default()
-                .push(Finding { bug, caught });
+        for (row, found) in room.try_rows(bug, &broken)? {
+            println!("{row} {} ... {}", bug.name, word(found.as_ref()));
+            let (bug, found) = (bug.name.clone(), found.ok());
+            let finding = Finding { bug, found };
+            findings.entry(row).or_default().push(finding);
         }
     }
     let (caught, bad) = table(rows, &findings);
@@ -68,22 +65,41 @@ pub(super) fn run(rows: &[&Row]) -> Outcome<u8> {
     }
 }
 
-/// The room in the target directory, and the copy of the tree in it.
+/// The room in the target directory, the copy of the tree in it, and what is known.
 struct Room {
     room: PathBuf,
     copy: PathBuf,
+    record: Record,
+    /// What was seen of tests without a bug.
+    controls: BTreeMap<(String, String), Option<(u32, u32)>>,
 }
 
 impl Room {
+    fn open(resume: bool) -> Outcome<Self> {
+        let (room, copy) = prepare()?;
+        let record = Record::open(&room, bugs::refresh(&copy)?, resume);
+        let controls = BTreeMap::new();
+        Ok(Self {
+            room,
+            copy,
+            record,
+            controls,
+        })
+    }
+
     /// The control: all scenarios, on the tree without a bug.
     fn sweep_is_clean(&self) -> Outcome<()> {
+        if self.record.is_clean() {
+            return Ok(());
+        }
+        bugs::refresh(&self.copy)?;
         let program = build(&self.copy, &self.room)?;
         match hunt(&program, &self.copy, &[])? {
             Hunt {
                 caught: None,
                 silent: false,
                 ..
-            } => Ok(()),
+            } => self.record.add_clean(),
             dirty => Err(Failure::failed(format!(
                 "{} fails without a bug (seed {}): {}",
                 dirty.scenario,
@@ -94,42 +110,68 @@ impl Room {
     }
 
     /// What caught the bug for each of these rows. A bug that cannot be tried is an error of its own,
-    /// and the next one is tried all the same.
+    /// and the next one is tried all the same. Fails when the scenarios do without a bug.
     fn try_rows<'r>(
-        &self,
+        &mut self,
         bug: &Bug,
         rows: &[&&'r Row],
-    ) -> Vec<(&'r str, Outcome<Option<String>>)> {
+    ) -> Outcome<Vec<(&'r str, Outcome<Found>)>> {
+        let mut results = Vec::new();
+        let mut left = Vec::new();
+        for row in rows {
+            match self.record.of(&row.id, bug)? {
+                Some(found) => results.push((row.id.as_str(), Ok(found))),
+                None => left.push(row.id.as_str()),
+            }
+        }
+        if left.is_empty() {
+            return Ok(results);
+        }
         let told = match &bug.test {
             Some(test) => self.test_fails(bug, test).map(Told::Test),
-            None => break_tree(bug, &self.copy, &self.room).map(Told::Program),
-        };
-        let of_row = |id: &str| match &told {
-            Ok(Told::Test(caught)) => Ok(caught.clone()),
-            Ok(Told::Program(program)) => {
-                let hunt = hunt(program, &self.copy, &[id.to_owned()])?;
-                Ok(hunt.caught.map(|_| hunt.scenario))
+            None => {
+                self.sweep_is_clean()?;
+                break_tree(bug, &self.copy, &self.room).map(Told::Program)
             }
-            Err(why) => Err(Failure::failed(why.to_string())),
         };
-        rows.iter()
-            .map(|r| (r.id.as_str(), of_row(&r.id)))
-            .collect()
+        let of_row = |id: &str| {
+            let caught = match &told {
+                Ok(Told::Test(caught)) => caught.clone(),
+                Ok(Told::Program(program)) => {
+                    let hunt = hunt(program, &self.copy, &[id.to_owned()])?;
+                    hunt.caught.map(|_| hunt.scenario)
+                }
+                Err(why) => return Err(Failure::failed(why.to_string())),
+            };
+            self.record.add(id, bug, caught.as_deref())?;
+            Ok(Found {
+                caught,
+                earlier: false,
+            })
+        };
+        results.extend(left.into_iter().map(|id| (id, of_row(id))));
+        Ok(results)
     }
 
     /// Applies the bug and runs the tests it names: what failed, if any did. They must build, and there
     /// must be some, which pass without the bug: else their failure proves nothing.
-    fn test_fails(&self, bug: &Bug, test: &(String, String)) -> Outcome<Option<String>> {
+    fn test_fails(&mut self, bug: &Bug, test: &(String, String)) -> Outcome<Option<String>> {
         let (package, filter) = test;
-        bugs::refresh(&self.copy)?;
-        match self.tests(test)? {
-            Some((1.., 0)) => {}
-            told => {
-                return Err(Failure::failed(format!(
-                    "tests of {package} ({filter}) are no control without the bug (passed, failed: {told:?})"
-                )));
+        let control = match self.controls.get(test) {
+            Some(told) => *told,
+            None => {
+                bugs::refresh(&self.copy)?;
+                let told = self.tests(test)?;
+                self.controls.insert(test.clone(), told);
+                told
             }
-        }
+        };
+        let Some((1.., 0)) = control else {
+            return Err(Failure::failed(format!(
+                "tests of {package} ({filter}) are no control without the bug (passed, failed: {control:?})"
+            )));
+        };
+        bugs::refresh(&self.copy)?;
         bugs::apply(bug, &self.copy, false)?;
         match self.tests(test)? {
             Some((_, 0)) => Ok(None),
@@ -186,10 +228,20 @@ fn breaks(bug: &Bug, row: &str) -> bool {
     rows.split(", ").any(|r| r == row)
 }
 
-fn word(caught: Result<&Option<String>, &Failure>) -> String {
-    match caught {
-        Ok(Some(by)) => format!("caught by {by}"),
-        Ok(None) => "NOT CAUGHT".to_owned(),
+fn word(found: Result<&Found, &Failure>) -> String {
+    match found {
+        Ok(Found {
+            caught: Some(by),
+            earlier,
+        }) => {
+            let when = if *earlier {
+                " (on an earlier tree)"
+            } else {
+                ""
+            };
+            format!("caught by {by}{when}")
+        }
+        Ok(_) => "NOT CAUGHT".to_owned(),
         Err(why) => format!("NOT TRIED: {why}"),
     }
 }
@@ -200,13 +252,17 @@ fn table(rows: &[&Row], findings: &BTreeMap<&str, Vec<Finding>>) -> (usize, bool
     println!("\n{:<4} broken kernels", "row");
     for row in rows {
         let found = findings.get(row.id.as_str()).map_or(&[][..], Vec::as_slice);
-        held += usize::from(found.iter().any(|f| f.caught.is_some()));
+        held += usize::from(found.iter().any(Finding::is_catch));
         if found.is_empty() {
             println!("{:<4} none", row.id);
         }
         for (n, f) in found.iter().enumerate() {
             let id = if n == 0 { row.id.as_str() } else { "" };
-            println!("{id:<4} {:<44} {}", f.bug, word(Ok(&f.caught)));
+            let word = f
+                .found
+                .as_ref()
+                .map_or_else(|| "NOT TRIED".to_owned(), |f| word(Ok(f)));
+            println!("{id:<4} {:<44} {word}", f.bug);
         }
     }
     (held, held < rows.len())
@@ -250,7 +306,10 @@ mod tests {
         let (e2, e3) = (row("E2"), row("E3"));
         let finding = |caught: Option<&str>| Finding {
             bug: "01-x".to_owned(),
-            caught: caught.map(str::to_owned),
+            found: Some(Found {
+                caught: caught.map(str::to_owned),
+                earlier: false,
+            }),
         };
         let mut findings = BTreeMap::from([("E2", vec![finding(None), finding(Some("s"))])]);
         assert_eq!(table(&[&e2, &e3], &findings), (1, true));

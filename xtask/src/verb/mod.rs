@@ -8,6 +8,7 @@ mod bugs_table;
 pub mod ci;
 pub mod conformance;
 mod conformance_mutate;
+mod conformance_record;
 pub mod experiment;
 pub mod layers;
 pub mod lint;

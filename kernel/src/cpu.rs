@@ -55,6 +55,7 @@ pub struct CpuLocal {
     pub(crate) timers: SpinLock<TimerBase>,
     /// `[C]` what the hardware timer is programmed to, when the slice ends, when a timer is due.
     pub(crate) clock: crate::timer::CoreClock,
+    pub(crate) irqs: crate::irq::Taken,
     pub(crate) softirq: SoftirqState,
     pub(crate) mailbox: Mailbox,
     pub(crate) cache: mem::CpuCache,
@@ -96,6 +97,7 @@ impl CpuLocal {
             leaving: crate::hotplug::Leaving::new(),
             timers: SpinLock::new(Rank::TimerBase, "timer base", TimerBase::new()),
             clock: crate::timer::CoreClock::new(),
+            irqs: crate::irq::Taken::new(),
             softirq: SoftirqState::new(),
             mailbox: Mailbox::new(),
             cache: CpuCache::new(),

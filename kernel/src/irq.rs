@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use machine::{CpuId, IntId, Interrupt};
 use sync::{HardIrqGuard, Rank, SpinLock};
 
+use crate::cpu::{cpu, this_cpu};
 use crate::trace::{Head, Kind, emit};
 use crate::{ipi, kernel, softirq, timer};
 
@@ -46,6 +47,47 @@ impl HandlerTable {
             entries: SpinLock::new(Rank::Leaf, "irq handlers", heapless::Vec::new()),
             spurious: AtomicU64::new(0),
         }
+    }
+}
+
+/// Interrupts that a core took. `[C]` written by its own core in hard-interrupt context.
+#[derive(Debug, Default)]
+pub(crate) struct Taken([AtomicU64; 3]);
+
+impl Taken {
+    pub(crate) const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; 3])
+    }
+
+    fn count(&self, irq: Interrupt) {
+        let n = &self.0[match irq {
+            Interrupt::Ipi => 0,
+            Interrupt::Timer => 1,
+            Interrupt::Device(_) => 2,
+        }];
+        n.store(n.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+/// How many interrupts a core took since boot, by where they came from.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counts {
+    /// Other cores.
+    pub ipi: u64,
+    /// The core's own timer.
+    pub timer: u64,
+    /// Devices.
+    pub device: u64,
+}
+
+/// The interrupts that core `c` took. Any context.
+#[must_use]
+pub fn counters(c: CpuId) -> Counts {
+    let [ipi, timer, device] = &cpu(c).irqs.0;
+    Counts {
+        ipi: ipi.load(Ordering::Relaxed),
+        timer: timer.load(Ordering::Relaxed),
+        device: device.load(Ordering::Relaxed),
     }
 }
 
@@ -87,6 +129,7 @@ pub(crate) fn handle() {
     let context = HardIrqGuard::new();
     while let Some(irq) = machine::irq_ack() {
         let number = Head::of(number(irq));
+        this_cpu().irqs.count(irq);
         emit(Kind::IrqHandlerEntry, number, 0, 0);
         match irq {
             Interrupt::Timer => timer::interrupt(),

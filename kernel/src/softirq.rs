@@ -53,6 +53,18 @@ pub enum Vector {
     Rcu = 9,
 }
 
+impl Vector {
+    /// Linux's name of vector `n`; empty beyond the last.
+    #[must_use]
+    pub fn name(n: usize) -> &'static str {
+        const NAMES: [&str; VECTORS] = [
+            "HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER",
+            "RCU",
+        ];
+        NAMES.get(n).copied().unwrap_or_default()
+    }
+}
+
 /// Number of vectors.
 pub const VECTORS: usize = 10;
 

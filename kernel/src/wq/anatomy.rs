@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use workqueue::anatomy::{Away, Book, Course, Histogram, Stamps, TABLES};
-pub use workqueue::anatomy::{Parts, Summary};
+pub use workqueue::anatomy::{BOUNDS, Parts, Spread, Summary};
 
 use super::QueueName;
 use super::header::Header;
@@ -275,6 +275,8 @@ pub struct QueueLatency {
     pub preempted: Summary,
     /// From the queueing to the end. Each item's parts add up to it exactly; percentiles do not.
     pub total: Summary,
+    /// The same six in full, in this order.
+    pub spreads: [Spread; TABLES],
     /// The item that took longest in all.
     pub slowest: Option<SlowestItem>,
 }
@@ -309,6 +311,10 @@ fn latency(q: &Queue) -> Result<QueueLatency, AllocError> {
     }
     drop(state);
     let of = |n| sum.book.summary(sum.tables, n);
+    let mut spreads = [Spread::default(); TABLES];
+    for (n, spread) in spreads.iter_mut().enumerate() {
+        *spread = sum.book.spread(sum.tables, n);
+    }
     let told = QueueLatency {
         name: q.attributes.name.clone(),
         items: sum.book.items(),
@@ -318,6 +324,7 @@ fn latency(q: &Queue) -> Result<QueueLatency, AllocError> {
         blocked: of(3),
         preempted: of(4),
         total: of(5),
+        spreads,
         slowest: sum.book.slowest().map(|(name, parts)| SlowestItem {
             function: name.function,
             value: name.value,

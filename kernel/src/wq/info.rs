@@ -94,7 +94,7 @@ pub struct QueueInfo {
     pub repatriated: u64,
 }
 
-fn pool_info(pool: &Pool, g: &Inner) -> PoolInfo {
+pub(super) fn pool_info(pool: &Pool, g: &Inner) -> PoolInfo {
     let p = &g.policy;
     let (total, idle) = (p.nr_workers(), p.nr_idle());
     let busy = total - idle;
@@ -144,9 +144,12 @@ fn asleep(g: &Inner) -> u32 {
     n
 }
 
-/// Describes every pool through `f`.
+/// Describes every pool through `f`, which is called without locks.
 pub fn for_each_pool(mut f: impl FnMut(PoolInfo)) {
-    each_pool(|p| f(pool_info(p, &p.lock())));
+    each_pool(|p| {
+        let info = pool_info(p, &p.lock());
+        f(info);
+    });
 }
 
 /// As [`for_each_pool`], without those that are locked.

@@ -66,6 +66,7 @@ mod rescuer;
 mod rest;
 mod routes;
 pub mod scope;
+mod seats;
 mod share;
 mod show;
 mod submitted;
@@ -89,7 +90,8 @@ use workqueue::Kind as PoolKind;
 use workword::Place;
 
 pub use self::anatomy::{
-    Parts, QueueLatency, SlowestItem, Summary, anatomy, for_each_latency, set_anatomy,
+    BOUNDS as LATENCY_BOUNDS, Parts, QueueLatency, SlowestItem, Spread, Summary, anatomy,
+    for_each_latency, set_anatomy,
 };
 pub use self::attrs::{
     AttrsError, cache_shard_size, default_scope, force_rr_cpu, remap_unbound, set_cache_shard_size,
@@ -118,6 +120,7 @@ pub use self::preempted::preempted_count;
 pub(crate) use self::registry::{apply_freezer, freezable_active};
 pub use self::rescuer::current_is_rescuer;
 pub use self::scope::ScopeError;
+pub use self::seats::{Doing, ItemName, MOST_SEATS, MOST_WAITING, Seat, Table, Tables, Waiting};
 pub use self::show::show_all;
 pub use self::submitted::Submitted;
 pub(crate) use self::system::init;

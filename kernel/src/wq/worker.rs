@@ -64,7 +64,7 @@ pub struct Worker {
     queue: Cell<*const Queue>,
     /// `[P]` the sleep hook told the pool that it blocks.
     pub(super) slept: Cell<bool>,
-    /// `[P]` the moments of the item that it executes.
+    /// `[L]` the moments of the item that it executes; written by its own thread.
     pub(super) course: Cell<Course>,
     /// `[L]` what is to be done when it starts its next item: [`Self::REPATRIATED`], [`Self::AHEAD`].
     marks: Cell<u8>,

@@ -144,6 +144,11 @@ impl Pool {
     pub const fn nr_running(&self) -> u32 {
         self.nr_running
     }
+    /// Items that were started.
+    #[must_use]
+    pub const fn starts(&self) -> u64 {
+        self.starts
+    }
     /// A worker is creating another one.
     #[must_use]
     pub const fn has_manager(&self) -> bool {

@@ -154,6 +154,16 @@ impl Pool {
         self.workers.iter(s).for_each(f);
     }
 
+    /// As [`Self::each_worker`], one by one, for who does not want all of them.
+    pub fn seats<S: Store>(&self, s: &S) -> impl Iterator<Item = Handle<Worker>> {
+        self.workers.iter(s)
+    }
+
+    /// Items and barriers on the list, in order.
+    pub fn line<S: Store>(&self, s: &S) -> impl Iterator<Item = Handle<Item>> {
+        self.worklist.iter(s)
+    }
+
     /// The idle workers through `f`, the one that went idle last first.
     pub fn each_idle<S: Store>(&self, s: &S, f: impl FnMut(Handle<Worker>)) {
         self.idle.iter(s).for_each(f);

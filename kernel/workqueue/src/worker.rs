@@ -106,6 +106,18 @@ impl Worker {
         self.preempted
     }
 
+    /// This execution is outside concurrency management (E13, E14).
+    #[must_use]
+    pub const fn is_cpu_intensive(&self) -> bool {
+        self.cpu_intensive
+    }
+
+    /// When it last went idle.
+    #[must_use]
+    pub const fn idle_since(&self) -> Instant {
+        self.idle_since
+    }
+
     /// Whether it executes under concurrency management, if its pool has its core.
     #[inline(always)]
     pub(crate) fn is_managed(&self) -> bool {

@@ -31,6 +31,18 @@ const fn bucket(ns: u64) -> usize {
     if n < BUCKETS { n } else { BUCKETS - 1 }
 }
 
+/// Bounds of a coarser histogram, in nanoseconds: a microsecond, and each four times the one before.
+/// Each is the longest duration of a bucket, so that what is told of them is exact.
+pub const BOUNDS: [u64; 14] = {
+    let mut bounds = [0; 14];
+    let mut n = 0;
+    while n < bounds.len() {
+        bounds[n] = (1 << (10 + 2 * n)) - 1;
+        n += 1;
+    }
+    bounds
+};
+
 /// The longest duration in bucket `n`, in nanoseconds.
 const fn upper(n: usize) -> u64 {
     let sub = (n as u64) & ((1 << SUB) - 1);
@@ -80,7 +92,23 @@ impl Histogram {
         self.counts.iter().map(|&n| u64::from(n)).sum()
     }
 
-    /// Adds what `other` has seen, halved `halvings` times.
+    /// How many were not longer than each of [`BOUNDS`], when `zeros` of all were zero.
+    #[must_use]
+    pub fn up_to(&self, zeros: u64) -> [u64; BOUNDS.len()] {
+        let mut told = [0; BOUNDS.len()];
+        let (mut seen, mut next) = (zeros, 0);
+        for (n, bound) in told.iter_mut().zip(BOUNDS) {
+            let end = bucket(bound) + 1;
+            let counts = self.counts[next..end].iter();
+            seen += counts.map(|&n| u64::from(n)).sum::<u64>();
+            (*n, next) = (seen, end);
+        }
+        told
+    }
+
+    /// Adds what `other` has seen, halved `halvings` times. A call, since the loop fills registers and
+    /// stack.
+    #[inline(never)]
     pub fn add(&mut self, other: &Self, halvings: u32) {
         let pairs = self.counts.iter_mut().zip(&other.counts);
         pairs.for_each(|(a, b)| *a += b >> halvings);
@@ -131,10 +159,22 @@ mod tests {
             assert_eq!(bucket(upper(n) + 1), n + 1, "the first of the next");
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+        for bound in BOUNDS {
+            assert_eq!(upper(bucket(bound)), bound, "the end of a bucket");
+        }
         assert!(upper(BUCKETS - 2) > 200_000_000_000, "minutes fit");
     }
 
     proptest! {
+        #[test]
+        fn coarse_buckets_are_exact(all in prop::collection::vec(0..100_000_000_000_u64, 0..300)) {
+            let mut h = Histogram::new();
+            all.iter().filter(|ns| **ns > 0).for_each(|ns| h.count(*ns));
+            let zeros = all.iter().filter(|ns| **ns == 0).count() as u64;
+            let exact = BOUNDS.map(|bound| all.iter().filter(|ns| **ns <= bound).count() as u64);
+            prop_assert_eq!(h.up_to(zeros), exact);
+        }
+
         #[test]
         fn percentiles_are_close(mut all in prop::collection::vec(0..10_000_000_000_u64, 1..300), per_mille in 1..=1000_u64) {
             let mut h = Histogram::new();

@@ -14,7 +14,7 @@
 
 mod histogram;
 
-pub use histogram::{BUCKETS, Histogram};
+pub use histogram::{BOUNDS, BUCKETS, Histogram};
 
 /// For how long a thread was off its core, and why; only grows.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -125,6 +125,12 @@ impl Course {
         }
     }
 
+    /// When the item started.
+    #[must_use]
+    pub const fn started(&self) -> u64 {
+        self.started
+    }
+
     /// Whether all moments of it were noted since `since`.
     #[inline(always)]
     #[must_use]
@@ -214,7 +220,8 @@ pub struct Book<N> {
     items: u64,
     /// As many of them as the histograms stand for: no counter is greater.
     weight: u32,
-    run: u64,
+    /// Of each part, in nanoseconds.
+    sums: [u64; Parts::COUNT],
     slowest: Option<(N, Parts)>,
 }
 
@@ -231,6 +238,17 @@ pub struct Summary {
     pub max: u64,
 }
 
+/// How often what took how long: a histogram with few, cumulative buckets. In nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Spread {
+    /// How many took no longer than each of [`BOUNDS`].
+    pub up_to: [u64; BOUNDS.len()],
+    /// How many there were. After more than `u32::MAX` all counters are halved, this too.
+    pub count: u64,
+    /// All of them together; never halved.
+    pub sum: u64,
+}
+
 impl<N: Copy> Book<N> {
     /// Of no items.
     #[must_use]
@@ -238,7 +256,7 @@ impl<N: Copy> Book<N> {
         Self {
             items: 0,
             weight: 0,
-            run: 0,
+            sums: [0; Parts::COUNT],
             slowest: None,
         }
     }
@@ -256,11 +274,12 @@ impl<N: Copy> Book<N> {
         }
         self.weight += 1;
         self.items += 1;
-        self.run += parts.run;
         let total = parts.total();
         let slower = total > tables[TABLES - 1].max() || self.slowest.is_none();
-        for (table, ns) in tables.iter_mut().zip(parts.array()) {
+        let sums = self.sums.iter_mut();
+        for ((table, sum), ns) in tables.iter_mut().zip(sums).zip(parts.array()) {
             if ns > 0 {
+                *sum += ns;
                 table.count(ns);
             }
         }
@@ -280,6 +299,7 @@ impl<N: Copy> Book<N> {
     }
 
     /// Adds what `other` says, whose histograms are `theirs`.
+    #[inline(never)]
     pub fn add(
         &mut self,
         tables: &mut [Histogram; TABLES],
@@ -292,7 +312,9 @@ impl<N: Copy> Book<N> {
         }
         self.weight += other.weight >> halvings;
         self.items += other.items;
-        self.run += other.run;
+        for (sum, more) in self.sums.iter_mut().zip(other.sums) {
+            *sum += more;
+        }
         for (table, more) in tables.iter_mut().zip(theirs) {
             table.add(more, halvings);
         }
@@ -311,7 +333,21 @@ impl<N: Copy> Book<N> {
     /// The sum of their `run` parts (E17).
     #[must_use]
     pub const fn run(&self) -> u64 {
-        self.run
+        self.sums[2]
+    }
+
+    /// How many items of this book took how long, of one of its histograms.
+    #[must_use]
+    #[inline(never)]
+    pub fn spread(&self, tables: &[Histogram; TABLES], n: usize) -> Spread {
+        let table = &tables[n];
+        let zeros = u64::from(self.weight).saturating_sub(table.counted());
+        let all = || self.sums.iter().sum();
+        Spread {
+            up_to: table.up_to(zeros),
+            count: table.counted() + zeros,
+            sum: self.sums.get(n).copied().unwrap_or_else(all),
+        }
     }
 
     /// The item that took longest in all.
@@ -322,6 +358,7 @@ impl<N: Copy> Book<N> {
 
     /// What there is to say about one of this book's histograms.
     #[must_use]
+    #[inline(never)]
     pub fn summary(&self, tables: &[Histogram; TABLES], n: usize) -> Summary {
         let table = &tables[n];
         let zeros = u64::from(self.weight).saturating_sub(table.counted());

@@ -87,6 +87,9 @@ fn the_slowest_is_remembered() {
     assert_eq!((book.items(), book.run()), (5, 2181));
     let s = book.summary(&t, 2);
     assert_eq!((s.max, s.p99_9), (701, 701));
+    let spread = book.spread(&t, 2);
+    assert_eq!((spread.count, spread.sum, spread.up_to), (5, 2181, [5; 14]));
+    assert_eq!((book.spread(&t, 5).sum, book.spread(&t, 0).sum), (2181, 0));
     assert_eq!(book.summary(&t, 0), Summary::default());
     assert_eq!(Book::<()>::new().summary(&tables(), 5), Summary::default());
 }
@@ -119,6 +122,7 @@ fn full_counters_keep_the_percentiles() {
     book.enter(&mut t, &parts, || ());
     assert_eq!((book.weight, book.items()), (u32::MAX / 2 + 1, 11));
     assert_eq!(all(&book, &t), before);
+    assert_eq!(book.spread(&t, 2).count, u64::from(book.weight));
     sum.add(&mut both, &other, &theirs);
     assert_eq!((sum.weight, sum.items()), (u32::MAX / 2 + 5, 20));
     assert_eq!(all(&sum, &both), before);

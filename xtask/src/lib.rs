@@ -10,7 +10,8 @@
 //! 2. [`image`] builds the kernel; [`symbols`] appends the table the guest symbolises with.
 //! 3. [`options`] holds what a person may ask for, [`machine`] turns it into a QEMU command line.
 //! 4. [`guest`] owns the QEMU process, [`console`] what the guest said; [`ready`] asks the service.
-//! 5. [`verb`] has one file per command; [`mutants`] and [`bugs`] keep the books of two
+//! 5. [`browser`] drives a headless Chromium, for tests of the live page and its pictures.
+//! 6. [`verb`] has one file per command; [`mutants`] and [`bugs`] keep the books of two
 //!    that run for long, [`conformance`] those of the rule table; [`mod@bench`] and [`profile`] read what
 //!    the benchmarks tell.
 //!
@@ -18,6 +19,7 @@
 //! kind. Nothing here may panic because of what the host lacks.
 
 pub mod bench;
+pub mod browser;
 pub mod bugs;
 pub mod conformance;
 pub mod console;

@@ -74,6 +74,8 @@ enum Verb {
     Conformance(verb::conformance::Options),
     /// Run an experiment on target: a table, and a plot and CSV in `target/experiments`
     Experiment(verb::experiment::Options),
+    /// Take the pictures of the live page anew (docs/live-light.png, docs/live-dark.png); needs Chromium
+    Screenshots(verb::screenshots::Options),
     /// Check that the hot calls of the machine seam are instructions in the image
     Seam,
 }
@@ -107,6 +109,7 @@ fn dispatch(cli: Cli) -> Outcome<u8> {
         Verb::Mutants(options) => verb::mutants::run(&options),
         Verb::Conformance(options) => verb::conformance::run(&options),
         Verb::Experiment(options) => verb::experiment::run(&options),
+        Verb::Screenshots(options) => verb::screenshots::run(&options),
         Verb::Seam => verb::seam::run(),
     }
 }

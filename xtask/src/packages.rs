@@ -87,6 +87,30 @@ pub fn qemu(no_install: bool, assume_yes: bool) -> Outcome<PathBuf> {
     }
 }
 
+/// Names under which Chromium is installed.
+const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
+/// Chromium, for the tests of the live page and its pictures. It is installed only through apt, by root
+/// or on a build machine (`CI` set), since nothing else needs it; elsewhere a missing one is an error
+/// that a test may turn into a skip.
+pub fn chromium() -> Outcome<PathBuf> {
+    let find = || CHROMIUM.iter().find_map(|name| tree::which(name));
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    let by_hand = "apt-get install chromium";
+    let ci = std::env::var_os("CI").is_some_and(|v| !v.is_empty());
+    if ci && tree::which("apt-get").is_some() && tell::may_install("Chromium", by_hand, true) {
+        apt_update();
+        apt_install(&["chromium"]);
+    }
+    find().ok_or_else(|| {
+        Failure::missing(format!(
+            "Chromium is missing; install the system's package, such as with `{by_hand}`"
+        ))
+    })
+}
+
 /// Refreshes apt's lists; a failure shows later, when a package is not found.
 pub fn apt_update() {
     let mut command = privileged("apt-get", true);
@@ -116,11 +140,11 @@ fn privileged(program: &str, as_root: bool) -> Command {
 }
 
 #[cfg(unix)]
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 #[cfg(not(unix))]
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     false
 }

@@ -16,6 +16,7 @@ pub mod mutants;
 pub mod qemu;
 pub mod rules;
 pub mod run;
+pub mod screenshots;
 pub mod seam;
 pub mod setup;
 pub mod sim;

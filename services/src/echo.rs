@@ -3,6 +3,8 @@
 //! The bytes move from the connection's receive buffer to its send buffer; the service itself
 //! stores nothing but when that last happened: who sends nothing for too long is let go.
 
+use alloc::sync::Arc;
+
 use kernel::net::{Conn, IoError};
 use kernel::thread::ThreadCx;
 use machine::{Duration, Instant};
@@ -40,8 +42,9 @@ pub struct Echo {
 
 impl Protocol for Echo {
     type Settings = Settings;
+    type Common = ();
 
-    fn new(settings: &Settings) -> Option<Self> {
+    fn new(settings: &Settings, _common: &Arc<()>) -> Option<Self> {
         Some(Self {
             settings: *settings,
             since: Instant::ZERO,

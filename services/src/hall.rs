@@ -59,6 +59,7 @@ struct State<P> {
 pub(crate) struct Hall<P: Protocol> {
     config: ServerConfig,
     settings: P::Settings,
+    common: Arc<P::Common>,
     queue: Queue,
     places: SpinLock<Places<P>, BhOff>,
     live: AtomicUsize,
@@ -128,7 +129,12 @@ impl<P: Protocol> Acceptor for Door<P> {
 }
 
 impl<P: Protocol> Hall<P> {
-    pub(crate) fn new(config: ServerConfig, settings: P::Settings, queue: Queue) -> Self {
+    pub(crate) fn new(
+        config: ServerConfig,
+        settings: P::Settings,
+        queue: Queue,
+        common: Arc<P::Common>,
+    ) -> Self {
         let limit = net::stats().connection_limit.saturating_mul(2);
         let limit = match config.mode {
             Mode::Blocking => limit.min(MAX_ACTIVE as usize),
@@ -137,6 +143,7 @@ impl<P: Protocol> Hall<P> {
         Self {
             config,
             settings,
+            common,
             queue,
             places: SpinLock::new(Rank::Service, "seats", Places::EMPTY),
             live: AtomicUsize::new(0),
@@ -256,7 +263,7 @@ impl<P: Protocol> Survivor for Seat<P> {
 impl<P: Protocol> Seat<P> {
     fn new(hall: Arc<Hall<P>>, index: usize) -> Option<Self> {
         let state = State {
-            protocol: P::new(&hall.settings)?,
+            protocol: P::new(&hall.settings, &hall.common)?,
             conn: None,
         };
         let visitor = Visitor {

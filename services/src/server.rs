@@ -54,13 +54,30 @@ pub enum Next {
     Close,
 }
 
+/// What the machines of one server share while it runs.
+pub trait Common: Sized + Send + Sync + 'static {
+    /// It, for a new server, or `None` when memory is out.
+    fn new() -> Option<Self>;
+
+    /// The server has stopped: no machine runs any more. Ends what takes a thread to end; may sleep.
+    fn end(&self, _cx: &ThreadCx<'_>) {}
+}
+
+impl Common for () {
+    fn new() -> Option<Self> {
+        Some(())
+    }
+}
+
 /// One connection's state machine.
 pub trait Protocol: Sized + Send + 'static {
     /// What all machines of a server are made with.
     type Settings: Copy + Send + Sync + 'static;
+    /// What they share.
+    type Common: Common;
 
     /// A machine, or `None` when memory is out.
-    fn new(settings: &Self::Settings) -> Option<Self>;
+    fn new(settings: &Self::Settings, common: &Arc<Self::Common>) -> Option<Self>;
 
     /// Says on a new connection that it cannot be served, if the protocol has words for that; the
     /// connection is closed afterwards. BH context: writes what fits and does not wait.
@@ -185,6 +202,7 @@ pub struct Server<P: Protocol> {
     queue: Queue,
     listener: Listener,
     mode: Mode,
+    common: Arc<P::Common>,
 }
 
 impl<P: Protocol> fmt::Debug for Server<P> {
@@ -207,21 +225,27 @@ impl<P: Protocol> Server<P> {
         settings: P::Settings,
     ) -> Result<Self, StartError> {
         let queue = Queue::new(&config).ok_or(StartError::OutOfMemory)?;
-        let made = try_arc(Hall::new(config, settings, queue.clone()))
-            .and_then(|hall| try_arc(Door(Arc::clone(&hall))).map(|door| (hall, door)));
+        let common = P::Common::new().and_then(|common| try_arc(common).ok());
+        let made = common.and_then(|common| {
+            let hall = Hall::new(config, settings, queue.clone(), Arc::clone(&common));
+            let hall = try_arc(hall).ok()?;
+            let door = try_arc(Door(Arc::clone(&hall))).ok()?;
+            Some((hall, door, common))
+        });
         let error = match made {
-            Ok((hall, door)) => match net::listen(config.port, door) {
+            Some((hall, door, common)) => match net::listen(config.port, door) {
                 Ok(listener) => {
                     return Ok(Self {
                         hall,
                         queue,
                         listener,
                         mode: config.mode,
+                        common,
                     });
                 }
                 Err(e) => StartError::Listen(e),
             },
-            Err(_) => StartError::OutOfMemory,
+            None => StartError::OutOfMemory,
         };
         // Nothing was ever queued, and this is not one of its items.
         let _ = queue.destroy(cx);
@@ -263,6 +287,7 @@ impl<P: Protocol> Server<P> {
             queue,
             listener,
             mode,
+            common,
         } = self;
         hall.clear();
         // A thread's seat is free before its last line has run; its reference goes with that line.
@@ -274,6 +299,7 @@ impl<P: Protocol> Server<P> {
         }
         drop(hall);
         queue.destroy(cx).map_err(StopError::Wait)?;
+        common.end(cx);
         listener.trim();
         Ok(())
     }

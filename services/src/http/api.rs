@@ -5,10 +5,10 @@
 use alloc::vec::Vec;
 
 use kernel::thread::{self, State, ThreadInfo};
-use kernel::{cpu, kernel, mem, net as network, wq};
+use kernel::{kernel, mem, net as network};
 
-use super::Settings;
 use super::json::Json;
+use super::{Settings, live, workqueues};
 
 /// `/api/v1/system`
 pub(super) fn system(j: &mut Json<'_>, settings: &Settings) {
@@ -26,25 +26,9 @@ pub(super) fn system(j: &mut Json<'_>, settings: &Settings) {
             j.number("body_ms", settings.limits.body.as_millis());
             j.number("idle_ms", settings.limits.idle.as_millis());
         });
-        let online = cpu::online();
-        j.array("cores", |j| {
-            for (i, mpidr) in info.mpidrs.iter().enumerate() {
-                j.object("", |j| {
-                    j.number("id", i as u64);
-                    j.number("mpidr", *mpidr);
-                    let id = machine::CpuId::new(i);
-                    let up = online.contains(id);
-                    j.string("state", if up { "online" } else { "offline" });
-                    if up {
-                        j.string("current", &cpu::cpu(id).current_name());
-                    } else {
-                        j.null("current");
-                    }
-                });
-            }
-        });
-        list_pools(j, "pools");
-        list_queues(j, "queues");
+        live::cores(j);
+        workqueues::pools(j, "pools", None);
+        workqueues::queues(j, "queues");
     });
 }
 
@@ -150,110 +134,4 @@ pub(super) fn memory(j: &mut Json<'_>) {
             j.number(name, value);
         }
     });
-}
-
-/// `/api/v1/pools`
-pub(super) fn pools(j: &mut Json<'_>) {
-    list_pools(j, "");
-}
-
-fn list_pools(j: &mut Json<'_>, name: &str) {
-    j.array(name, |j| {
-        wq::for_each_pool(|p| {
-            j.object("", |j| {
-                j.number("id", p.id as u64);
-                match p.cpu {
-                    Some(cpu) => j.number("cpu", cpu.index() as u64),
-                    None => j.null("cpu"),
-                }
-                j.signed("nice", i64::from(p.nice));
-                j.string("kind", p.kind);
-                j.object("workers", |j| {
-                    j.number("total", u64::from(p.workers.total));
-                    j.number("idle", u64::from(p.workers.idle));
-                    j.number("running", u64::from(p.workers.running));
-                    j.number("blocked", u64::from(p.workers.blocked));
-                });
-                j.number("pending", u64::from(p.pending));
-                j.number("nr_running", u64::from(p.nr_running));
-            });
-        });
-    });
-}
-
-/// `/api/v1/queues`
-pub(super) fn queues(j: &mut Json<'_>) {
-    list_queues(j, "");
-}
-
-fn list_queues(j: &mut Json<'_>, name: &str) {
-    j.array(name, |j| {
-        wq::for_each_queue(|ref q| {
-            j.object("", |j| {
-                j.string("name", &q.name);
-                j.string("kind", q.kind);
-                j.string("backend", q.backend.name());
-                j.array("flags", |j| {
-                    let flags = [
-                        (q.highpri, "highpri"),
-                        (q.cpu_intensive, "cpu_intensive"),
-                        (q.preemption_aware, "preemption_aware"),
-                        (q.mem_reclaim, "mem_reclaim"),
-                        (q.freezable, "freezable"),
-                        (q.exported, "sysfs"),
-                        (q.ordered, "ordered"),
-                    ];
-                    for (set, flag) in flags {
-                        if set {
-                            j.string("", flag);
-                        }
-                    }
-                });
-                if q.kind == "bh" {
-                    // BH queues have no limit (K1).
-                    j.null("max_active");
-                } else {
-                    j.number("max_active", u64::from(q.max_active));
-                }
-                if q.exported {
-                    j.object("attributes", |j| attributes(j, q));
-                }
-                j.number("pending", q.pending);
-                j.number("active", u64::from(q.active));
-                j.number("inactive", u64::from(q.inactive));
-                j.number("started", q.stats.started);
-                let s = &q.stats;
-                j.number("completed", s.completed);
-                j.number("panicked", s.panicked);
-                j.number("cancelled", s.cancelled);
-                j.number("cpu_time_ns", q.cpu_time_ns);
-                j.number("cpu_intensive", s.cpu_intensive);
-                j.number("preempted", s.preempted);
-                j.number("cm_wakeup", s.cm_wakeup);
-                j.number("repatriated", q.repatriated);
-                j.number("mayday", s.mayday);
-                j.number("rescued", s.rescued);
-            });
-        });
-    });
-}
-
-/// What may be changed of an exported queue, and what it is (N1).
-fn attributes(j: &mut Json<'_>, q: &wq::QueueInfo) {
-    j.number("per_cpu", u64::from(q.attrs.is_none()));
-    let Some(a) = q.attrs else { return };
-    if !q.ordered {
-        j.number("min_active", u64::from(q.min_active));
-        match a.scope {
-            // As Linux shows it: what was asked for, and what that means now.
-            wq::Scope::Default => j.display(
-                "affinity_scope",
-                format_args!("default ({})", wq::default_scope().name()),
-            ),
-            scope => j.string("affinity_scope", scope.name()),
-        }
-    }
-    j.signed("nice", i64::from(a.nice));
-    j.display("cpumask", a.cpus.and(kernel().present()));
-    j.number("affinity_strict", u64::from(a.strict));
 }

@@ -1,17 +1,22 @@
 //! `POST /api/v1/set?NAME=VALUE` changes a parameter of the workqueues, and
 //! `POST /api/v1/set?queue=QUEUE&NAME=VALUE` an attribute of an exported queue (N1, N2, F8).
+//! `POST /api/v1/demo/…` queues work for show.
 //!
 //! Whoever can reach the port can do this, so it can be turned off (`control=off`), and a page of
 //! another origin cannot make a browser do it: a request that names an origin must name the host it
-//! goes to.
+//! goes to, and one whose browser says which site is behind it must come from this one.
 
+use alloc::sync::Arc;
 use core::fmt;
 
 use kernel::thread::ThreadCx;
 use kernel::wq::{self, AttrsError, SetError};
 use netsvc::http::{Head, Status};
 
+use super::demos::{self, Short};
 use super::json::Json;
+use super::order::{Order, Show, Wrong};
+use super::shared::Shared;
 
 /// Longest name or value, after decoding.
 const LONGEST: usize = 64;
@@ -33,6 +38,8 @@ pub(super) enum Refused {
     OtherOrigin,
     Query,
     Set(SetError),
+    Order(Wrong),
+    Short(Short),
 }
 
 impl Refused {
@@ -41,7 +48,8 @@ impl Refused {
             Self::Off | Self::OtherOrigin | Self::Set(SetError::ReadOnly) => Status::Forbidden,
             Self::Set(SetError::UnknownName | SetError::UnknownQueue) => Status::NotFound,
             Self::Set(SetError::Attrs(AttrsError::NoMemory)) => Status::Unavailable,
-            Self::Query | Self::Set(_) => Status::BadRequest,
+            Self::Short(_) => Status::Unavailable,
+            Self::Query | Self::Set(_) | Self::Order(_) => Status::BadRequest,
         }
     }
 }
@@ -53,18 +61,40 @@ impl fmt::Display for Refused {
             Self::OtherOrigin => f.write_str("a page of another origin may change nothing"),
             Self::Query => f.write_str("expected ?NAME=VALUE or ?queue=QUEUE&NAME=VALUE"),
             Self::Set(e) => e.fmt(f),
+            Self::Order(e) => e.fmt(f),
+            Self::Short(e) => e.fmt(f),
         }
     }
 }
 
-/// Does what the query asks for. May sleep.
-pub(super) fn set(cx: &ThreadCx<'_>, on: bool, head: &Head, query: &str) -> Result<(), Refused> {
+/// Whether a request may change anything.
+fn permit(on: bool, head: &Head) -> Result<(), Refused> {
     if !on {
         return Err(Refused::Off);
     }
     if !head.same_origin {
         return Err(Refused::OtherOrigin);
     }
+    Ok(())
+}
+
+/// Queues the items of a demonstration: what was asked for, and how many that were. May sleep.
+pub(super) fn show(
+    cx: &ThreadCx<'_>,
+    on: bool,
+    head: &Head,
+    (shared, show, query): (&Arc<Shared>, Show, &str),
+) -> Result<(Order, usize), Refused> {
+    permit(on, head)?;
+    let order = Order::parse(show, query).map_err(Refused::Order)?;
+    let items = demos::queue(cx, shared, &order).map_err(Refused::Short)?;
+    kernel::log!("control: {order}");
+    Ok((order, items))
+}
+
+/// Does what the query asks for. May sleep.
+pub(super) fn set(cx: &ThreadCx<'_>, on: bool, head: &Head, query: &str) -> Result<(), Refused> {
+    permit(on, head)?;
     let c = parse(query).ok_or(Refused::Query)?;
     let done = match &c.queue {
         Some(queue) => wq::set_attribute(cx, queue, &c.name, &c.value),
@@ -116,6 +146,14 @@ fn decode(text: &str) -> Option<Text> {
 pub(super) fn answer(j: &mut Json<'_>, done: Result<(), Refused>) {
     j.object("", |j| match done {
         Ok(()) => j.string("result", "set"),
+        Err(e) => j.display("error", e),
+    });
+}
+
+/// The answer to [`show`].
+pub(super) fn shown(j: &mut Json<'_>, done: Result<(Order, usize), Refused>) {
+    j.object("", |j| match done {
+        Ok((order, items)) => order.answer(j, items),
         Err(e) => j.display("error", e),
     });
 }

@@ -29,6 +29,11 @@ impl<'a> Json<'a> {
         self.whole
     }
 
+    /// Bytes behind the value that are no JSON.
+    pub(crate) fn trailer(&mut self, bytes: &[u8]) {
+        self.put(bytes);
+    }
+
     /// Notes that memory ran out in the caller.
     pub(crate) fn give_up(&mut self) {
         self.whole = false;
@@ -105,6 +110,12 @@ impl<'a> Json<'a> {
         let _ = write!(self, "{value}");
     }
 
+    /// True or false.
+    pub(crate) fn boolean(&mut self, name: &str, value: bool) {
+        self.name(name);
+        self.put(if value { b"true" } else { b"false" });
+    }
+
     /// A string.
     pub(crate) fn string(&mut self, name: &str, value: &str) {
         self.name(name);
@@ -147,6 +158,7 @@ mod tests {
             j.array("b", |j| {
                 j.object("", |j| j.string("c", "x\"\\\n"));
                 j.number("", 2);
+                j.boolean("", true);
             });
             j.array("d", |_| {});
             j.null("e");
@@ -154,7 +166,7 @@ mod tests {
         assert!(j.is_whole());
         assert_eq!(
             core::str::from_utf8(&out),
-            Ok(r#"{"a":1,"b":[{"c":"x\"\\\u000a"},2],"d":[],"e":null}"#)
+            Ok(r#"{"a":1,"b":[{"c":"x\"\\\u000a"},2,true],"d":[],"e":null}"#)
         );
     }
 }

@@ -1,16 +1,27 @@
 //! The HTTP service.
 //!
 //! [`Http`] is one connection: it feeds the request machine of [`netsvc::http`] and writes replies.
-//! Where a request goes is decided by one table (`ROUTES`); `api.rs` writes the JSON, `demo.rs`
-//! holds the handlers that misbehave on purpose.
+//! Where a request goes is decided by one table (`ROUTES`); `api.rs`, `live.rs` and `workqueues.rs` write
+//! the JSON, `events.rs` a stream of it, `metrics.rs` what Prometheus reads, `page.rs` what people do;
+//! `demo.rs` and `demos.rs` hold what misbehaves on purpose.
 
 mod api;
 mod control;
 mod demo;
+mod demos;
+mod events;
 mod json;
 mod latency;
+mod live;
+mod metrics;
+mod order;
 mod output;
 mod page;
+mod shared;
+mod workqueues;
+
+use alloc::sync::Arc;
+use core::fmt;
 
 use kernel::net::{Conn, IoError};
 use kernel::thread::ThreadCx;
@@ -20,7 +31,10 @@ use netsvc::http::{
 };
 
 use crate::server::{Next, Protocol};
+use events::{Step, Stream};
+use order::Show;
 use output::{Body, Output};
+pub use shared::Shared;
 
 /// The HTTP port.
 pub const PORT: u16 = 80;
@@ -61,6 +75,11 @@ enum Route {
     Dump,
     Set,
     Latency,
+    Http,
+    Events,
+    Metrics,
+    Tables,
+    Demo(Show),
     Sleep,
     Burn,
 }
@@ -78,6 +97,26 @@ static ROUTES: Router<Route> = Router::new(&[
     ("/api/v1/dump", MethodSet::Read, Route::Dump),
     ("/api/v1/set", MethodSet::Post, Route::Set),
     ("/api/v1/latency", MethodSet::Read, Route::Latency),
+    ("/api/v1/http", MethodSet::Read, Route::Http),
+    ("/api/v1/events", MethodSet::Read, Route::Events),
+    ("/metrics", MethodSet::Read, Route::Metrics),
+    ("/tables", MethodSet::Read, Route::Tables),
+    (
+        "/api/v1/demo/sleepers",
+        MethodSet::Post,
+        Route::Demo(Show::Sleepers),
+    ),
+    ("/api/v1/demo/hog", MethodSet::Post, Route::Demo(Show::Hog)),
+    (
+        "/api/v1/demo/burst",
+        MethodSet::Post,
+        Route::Demo(Show::Burst),
+    ),
+    (
+        "/api/v1/demo/blocker",
+        MethodSet::Post,
+        Route::Demo(Show::Blocker),
+    ),
     ("/demo/sleep", MethodSet::Read, Route::Sleep),
     ("/demo/burn", MethodSet::Read, Route::Burn),
 ]);
@@ -91,18 +130,24 @@ pub struct Http {
     closing: bool,
     patience: Patience,
     settings: Settings,
+    shared: Arc<Shared>,
+    /// The connection has become a stream of events.
+    stream: Option<Stream>,
 }
 
 impl Protocol for Http {
     type Settings = Settings;
+    type Common = Shared;
 
-    fn new(settings: &Settings) -> Option<Self> {
+    fn new(settings: &Settings, shared: &Arc<Shared>) -> Option<Self> {
         Some(Self {
             machine: Machine::new()?,
             output: Output::new(),
             closing: false,
             patience: Patience::new(settings.limits, Instant::ZERO),
             settings: *settings,
+            shared: Arc::clone(shared),
+            stream: None,
         })
     }
 
@@ -118,11 +163,24 @@ impl Protocol for Http {
         self.machine.reset();
         self.output.reset();
         self.closing = false;
+        self.stream = None;
         self.patience = Patience::new(self.settings.limits, machine::now());
         conn.set_patience(self.settings.limits.idle);
     }
 
     fn run(&mut self, cx: &ThreadCx<'_>, conn: &Conn) -> Next {
+        let next = self.serve(cx, conn);
+        if next == Next::Close {
+            // Its place is another client's at once.
+            self.stream = None;
+        }
+        next
+    }
+}
+
+impl Http {
+    /// Answers what there is.
+    fn serve(&mut self, cx: &ThreadCx<'_>, conn: &Conn) -> Next {
         let mut served = 0;
         loop {
             match self.output.drain(conn) {
@@ -130,6 +188,13 @@ impl Protocol for Http {
                 Ok(()) => {}
                 Err(IoError::WouldBlock) => return self.wait(conn, true),
                 Err(_) => return Next::Close,
+            }
+            if let Some(stream) = &mut self.stream {
+                match stream.step(conn, &mut self.output) {
+                    Step::Wrote => continue,
+                    Step::WaitUntil(at) => return doze(conn, at),
+                    Step::End => return Next::Close,
+                }
             }
             if served >= BUDGET {
                 conn.flush();
@@ -149,13 +214,20 @@ impl Protocol for Http {
                 Event::Request(head, path, query) => {
                     served += 1;
                     conn.trace_request();
+                    let begin = machine::now();
                     let keep = head.keep_alive;
                     let target = (path, query);
-                    let whole = respond(cx, conn, &mut self.output, &self.settings, &head, target);
-                    self.closing |= !keep || !whole;
-                    conn.trace_reply(self.output.status().code());
-                    self.patience
-                        .answered(self.machine.awaits(), machine::now());
+                    let service = (&self.settings, &self.shared);
+                    let replied = respond(cx, conn, &mut self.output, service, &head, target);
+                    match replied {
+                        Replied::Whole => self.closing |= !keep,
+                        Replied::Last => self.closing = true,
+                        Replied::Stream(stream) => self.stream = Some(stream),
+                    }
+                    let (status, now) = (self.output.status(), machine::now());
+                    conn.trace_reply(status.code());
+                    self.shared.answered(status, now.since(begin));
+                    self.patience.answered(self.machine.awaits(), now);
                 }
                 Event::Error(status) => {
                     self.refuse(conn, status);
@@ -164,9 +236,7 @@ impl Protocol for Http {
             }
         }
     }
-}
 
-impl Http {
     /// Writes an error reply. Always with a body: no request is known that it answers.
     fn refuse(&mut self, conn: &Conn, status: Status) {
         conn.trace_request();
@@ -174,6 +244,7 @@ impl Http {
         self.output
             .reply(status, "close", Body::Static("text/plain", status.line()));
         conn.trace_reply(status.code());
+        self.shared.replied(status);
     }
 
     /// Nothing to do now: sends what is written and says when to give up.
@@ -192,62 +263,110 @@ impl Http {
             }
             return Next::Close;
         }
-        conn.set_deadline(deadline);
-        conn.flush();
-        Next::Wait
+        doze(conn, deadline)
     }
 }
 
-/// Answers one request; false when this must be the connection's last reply.
+/// Sends what is written, and wants to run again at `deadline` or when something happens.
+fn doze(conn: &Conn, deadline: Instant) -> Next {
+    conn.set_deadline(deadline);
+    conn.flush();
+    Next::Wait
+}
+
+/// What follows a reply.
+enum Replied {
+    /// The next request, if the client wants that.
+    Whole,
+    /// Nothing: this is the connection's last reply.
+    Last,
+    /// Events without end.
+    Stream(Stream),
+}
+
+impl From<bool> for Replied {
+    fn from(whole: bool) -> Self {
+        if whole { Self::Whole } else { Self::Last }
+    }
+}
+
+/// Answers one request.
 fn respond(
     cx: &ThreadCx<'_>,
     conn: &Conn,
     out: &mut Output,
-    settings: &Settings,
+    (settings, shared): (&Settings, &Arc<Shared>),
     head: &Head,
     (path, query): (&str, &str),
-) -> bool {
+) -> Replied {
     let connection = head.connection(head.keep_alive);
     out.set_head_only(head.method == Method::Head);
     let route = match ROUTES.find(head.method, path) {
         Match::Found(route) => route,
         Match::WrongMethod(allow) => {
             out.not_allowed(allow, connection);
-            return true;
+            return Replied::Whole;
         }
         Match::NotFound => {
             let status = Status::NotFound;
             let body = Body::Static("text/plain", status.line());
             out.reply(status, connection, body);
-            return true;
+            return Replied::Whole;
         }
     };
     let (status, body) = match route {
         Route::Hello => (Status::Ok, Body::Static("text/plain", "Hello World!")),
         Route::Page => {
-            let body = Body::Static("text/html; charset=utf-8", page::PAGE);
+            let body = Body::Static(output::HTML, page::PAGE);
             (Status::Ok, body)
         }
         Route::Sleep | Route::Burn => demonstrate(cx, conn, route, query),
-        Route::System => return out.json(connection, |j| api::system(j, settings)),
-        Route::Threads => return out.json(connection, api::threads),
-        Route::Net => return out.json(connection, api::net),
-        Route::Memory => return out.json(connection, api::memory),
-        Route::Pools => return out.json(connection, api::pools),
-        Route::Queues => return out.json(connection, api::queues),
-        Route::Params => return out.json(connection, control::params),
-        Route::Dump => return out.text(connection, |out| kernel::wq::dump(out)),
+        Route::System => return out.json(connection, |j| api::system(j, settings)).into(),
+        Route::Threads => return out.json(connection, api::threads).into(),
+        Route::Net => return out.json(connection, api::net).into(),
+        Route::Memory => return out.json(connection, api::memory).into(),
+        Route::Pools => return out.json(connection, workqueues::all_pools).into(),
+        Route::Queues => return out.json(connection, |j| workqueues::queues(j, "")).into(),
+        Route::Params => return out.json(connection, control::params).into(),
+        Route::Dump => return out.text(connection, |out| kernel::wq::dump(out)).into(),
         Route::Set => {
             // Replies to earlier requests of a pipeline do not wait for this one.
             conn.flush();
             let done = control::set(cx, settings.control, head, query);
             let status = done.map_or_else(control::Refused::status, |()| Status::Ok);
-            return out.json_of(status, connection, |j| control::answer(j, done));
+            return out
+                .json_of(status, connection, |j| control::answer(j, done))
+                .into();
         }
-        Route::Latency => return out.json(connection, latency::latency),
+        Route::Demo(show) => {
+            conn.flush();
+            let asked = (shared, show, query);
+            let done = control::show(cx, settings.control, head, asked);
+            let status = done.map_or_else(control::Refused::status, |_| Status::Ok);
+            return out
+                .json_of(status, connection, |j| control::shown(j, done))
+                .into();
+        }
+        Route::Events => match Stream::open(shared, query, machine::now()) {
+            Ok(stream) => {
+                out.begin_events();
+                return match head.method {
+                    Method::Head => Replied::Last,
+                    _ => Replied::Stream(stream),
+                };
+            }
+            Err(e) => (e.status(), Body::Static("text/plain", e.text())),
+        },
+        Route::Http => return out.json(connection, |j| live::http(j, shared)).into(),
+        Route::Metrics => {
+            let written = |to: &mut dyn fmt::Write| metrics::write(to, shared);
+            return out.text_of(output::PROMETHEUS, connection, written).into();
+        }
+        Route::Tables => return out.text_of(output::HTML, connection, page::tables).into(),
+        Route::Latency => return out.json(connection, latency::latency).into(),
     };
     out.reply(status, connection, body);
-    true
+    Replied::Whole
 }
 
 /// Sleeps or computes as asked; the answer.

@@ -4,11 +4,12 @@
 //! it is and follows its head.
 
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use kernel::net::{Conn, IoError};
 use netsvc::http::{Reply, Status};
 
+use super::events;
 use super::json::Json;
 
 /// Bytes of the array for heads and short replies.
@@ -24,6 +25,11 @@ pub(super) enum Body {
     /// Media type and text.
     Static(&'static str, &'static str),
 }
+
+/// Media type of what Prometheus reads.
+pub(super) const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Media type of pages.
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 
 /// The whole answer to a connection that cannot be served: 503, and the end. Also where it ends in
 /// `to`.
@@ -149,7 +155,10 @@ impl Output {
             content_type,
             length,
             allow,
-            retry_after: "",
+            retry_after: match status {
+                Status::Unavailable => RETRY_AFTER,
+                _ => "",
+            },
             connection,
         };
         // The array is twice the longest head.
@@ -189,11 +198,58 @@ impl Output {
         connection: &str,
         f: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result,
     ) -> bool {
-        self.written(Status::Ok, "text/plain; charset=utf-8", connection, |j| {
+        self.text_of("text/plain; charset=utf-8", connection, f)
+    }
+
+    /// As [`Self::text`], of another media type.
+    pub(super) fn text_of(
+        &mut self,
+        content_type: &str,
+        connection: &str,
+        f: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result,
+    ) -> bool {
+        self.written(Status::Ok, content_type, connection, |j| {
             if f(j).is_err() {
                 j.give_up();
             }
         })
+    }
+
+    /// The begin of an event stream, which has no length: the connection's last reply.
+    pub(super) fn begin_events(&mut self) {
+        self.status = Status::Ok;
+        self.len = 0;
+        self.append(events::HEAD);
+        if !self.head_only {
+            self.append(events::RETRY);
+        }
+    }
+
+    /// Event number `id` of a stream, whose data `f` writes; false when memory runs out, and nothing is
+    /// written then.
+    pub(super) fn event(&mut self, id: u64, f: impl FnOnce(&mut Json<'_>)) -> bool {
+        let mut json = Json::new(&mut self.json);
+        f(&mut json);
+        json.trailer(b"\n\n");
+        if !json.is_whole() {
+            self.json = Vec::new();
+            return false;
+        }
+        let mut head = heapless::String::<40>::new();
+        // Twenty digits fit.
+        let _ = write!(head, "id: {id}\ndata: ");
+        self.len = 0;
+        self.append(&head);
+        self.rest = Rest::Written;
+        true
+    }
+
+    /// Adds to the inline bytes, which are more than anybody adds.
+    fn append(&mut self, text: &str) {
+        if let Some(to) = self.inline.get_mut(self.len..self.len + text.len()) {
+            to.copy_from_slice(text.as_bytes());
+            self.len += text.len();
+        }
     }
 
     fn written(
@@ -221,7 +277,10 @@ impl Output {
             content_type,
             length: self.json.len(),
             allow: "",
-            retry_after: "",
+            retry_after: match status {
+                Status::Unavailable => RETRY_AFTER,
+                _ => "",
+            },
             connection,
         };
         self.len = reply.write_head(&mut self.inline).unwrap_or(0);

@@ -140,6 +140,35 @@ impl Client {
         Ok(answer)
     }
 
+    /// Sends a request and reads the head of its answer only.
+    pub fn begin(&mut self, request: impl AsRef<[u8]>) -> Result<Answer, String> {
+        self.send(request)?;
+        self.answer_to(false)
+    }
+
+    /// The next of an answer's server-sent events: its id and its data. What is none (comments, the time
+    /// to reconnect) is passed over.
+    pub fn event(&mut self) -> Result<(String, String), String> {
+        loop {
+            let block = loop {
+                if let Some(end) = find(&self.rest, b"\n\n") {
+                    break self.rest.drain(..end + 2).take(end).collect::<Vec<u8>>();
+                }
+                if !self.fill()? {
+                    return Err("the stream ended".to_owned());
+                }
+            };
+            let block = String::from_utf8(block).map_err(|e| e.to_string())?;
+            let field = |name: &str| {
+                let mut values = block.lines().filter_map(|line| line.strip_prefix(name));
+                values.next().map(|v| v.trim_start().to_owned())
+            };
+            if let Some(data) = field("data:") {
+                return Ok((field("id:").unwrap_or_default(), data));
+            }
+        }
+    }
+
     /// Everything up to the end of the connection.
     pub fn until_end(&mut self) -> Result<Vec<u8>, String> {
         while self.fill()? {}

@@ -103,6 +103,8 @@ struct Fields<'a> {
     hosts: u32,
     host: &'a [u8],
     origin: Option<&'a [u8]>,
+    /// A browser says that another site is behind the request.
+    cross_site: bool,
     length: Option<u64>,
     coding: Option<bool>,
     close: bool,
@@ -141,6 +143,9 @@ impl<'a> Fields<'a> {
                 let add = |n: u64, d: &u8| n.saturating_mul(10).saturating_add(u64::from(d - b'0'));
                 self.length = Some(value.iter().fold(0, add));
             }
+            14 if name.eq_ignore_ascii_case("sec-fetch-site") => {
+                self.cross_site |= !is_token(value, "same-origin") && !is_token(value, "none");
+            }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                 if self.coding.is_some() {
                     return Err(Status::BadRequest);
@@ -156,8 +161,12 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// No page of another origin is behind the request (RFC 6454 7): it names none, or its own host.
+    /// No page of another origin is behind the request (RFC 6454 7): it names none, or its own host,
+    /// and its browser, if it says so (Fetch Metadata 2.4), agrees.
     fn same_origin(&self) -> bool {
+        if self.cross_site {
+            return false;
+        }
         let Some(origin) = self.origin else {
             return true;
         };

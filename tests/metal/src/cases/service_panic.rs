@@ -1,6 +1,8 @@
 //! A panic in a connection's handler, in every mode: the client hears of it at once, nobody else does, and
 //! the server can be stopped.
 
+use alloc::sync::Arc;
+
 use kernel::net::{self, Conn, IoError};
 use kernel::thread::ThreadCx;
 use machine::{Duration, Instant};
@@ -26,8 +28,9 @@ struct Fragile;
 
 impl Protocol for Fragile {
     type Settings = ();
+    type Common = ();
 
-    fn new((): &()) -> Option<Self> {
+    fn new((): &(), _common: &Arc<()>) -> Option<Self> {
         Some(Self)
     }
 

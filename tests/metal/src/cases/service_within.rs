@@ -1,5 +1,6 @@
 //! What a server's own items may not do, and what they may: asked by clients on the host.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -40,8 +41,9 @@ struct Quitter;
 
 impl Protocol for Quitter {
     type Settings = ();
+    type Common = ();
 
-    fn new((): &()) -> Option<Self> {
+    fn new((): &(), _common: &Arc<()>) -> Option<Self> {
         Some(Self)
     }
 

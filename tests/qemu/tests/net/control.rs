@@ -138,6 +138,8 @@ fn origins(at: Address) -> Result<(), String> {
         "",
         "Origin: http://roundtable\r\n",
         "oRIGIN: HTTP://RoundTable\r\n",
+        "Origin: http://roundtable\r\nSec-Fetch-Site: same-origin\r\n",
+        "Sec-Fetch-Site: none\r\n",
     ] {
         set(at, query, own)?.expect(200)?;
     }
@@ -148,6 +150,9 @@ fn origins(at: Address) -> Result<(), String> {
         "Origin:\r\n",
         "Origin: http://roundtable:81\r\n",
         "Origin: http://roundtable\r\nOrigin: http://roundtable\r\n",
+        "Origin: http://roundtable\r\nSec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+        "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\n",
     ] {
         let error = refused(at, query, other, 403)?;
         check(error.contains("origin"), &error)?;

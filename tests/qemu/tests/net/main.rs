@@ -4,11 +4,15 @@
 //! of one service do. Only the standard library's sockets are used.
 
 mod control;
+mod demos;
+mod documents;
 mod echo;
+mod events;
 mod example;
 mod latency;
 mod load;
 mod memory;
+mod metrics;
 mod protocol;
 mod raw;
 mod restart;
@@ -67,6 +71,10 @@ fn main() -> ExitCode {
         protocol::TESTS,
         control::TESTS,
         latency::TESTS,
+        events::TESTS,
+        demos::TESTS,
+        metrics::TESTS,
+        documents::TESTS,
         timeouts::TESTS,
         echo::TESTS,
         load::TESTS,

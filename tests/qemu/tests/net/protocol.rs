@@ -93,6 +93,18 @@ fn system_is_json(at: Address) -> Result<(), String> {
             core["id"].is_u64() && core["state"].is_string(),
             "id and state of a core",
         )?;
+        for key in ["nr_running", "switches", "idle_ns"] {
+            check(core[key].is_u64(), key)?;
+        }
+        for (of, key) in [
+            ("irqs", "ipi"),
+            ("irqs", "timer"),
+            ("irqs", "device"),
+            ("softirqs", "TIMER"),
+            ("softirqs", "TASKLET"),
+        ] {
+            check(core[of][key].is_u64(), key)?;
+        }
         check(
             core.get("mpidr").is_some() && core.get("current").is_some(),
             "mpidr, current",
@@ -115,6 +127,10 @@ fn pools_are_whole(pools: &serde_json::Value) -> Result<(), String> {
             check(pool["workers"][key].is_u64(), key)?;
         }
         check(pool["pending"].is_u64(), "a pool's figures")?;
+        check(
+            pool["cpu"].is_u64() || pool["cpus"].is_string(),
+            "where it is",
+        )?;
         check(
             matches!(pool["kind"].as_str(), Some("thread" | "bh")),
             "a pool's kind",

@@ -8,6 +8,7 @@ mod browser;
 mod cores;
 mod crowd;
 mod echo;
+mod events;
 mod hello;
 mod http;
 mod memory;
@@ -31,6 +32,8 @@ pub(super) const ALL: &[Scenario] = &[
     echo::UNBOUND,
     echo::LOSSY,
     http::PIPELINE,
+    events::EVENTS,
+    events::THREADS,
     slow::SLOW,
     rude::RESETS,
     rude::LIES,

@@ -118,7 +118,7 @@ fn unfinished_body(client: &Client<'_>) {
 /// Reads a long reply a few bytes at a time through a narrow window.
 fn slow_reader(client: &Client<'_>) {
     let stream = client.connect_with(80, 128).expect("accepted");
-    let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3);
+    let requests = b"GET /api/v1/params HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3);
     stream.send(&requests).expect("a live connection");
     stream.finish();
     let mut all = Vec::new();

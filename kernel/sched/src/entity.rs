@@ -36,6 +36,18 @@ pub const MAX_SLICE: Duration = Duration::from_millis(100);
 /// systems that charge by a periodic tick.
 pub(crate) const TICK_NS: u64 = 1_000_000;
 
+/// A slice that was asked for, as it is granted, in nanoseconds.
+pub(crate) const fn clamp_slice(asked: Duration) -> u32 {
+    let (ns, least, most) = (asked.as_nanos(), MIN_SLICE.as_nanos(), MAX_SLICE.as_nanos());
+    if ns < least {
+        least as u32
+    } else if ns > most {
+        most as u32
+    } else {
+        ns as u32
+    }
+}
+
 /// One schedulable thread.
 #[derive(Debug)]
 pub struct Entity {
@@ -85,9 +97,7 @@ impl Entity {
     pub const fn new(nice: Nice, slice: Option<Duration>) -> Self {
         let custom_slice_ns = match slice {
             None => 0,
-            Some(d) if d.as_nanos() < MIN_SLICE.as_nanos() => MIN_SLICE.as_nanos() as u32,
-            Some(d) if d.as_nanos() > MAX_SLICE.as_nanos() => MAX_SLICE.as_nanos() as u32,
-            Some(d) => d.as_nanos() as u32,
+            Some(d) => clamp_slice(d),
         };
         Self {
             links: TreeLinks::new(Summary {
@@ -281,11 +291,17 @@ impl Entity {
     /// Takes over the base slice unless the entity has its own.
     #[inline(always)]
     pub(crate) fn resolve_slice(&mut self, base_ns: u32) {
-        self.slice_ns = if self.custom_slice_ns == 0 {
+        self.slice_ns = self.next_slice(base_ns);
+    }
+
+    /// The length of its next request.
+    #[inline(always)]
+    pub(crate) const fn next_slice(&self, base_ns: u32) -> u32 {
+        if self.custom_slice_ns == 0 {
             base_ns
         } else {
             self.custom_slice_ns
-        };
+        }
     }
 
     /// The left child in the tree.

@@ -8,6 +8,7 @@ use machine::Duration;
 
 use crate::average::mul_div;
 use crate::entity::{Entity, is_before};
+use crate::loan::Loan;
 use crate::run_queue::RunQueue;
 use crate::weight::NICE_0_WEIGHT;
 
@@ -175,6 +176,15 @@ impl<A: Arena<Entity>> RunQueue<A> {
         let weights = total.load() - u64::from(self.arena.get(h).weight()) + from;
         let moved = total.average().wrapping_sub(average) as i64;
         moved.unsigned_abs() <= weights / total.load() + 2
+    }
+
+    /// The nice value and the length of the next request of an entity in any state: the stronger of its own
+    /// and what it is lent.
+    #[must_use]
+    pub fn counts(&self, h: Handle<Entity>) -> Loan {
+        let se = self.arena.get(h);
+        let slice = se.next_slice(self.base_slice_ns);
+        Loan::new(se.nice(), Duration::from_nanos(u64::from(slice)))
     }
 
     /// The slice of threads that ask for none.

@@ -7,6 +7,7 @@
 
 use machine::Duration;
 
+use crate::entity::clamp_slice;
 use crate::weight::Nice;
 
 /// A nice value and the length of a request, as far as they are lent.
@@ -23,15 +24,11 @@ impl Loan {
         slice_ns: u32::MAX,
     };
 
-    /// What a thread of this nice value and slice has to lend; slices of more than 4 s count as 4 s.
+    /// What a thread of this nice value, which asked for slices of this length, has to lend: as its own
+    /// requests ([`crate::Entity::new`]), they are clamped to [`crate::MIN_SLICE`]..=[`crate::MAX_SLICE`].
     #[must_use]
     pub const fn new(nice: Nice, slice: Duration) -> Self {
-        let ns = slice.as_nanos();
-        let slice_ns = if ns < u32::MAX as u64 {
-            ns as u32
-        } else {
-            u32::MAX
-        };
+        let slice_ns = clamp_slice(slice);
         Self { nice, slice_ns }
     }
 
@@ -78,6 +75,7 @@ impl Loan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Entity, MAX_SLICE, MIN_SLICE};
 
     #[test]
     fn the_stronger_counts_in_each_respect() {
@@ -90,9 +88,25 @@ mod tests {
         assert_eq!(a.with(b), b.with(a));
         assert_eq!(a.with(Loan::NONE), a);
         assert!(a.with(b).covers(a) && !a.covers(b) && a.covers(Loan::NONE));
-        assert_eq!(
-            Loan::new(nice(0), Duration::from_secs(9)).slice_ns(),
-            u32::MAX
-        );
+    }
+
+    #[test]
+    fn nobody_lends_another_slice_than_he_gets_himself() {
+        for ns in [
+            0,
+            1,
+            99_999,
+            100_000,
+            7_000_000,
+            100_000_000,
+            100_000_001,
+            1 << 40,
+        ] {
+            let asked = Duration::from_nanos(ns);
+            let own = Entity::new(Nice::ZERO, Some(asked)).slice();
+            assert_eq!(Loan::new(Nice::ZERO, asked).slice(), own, "{ns}");
+        }
+        assert_eq!(Loan::new(Nice::ZERO, Duration::ZERO).slice(), MIN_SLICE);
+        assert_eq!(Loan::new(Nice::ZERO, Duration::MAX).slice(), MAX_SLICE);
     }
 }

@@ -223,6 +223,7 @@ impl Pair {
             self.oracle.all[i].lent,
         );
         assert_eq!(se.nice(), own.nice().min(lent.nice()));
+        assert_eq!(self.rq.counts(h), own.with(lent));
         if queued {
             assert_eq!(se.slice(), own.slice().min(lent.slice()));
             let moved = self.rq.avg_vruntime().wrapping_sub(average) as i64;

@@ -24,7 +24,9 @@
 //!
 //! Locks: everything here is under one lock, [`sync::Rank::Lending`], inside those of what is waited
 //! for (a pool's, a mutex's) and outside the runqueues'. It is taken by who waits or ends a wait, and where a
-//! thread ends, changes its nice value or uses up its budget.
+//! thread ends or changes its nice value. A runqueue's lock is taken only if a thread counts for something
+//! else than before: a loan that goes from hand to hand and comes to the same thread again, or is no
+//! stronger than what that thread has, costs no more than the links.
 //! Context: any in which those may be taken.
 #![expect(unsafe_code, reason = "parties are embedded in what they stand for")]
 
@@ -39,6 +41,7 @@ use sync::{Rank, SpinLock};
 
 use crate::audit::Locked;
 use crate::thread::{State, Thread};
+use crate::waits::SleepsIn;
 use crate::{kernel, schedule};
 
 /// How many parties a change is passed on to, at most. Longer chains, and those of threads that wait
@@ -144,9 +147,7 @@ impl Books {
         if before == to {
             return;
         }
-        if let Some(old) = before {
-            self.leave(h, old);
-        }
+        let left = before.map(|old| self.leave(h, old));
         let node = self.arena.get_mut(h);
         node.to = to;
         if let Some(new) = to {
@@ -156,10 +157,15 @@ impl Books {
             self.arena.get_mut(new).lenders = list;
             self.raise(new, loan);
         }
+        // Last: it may come to the same thread by another way.
+        if let Some(left) = left {
+            self.count_again(left);
+        }
     }
 
-    /// `h` lends nothing to `old` any more.
-    fn leave(&mut self, mut h: Handle<Node>, mut old: Handle<Node>) {
+    /// `h` is none of the lenders of `old` any more, nor is a knot that nobody lends to now. Who is lent
+    /// less, if anybody: to be counted again.
+    fn leave(&mut self, mut h: Handle<Node>, mut old: Handle<Node>) -> Handle<Node> {
         for _ in 0..CHAIN {
             let mut list = core::mem::take(&mut self.arena.get_mut(old).lenders);
             list.remove(&mut self.arena, h);
@@ -175,18 +181,19 @@ impl Books {
                 _ => break,
             }
         }
-        self.count_again(old);
+        old
     }
 
     /// Somebody lends `loan` to `at`, more than before.
     fn raise(&mut self, mut at: Handle<Node>, mut loan: Loan) {
         for _ in 0..CHAIN {
             let node = self.arena.get_mut(at);
-            if node.lent.covers(loan) {
-                return;
-            }
+            let before = node.effective();
             node.lent = node.lent.with(loan);
             loan = node.effective();
+            if loan == before {
+                return;
+            }
             self.tell(at);
             match self.arena.get(at).to {
                 Some(next) => at = next,
@@ -200,10 +207,11 @@ impl Books {
         for _ in 0..CHAIN {
             let lent = self.strongest(at);
             let node = self.arena.get_mut(at);
-            if node.lent == lent {
+            let before = node.effective();
+            node.lent = lent;
+            if node.effective() == before {
                 return;
             }
-            node.lent = lent;
             self.tell(at);
             match self.arena.get(at).to {
                 Some(next) => at = next,
@@ -225,7 +233,7 @@ impl Books {
         lent
     }
 
-    /// The scheduler is told what is lent to `at`, if that is a thread.
+    /// The scheduler is told what is lent to `at`, if that is a thread, which counts for more or less now.
     fn tell(&self, at: Handle<Node>) {
         let node = self.arena.get(at);
         if node.is_thread {
@@ -236,16 +244,23 @@ impl Books {
 
 /// The thread whose party this is.
 fn thread_of<'a>(h: Handle<Node>) -> &'a Thread {
-    let offset = offset_of!(Thread, party) + offset_of!(Party, node);
-    let p = core::ptr::with_exposed_provenance::<u8>(h.raw() - offset);
-    // SAFETY: the node says that it is inside a thread, and a party that is reached is alive.
-    unsafe { &*p.cast::<Thread>() }
+    // SAFETY: the node says that it is inside a thread; others reach that one's party by `Thread::party` only,
+    // and a party that is reached is alive.
+    unsafe { Thread::of_party(h.raw() - offset_of!(Party, node)) }
 }
 
 /// `waiter` waits for `helper` from now on, and for nobody else. Under the lock that says so.
 pub(crate) fn lend(waiter: &Party, helper: &Party) {
     let mut g = kernel().lending.lock();
     g.aim(waiter.handle(), Some(helper.handle()));
+}
+
+/// As [`lend`], and what is lent to `knot`, which is the helper, goes to whom `find` names.
+pub(crate) fn lend_on<'a>(waiter: &Party, knot: &Party, find: impl FnOnce() -> Option<&'a Party>) {
+    let mut g = kernel().lending.lock();
+    let k = knot.handle();
+    g.aim(waiter.handle(), Some(k));
+    g.aim(k, find().map(Party::handle));
 }
 
 /// `waiter` does not wait any more.
@@ -282,7 +297,7 @@ pub(crate) fn aim<'a>(knot: &Party, find: impl FnOnce() -> Option<&'a Party>) {
 /// `t`, the running thread, ends: nobody lends to it any more.
 pub(crate) fn forget(t: &Thread) {
     let mut g = kernel().lending.lock();
-    let h = t.party.handle();
+    let h = t.party().handle();
     g.aim(h, None);
     while let Some(lender) = g.arena.get(h).lenders.front() {
         g.aim(lender, None);
@@ -292,11 +307,12 @@ pub(crate) fn forget(t: &Thread) {
 /// The nice value of `t` changes.
 pub(crate) fn set_nice(t: &Thread, nice: Nice) {
     let mut g = kernel().lending.lock();
-    let h = t.party.handle();
+    let h = t.party().handle();
     let node = g.arena.get_mut(h);
     node.own = Loan::new(nice, node.own.slice());
-    let (to, loan) = (node.to, node.effective());
-    schedule::set_nice(t, nice);
+    let (to, loan, lent) = (node.to, node.effective(), node.lent);
+    // It may be lent something that made no difference until now.
+    schedule::set_nice(t, nice, lent);
     if let Some(to) = to {
         // Either way: more than before, or less.
         g.raise(to, loan);
@@ -307,7 +323,7 @@ pub(crate) fn set_nice(t: &Thread, nice: Nice) {
 /// The first thread that has another loan than those who wait for it lend.
 pub(crate) fn check(locked: Locked) -> Result<(), (u32, &'static str)> {
     each(locked, |books, t| {
-        let h = t.party.handle();
+        let h = t.party().handle();
         let node = books.arena.get(h);
         let lenders = node.lenders.iter(&books.arena);
         let lent = lenders.fold(Loan::NONE, |l, h| l.with(books.arena.get(h).effective()));
@@ -318,18 +334,47 @@ pub(crate) fn check(locked: Locked) -> Result<(), (u32, &'static str)> {
         if own != node.own.nice() || effective != node.effective().nice() {
             return Err("it has another nice value than the stronger of its own and what is lent");
         }
+        if schedule::audit::counts(t).is_some_and(|counts| counts != node.effective()) {
+            return Err("its requests are not the shorter of its own and those it is lent");
+        }
         Ok(())
     })
 }
 
-/// The first thread that lends and does not sleep, while nothing runs.
+/// The first thread that lends and does not sleep in a wait of those that lend, while nothing runs.
 pub(crate) fn check_at_rest() -> Result<(), (u32, &'static str)> {
     each(Locked::Wait, |books, t| {
-        let lends = books.arena.get(t.party.handle()).to.is_some();
-        if lends && t.state() != State::Sleeping {
-            return Err("it lends and does not wait");
+        let lends = books.arena.get(t.party().handle()).to.is_some();
+        // The outermost word counts, and nothing that may be around these names itself.
+        let waits = matches!(t.sleeps_in.get(), SleepsIn::Item | SleepsIn::Mutex);
+        if lends && (t.state() != State::Sleeping || !waits) {
+            return Err("it lends, and waits neither for an item nor for a mutex");
         }
         Ok(())
+    })
+}
+
+/// A knot as an audit sees it.
+pub(crate) struct Knotted {
+    /// How many lend to it.
+    pub(crate) lenders: u32,
+    to: Option<Handle<Node>>,
+}
+
+impl Knotted {
+    /// Whether what is lent to it goes to `p`; `None` if it goes to nobody.
+    pub(crate) fn goes_to(&self, p: &Party) -> Option<bool> {
+        self.to.map(|to| to == p.handle())
+    }
+}
+
+/// Looks at `knot`; `None` if the books are locked, and the caller does not wait.
+pub(crate) fn look_at(knot: &Party, locked: Locked) -> Option<Knotted> {
+    let books = locked.take(&kernel().lending)?;
+    let node = books.arena.get(knot.handle());
+    Some(Knotted {
+        lenders: node.lenders.iter(&books.arena).count() as u32,
+        to: node.to,
     })
 }
 

@@ -43,7 +43,7 @@ impl Holder {
     fn party(&self) -> &Party {
         // SAFETY: a thread that holds a mutex, or was just given one, lives, or is kept for ever.
         let holder = unsafe { &*self.0 };
-        &holder.party
+        holder.party()
     }
 
     /// It ended without releasing the mutex.
@@ -185,7 +185,7 @@ impl RawMutex {
         deadline: Option<Instant>,
     ) -> Result<bool, TimedOut> {
         let _said = sleeps_in(SleepsIn::Mutex);
-        let (mine, me) = (&current().party, &current().mutexes);
+        let (mine, me) = (current().party(), &current().mutexes);
         me.waits.store(true, Ordering::Relaxed);
         if let Some(holder) = &s.holder {
             lend::lend_through(mine, &self.party, holder.party());

@@ -110,7 +110,7 @@ pub struct Thread {
     /// `[A]` what it sleeps in, for reports.
     pub(crate) sleeps_in: waits::Label,
     /// Whom it lends to, and who lends to it; under the lending lock.
-    pub(crate) party: Party,
+    party: Party,
     /// `[A]` its own nice value and the one that counts; changed under `[R]`.
     nices: AtomicU16,
     /// `[P]` who is told if it panics.
@@ -209,6 +209,25 @@ impl Thread {
         let p = core::ptr::with_exposed_provenance::<u8>(h.raw() - offset_of!(Self, entity));
         // SAFETY: promised by the caller.
         unsafe { &*p.cast::<Self>() }
+    }
+
+    /// Its party in lending.
+    #[inline(always)]
+    pub(crate) fn party(&self) -> &Party {
+        // The way back (`of_party`) leads to all of the thread, of which a reference to the field knows nothing.
+        core::ptr::from_ref(self).expose_provenance();
+        &self.party
+    }
+
+    /// The thread whose party is at this address.
+    ///
+    /// # Safety
+    ///
+    /// The address is that of what [`Self::party`] of a live thread returned.
+    pub(crate) unsafe fn of_party<'a>(address: usize) -> &'a Self {
+        let p = core::ptr::with_exposed_provenance::<Self>(address - offset_of!(Self, party));
+        // SAFETY: promised by the caller.
+        unsafe { &*p }
     }
 
     /// The scheduler's handle of this thread.

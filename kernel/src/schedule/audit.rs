@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 
 use machine::Instant;
 
-use sched::Lag;
+use sched::{Lag, Loan};
 
 use super::Rq;
 use crate::audit::{Fairness, Locked, Share, Sound};
@@ -51,6 +51,14 @@ fn check_sleeper(t: &Thread) -> Result<(), &'static str> {
         Some(rq) if t.cpu() == owner.id() => rq.queue.check_saved(t.handle()),
         _ => Ok(()),
     }
+}
+
+/// The nice value and the slice that count for `t`; `None` while its runqueue is locked.
+pub(crate) fn counts(t: &Thread) -> Option<Loan> {
+    let owner = cpu(t.cpu());
+    let rq = owner.rq.try_lock()?;
+    // As above.
+    (t.cpu() == owner.id()).then(|| rq.queue.counts(t.handle()))
 }
 
 /// How fair core `c` is; `None` while its runqueue is locked.

@@ -136,9 +136,15 @@ pub(super) fn kick(c: &'static CpuLocal, local: bool) -> bool {
     first
 }
 
-/// Changes the nice value of `t`; under the lending lock.
-pub(crate) fn set_nice(t: &Thread, nice: Nice) {
-    reweight(t, |rq, now| rq.queue.set_nice(t.handle(), nice, now));
+/// Changes the nice value of `t`, which is lent all of `lent`; under the lending lock.
+pub(crate) fn set_nice(t: &Thread, nice: Nice, lent: Loan) {
+    reweight(t, |rq, now| {
+        if rq.queue.entity(t.handle()).lent() != lent {
+            // The decision of the change that follows is about this one too.
+            let _ = rq.queue.lend(t.handle(), lent, now);
+        }
+        rq.queue.set_nice(t.handle(), nice, now)
+    });
 }
 
 /// `t` is lent all of `loan`, instead of what it was lent before; under the lending lock.

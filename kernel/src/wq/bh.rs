@@ -114,7 +114,7 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
         if Arena::<Item>::get(store, item).is_barrier() {
             emit(Kind::BarrierDone, pool.head(), 0, item_name(item));
             // SAFETY: it was queued and runs once.
-            unsafe { Barrier::complete(item) };
+            unsafe { Barrier::complete(item, store) };
             let f = policy.finish(store, me);
             pool.flushed(f.flushed);
             continue;

@@ -6,6 +6,7 @@ use super::each_pool;
 use super::pool::Pool;
 use super::queue::Queue;
 use super::share::Shares;
+use super::urge;
 use crate::audit::{Finding, Locked, Structure};
 use crate::kernel;
 
@@ -14,7 +15,10 @@ pub(crate) fn check(locked: Locked) -> Result<(), Finding> {
     let mut found = Ok(());
     each_pool(|p| {
         let g = p.lock_or_pass(locked);
-        let checked = g.map_or(Ok(()), |g| g.policy.check(&g.store));
+        let checked = g.map_or(Ok(()), |g| {
+            g.policy.check(&g.store)?;
+            urge::check(p, &g, locked)
+        });
         if let (Ok(()), Err(wrong)) = (found, checked) {
             found = Err(finding(Structure::Pool, p, wrong));
         }

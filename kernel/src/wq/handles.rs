@@ -4,6 +4,7 @@
 //! of `wq` but the item's own are here.
 #![expect(unsafe_code, reason = "container_of, and the arenas of a pool")]
 
+use core::cell::Cell;
 use core::mem::offset_of;
 
 use links::{Arena, Direct, Handle};
@@ -28,6 +29,8 @@ pub(super) struct Store {
     pwqs: Direct<Pwq>,
     /// The limit under which a node's slot was taken last.
     pub(super) granted_under: u32,
+    /// How many waiters lend to the pool itself.
+    pub(super) lent: Cell<u32>,
 }
 
 impl Store {
@@ -44,6 +47,7 @@ impl Store {
             workers,
             pwqs,
             granted_under: 0,
+            lent: Cell::new(0),
         }
     }
 }
@@ -81,11 +85,11 @@ impl workqueue::Store for Store {
     }
 
     fn claimed(&mut self, barrier: Handle<Item>, worker: Handle<WorkerNode>) {
-        urge::claimed(barrier, worker);
+        urge::claimed(self, barrier, worker);
     }
 
     fn unclaimed(&mut self, barrier: Handle<Item>, pwq: Handle<Pwq>) {
-        urge::unclaimed(barrier, pwq);
+        urge::unclaimed(self, barrier, pwq);
     }
 
     fn take_slot(&mut self, pwq: Handle<Pwq>) -> bool {

@@ -28,10 +28,10 @@ pub(crate) fn worker_sleeping(t: &Thread) {
     emit(Kind::WorkerSleep, w.pool().head(), 0, 0);
     let Inner { policy, store, .. } = &mut *g;
     let wake = policy.block(store, w.handle());
-    w.pool().wake(wake);
     if w.is_marked(Worker::AHEAD) {
         urge::look_again(w.pool(), &g);
     }
+    w.pool().wake(wake);
 }
 
 /// `t`, the running thread, got its core back after [`worker_sleeping`] (E3).
@@ -43,6 +43,7 @@ pub(crate) fn worker_running(t: &Thread) {
         emit(Kind::WorkerResume, w.pool().head(), 0, 0);
         let Inner { policy, store, .. } = &mut *g;
         policy.resume(store, w.handle());
+        urge::look_again(w.pool(), &g);
         w.start_budget(&g);
     }
 }
@@ -66,10 +67,10 @@ pub(crate) fn worker_over_budget(t: &Thread) {
         item_name(over.item),
         function,
     );
-    w.pool().wake(over.wake);
-    let report = kernel().wq.hogs.count(h);
     let budget = policy.tuning().cpu_intensive_after;
     urge::look_again(w.pool(), &g);
+    w.pool().wake(over.wake);
+    let report = kernel().wq.hogs.count(h);
     drop(g);
     if let Some(hog) = report {
         hog::report(&hog, budget);

@@ -17,7 +17,7 @@ use machine::CpuId;
 use workqueue::{Phase, Worker as WorkerNode};
 
 use super::pool::{Inner, Pool};
-use super::{PER_CORE, manager};
+use super::{PER_CORE, manager, urge};
 use crate::cpu::{CpuLocal, CpuMask, cpu};
 use crate::softirq;
 use crate::thread::SpawnError;
@@ -55,6 +55,7 @@ pub(crate) fn core_leaves(c: &'static CpuLocal) {
         }
         emit(Kind::PoolUnbind, pool.head(), 0, 0);
         let wake = g.policy.disassociate();
+        urge::look_again(pool, &g);
         pool.wake(wake);
     });
 }
@@ -69,6 +70,7 @@ pub(crate) fn core_is_back(c: &'static CpuLocal) {
         }
         emit(Kind::PoolBind, pool.head(), 0, 0);
         let wake = g.policy.associate();
+        urge::look_again(pool, &g);
         pool.wake(wake);
     });
     take_bh_pools(c);

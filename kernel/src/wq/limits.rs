@@ -15,6 +15,7 @@ use super::pool::Inner;
 use super::queue::Queue;
 use super::rest::Rest;
 use super::share::Slots;
+use super::urge;
 use crate::cpu::{online, topology};
 use crate::kernel;
 
@@ -78,6 +79,7 @@ impl Queue {
                 let (pool, mut g) = share.lock();
                 let Inner { policy, store, .. } = &mut *g;
                 let wake = policy.set_max_active(store, share.handle(), max);
+                urge::look_again(pool, &g);
                 pool.wake(wake);
             }
             return;

@@ -25,7 +25,7 @@ use super::waiting::ItemWait;
 use super::worker::current_worker;
 use crate::cpu::this_cpu;
 use crate::softirq::BhCx;
-use crate::thread::{ThreadCx, current};
+use crate::thread::ThreadCx;
 use crate::trace::{Head, Kind, emit, emit_unmasked};
 use crate::waits::{SleepsIn, Wait, sleeps_in};
 
@@ -67,6 +67,7 @@ pub(super) fn steal(h: &Header) -> Stolen {
                     emit(Kind::CancelWork, pool.head(), item_name(h.handle()), 0);
                     let r = policy.remove(store, h.handle());
                     h.word.unqueue();
+                    urge::look_again(pool, &g);
                     pool.wake(r.wake);
                     pool.flushed(r.flushed);
                     let rest = pool.conclude(&mut g, r.hand, r.gone);
@@ -224,8 +225,8 @@ fn insert_barrier(
         }
         let pool = pool_at(place);
         let mut g = pool.lock();
-        // Published elsewhere meanwhile: that pool's lock is the one to hold.
-        if h.word.state().place == place {
+        // Published elsewhere meanwhile, or carried there: that pool's lock is the one to hold.
+        if h.word.state().place == place && !h.is_changing_hands() {
             let Inner { policy, store, .. } = &mut *g;
             let (item, barrier) = (h.handle(), barrier.handle());
             if let Some(waits) = promised
@@ -241,7 +242,7 @@ fn insert_barrier(
             }
             let waits = policy.insert_barrier(store, item, barrier);
             if waits {
-                urge::waits(pool, &g, current(), barrier);
+                urge::waits(pool, &g, barrier);
             }
             let (kind, b) = if waits {
                 (Kind::InsertBarrier, item_name(barrier))

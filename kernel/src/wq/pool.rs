@@ -17,6 +17,7 @@ use workqueue::{Cull, Kind, Pool as Policy, PoolKey, Tuning, Worker as WorkerNod
 use workword::Place;
 
 use super::handles::{Store, arm_reaper, pool_of_reaper, share_of, worker_of};
+use super::urge;
 use super::worker::Worker;
 use crate::audit::Locked;
 use crate::cpu::online;
@@ -282,6 +283,7 @@ fn reap(timer: &Timer) {
         let Inner { policy, store, .. } = &mut *g;
         match policy.cull(store, machine::now()) {
             Cull::End { worker, wake } => {
+                urge::look_again(pool, &g);
                 pool.wake(Some(worker));
                 pool.wake(wake);
             }

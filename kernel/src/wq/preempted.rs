@@ -148,9 +148,9 @@ fn tell(pool: &'static Pool, g: &mut Inner, w: Handle<WorkerNode>, now: Instant)
     if let Some(over) = over {
         let (id, at) = (u64::from(t.id()), now.as_nanos());
         emit(Kind::WorkerPreempted, pool.head(), id, at);
-        pool.wake(over.wake);
         // The start of the next item depends on another worker now.
         super::urge::look_again(pool, g);
+        pool.wake(over.wake);
         kernel().wq.preempted.fetch_add(1, Ordering::Relaxed);
     }
 }

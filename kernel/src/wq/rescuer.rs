@@ -241,6 +241,7 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
             }
         }
     }
+    w.steps_back(&g);
     emit(Kind::RescuerDetach, pool.head(), 0, queue);
     r.turn.set(None);
     drop(g);
@@ -260,8 +261,8 @@ pub(super) fn panicked(w: &'static Worker, r: &Rescuing) {
     let mut rest = [Rest::default(); 2];
     if let Some(turn) = r.turn.take() {
         let (f, gone) = policy.abandon_rescue(store, &turn);
-        pool.wake(f.wake);
         urge::look_again(pool, &g);
+        pool.wake(f.wake);
         pool.flushed(f.flushed);
         rest[0] = pool.conclude(&mut g, f.hand, f.gone);
         rest[1] = pool.conclude(&mut g, None, gone);

@@ -12,7 +12,7 @@ use workqueue::Pwq;
 use super::handles::share_of;
 use super::header::Hold;
 use super::pool::{Inner, Pool};
-use super::unbound;
+use super::{unbound, urge};
 
 /// What is left to be done for other pools when an item is over. The slot of an item may be another
 /// pool's to take, a share may have to move: neither with a pool's lock held.
@@ -51,6 +51,7 @@ impl Rest {
             let (pool, mut g) = share_of(p).lock();
             let Inner { policy, store, .. } = &mut *g;
             let a = policy.accept(store, p);
+            urge::look_again(pool, &g);
             pool.wake(a.wake);
             rest = pool.conclude(&mut g, a.hand, a.gone);
         }
@@ -132,6 +133,7 @@ impl Pool {
             };
             let Inner { policy, store, .. } = g;
             let a = policy.accept(store, p);
+            urge::look_again(self, g);
             self.wake(a.wake);
             (hand, gone) = (a.hand, a.gone);
         }

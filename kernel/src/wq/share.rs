@@ -27,10 +27,11 @@ use sync::{Rank, SpinGuard, SpinLock};
 use workqueue::{Call, NodeLimit, Pwq, Turn};
 
 use super::anatomy::Books;
+use super::barrier::Barrier;
 use super::handles::queue_name;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
-use super::unbound;
+use super::{unbound, urge};
 use crate::audit::Locked;
 use crate::mem::{self, AllocError};
 use crate::trace::{Kind, emit};
@@ -214,12 +215,16 @@ impl Share {
             // SAFETY: pools are never freed.
             let Some(to) = (unsafe { next.as_ref() }) else {
                 let wake = policy.unplug(store, self.handle());
+                urge::look_again(pool, &g);
                 pool.wake(wake);
                 break;
             };
             policy.each_waiting(store, self.handle(), |h| {
                 // SAFETY: a pending item is kept alive by its submission.
                 unsafe { super::header::Header::of(h) }.word.unqueue();
+            });
+            policy.each_waiting_barrier(store, self.handle(), |b| {
+                Barrier::take_back(b, store);
             });
             let there = to.place().index() as u64;
             emit(
@@ -240,6 +245,8 @@ impl Share {
                     word.publish(to.place(), false);
                 }
             });
+            g.policy
+                .each_waiting_barrier(&g.store, self.handle(), |b| urge::comes(to, &g, b));
         }
         drop(irq);
     }

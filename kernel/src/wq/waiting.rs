@@ -71,8 +71,8 @@ impl Awaited for ItemWait<'_> {
             return;
         }
         let g = pool_at(place).lock();
-        // It is on its way elsewhere, so this wait is over or about to be.
-        if self.item.word.state().place != place {
+        // It is on its way elsewhere, so this wait is over or about to be; or its share moves, and is left alone.
+        if self.item.word.state().place != place || self.item.is_changing_hands() {
             return;
         }
         let barrier = self.placed.get().then_some(self.barrier);

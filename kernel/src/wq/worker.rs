@@ -134,6 +134,15 @@ impl Worker {
         self.marks.get() & what != 0
     }
 
+    /// It has nothing to do here any more: what it was lent by its pool goes elsewhere; under the pool's lock.
+    #[inline(always)]
+    pub(super) fn steps_back(&self, g: &Inner) {
+        if self.is_marked(Self::AHEAD) {
+            self.marks.set(self.marks.get() & !Self::AHEAD);
+            urge::look_again(self.pool(), g);
+        }
+    }
+
     /// What a rescuer has besides.
     pub(super) const fn rescuing(&self) -> Option<&Rescuing> {
         self.rescuing.as_ref()
@@ -255,6 +264,10 @@ pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
                 g = manager::manage(cx, pool);
             }
             Step::Sleep { reap_at } => {
+                // Not while others wait for what it does next.
+                if after.rest.is_none() {
+                    w.steps_back(&g);
+                }
                 if let Some(at) = reap_at {
                     arm_reaper(pool, at);
                 }
@@ -274,6 +287,7 @@ pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
             Step::Exit => break,
         }
     }
+    w.steps_back(&g);
     emit(Kind::WorkerDie, pool.head(), 0, 0);
     drop(g);
     after.settle();
@@ -294,7 +308,7 @@ pub(super) fn execute<'p>(
     if links::Arena::<Item>::get(store, item).is_barrier() {
         emit(Kind::BarrierDone, pool.head(), 0, item_name(item));
         // SAFETY: it was queued and runs once.
-        unsafe { Barrier::complete(item) };
+        unsafe { Barrier::complete(item, store) };
         let f = policy.finish(store, w.handle());
         pool.flushed(f.flushed);
         let rest = pool.conclude(&mut g, f.hand, f.gone);
@@ -429,8 +443,8 @@ pub(crate) fn worker_panicked(t: &Thread) {
     let Inner { policy, store, .. } = &mut *g;
     emit(Kind::WorkerDie, pool.head(), 0, 0);
     let f = policy.abandon(store, w.handle());
-    pool.wake(f.wake);
     urge::look_again(pool, &g);
+    pool.wake(f.wake);
     pool.flushed(f.flushed);
     let rest = pool.conclude(&mut g, f.hand, f.gone);
     drop(g);

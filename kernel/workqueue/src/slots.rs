@@ -125,6 +125,18 @@ impl Pool {
         items.for_each(&mut f);
     }
 
+    /// The barriers among them, through `f`, in order.
+    pub fn each_waiting_barrier<S: Store>(
+        &self,
+        s: &S,
+        p: Handle<Pwq>,
+        f: impl FnMut(Handle<Item>),
+    ) {
+        let list = &pwq(s, p).inactive;
+        let barriers = list.iter(s).filter(|&h| item(s, h).is_barrier());
+        barriers.for_each(f);
+    }
+
     /// An active item of `p` is over; who gets its slot, if that is another pwq.
     #[inline(always)]
     pub(crate) fn give_back<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> Option<Handle<Pwq>> {

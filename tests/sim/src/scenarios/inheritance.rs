@@ -58,7 +58,11 @@ fn labour(steps: usize) {
     (0..steps).for_each(|_| machine::sync_point());
 }
 
-fn thread(name: &str, n: i8, body: impl Fn(&ThreadCx<'_>) + Send + Sync + 'static) -> ThreadRef {
+pub(super) fn thread(
+    name: &str,
+    n: i8,
+    body: impl Fn(&ThreadCx<'_>) + Send + Sync + 'static,
+) -> ThreadRef {
     let body = Arc::new(body);
     insist(|| {
         let body = Arc::clone(&body);
@@ -90,7 +94,7 @@ fn beside_hogs(cx: &ThreadCx<'_>, f: impl FnOnce()) -> Duration {
 }
 
 /// The wait with loans is a small part of that without.
-fn assert_shorter(with: Duration, without: Duration) {
+pub(super) fn assert_shorter(with: Duration, without: Duration) {
     assert!(
         with.as_nanos() * 8 < without.as_nanos(),
         "the wait took {with:?}, and {without:?} where nobody could lend"

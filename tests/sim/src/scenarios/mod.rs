@@ -17,6 +17,7 @@ mod edges;
 mod fairness;
 mod frozen;
 mod groups;
+mod handing_on;
 mod heap;
 mod hotplug;
 mod inheritance;
@@ -74,6 +75,7 @@ const GROUPS: &[&[Scenario]] = &[
     sleeping::ALL,
     threads::ALL,
     fairness::ALL,
+    handing_on::ALL,
     inheritance::ALL,
     anatomy::ALL,
     one_unit::ALL,

@@ -10,7 +10,7 @@ use core::mem::offset_of;
 use links::Handle;
 use workqueue::Item;
 use workqueue::anatomy::Stamps;
-use workword::WorkWord;
+use workword::{Place, State, WorkWord};
 
 use super::alarm::Alarm;
 
@@ -122,8 +122,18 @@ impl Header {
     /// Its owner is about to queue it, to arm its timer or to give it up, soon: interrupts are masked
     /// there. Stale at once, but false says that no submission before the call is on its way.
     pub(super) fn is_changing_hands(&self) -> bool {
-        let s = self.word.state();
+        self.changes_hands(self.word.state())
+    }
+
+    fn changes_hands(&self, s: State) -> bool {
         s.pending && !s.queued && !self.alarm().is_some_and(Alarm::is_set)
+    }
+
+    /// Whether the lock of the pool at `place`, which the caller holds, is that of the list on which the item is, if it
+    /// is on any, and of its run. Not if it is on its way elsewhere: both from one look at the word.
+    pub(super) fn belongs_to(&self, place: Place) -> bool {
+        let s = self.word.state();
+        s.place == place && !self.changes_hands(s)
     }
 
     /// Address of the handler.

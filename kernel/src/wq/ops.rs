@@ -226,7 +226,7 @@ fn insert_barrier(
         let pool = pool_at(place);
         let mut g = pool.lock();
         // Published elsewhere meanwhile, or carried there: that pool's lock is the one to hold.
-        if h.word.state().place == place && !h.is_changing_hands() {
+        if h.belongs_to(place) {
             let Inner { policy, store, .. } = &mut *g;
             let (item, barrier) = (h.handle(), barrier.handle());
             if let Some(waits) = promised

@@ -264,7 +264,7 @@ pub(super) fn panicked(w: &'static Worker, r: &Rescuing) {
         urge::look_again(pool, &g);
         pool.wake(f.wake);
         pool.flushed(f.flushed);
-        rest[0] = pool.conclude(&mut g, f.hand, f.gone);
+        rest[0] = pool.conclude(&mut g, f.hand, f.gone).and(f.freed);
         rest[1] = pool.conclude(&mut g, None, gone);
     }
     emit(Kind::RescuerDetach, pool.head(), 0, queue_name(&*r.queue));

@@ -21,20 +21,38 @@ use super::{unbound, urge};
 pub(super) struct Rest {
     hand: Option<Handle<Pwq>>,
     moves: Option<Handle<Pwq>>,
+    /// Another one: see [`workqueue::Finished::freed`].
+    moves_too: Option<Handle<Pwq>>,
 }
 
 impl Rest {
+    /// Nothing.
+    pub(super) const NONE: Self = Self {
+        hand: None,
+        moves: None,
+        moves_too: None,
+    };
+
+    /// As `self`, and the share of `freed` can move.
+    #[inline(always)]
+    pub(super) const fn and(self, freed: Option<Handle<Pwq>>) -> Self {
+        Self {
+            moves_too: freed,
+            ..self
+        }
+    }
+
     /// Nothing is left.
     #[inline(always)]
     pub(super) const fn is_none(self) -> bool {
-        self.hand.is_none() && self.moves.is_none()
+        self.hand.is_none() && self.moves.is_none() && self.moves_too.is_none()
     }
 
     /// A slot that was kept for the share of this pwq.
     pub(super) const fn slot_for(p: Handle<Pwq>) -> Self {
         Self {
             hand: Some(p),
-            moves: None,
+            ..Self::NONE
         }
     }
 
@@ -43,8 +61,10 @@ impl Rest {
     pub(super) fn carry_out(self) {
         let mut rest = self;
         while !rest.is_none() {
-            if let Some(p) = rest.moves.take() {
-                share_of(p).carry_over();
+            for p in [rest.moves.take(), rest.moves_too.take()] {
+                if let Some(p) = p {
+                    share_of(p).carry_over();
+                }
             }
             let Some(p) = rest.hand.take() else { continue };
             // The grant keeps the share where it is.
@@ -68,12 +88,10 @@ pub(super) struct After {
 
 impl After {
     /// Nothing.
+    /// Nothing.
     pub(super) const NONE: Self = Self {
         hold: Hold::NONE,
-        rest: Rest {
-            hand: None,
-            moves: None,
-        },
+        rest: Rest::NONE,
     };
 
     /// Whether there is anything.

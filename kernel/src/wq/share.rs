@@ -210,7 +210,7 @@ impl Share {
         let irq = sync::IrqGuard::new();
         loop {
             let (pool, mut g) = self.lock();
-            let next = self.next.swap(core::ptr::null_mut(), Ordering::Relaxed);
+            let next = self.next.load(Ordering::Relaxed);
             let Inner { policy, store, .. } = &mut *g;
             // SAFETY: pools are never freed.
             let Some(to) = (unsafe { next.as_ref() }) else {
@@ -219,6 +219,10 @@ impl Share {
                 pool.wake(wake);
                 break;
             };
+            if !policy.still_moves(store, self.handle()) {
+                break;
+            }
+            self.next.store(core::ptr::null_mut(), Ordering::Relaxed);
             policy.each_waiting(store, self.handle(), |h| {
                 // SAFETY: a pending item is kept alive by its submission.
                 unsafe { super::header::Header::of(h) }.word.unqueue();

@@ -72,7 +72,7 @@ impl Awaited for ItemWait<'_> {
         }
         let g = pool_at(place).lock();
         // It is on its way elsewhere, so this wait is over or about to be; or its share moves, and is left alone.
-        if self.item.word.state().place != place || self.item.is_changing_hands() {
+        if !self.item.belongs_to(place) {
             return;
         }
         let barrier = self.placed.get().then_some(self.barrier);

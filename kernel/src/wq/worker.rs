@@ -381,7 +381,7 @@ pub(super) fn execute<'p>(
     pool.flushed(f.flushed);
     this_cpu().clock.end_budget();
     after.hold = hold;
-    after.rest = pool.conclude(&mut g, f.hand, f.gone);
+    after.rest = pool.conclude(&mut g, f.hand, f.gone).and(f.freed);
     g
 }
 
@@ -446,7 +446,7 @@ pub(crate) fn worker_panicked(t: &Thread) {
     urge::look_again(pool, &g);
     pool.wake(f.wake);
     pool.flushed(f.flushed);
-    let rest = pool.conclude(&mut g, f.hand, f.gone);
+    let rest = pool.conclude(&mut g, f.hand, f.gone).and(f.freed);
     drop(g);
     if !rest.is_none() {
         rest.carry_out();

@@ -3,7 +3,8 @@
 use links::Arena;
 
 use crate::by_hand::{bound, queue, start};
-use crate::{Kind, NodeLimit, Pool, Step, Tuning, split};
+use crate::sim::Sim;
+use crate::{Item, Kind, NodeLimit, Pool, Step, Tuning, split};
 
 #[test]
 fn closed_pool_is_vacant_when_its_last_worker_is_gone() {
@@ -59,6 +60,47 @@ fn plugged_pwq_is_moving_until_it_is_unplugged() {
     sim.drain();
     assert!(sim.pool.plug(&mut sim.s, p), "nothing is active");
     assert!(sim.s.pwqs.get(p).is_moving());
+}
+
+/// An item that runs for one pwq and waits in another one of the same pool would run beside itself elsewhere
+/// (C5).
+#[test]
+fn d9_pwq_moves_when_what_waits_in_it_runs_no_more() {
+    let mut sim = Sim::new(Kind::Unbound, &[(1, false), (1, false)], 3);
+    let (one, other) = (sim.pwqs[0], sim.pwqs[1]);
+    assert!(sim.queue(0, 0));
+    let runs = start(&mut sim, 0);
+    sim.block(runs);
+    assert!(sim.queue(1, 1));
+    let before = start(&mut sim, 1);
+    assert!(sim.queue(1, 0));
+    assert!(!sim.pool.plug(&mut sim.s, other), "item 1 is active");
+    assert!(!sim.pool.plug(&mut sim.s, one), "and item 0");
+    let (runs, before) = (sim.workers[runs].h, sim.workers[before].h);
+    let f = sim.pool.finish(&mut sim.s, before);
+    assert_eq!((f.gone, f.freed), (None, None), "item 0 is there and runs");
+    let f = sim.pool.finish(&mut sim.s, runs);
+    assert_eq!((f.gone, f.freed), (Some(one), Some(other)));
+    assert!(sim.pool.still_moves(&mut sim.s, other));
+}
+
+#[test]
+fn d9_pwq_stays_when_its_barriers_were_let_go_before_it_moved() {
+    let mut sim = bound(1);
+    queue(&mut sim, 2);
+    let first = start(&mut sim, 0);
+    let (p, first) = (sim.pwqs[0], sim.workers[first].h);
+    let barrier = sim.s.items.insert(Item::barrier());
+    let waits = sim.items[1];
+    assert!(sim.pool.insert_barrier(&mut sim.s, waits, barrier));
+    assert!(!sim.pool.plug(&mut sim.s, p));
+    assert_eq!(sim.pool.finish(&mut sim.s, first).gone, Some(p));
+    let _ = sim.pool.remove(&mut sim.s, waits);
+    assert!(!sim.pool.still_moves(&mut sim.s, p), "the barrier is here");
+    let run = sim.pool.next(&mut sim.s, first, || sim.now);
+    assert!(matches!(run, Step::Run { item, .. } if item == barrier));
+    assert_eq!(sim.pool.finish(&mut sim.s, first).gone, Some(p));
+    assert!(sim.pool.still_moves(&mut sim.s, p));
 }
 
 #[test]

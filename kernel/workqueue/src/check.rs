@@ -66,13 +66,18 @@ impl Pwq {
     ///
     /// The broken rule.
     pub fn check<S: Store>(&self, s: &S, in_line: bool) -> Result<(), &'static str> {
-        let (mut inactive, mut waiting) = (0, 0);
+        let (mut inactive, mut waiting, mut beside) = (0, 0, 0);
         for h in self.inactive.iter(s) {
             waiting += 1;
             let it = item(s, h);
             ensure(it.on == On::Inactive, "a waiting item does not know it")?;
             inactive += u32::from(!it.barrier);
+            beside += u32::from(it.runner.is_some());
         }
+        ensure(
+            beside == self.nr_beside,
+            "the number of items that wait and run is wrong",
+        )?;
         ensure(
             (inactive, waiting) == (self.nr_inactive, self.nr_waiting),
             "the number of waiting items is wrong",

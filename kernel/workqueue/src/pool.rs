@@ -179,7 +179,9 @@ impl Pool {
             }
         } else {
             it.on = On::Inactive;
+            let runs = it.runner.is_some();
             let share = pwq_mut(s, p);
+            share.nr_beside += u32::from(runs);
             share.nr_inactive += 1;
             share.nr_waiting += 1;
             let mut list = core::mem::take(&mut share.inactive);
@@ -193,7 +195,7 @@ impl Pool {
     /// (I7); a slot it had goes to the next inactive item, one it had not stays uncounted (J7).
     pub fn remove<S: Store>(&mut self, s: &mut S, h: Handle<Item>) -> Removed {
         let it = item_mut(s, h);
-        let (on, colour, linked) = (it.on, it.colour, it.linked);
+        let (on, colour, linked, runs) = (it.on, it.colour, it.linked, it.runner.is_some());
         let Some(p) = it.pwq.take() else {
             return Removed {
                 wake: None,
@@ -224,6 +226,7 @@ impl Pool {
                 share.inactive = list;
                 share.nr_waiting -= released;
                 share.nr_inactive -= 1;
+                share.nr_beside -= u32::from(runs);
             }
         }
         let share = pwq_mut(s, p);

@@ -44,6 +44,8 @@ pub struct Finished {
     pub hand: Option<Handle<Pwq>>,
     /// This pwq has left the pool, or can move.
     pub gone: Option<Handle<Pwq>>,
+    /// As `gone`: the item waits in it, and it waited for the item's run to end.
+    pub freed: Option<Handle<Pwq>>,
 }
 
 /// An execution that begins.
@@ -342,6 +344,7 @@ impl Pool {
             flushed: None,
             hand: None,
             gone: None,
+            freed: None,
         };
         let node = worker_mut(s, w);
         let (Some(h), Some(p)) = (node.current.take(), node.current_pwq.take()) else {
@@ -358,7 +361,11 @@ impl Pool {
             share.stats.completed += 1;
             share.stats.panicked += u64::from(outcome == Outcome::Panicked);
             // A barrier's node is gone by now; an item's is kept alive by whoever runs it.
-            item_mut(s, h).runner = None;
+            let it = item_mut(s, h);
+            it.runner = None;
+            if it.on == On::Inactive {
+                over.freed = Self::runs_no_more(s, h, p);
+            }
             over.hand = self.give_back(s, p);
         }
         over.gone = Self::left(s, p);

@@ -229,6 +229,7 @@ impl Sim {
                 self.wake(f.wake);
                 self.flushed(f.flushed);
                 self.conclude(f.hand, f.gone);
+                self.left(f.freed);
             }
             Act::Barrier(b) => {
                 self.reached(b);
@@ -236,6 +237,7 @@ impl Sim {
                 self.wake(f.wake);
                 self.flushed(f.flushed);
                 self.conclude(f.hand, f.gone);
+                self.left(f.freed);
             }
         }
         self.next(w);
@@ -378,6 +380,7 @@ impl Sim {
         self.wake(f.wake);
         self.flushed(f.flushed);
         self.conclude(f.hand, f.gone);
+        self.left(f.freed);
         self.check();
         true
     }

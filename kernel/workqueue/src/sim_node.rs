@@ -109,13 +109,20 @@ impl Sim {
         }
     }
 
-    fn left(&mut self, gone: Option<Handle<Pwq>>) {
+    /// A pwq has left the pool, or moves.
+    pub(crate) fn left(&mut self, gone: Option<Handle<Pwq>>) {
         let Some(p) = gone else { return };
         if self.s.pwqs.get(p).is_gone() {
             assert_eq!(self.s.pwqs.get(p).references(), 0, "a pwq goes in use");
         } else {
+            if !self.pool.still_moves(&mut self.s, p) {
+                return;
+            }
             let (mut waiting, share) = (0, self.s.pwqs.get(p));
-            self.pool.each_waiting(&self.s, p, |_| waiting += 1);
+            self.pool.each_waiting(&self.s, p, |h| {
+                assert_eq!(self.s.items.get(h).runner(), None, "C5: it runs here");
+                waiting += 1;
+            });
             assert_eq!(
                 (share.active(), waiting),
                 (0, share.inactive()),

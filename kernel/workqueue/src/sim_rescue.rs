@@ -87,6 +87,7 @@ impl Sim {
                 self.wake(f.wake);
                 self.flushed(f.flushed);
                 self.conclude(f.hand, f.gone);
+                self.left(f.freed);
             }
             Act::Barrier(b) => {
                 self.reached(b);
@@ -94,6 +95,7 @@ impl Sim {
                 self.wake(f.wake);
                 self.flushed(f.flushed);
                 self.conclude(f.hand, f.gone);
+                self.left(f.freed);
             }
             Act::Awake | Act::Creating | Act::Gone => unreachable!("rescuers do not"),
         }
@@ -143,6 +145,7 @@ impl Sim {
         self.wake(f.wake);
         self.flushed(f.flushed);
         self.conclude(f.hand, f.gone);
+        self.left(f.freed);
         self.conclude(None, gone);
         self.check();
         true

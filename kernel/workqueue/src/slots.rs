@@ -79,7 +79,7 @@ impl Pool {
         let free = !share.is_pinned();
         let (empty, waits) = (
             free && share.nr_in_flight == 0,
-            free && share.nr_in_flight == share.nr_waiting,
+            free && share.nr_in_flight == share.nr_waiting && share.nr_beside == 0,
         );
         let next = match leaving {
             Leaving::Retired if empty && s.leave_line(p) => Leaving::Gone,
@@ -88,6 +88,22 @@ impl Pool {
         };
         pwq_mut(s, p).leaving = next;
         Some(p)
+    }
+
+    /// The run is over of `h`, which waits for a slot again. Another pwq than `p`, that of the run, which waited
+    /// for that with moving.
+    #[cold]
+    pub(crate) fn runs_no_more<S: Store>(
+        s: &mut S,
+        h: Handle<Item>,
+        p: Handle<Pwq>,
+    ) -> Option<Handle<Pwq>> {
+        let other = item(s, h).pwq?;
+        pwq_mut(s, other).nr_beside -= 1;
+        if other == p {
+            return None;
+        }
+        Self::left(s, other)
     }
 
     /// `p`'s queue has other pwqs now: new items go there. True: it is gone already; else the end of
@@ -106,6 +122,16 @@ impl Pool {
         if !matches!(pwq(s, p).leaving, Leaving::No | Leaving::Plugged) {
             return false;
         }
+        pwq_mut(s, p).leaving = Leaving::Plugged;
+        Self::departs(s, p).is_some()
+    }
+
+    /// Whether `p`, of which [`Self::plug`] or the end of an item said that it can move, still can. Meanwhile an item of
+    /// it may have been cancelled whose barriers are on their way here, or one queued that runs here: else the end
+    /// of that will say so.
+    #[must_use = "a pwq that can move must be moved"]
+    pub fn still_moves<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
+        debug_assert!(pwq(s, p).leaving == Leaving::Moving, "nobody said so");
         pwq_mut(s, p).leaving = Leaving::Plugged;
         Self::departs(s, p).is_some()
     }
@@ -170,7 +196,7 @@ impl Pool {
         };
         let it = item_mut(s, h);
         it.on = On::Worklist;
-        let linked = it.linked;
+        let (linked, runs) = (it.linked, it.runner.is_some());
         s.activated(h, p);
         self.push(s, h);
         let mut released = 1;
@@ -183,6 +209,7 @@ impl Pool {
         let share = pwq_mut(s, p);
         share.nr_waiting -= released;
         share.nr_inactive -= 1;
+        share.nr_beside -= u32::from(runs);
         share.nr_active += 1;
         true
     }

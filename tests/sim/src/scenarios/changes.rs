@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kernel::completion::Completion;
 use kernel::thread::{ThreadCx, sleep};
-use kernel::wq::{self, Limited, Ordered, PerCpu, Run, Submitted, Threaded, Unbound, Workqueue};
+use kernel::wq::{
+    self, Attrs, Limited, Ordered, PerCpu, Run, Submitted, Threaded, Unbound, Workqueue,
+};
 use sim::Scenario;
 use sync::{Rank, SpinLock};
 
@@ -29,6 +31,10 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new("ordered-storm", 4, ordered_storm)
         .about("an ordered queue runs one item at a time, in order, among flushes and cancels (D8)")
         .cpus_range(1, 8)
+        .endures(HARDY),
+    Scenario::new("moves-beside-its-run", 2, moves_beside_its_run)
+        .about("an ordered queue moves, and an item of it that runs for another one is not run beside itself (D9, C5)")
+        .cpus_range(1, 4)
         .endures(HARDY),
     Scenario::new("hog-steps-aside", 2, hog_steps_aside)
         .about("an item that computes past its budget no longer holds back the next one (E14)")
@@ -201,6 +207,62 @@ fn ordered_storm(cx: &ThreadCx<'_>) {
     wq.flush(cx).expect("not one of its items");
     assert_eq!(line.runs.get(), queued.get());
     wq.destroy(cx).expect("not one of its items");
+}
+
+/// An item runs for one ordered queue and waits in another one of the same pool, which moves away.
+fn moves_beside_its_run(cx: &ThreadCx<'_>) {
+    #[derive(Default)]
+    struct Gate {
+        begun: Count,
+        open: Completion,
+        busy: AtomicBool,
+    }
+    fn pass(cx: &ThreadCx<'_>, run: &Run<'_, Arc<Gate>>) {
+        assert!(!run.busy.swap(true, Ordering::Relaxed), "twice at once");
+        run.begun.up();
+        run.open.wait(cx);
+        dawdle(cx);
+        run.busy.store(false, Ordering::Relaxed);
+    }
+    let line = |name| insist(|| Workqueue::<Ordered>::builder(name).build());
+    let (one, other) = (line("one"), line("other"));
+    let (both, first) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
+    let (item, before) = (
+        new_item(Arc::clone(&both), pass),
+        new_item(Arc::clone(&first), pass),
+    );
+    assert_eq!(one.queue(&item), Submitted::Queued);
+    until(cx, || both.begun.get() == 1);
+    assert_eq!(other.queue(&before), Submitted::Queued);
+    until(cx, || first.begun.get() == 1);
+    assert_eq!(other.queue(&item), Submitted::Queued);
+    let waiter = {
+        let item = Arc::clone(&item);
+        crowd(1, move |cx, _| {
+            item.flush(cx).expect("no panic");
+        })
+    };
+    if one_in(2) {
+        sleep(cx, us(50));
+    }
+    // One moves with its item still waiting, the other one at the end of that very item.
+    for queue in [&other, &one] {
+        let mut attrs = Attrs::new();
+        attrs.nice = 7;
+        insist(|| queue.apply_attrs(cx, attrs));
+    }
+    let mut gates = [&first, &both];
+    if one_in(2) {
+        gates.reverse();
+    }
+    for gate in gates {
+        gate.open.complete_all();
+        dawdle(cx);
+    }
+    join(cx, &waiter);
+    assert_eq!(both.begun.get(), 2);
+    one.destroy(cx).expect("not one of its items");
+    other.destroy(cx).expect("not one of its items");
 }
 
 fn hog_steps_aside(cx: &ThreadCx<'_>) {

@@ -52,6 +52,7 @@ use crate::{kernel, schedule, trace, waits, wq};
 
 mod builder;
 mod current;
+mod party;
 mod survivor;
 mod table;
 
@@ -209,25 +210,6 @@ impl Thread {
         let p = core::ptr::with_exposed_provenance::<u8>(h.raw() - offset_of!(Self, entity));
         // SAFETY: promised by the caller.
         unsafe { &*p.cast::<Self>() }
-    }
-
-    /// Its party in lending.
-    #[inline(always)]
-    pub(crate) fn party(&self) -> &Party {
-        // The way back (`of_party`) leads to all of the thread, of which a reference to the field knows nothing.
-        core::ptr::from_ref(self).expose_provenance();
-        &self.party
-    }
-
-    /// The thread whose party is at this address.
-    ///
-    /// # Safety
-    ///
-    /// The address is that of what [`Self::party`] of a live thread returned.
-    pub(crate) unsafe fn of_party<'a>(address: usize) -> &'a Self {
-        let p = core::ptr::with_exposed_provenance::<Self>(address - offset_of!(Self, party));
-        // SAFETY: promised by the caller.
-        unsafe { &*p }
     }
 
     /// The scheduler's handle of this thread.

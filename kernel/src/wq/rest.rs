@@ -61,10 +61,9 @@ impl Rest {
     pub(super) fn carry_out(self) {
         let mut rest = self;
         while !rest.is_none() {
-            for p in [rest.moves.take(), rest.moves_too.take()] {
-                if let Some(p) = p {
-                    share_of(p).carry_over();
-                }
+            let moves = [rest.moves.take(), rest.moves_too.take()];
+            for p in moves.into_iter().flatten() {
+                share_of(p).carry_over();
             }
             let Some(p) = rest.hand.take() else { continue };
             // The grant keeps the share where it is.

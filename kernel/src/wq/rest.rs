@@ -21,8 +21,6 @@ use super::{unbound, urge};
 pub(super) struct Rest {
     hand: Option<Handle<Pwq>>,
     moves: Option<Handle<Pwq>>,
-    /// Another one: see [`workqueue::Finished::freed`].
-    moves_too: Option<Handle<Pwq>>,
 }
 
 impl Rest {
@@ -30,14 +28,22 @@ impl Rest {
     pub(super) const NONE: Self = Self {
         hand: None,
         moves: None,
-        moves_too: None,
     };
 
-    /// As `self`, and the share of `freed` can move.
+    /// As `self`, and the share of `freed` can move, if that is one.
     #[inline(always)]
-    pub(super) const fn and(self, freed: Option<Handle<Pwq>>) -> Self {
+    pub(super) fn and(self, freed: Option<Handle<Pwq>>) -> Self {
+        match freed {
+            None => self,
+            Some(p) => self.and_moves(p),
+        }
+    }
+
+    #[cold]
+    fn and_moves(self, p: Handle<Pwq>) -> Self {
+        share_of(p).also.set(self.moves);
         Self {
-            moves_too: freed,
+            moves: Some(p),
             ..self
         }
     }
@@ -45,7 +51,7 @@ impl Rest {
     /// Nothing is left.
     #[inline(always)]
     pub(super) const fn is_none(self) -> bool {
-        self.hand.is_none() && self.moves.is_none() && self.moves_too.is_none()
+        self.hand.is_none() && self.moves.is_none()
     }
 
     /// A slot that was kept for the share of this pwq.
@@ -61,9 +67,10 @@ impl Rest {
     pub(super) fn carry_out(self) {
         let mut rest = self;
         while !rest.is_none() {
-            let moves = [rest.moves.take(), rest.moves_too.take()];
-            for p in moves.into_iter().flatten() {
-                share_of(p).carry_over();
+            while let Some(p) = rest.moves {
+                let share = share_of(p);
+                rest.moves = share.also.take();
+                share.carry_over();
             }
             let Some(p) = rest.hand.take() else { continue };
             // The grant keeps the share where it is.

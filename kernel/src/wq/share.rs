@@ -17,7 +17,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 
 use links::{Direct, Handle};
@@ -51,6 +51,8 @@ pub(super) struct Share {
     pool: Home<Pool>,
     /// `[L]` of the pool: where it moves (D9), or null.
     next: AtomicPtr<Pool>,
+    /// `[P]` of whoever was told that it can move: another one that can.
+    pub(super) also: Cell<Option<Handle<Pwq>>>,
     /// `[A]` which of the queue's nodes; changed while the share is in no pool.
     node: AtomicUsize,
     /// `[I]`
@@ -58,7 +60,7 @@ pub(super) struct Share {
 }
 
 // SAFETY: the pwq and the turn are reached only through the arenas of their locks, the books under the
-// pool's.
+// pool's; one at a time is told that it can move.
 unsafe impl Sync for Share {}
 // SAFETY: nothing in it is tied to a thread.
 unsafe impl Send for Share {}
@@ -79,6 +81,7 @@ impl Share {
             call: UnsafeCell::new(Call::new()),
             pool: Home::new(core::ptr::from_ref(pool).cast_mut()),
             next: AtomicPtr::new(core::ptr::null_mut()),
+            also: Cell::new(None),
             node: AtomicUsize::new(0),
             queue,
         }

@@ -95,9 +95,6 @@ pub struct Pwq {
     pub(crate) nr_inactive: u32,
     /// Inactive items, and the barriers among them.
     pub(crate) nr_waiting: u32,
-    /// Inactive items of which an earlier submission is executed in this pool, for this pwq or another one: they
-    /// cannot move before that is over (C5).
-    pub(crate) nr_beside: u32,
     /// The limit of its own.
     pub(crate) max_active: u32,
     pub(crate) inactive: List<Item>,
@@ -117,6 +114,9 @@ pub struct Pwq {
     pub(crate) pins: u32,
     pub(crate) mark: Mark,
     pub(crate) stats: PwqStats,
+    /// Inactive items of which an earlier submission is executed in this pool, for this pwq or another one: they
+    /// cannot move before that is over (C5).
+    pub(crate) nr_beside: u32,
 }
 
 impl Pwq {
@@ -129,7 +129,6 @@ impl Pwq {
             nr_active: 0,
             nr_inactive: 0,
             nr_waiting: 0,
-            nr_beside: 0,
             max_active,
             inactive: List::new(),
             work_colour: 0,
@@ -154,6 +153,7 @@ impl Pwq {
                 mayday: 0,
                 rescued: 0,
             },
+            nr_beside: 0,
         }
     }
 

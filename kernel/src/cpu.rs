@@ -64,6 +64,8 @@ pub struct CpuLocal {
     pub(crate) wq: wq::CpuPools,
     /// `[A]` written by its own core with interrupts masked.
     pub(crate) trace: trace::CpuRing,
+    /// `[A]` events that were overwritten before a recording read them.
+    pub(crate) trace_lost: AtomicU64,
     /// `[I]` interrupt and overflow stacks.
     pub(crate) stacks: Once<[mem::Stack; 2]>,
 }
@@ -104,6 +106,7 @@ impl CpuLocal {
             trim: mem::trim_item(),
             wq: wq::CpuPools::new(),
             trace: trace::make(kernel.mem.pages()).expect("memory for every core's trace"),
+            trace_lost: AtomicU64::new(0),
             stacks: Once::new(),
         }
     }

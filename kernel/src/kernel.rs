@@ -78,6 +78,8 @@ pub struct Kernel {
     pub(crate) mem: mem::Memory,
     pub(crate) waits: crate::waits::Graph,
     pub(crate) lending: crate::lend::Lending,
+    /// Recordings of the trace that go on.
+    pub(crate) recordings: AtomicU32,
     pub(crate) wq: wq::System,
     pub(crate) net: net::System,
 }
@@ -120,6 +122,7 @@ impl Kernel {
             mem: mem::Memory::new(),
             waits: crate::waits::graph(),
             lending: crate::lend::lending(),
+            recordings: AtomicU32::new(0),
             wq: wq::System::new(),
             net: net::System::new(),
         }

@@ -340,6 +340,21 @@ impl CpuLocal {
         name
     }
 
+    /// Number of the thread that runs on this core; 0 for its idle thread. Stale at once.
+    pub fn current_id(&self) -> u32 {
+        let _rq = self.rq.lock();
+        let t = self.current.load(Ordering::Relaxed);
+        if self
+            .idle
+            .get()
+            .is_some_and(|idle| core::ptr::eq(&raw const **idle, t))
+        {
+            return 0;
+        }
+        // SAFETY: as for `current_name`.
+        unsafe { t.as_ref() }.map_or(0, Thread::id)
+    }
+
     /// Context switches of this core so far.
     pub fn switches(&self) -> u64 {
         self.rq.lock().switches

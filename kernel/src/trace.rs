@@ -1,7 +1,7 @@
 //! Tracepoints: where the executive says what it does, into the running core's ring.
 //!
-//! An event that nobody wants costs one load and one branch that is always predicted. One that is
-//! wanted costs at most 16 instructions, since its four words go straight into the ring
+//! An event that nobody wants costs two loads and one branch that is always predicted. One that is
+//! wanted costs at most 16 instructions more, since its four words go straight into the ring
 //! ([`trace::Ring`]): nothing is formatted, no lock is taken. In the simulator every event, wanted
 //! or not, is also shown to the world at once, which judges the executive by it.
 //!
@@ -11,27 +11,67 @@
 //! `emit_unmasked` is for the other places. Both may be called with any lock held.
 #![expect(
     unsafe_code,
-    reason = "the rings' memory comes from the page allocator"
+    reason = "the rings' memory comes from the page allocator, their words are atomics"
 )]
 
-use core::sync::atomic::AtomicU64;
+mod recording;
+
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use machine::CpuId;
-pub(crate) use trace::Head;
-pub use trace::{Categories, Event, Kind, Reader};
+
+pub use recording::{Busy, Recorded, Recording};
+pub use trace::{Categories, Event, Field, Kind, Name, Reader, Value};
+pub(crate) use trace::{Head, pack_name};
 use trace::{Ring, Slot};
 
 use crate::cpu::{cpu, this_cpu};
 use crate::kernel;
 use crate::mem::{PAGE, Pages};
 
+/// False in an image that leaves every tracepoint out (feature `untraced`).
+const COMPILED_IN: bool = !cfg!(feature = "untraced");
+
 /// Events that each core keeps.
 pub const EVENTS: usize = 2048;
 
-type Slots = [Slot<AtomicU64>; EVENTS];
+/// A word of a ring, whose events the machine writes.
+#[repr(transparent)]
+#[derive(Debug)]
+pub(crate) struct Word(AtomicU64);
+
+impl trace::Word for Word {
+    fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
+    #[inline(always)]
+    fn load(&self, order: Ordering) -> u64 {
+        self.0.load(order)
+    }
+
+    #[inline(always)]
+    fn store(&self, value: u64, order: Ordering) {
+        self.0.store(value, order);
+    }
+
+    #[inline(always)]
+    fn fence(order: Ordering) {
+        fence(order);
+    }
+
+    #[inline(always)]
+    fn store_event(slot: &Slot<Self>, words: [u64; 4]) {
+        // SAFETY: a `Word` is an `AtomicU64` (`repr(transparent)`).
+        let slot = unsafe { &*core::ptr::from_ref(slot).cast::<[AtomicU64; 4]>() };
+        machine::store_event(slot, words);
+    }
+}
+
+type Slots = [Slot<Word>; EVENTS];
 
 /// A core's ring.
-pub(crate) type CpuRing = Ring<EVENTS, AtomicU64, &'static Slots>;
+pub(crate) type CpuRing = Ring<EVENTS, Word, &'static Slots>;
 
 /// A ring in fresh pages that wants what is wanted by default; `None` without memory.
 pub(crate) fn make(pages: &Pages) -> Option<CpuRing> {
@@ -71,6 +111,34 @@ pub fn read(id: CpuId, reader: &mut Reader) -> Option<Event> {
     reader.read(&cpu(id).trace)
 }
 
+/// Events that core `id` has written since boot, and how many of them were overwritten before a
+/// [`Recording`] came to them.
+#[must_use]
+pub fn written(id: CpuId) -> (u64, u64) {
+    let c = cpu(id);
+    (c.trace.count(), c.trace_lost.load(Ordering::Relaxed))
+}
+
+/// Code address of the handler that a [`Kind::ExecuteStart`] says starts.
+#[must_use]
+pub fn function_of(event: &Event) -> Option<u64> {
+    let here = written as fn(CpuId) -> (u64, u64);
+    let started = event.kind == Kind::ExecuteStart;
+    let function = || event.head.function_near((here as *const ()).addr() as u64);
+    started.then(function).flatten()
+}
+
+/// `head` with the item's function; without it in the simulator, where no event may depend on where the
+/// host put the code.
+#[inline(always)]
+pub(crate) const fn with_function(head: Head, function: usize) -> Head {
+    if machine::OBSERVED {
+        head
+    } else {
+        head.function(function)
+    }
+}
+
 /// How an event names what is at an address.
 #[inline(always)]
 pub(crate) fn name<T: ?Sized>(thing: &T) -> u64 {
@@ -82,7 +150,7 @@ pub(crate) fn name<T: ?Sized>(thing: &T) -> u64 {
 pub(crate) fn emit(kind: Kind, head: Head, a: u64, b: u64) {
     debug_assert!(machine::irqs_masked(), "an event with interrupts unmasked");
     let ring = &this_cpu().trace;
-    if ring.wants(kind.category()) {
+    if COMPILED_IN && ring.wants(kind.category()) {
         ring.push(Event::pack(machine::stamp(), kind, head, a, b));
     }
     show(kind, head, a, b);
@@ -91,11 +159,11 @@ pub(crate) fn emit(kind: Kind, head: Head, a: u64, b: u64) {
 /// As [`emit`], from where interrupts are not masked.
 #[inline(always)]
 pub(crate) fn emit_unmasked(kind: Kind, head: Head, a: u64, b: u64) {
-    if this_cpu().trace.wants(kind.category()) {
-        let irq = machine::irq_save();
+    if COMPILED_IN && this_cpu().trace.wants(kind.category()) {
+        let irq = machine::irq_hold();
         let ring = &this_cpu().trace;
         ring.push(Event::pack(machine::stamp(), kind, head, a, b));
-        machine::irq_restore(irq);
+        machine::irq_release(irq);
     }
     show(kind, head, a, b);
 }
@@ -104,7 +172,7 @@ pub(crate) fn emit_unmasked(kind: Kind, head: Head, a: u64, b: u64) {
 /// masked.
 #[inline(always)]
 pub(crate) fn shown(kind: Kind) -> bool {
-    machine::OBSERVED || this_cpu().trace.wants(kind.category())
+    machine::OBSERVED || COMPILED_IN && this_cpu().trace.wants(kind.category())
 }
 
 /// Shows an event to the simulator.

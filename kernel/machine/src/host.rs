@@ -8,6 +8,7 @@
 )]
 
 use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::thread_local;
 
 use crate::{
@@ -277,6 +278,28 @@ pub const OBSERVED: bool = true;
 #[must_use]
 pub fn stamp() -> u64 {
     world().map_or(0, |w| w.stamp())
+}
+
+/// As [`irq_save`].
+pub fn irq_hold() -> HeldIrqs {
+    HeldIrqs(irq_save())
+}
+
+/// As [`irq_restore`].
+pub fn irq_release(held: HeldIrqs) {
+    irq_restore(held.0);
+}
+
+/// What [`irq_hold`] found.
+#[must_use = "interrupts stay masked"]
+#[derive(Debug)]
+pub struct HeldIrqs(IrqState);
+
+/// Writes the four words of an event; not an interleaving point.
+pub fn store_event(to: &[AtomicU64; 4], words: [u64; 4]) {
+    for (to, word) in to.iter().zip(words) {
+        to.store(word, Ordering::Relaxed);
+    }
 }
 
 /// When [`stamp`] said `stamp`.

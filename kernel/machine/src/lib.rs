@@ -37,12 +37,12 @@ mod backend;
 mod backend;
 
 pub use backend::{
-    OBSERVED, allocation_allowed, arm_timer, backtrace, backtrace_of, cancel_timer, console_read,
-    console_write, context_drop, context_init, cpu_is_off, current, entropy, fence_full, idle,
-    irq_ack, irq_disable, irq_enable, irq_end, irq_restore, irq_save, irqs_masked, leave_cpu,
-    lock_released, now, observe, pages_allowed, percpu, protect, relax, route_irq, send_ipi,
-    set_current, set_percpu, shutdown, stamp, stamp_time, start_cpu, switch, sync_point,
-    thread_allowed,
+    HeldIrqs, OBSERVED, allocation_allowed, arm_timer, backtrace, backtrace_of, cancel_timer,
+    console_read, console_write, context_drop, context_init, cpu_is_off, current, entropy,
+    fence_full, idle, irq_ack, irq_disable, irq_enable, irq_end, irq_hold, irq_release,
+    irq_restore, irq_save, irqs_masked, leave_cpu, lock_released, now, observe, pages_allowed,
+    percpu, protect, relax, route_irq, send_ipi, set_current, set_percpu, shutdown, stamp,
+    stamp_time, start_cpu, store_event, switch, sync_point, thread_allowed,
 };
 #[cfg(not(target_os = "none"))]
 pub use backend::{World, with_world};

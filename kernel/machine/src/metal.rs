@@ -9,7 +9,7 @@
 )]
 
 use core::arch::asm;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::{
     Context, CpuHeader, CpuId, Instant, IntId, Interrupt, IrqState, Protection, StartError,
@@ -88,6 +88,30 @@ pub fn irq_restore(state: IrqState) {
         irq_enable();
     }
 }
+
+/// As [`irq_save`], for the few instructions up to [`irq_release`], between which nothing else changes the
+/// mask: that puts all of it back, in one instruction.
+#[inline(always)]
+pub fn irq_hold() -> HeldIrqs {
+    let daif: u64;
+    // SAFETY: masking interrupts is always sound; without `nomem` no access moves across it.
+    unsafe {
+        asm!("mrs {}, daif", "msr daifset, #2", out(reg) daif, options(nostack, preserves_flags));
+    }
+    HeldIrqs(daif)
+}
+
+/// Puts the mask back to what [`irq_hold`] found.
+#[inline(always)]
+pub fn irq_release(held: HeldIrqs) {
+    // SAFETY: the mask as it was; no access moves across it.
+    unsafe { asm!("msr daif, {}", in(reg) held.0, options(nostack, preserves_flags)) }
+}
+
+/// What [`irq_hold`] found.
+#[must_use = "interrupts stay masked"]
+#[derive(Debug)]
+pub struct HeldIrqs(u64);
 
 /// Enables interrupts.
 #[inline(always)]
@@ -168,6 +192,27 @@ pub fn stamp() -> u64 {
     // SAFETY: reads a counter.
     unsafe { asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack, preserves_flags)) }
     ticks
+}
+
+/// Writes the four words of an event, each as a relaxed store would: in two instructions, which the
+/// compiler does not make of atomic stores.
+#[inline(always)]
+pub fn store_event(to: &[AtomicU64; 4], words: [u64; 4]) {
+    let [a, b, c, d] = words;
+    // SAFETY: writes four aligned words that are valid for as long as the reference; being atomics, they may be
+    // written through a shared one. `stp` writes each of its two words at once (Arm ARM B2.2.1).
+    unsafe {
+        asm!(
+            "stp {a}, {b}, [{to}]",
+            "stp {c}, {d}, [{to}, #16]",
+            to = in(reg) to.as_ptr(),
+            a = in(reg) a,
+            b = in(reg) b,
+            c = in(reg) c,
+            d = in(reg) d,
+            options(nostack, preserves_flags)
+        );
+    }
 }
 
 /// Shows an event of the trace to the simulator: nothing on the metal.

@@ -15,7 +15,7 @@ use sync::handshake::resched as resched_flag;
 use super::{Rq, balance, lock_rq_of, migrate};
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::thread::{State, Thread, ThreadRef};
-use crate::trace::{Head, Kind, emit};
+use crate::trace::{Head, Kind, emit, pack_name, shown};
 use crate::wq;
 
 /// Starts a new thread on one of `usable` (not empty).
@@ -25,6 +25,11 @@ pub(crate) fn start(t: &ThreadRef, usable: CpuMask) {
     let irq = sync::IrqGuard::new();
     let target = balance::place(usable, this_cpu().id());
     t.set_cpu(target);
+    if shown(Kind::TaskNewtask) {
+        let priority = (i16::from(t.nice().get()) + 120) as u16;
+        let (a, b) = pack_name(t.name());
+        emit(Kind::TaskNewtask, Head::with(t.id(), priority), a, b);
+    }
     // SAFETY: just made from the Arc; the scheduler's reference keeps it alive.
     enqueue_on(cpu(target), unsafe { &*raw }, Enqueue::New);
     drop(irq);

@@ -20,7 +20,7 @@ use super::pool::{Inner, Pool};
 use super::share::Share;
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::softirq::{BhCx, raise};
-use crate::trace::{Kind, emit};
+use crate::trace::{Kind, emit, with_function};
 
 /// Most items in one softirq entry (A3, K4).
 const BATCH: u32 = 10;
@@ -129,7 +129,8 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
         // An item is executed for a share, which it keeps.
         let share: Option<&Share> = pwq.map(share_of);
         let queue = queue_name(share.map_or(core::ptr::null(), Share::queue_ptr));
-        emit(Kind::ExecuteStart, pool.head(), item_name(item), queue);
+        let head = with_function(pool.head(), h.function());
+        emit(Kind::ExecuteStart, head, item_name(item), queue);
         let course = anatomy::started_bh(h);
         drop(g);
         drop(done);

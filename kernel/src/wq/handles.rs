@@ -137,9 +137,12 @@ pub(super) fn item_name(h: Handle<Item>) -> u64 {
     h.raw() as u64
 }
 
-/// The head of an event that tells the limit of active items, of the pwq or of its node.
+/// The head of an event that tells the simulator the limit of active items, of the pwq or of its node.
 #[inline(always)]
 pub(super) fn limited(head: Head, h: Handle<Pwq>, store: &Store) -> Head {
+    if !machine::OBSERVED {
+        return head;
+    }
     let pwq = store.pwqs.get(h);
     let (limit, flags) = if pwq.is_limited_by_node() {
         let node = share_of(h).node() as u8;

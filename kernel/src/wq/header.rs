@@ -17,7 +17,6 @@ use super::alarm::Alarm;
 /// The functions of one type of item.
 pub(super) struct Vtable {
     pub(super) run: unsafe fn(*const Header, *const (), u32, bool),
-    pub(super) function: unsafe fn(*const Header) -> usize,
     pub(super) retain: unsafe fn(*const Header),
     pub(super) release: unsafe fn(*const Header),
     /// What may be done with a weak count on the item's `Arc`.
@@ -61,6 +60,8 @@ pub(super) struct Header {
     /// When it was queued and activated; like `node`.
     pub(super) stamps: Cell<Stamps>,
     pub(super) vtable: &'static Vtable,
+    /// Code address of the handler, for whoever tells about the item.
+    function: *const (),
 }
 
 // SAFETY: the module documentation says who may touch `node`, `stamps` and `owned`.
@@ -69,13 +70,14 @@ unsafe impl Sync for Header {}
 unsafe impl Send for Header {}
 
 impl Header {
-    pub(super) const fn new(vtable: &'static Vtable) -> Self {
+    pub(super) const fn new(vtable: &'static Vtable, function: *const ()) -> Self {
         Self {
             word: WorkWord::new(),
             node: UnsafeCell::new(Item::new()),
             owned: Cell::new(false),
             stamps: Cell::new(Stamps::new()),
             vtable,
+            function,
         }
     }
 
@@ -137,9 +139,9 @@ impl Header {
     }
 
     /// Address of the handler.
+    #[inline(always)]
     pub(super) fn function(&self) -> usize {
-        // SAFETY: the table fits the item.
-        unsafe { (self.vtable.function)(self) }
+        self.function.addr()
     }
 
     /// Calls the handler.

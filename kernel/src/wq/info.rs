@@ -53,6 +53,8 @@ pub struct WorkerCounts {
 /// One queue, at the moment of the call.
 #[derive(Clone, Debug)]
 pub struct QueueInfo {
+    /// How events name it.
+    pub event_id: u64,
     /// Its name.
     pub name: QueueName,
     /// "percpu", "unbound" or "bh".
@@ -172,6 +174,7 @@ pub(crate) fn try_each_pool(mut f: impl FnMut((usize, Option<CpuId>), Option<Poo
 fn queue_info(q: &Queue) -> QueueInfo {
     let a = &q.attributes;
     let mut info = QueueInfo {
+        event_id: crate::trace::name(q),
         name: a.name.clone(),
         kind: if a.class == Class::Ordered {
             Class::Unbound.name()

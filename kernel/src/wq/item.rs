@@ -79,7 +79,6 @@ pub struct Work<T, C: Context = Threaded> {
 impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
     const VTABLE: Vtable = Vtable {
         run: run::<T, C>,
-        function: function::<T, C>,
         retain: retain::<Self>,
         release: release::<Self>,
         weak: weak::<Self>,
@@ -92,7 +91,7 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
     #[must_use]
     pub const fn new(data: T, handler: Handler<T, C>) -> Self {
         Self {
-            header: Header::new(&Self::VTABLE),
+            header: Header::new(&Self::VTABLE, handler as *const ()),
             handler,
             data,
         }
@@ -102,7 +101,7 @@ impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
     /// `Arc`s are.
     pub(super) const fn inside<Outer: Inside<Self>>(data: T, handler: Handler<T, C>) -> Self {
         Self {
-            header: Header::new(&Outer::VTABLE),
+            header: Header::new(&Outer::VTABLE, handler as *const ()),
             handler,
             data,
         }
@@ -124,7 +123,6 @@ pub(super) unsafe trait Inside<W> {
 pub(super) const fn vtable_of<T: Send + Sync + 'static, C: Context, Outer>(alarm: usize) -> Vtable {
     Vtable {
         run: run::<T, C>,
-        function: function::<T, C>,
         retain: retain::<Outer>,
         release: release::<Outer>,
         weak: weak::<Outer>,
@@ -156,17 +154,6 @@ unsafe fn run<T: Send + Sync + 'static, C: Context>(
         not_send: PhantomData,
     };
     (work.handler)(cx, &run);
-}
-
-/// [`Vtable::function`] of items of this type.
-///
-/// # Safety
-///
-/// `h` is the header of a live `Work<T, C>`.
-unsafe fn function<T: Send + Sync + 'static, C: Context>(h: *const Header) -> usize {
-    // SAFETY: the header is the first field of a live `Work<T, C>`, whose table this is in.
-    let work = unsafe { &*h.cast::<Work<T, C>>() };
-    (work.handler as *const ()).addr()
 }
 
 /// Takes one more count.

@@ -44,7 +44,6 @@ where
 {
     const LENT: Vtable = Vtable {
         run: run::<F, T>,
-        function,
         retain,
         release: release::<F, T>,
         weak: never_shared,
@@ -66,7 +65,7 @@ where
 
     pub(super) const fn with(body: F, vtable: &'static Vtable) -> Self {
         Self {
-            header: Header::new(vtable),
+            header: Header::new(vtable, vtable.run as *const ()),
             joint: Cell::new(core::ptr::null()),
             body: UnsafeCell::new(Some(body)),
             result: UnsafeCell::new(None),
@@ -102,17 +101,6 @@ unsafe fn run<F: FnOnce(&ThreadCx<'_>) -> T, T>(h: *const Header, cx: *const (),
         // SAFETY: as above.
         unsafe { *task.result.get() = Some(result) };
     }
-}
-
-/// [`Vtable::function`] of tasks: what `run` they have.
-///
-/// # Safety
-///
-/// `h` is the header of a live item.
-unsafe fn function(h: *const Header) -> usize {
-    // SAFETY: promised by the caller.
-    let vtable = unsafe { (*h).vtable };
-    (vtable.run as *const ()).addr()
 }
 
 /// [`Vtable::retain`] of tasks, whose runs cannot queue them.

@@ -33,7 +33,7 @@ use super::share::Share;
 use super::urge;
 use crate::cpu::this_cpu;
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
-use crate::trace::{Kind, emit};
+use crate::trace::{Kind, emit, with_function};
 use crate::{kernel, mem, schedule};
 
 /// Which scheme a worker belongs to; the scheduler's hooks dispatch on it.
@@ -340,7 +340,7 @@ pub(super) fn execute<'p>(
     }
     emit(
         Kind::ExecuteStart,
-        pool.head(),
+        with_function(pool.head(), h.function()),
         item_name(item),
         queue_name(queue),
     );

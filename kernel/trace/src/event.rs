@@ -51,6 +51,35 @@ impl Head {
     pub const fn flags(self, flags: u8) -> Self {
         Self { flags, ..self }
     }
+
+    /// The same with the code address `function` in `flags` and `small`: bits 2 to 25 of it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn function(self, function: usize) -> Self {
+        Self {
+            flags: (function >> 2) as u8,
+            small: (function >> 10) as u16,
+            ..self
+        }
+    }
+
+    /// The address that [`Self::function`] was given, which is nearer to `anchor` than 32 MiB; `None` if
+    /// it was given none.
+    #[must_use]
+    pub const fn function_near(self, anchor: u64) -> Option<u64> {
+        const WINDOW: u64 = 1 << 26;
+        let code = (self.flags as u64) << 2 | (self.small as u64) << 10;
+        if code == 0 {
+            return None;
+        }
+        let ahead = code.wrapping_sub(anchor) & (WINDOW - 1);
+        let at = anchor.wrapping_add(ahead);
+        Some(if ahead < WINDOW / 2 {
+            at
+        } else {
+            at.wrapping_sub(WINDOW)
+        })
+    }
 }
 
 /// One event.
@@ -119,6 +148,17 @@ mod tests {
                 }
             );
         }
+    }
+
+    #[test]
+    fn a_function_is_found_again_from_nearby() {
+        let anchor = 0x4120_0000;
+        for at in [0x4008_0004, 0x41f0_0000, 0x4311_1110, anchor, 0x3f80_0008] {
+            let head = Head::of(7).function(at as usize);
+            assert_eq!(head.function_near(anchor), Some(at), "{at:#x}");
+            assert_eq!(head.arg, 7);
+        }
+        assert_eq!(Head::of(7).function_near(anchor), None);
     }
 
     #[test]

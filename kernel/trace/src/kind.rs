@@ -162,6 +162,9 @@ kinds! {
     /// The nice value that counts of thread `arg` changes, because it was set, lent or taken back:
     /// from priority `a` to `b`, while that of its own is `small`; a priority is a nice value and 120.
     SchedPiSetprio = 10, SCHED, "sched_pi_setprio";
+    /// Thread `arg` is new: its priority (a nice value and 120) is `small`, its name the bytes of `a` and
+    /// `b`, least significant first, filled up with zeroes and cut if it is longer.
+    TaskNewtask = 11, SCHED, "task_newtask";
     /// Core `arg` takes part in scheduling from now on.
     CpuOnline = 7, SCHED, "cpuhp_online";
     /// Core `arg` is going offline: no thread is put there from now on.
@@ -209,15 +212,16 @@ kinds! {
     /// The running thread ends and still has `arg` sleeping locks, which are anybody's now.
     LockAbandon = 44, LOCK, "lock_abandon";
 
-    /// Item `a` was queued on queue `b` in pool `arg`, which may have `small` active items of the
-    /// queue (`u16::MAX`: that many or more); flag [`Kind::ACTIVE`]. From bit [`Kind::NODE_SHIFT`] on
-    /// the flags are the memory node whose slots its items share, plus 1; 0 if the pool has some of
-    /// its own. One that waits behind another one of the pool does not know a node's limit.
+    /// Item `a` was queued on queue `b` in pool `arg`; flag [`Kind::ACTIVE`]. In the simulator `small` is how
+    /// many active items of the queue the pool may have (`u16::MAX`: that many or more), and from bit
+    /// [`Kind::NODE_SHIFT`] on the flags are the memory node whose slots its items share, plus 1; 0 if
+    /// the pool has some of its own. One that waits behind another one of the pool does not know a node's limit.
     QueueWork = 48, WORKQUEUE, "workqueue_queue_work";
     /// Item `a` of queue `b` got its max_active slot in pool `arg`; `small` and
     /// node as at [`Kind::QueueWork`].
     ActivateWork = 49, WORKQUEUE, "workqueue_activate_work";
-    /// Item `a` of queue `b` starts in pool `arg`.
+    /// Item `a` of queue `b` starts in pool `arg`; its function is in the head
+    /// ([`crate::Head::function_near`]), except in the simulator.
     ExecuteStart = 50, WORKQUEUE, "workqueue_execute_start";
     /// Item `a` of queue `b` is over in pool `arg`; flag [`Kind::PANICKED`].
     ExecuteEnd = 51, WORKQUEUE, "workqueue_execute_end";

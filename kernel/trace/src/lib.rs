@@ -9,6 +9,7 @@
 //!   in one [`Categories`] bit that can be switched at run time.
 //! * [`Event`]: one kind with its numbers; 32 bytes.
 //! * [`Ring`]: where one core keeps its last events.
+//! * [`Field`]: the numbers of an event under their names, for whoever writes text.
 //!
 //! # Rules
 //!
@@ -21,9 +22,11 @@
 extern crate alloc;
 
 mod event;
+mod field;
 mod kind;
 mod ring;
 
 pub use event::{Event, Head};
+pub use field::{Field, Name, Value, pack_name};
 pub use kind::{Categories, Kind};
 pub use ring::{NoMemory, Reader, Ring, Slot, Word};

@@ -42,6 +42,13 @@ pub trait Word: Sized {
     fn store(&self, value: u64, order: Ordering);
     /// A fence.
     fn fence(order: Ordering);
+    /// Writes each of `words` to the slot, relaxed and in any order.
+    #[inline(always)]
+    fn store_event(slot: &Slot<Self>, words: [u64; 4]) {
+        for (to, word) in slot.iter().zip(words) {
+            to.store(word, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Word for AtomicU64 {
@@ -144,9 +151,7 @@ where
     pub fn push(&self, words: [u64; 4]) {
         let n = self.count.load(Ordering::Relaxed);
         let slot = &self.slots[n as usize % N];
-        for (to, word) in slot.iter().zip(words) {
-            to.store(word, Ordering::Relaxed);
-        }
+        A::store_event(slot, words);
         A::fence(Ordering::Release);
         self.count.store(n.wrapping_add(1), Ordering::Relaxed);
     }

@@ -1,6 +1,6 @@
 //! `POST /api/v1/set?NAME=VALUE` changes a parameter of the workqueues, and
 //! `POST /api/v1/set?queue=QUEUE&NAME=VALUE` an attribute of an exported queue (N1, N2, F8).
-//! `POST /api/v1/demo/…` queues work for show.
+//! `POST /api/v1/set?trace=CATEGORIES` changes what is traced, `POST /api/v1/demo/…` queues work for show.
 //!
 //! Whoever can reach the port can do this, so it can be turned off (`control=off`), and a page of
 //! another origin cannot make a browser do it: a request that names an origin must name the host it
@@ -37,6 +37,7 @@ pub(super) enum Refused {
     Off,
     OtherOrigin,
     Query,
+    Categories,
     Set(SetError),
     Order(Wrong),
     Short(Short),
@@ -49,7 +50,7 @@ impl Refused {
             Self::Set(SetError::UnknownName | SetError::UnknownQueue) => Status::NotFound,
             Self::Set(SetError::Attrs(AttrsError::NoMemory)) => Status::Unavailable,
             Self::Short(_) => Status::Unavailable,
-            Self::Query | Self::Set(_) | Self::Order(_) => Status::BadRequest,
+            Self::Query | Self::Categories | Self::Set(_) | Self::Order(_) => Status::BadRequest,
         }
     }
 }
@@ -60,6 +61,7 @@ impl fmt::Display for Refused {
             Self::Off => f.write_str("changes are turned off (boot argument control=off)"),
             Self::OtherOrigin => f.write_str("a page of another origin may change nothing"),
             Self::Query => f.write_str("expected ?NAME=VALUE or ?queue=QUEUE&NAME=VALUE"),
+            Self::Categories => write!(f, "expected trace={}", super::trace::EXPECTS),
             Self::Set(e) => e.fmt(f),
             Self::Order(e) => e.fmt(f),
             Self::Short(e) => e.fmt(f),
@@ -97,6 +99,7 @@ pub(super) fn set(cx: &ThreadCx<'_>, on: bool, head: &Head, query: &str) -> Resu
     permit(on, head)?;
     let c = parse(query).ok_or(Refused::Query)?;
     let done = match &c.queue {
+        None if c.name == "trace" => return super::trace::want(&c.value),
         Some(queue) => wq::set_attribute(cx, queue, &c.name, &c.value),
         None => wq::set_param(cx, &c.name, &c.value),
     };
@@ -168,6 +171,7 @@ pub(super) fn params(j: &mut Json<'_>) {
                 j.string("expects", p.expects);
             });
         }
+        super::trace::param(j);
     });
 }
 

@@ -18,6 +18,7 @@ mod order;
 mod output;
 mod page;
 mod shared;
+mod trace;
 mod workqueues;
 
 use alloc::sync::Arc;
@@ -80,6 +81,8 @@ enum Route {
     Metrics,
     Tables,
     Demo(Show),
+    Trace,
+    Tracing,
     Sleep,
     Burn,
 }
@@ -117,6 +120,8 @@ static ROUTES: Router<Route> = Router::new(&[
         MethodSet::Post,
         Route::Demo(Show::Blocker),
     ),
+    ("/trace", MethodSet::Read, Route::Trace),
+    ("/api/v1/trace", MethodSet::Read, Route::Tracing),
     ("/demo/sleep", MethodSet::Read, Route::Sleep),
     ("/demo/burn", MethodSet::Read, Route::Burn),
 ]);
@@ -364,6 +369,8 @@ fn respond(
         }
         Route::Tables => return out.text_of(output::HTML, connection, page::tables).into(),
         Route::Latency => return out.json(connection, latency::latency).into(),
+        Route::Trace => return trace::record(cx, conn, out, settings, head, query).into(),
+        Route::Tracing => return out.json(connection, trace::tracing).into(),
     };
     out.reply(status, connection, body);
     Replied::Whole

@@ -115,6 +115,11 @@ impl Output {
         self.status
     }
 
+    /// The next reply has this status; who says so sends it without this output's help.
+    pub(super) fn sent_apart(&mut self, status: Status) {
+        self.status = status;
+    }
+
     /// The next reply answers a HEAD request: no body.
     pub(super) fn set_head_only(&mut self, yes: bool) {
         self.head_only = yes;
@@ -132,6 +137,20 @@ impl Output {
     pub(super) fn reply(&mut self, status: Status, connection: &str, body: Body) {
         let Body::Static(content_type, text) = body;
         self.write(status, content_type, "", connection, text);
+    }
+
+    /// A reply with a text of the caller's, as [`Self::json_of`].
+    pub(super) fn say(
+        &mut self,
+        status: Status,
+        connection: &str,
+        text: fmt::Arguments<'_>,
+    ) -> bool {
+        self.written(status, "text/plain; charset=utf-8", connection, |j| {
+            if fmt::Write::write_fmt(j, text).is_err() {
+                j.give_up();
+            }
+        })
     }
 
     /// 405.

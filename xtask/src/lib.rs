@@ -31,6 +31,7 @@ pub mod measured;
 pub mod mutants;
 pub mod options;
 pub mod packages;
+pub mod pftrace;
 pub mod plot;
 pub mod profile;
 pub mod ready;

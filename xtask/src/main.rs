@@ -76,6 +76,8 @@ enum Verb {
     Experiment(verb::experiment::Options),
     /// Take the pictures of the live page anew (docs/live-light.png, docs/live-dark.png); needs Chromium
     Screenshots(verb::screenshots::Options),
+    /// Record what a guest does: `trace record --ms N -o FILE [--text|--json]`
+    Trace(verb::trace::Options),
     /// Check that the hot calls of the machine seam are instructions in the image
     Seam,
 }
@@ -110,6 +112,7 @@ fn dispatch(cli: Cli) -> Outcome<u8> {
         Verb::Conformance(options) => verb::conformance::run(&options),
         Verb::Experiment(options) => verb::experiment::run(&options),
         Verb::Screenshots(options) => verb::screenshots::run(&options),
+        Verb::Trace(options) => verb::trace::run(&options),
         Verb::Seam => verb::seam::run(),
     }
 }

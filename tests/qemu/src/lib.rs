@@ -18,5 +18,6 @@ pub mod catalogue;
 pub mod frames;
 pub mod http;
 pub mod on_target;
+pub mod perfetto;
 pub mod plan;
 pub mod service;

@@ -1,6 +1,7 @@
 //! One file per command of the tool.
 
 pub mod bench;
+pub mod bench_http;
 mod bench_profile;
 pub mod bugs;
 mod bugs_hunt;
@@ -22,4 +23,5 @@ pub mod setup;
 pub mod sim;
 pub mod size;
 pub mod test;
+pub mod trace;
 pub mod unsafe_audit;

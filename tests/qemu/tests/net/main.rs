@@ -17,6 +17,7 @@ mod protocol;
 mod raw;
 mod restart;
 mod timeouts;
+mod trace;
 mod within;
 
 use std::process::ExitCode;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         demos::TESTS,
         metrics::TESTS,
         documents::TESTS,
+        trace::TESTS,
         timeouts::TESTS,
         echo::TESTS,
         load::TESTS,

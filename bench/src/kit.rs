@@ -142,6 +142,17 @@ impl Kit {
         );
     }
 
+    /// Tells what each of `events` cost that cost `total` together.
+    pub(crate) fn ratio(&self, name: &str, events: u64, total: i64) {
+        assert!(events > 0, "{name}: nothing was recorded");
+        let hundredths = (total * 100 / events as i64).max(0);
+        let mean = hundredths / 100;
+        kernel::println!(
+            "BENCH {}|{name}|{events}|{mean}|{mean}|{mean}|{mean}|{hundredths}",
+            self.settings
+        );
+    }
+
     fn tell(&mut self, name: &str) {
         self.samples.sort_unstable();
         let s = &self.samples;
@@ -179,6 +190,9 @@ pub(crate) fn run(cx: &ThreadCx<'_>) {
     };
     let (begin, end) = (count(), count());
     kernel::println!("EMPTY {}", end.wrapping_sub(begin));
+    if kit.wanted == "http" {
+        crate::http::run(cx);
+    }
     let categories = trace::wanted();
     trace::want(Categories::NONE);
     wq::set_anatomy(false);
@@ -200,6 +214,7 @@ fn all(cx: &ThreadCx<'_>, kit: &mut Kit) {
     crate::sched::run(cx, kit);
     crate::sync_rows::run(kit);
     crate::mem::run(kit);
+    crate::tracing::run(cx, kit);
 }
 
 /// Value of a boot argument.

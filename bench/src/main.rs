@@ -9,10 +9,12 @@
 extern crate alloc;
 
 mod batch;
+mod http;
 mod kit;
 mod mem;
 mod sched;
 mod sync_rows;
+mod tracing;
 mod wait;
 mod work;
 

@@ -12,7 +12,7 @@ use crate::{Failure, Outcome};
 
 mod known;
 
-pub use known::{KNOWN, Known, known};
+pub use known::{KNOWN, Known, MOST_PER_EVENT, known};
 
 /// What begins a line with a row's figures.
 const ROW: &str = "BENCH ";
@@ -24,7 +24,7 @@ const EMPTY: &str = "EMPTY ";
 const SLACK: f64 = 1.03;
 
 /// The groups that the image measures.
-pub const GROUPS: [&str; 4] = ["work", "sched", "sync", "mem"];
+pub const GROUPS: [&str; 5] = ["work", "sched", "sync", "mem", "trace"];
 
 /// Measured figures of a row.
 #[derive(Clone, Debug, PartialEq)]

@@ -39,6 +39,8 @@ pub enum Kind {
     Tests,
     /// The benchmarks, optimised like the service.
     Bench,
+    /// The benchmarks without any tracepoint.
+    BenchUntraced,
 }
 
 impl Kind {
@@ -46,15 +48,23 @@ impl Kind {
         match self {
             Self::Release | Self::Debug => "qemu-virt",
             Self::Tests => "metal-tests",
-            Self::Bench => "bench",
+            Self::Bench | Self::BenchUntraced => "bench",
         }
     }
 
     fn profile(self) -> &'static str {
         match self {
-            Self::Release | Self::Bench => "release",
+            Self::Release | Self::Bench | Self::BenchUntraced => "release",
             Self::Debug => "dev",
             Self::Tests => "metal-test",
+        }
+    }
+
+    /// What cargo is told besides, to build this one.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::BenchUntraced => &["--features", "untraced"],
+            _ => &[],
         }
     }
 
@@ -63,6 +73,7 @@ impl Kind {
             Self::Release | Self::Debug => "roundtable.img",
             Self::Tests => "metal-tests.img",
             Self::Bench => "bench.img",
+            Self::BenchUntraced => "bench-untraced.img",
         }
     }
 }
@@ -114,6 +125,7 @@ fn compile(kind: Kind, toolchain: &Toolchain) -> Outcome<PathBuf> {
             "--profile",
             kind.profile(),
         ])
+        .args(kind.arguments())
         .args([
             "--target",
             tree::METAL,

@@ -67,6 +67,7 @@ fn of_rows(budgets: &Budgets) -> Vec<Trial> {
             })
         })
         .collect();
+    let report_of_events = Arc::clone(&report);
     let budgeted = budgets.0.get(&bench::section(1)).cloned();
     trials.push(Trial::test("budgets::every_row_has_one", move || {
         let report = (**report).as_ref().map_err(Failed::from)?;
@@ -75,6 +76,32 @@ fn of_rows(budgets: &Budgets) -> Vec<Trial> {
         match rows.find(|f| !budgeted.contains_key(&f.row)) {
             Some(f) => Err(format!("{}: cargo xtask bench --bless", f.row).into()),
             None => Ok(()),
+        }
+    }));
+    let whole = Arc::clone(&report_of_events);
+    trials.push(Trial::test(
+        "budgets::an_event_costs_at_most_16",
+        move || {
+            let report = (**whole).as_ref().map_err(Failed::from)?;
+            let rows = bench::KNOWN.iter().filter(|k| k.group == "trace");
+            for known in rows {
+                let figures = report.get("lean", known.row).ok_or(known.row)?;
+                if figures.figure() > f64::from(bench::MOST_PER_EVENT) {
+                    return Err(format!("{}: {} instructions", known.row, figures.figure()).into());
+                }
+            }
+            Ok(())
+        },
+    ));
+    trials.push(Trial::test("budgets::tracing_of_a_request", || {
+        let costs = verb::bench_http::measure().map_err(|f| f.message)?;
+        // How frames share interrupts is up to the host: once more before it counts.
+        match costs.excess() {
+            None => Ok(()),
+            Some(_) => {
+                let again = verb::bench_http::measure().map_err(|f| f.message)?;
+                again.excess().map_or(Ok(()), |why| Err(why.into()))
+            }
         }
     }));
     trials

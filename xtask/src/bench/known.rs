@@ -34,6 +34,18 @@ const fn row(
     }
 }
 
+/// Of an event, for which there is no figure of Linux.
+const fn event(row: &'static str, what: &'static str) -> Known {
+    Known {
+        row,
+        group: "trace",
+        what,
+        linux: [None; 2],
+        target: [Some(MOST_PER_EVENT); 2],
+        median: false,
+    }
+}
+
 const fn median(mut known: Known) -> Known {
     known.median = true;
     known
@@ -48,7 +60,7 @@ const fn only_many(mut known: Known) -> Known {
 
 /// All benchmarks, in the order of the table.
 #[rustfmt::skip]
-pub const KNOWN: [Known; 32] = [
+pub const KNOWN: [Known; 38] = [
     median(row("work", "queue-running", "queue one item, worker running (p50)", [310, 310], 60)),
     row("work", "queue-idle", "queue one item, worker idle: the call", [1_932, 1_942], 250),
     row("work", "start-bound", "queue to start: bound, idle worker, same core", [4_385, 4_402], 500),
@@ -81,7 +93,16 @@ pub const KNOWN: [Known; 32] = [
     only_many(row("sched", "call-on", "run a function on another core and wait", [0, 1_511], 400)),
     row("sync", "spin-irq-off", "IRQ-off spin lock + unlock", [18, 18], 12),
     row("mem", "alloc-free-64", "allocate + free 64 bytes", [287, 288], 40),
+    event("trace-sched", "record an event: switches and wake-ups"),
+    event("trace-workqueue", "record an event: work items"),
+    event("trace-softirq", "record an event: softirqs"),
+    event("trace-timer", "record an event: timers"),
+    event("trace-irq", "record an event: interrupts"),
+    event("trace-lock", "record an event: locking a mutex"),
 ];
+
+/// Most instructions that recording one event may take.
+pub const MOST_PER_EVENT: u32 = 16;
 
 /// The benchmark of this name.
 #[must_use]

@@ -2,7 +2,7 @@
 //!
 //! The image (`bench/`) is the service's kernel, built the same way, with benchmarks as its first thread. QEMU
 //! counts instructions (`-icount shift=0,sleep=off`), so a figure says nothing of the host and repeats.
-//! `bench sim` belongs to the simulator and is handed over.
+//! `bench sim` belongs to the simulator and is handed over, `bench http` has a file of its own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,18 @@ use std::time::Duration;
 use clap::Parser;
 use serde_json::{Value, json};
 
-use super::{bench_profile, sim};
+use super::{bench_http, bench_profile, sim};
 use crate::bench::{self, Budgets, DONE, GROUPS, KNOWN, Report};
 use crate::image::Kind;
 use crate::options::{Net, Options as Machine};
 use crate::{Failure, Outcome, measured, tree};
 
-/// Measure what operations cost, in instructions; `bench sim` measures the simulator.
+/// Measure what operations cost, in instructions; `bench http` measures requests, `bench sim` the
+/// simulator.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "xtask bench", bin_name = "cargo xtask bench")]
 struct Options {
-    /// Groups (work, sched, sync, mem) and rows; all if none
+    /// Groups (work, sched, sync, mem, trace) and rows; all if none
     #[arg(value_name = "GROUP|ROW")]
     names: Vec<String>,
     /// Number of cores
@@ -53,6 +54,9 @@ pub fn run(passed: &sim::Passed) -> Outcome<u8> {
     let words = passed.words();
     if words.first().is_some_and(|w| w == "sim") {
         return sim::run("bench", passed);
+    }
+    if words.first().is_some_and(|w| w == "http") {
+        return bench_http::run(words.get(1..).unwrap_or_default());
     }
     let name = "xtask bench".to_owned();
     let options = Options::try_parse_from(std::iter::once(&name).chain(words));

@@ -58,6 +58,8 @@ pub struct CpuLocal {
     pub(crate) irqs: crate::irq::Taken,
     pub(crate) softirq: SoftirqState,
     pub(crate) mailbox: Mailbox,
+    /// `[A]` its signs of life, and what it does in its own words.
+    pub(crate) pulse: crate::lockup::Pulse,
     pub(crate) cache: mem::CpuCache,
     /// Empties `cache`.
     pub(crate) trim: wq::Work<()>,
@@ -102,6 +104,7 @@ impl CpuLocal {
             irqs: crate::irq::Taken::new(),
             softirq: SoftirqState::new(),
             mailbox: Mailbox::new(),
+            pulse: crate::lockup::Pulse::new(),
             cache: CpuCache::new(),
             trim: mem::trim_item(),
             wq: wq::CpuPools::new(),
@@ -115,6 +118,12 @@ impl CpuLocal {
     #[inline(always)]
     pub fn id(&self) -> CpuId {
         self.header.id
+    }
+
+    /// Names of spin locks that this core had to wait for, each with how often, through `f`; `None` for
+    /// those that found no room. A name may come more than once.
+    pub fn for_each_contention(&self, f: impl FnMut(Option<&'static str>, u64)) {
+        self.header.contention.for_each(f);
     }
 
     pub(crate) fn idle_thread(&self) -> &ThreadRef {

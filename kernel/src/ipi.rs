@@ -22,6 +22,8 @@ const STOP: u32 = 1 << 31;
 const CALL: u32 = 1 << 30;
 /// Softirqs to raise.
 const SOFTIRQS: u32 = (1 << VECTORS) - 1;
+/// The core should give a sign of life.
+const PULSE: u32 = 1 << 29;
 
 #[derive(Clone, Copy)]
 struct Call {
@@ -87,6 +89,11 @@ pub(crate) fn raise_softirq(target: CpuId, vector: Vector) {
     post(target, 1 << vector as u8);
 }
 
+/// Has core `target` answer [`crate::lockup::answer`].
+pub(crate) fn ask_for_pulse(target: CpuId) {
+    post(target, PULSE);
+}
+
 /// Runs `f(arg)` on core `target` in hard-interrupt context, soon; does not wait. Any context.
 /// On the calling core it runs at once.
 ///
@@ -137,6 +144,9 @@ pub(crate) fn handle() {
         softirq::raise(Vector::ALL[softirqs.trailing_zeros() as usize]);
         softirqs &= softirqs - 1;
     }
+    if bits & PULSE != 0 {
+        crate::lockup::answer();
+    }
     if bits & CALL != 0 {
         make_calls(&c.mailbox);
     }
@@ -177,5 +187,6 @@ pub(crate) fn forget() {
 pub(crate) fn reopen() {
     let c = this_cpu();
     c.mailbox.bits.take();
+    c.pulse.begin();
     c.mailbox.calls.lock().closed = false;
 }

@@ -51,16 +51,23 @@ impl HandlerTable {
 }
 
 /// Interrupts that a core took. `[C]` written by its own core in hard-interrupt context.
-#[derive(Debug, Default)]
-pub(crate) struct Taken([AtomicU64; 3]);
+#[derive(Debug)]
+pub(crate) struct Taken {
+    by: [AtomicU64; 3],
+    /// As the handlers are registered.
+    devices: [AtomicU64; MAX_DEVICES],
+}
 
 impl Taken {
     pub(crate) const fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; 3])
+        Self {
+            by: [const { AtomicU64::new(0) }; 3],
+            devices: [const { AtomicU64::new(0) }; MAX_DEVICES],
+        }
     }
 
     fn count(&self, irq: Interrupt) {
-        let n = &self.0[match irq {
+        let n = &self.by[match irq {
             Interrupt::Ipi => 0,
             Interrupt::Timer => 1,
             Interrupt::Device(_) => 2,
@@ -83,12 +90,22 @@ pub struct Counts {
 /// The interrupts that core `c` took. Any context.
 #[must_use]
 pub fn counters(c: CpuId) -> Counts {
-    let [ipi, timer, device] = &cpu(c).irqs.0;
+    let [ipi, timer, device] = &cpu(c).irqs.by;
     Counts {
         ipi: ipi.load(Ordering::Relaxed),
         timer: timer.load(Ordering::Relaxed),
         device: device.load(Ordering::Relaxed),
     }
+}
+
+/// Each device's interrupt and how often core `c` took it, in the order of registration. Any context.
+#[must_use]
+pub fn device_counters(c: CpuId) -> heapless::Vec<(IntId, u64), MAX_DEVICES> {
+    let taken = &cpu(c).irqs.devices;
+    let entries = kernel().irqs.entries.lock();
+    let each = entries.iter().zip(taken);
+    each.map(|(e, n)| (e.int, n.load(Ordering::Relaxed)))
+        .collect()
 }
 
 /// The handler table is full.
@@ -155,9 +172,16 @@ const fn number(irq: Interrupt) -> u32 {
 
 fn device(int: IntId) {
     let table = &kernel().irqs;
-    let entry = table.entries.lock().iter().find(|e| e.int == int).copied();
+    let entries = table.entries.lock();
+    let at = entries.iter().position(|e| e.int == int);
+    let entry = at.map(|n| (n, entries[n]));
+    drop(entries);
     match entry {
-        Some(e) => (e.handler)(e.arg),
+        Some((n, e)) => {
+            let taken = &this_cpu().irqs.devices[n];
+            taken.store(taken.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            (e.handler)(e.arg);
+        }
         None => {
             table.spurious.fetch_add(1, Ordering::Relaxed);
         }

@@ -75,11 +75,13 @@ pub struct Kernel {
     pub(crate) threads: ThreadTable,
     pub(crate) irqs: irq::HandlerTable,
     pub(crate) console: crate::log::Console,
+    pub(crate) input: crate::input::Input,
     pub(crate) mem: mem::Memory,
     pub(crate) waits: crate::waits::Graph,
     pub(crate) lending: crate::lend::Lending,
     /// Recordings of the trace that go on.
     pub(crate) recordings: AtomicU32,
+    pub(crate) lockups: crate::lockup::Lockups,
     pub(crate) wq: wq::System,
     pub(crate) net: net::System,
 }
@@ -119,10 +121,12 @@ impl Kernel {
             threads: ThreadTable::new(),
             irqs: irq::HandlerTable::new(),
             console: crate::log::Console::new(),
+            input: crate::input::Input::new(),
             mem: mem::Memory::new(),
             waits: crate::waits::graph(),
             lending: crate::lend::lending(),
             recordings: AtomicU32::new(0),
+            lockups: crate::lockup::Lockups::new(),
             wq: wq::System::new(),
             net: net::System::new(),
         }

@@ -21,6 +21,8 @@
 //! | [`audit`] | the executive recounts itself |
 //! | [`mod@trace`] | what happened, event by event |
 //! | [`mod@log`], [`mod@panic`], [`dump`] | the console; when something is broken |
+//! | [`input`] | what is typed at the console |
+//! | [`lockup`] | cores that do not go on, services that answer nobody |
 //!
 //! # Locks
 //!
@@ -36,10 +38,12 @@ pub mod cpu;
 pub mod dump;
 pub mod freezer;
 pub mod hotplug;
+pub mod input;
 pub mod ipi;
 pub mod irq;
 mod kernel;
 pub mod lend;
+pub mod lockup;
 pub mod log;
 pub mod mem;
 pub mod mutex;

@@ -1,7 +1,7 @@
 //! The console, for people: boot, warnings, panics. Nothing hot prints.
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sync::{Rank, SpinLock};
 
@@ -12,6 +12,8 @@ use crate::kernel;
 pub(crate) struct Console {
     lock: SpinLock<()>,
     lines: AtomicU64,
+    /// Whoever has the lock will never release it.
+    given_up: AtomicBool,
 }
 
 impl Console {
@@ -19,6 +21,59 @@ impl Console {
         Self {
             lock: SpinLock::new(Rank::Console, "console", ()),
             lines: AtomicU64::new(0),
+            given_up: AtomicBool::new(false),
+        }
+    }
+}
+
+/// Text to the console, line by line. What is left of a line is printed when dropped.
+pub(crate) struct Lines {
+    text: heapless::String<192>,
+    print: fn(fmt::Arguments<'_>),
+}
+
+impl Lines {
+    /// Waits for whoever prints.
+    pub(crate) const fn new() -> Self {
+        Self {
+            text: heapless::String::new(),
+            print: print_line,
+        }
+    }
+
+    /// Waits for nobody for long: see [`print_line_unlocked`].
+    pub(crate) const fn unlocked() -> Self {
+        Self {
+            text: heapless::String::new(),
+            print: print_line_unlocked,
+        }
+    }
+
+    fn end_line(&mut self) {
+        (self.print)(format_args!("{}", self.text));
+        self.text.clear();
+    }
+}
+
+impl Write for Lines {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            // A line that is too long goes on in the next one.
+            if c == '\n' || self.text.push(c).is_err() {
+                self.end_line();
+                if c != '\n' {
+                    let _fits = self.text.push(c);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if !self.text.is_empty() {
+            self.end_line();
         }
     }
 }
@@ -42,6 +97,20 @@ pub fn print_line(args: fmt::Arguments<'_>) {
     drop(guard);
 }
 
+/// Lines printed so far.
+#[must_use]
+pub fn lines() -> u64 {
+    kernel().console.lines.load(Ordering::Relaxed)
+}
+
+/// Writes a piece of text as it is, between the lines of others. It is no line of the log. Any context; waits
+/// for the device with interrupts masked, so a piece is short.
+pub fn write(piece: &[u8]) {
+    let guard = kernel().console.lock.lock();
+    machine::console_write(piece);
+    drop(guard);
+}
+
 /// Prints one line with the time in front. Any context.
 pub fn log_line(args: fmt::Arguments<'_>) {
     let ns = machine::now().as_nanos();
@@ -53,12 +122,21 @@ pub fn log_line(args: fmt::Arguments<'_>) {
 /// for a bounded number of turns, then prints all the same.
 pub(crate) fn print_line_unlocked(args: fmt::Arguments<'_>) {
     let mut guard = None;
-    for _ in 0..100_000 {
-        guard = kernel().console.lock.try_lock();
+    let console = &kernel().console;
+    let turns = match console.given_up.load(Ordering::Relaxed) {
+        true => 1,
+        false => 100_000,
+    };
+    for _ in 0..turns {
+        guard = console.lock.try_lock();
         if guard.is_some() {
             break;
         }
         machine::relax();
+    }
+    if guard.is_none() {
+        // A report has many lines, which do not all wait.
+        console.given_up.store(true, Ordering::Relaxed);
     }
     let _ = writeln!(Raw, "{args}");
     drop(guard);

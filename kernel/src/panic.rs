@@ -7,7 +7,9 @@
 //! panic of any thread that named a [survivor](crate::thread::Survivor), who is told.
 //!
 //! Any other panic, and every fault the machine layer cannot mend, is fatal: it stops the other
-//! cores, prints the same report and ends the machine with code 101.
+//! cores, prints one block and ends the machine with code 101. The block holds the reason, core, thread
+//! and item, registers of a fault, the backtrace with names, the last events of each core, and what
+//! cores, waiting threads and pools were doing. `cargo xtask decode` adds source lines to its addresses.
 
 use core::fmt;
 use core::panic::PanicInfo;
@@ -17,14 +19,16 @@ use machine::Fault;
 
 use crate::cpu::try_this_cpu;
 use crate::kernel::PanicPolicy;
-use crate::log::print_line_unlocked;
+use crate::log::{Lines, print_line_unlocked};
 use crate::thread::{self, Thread};
-use crate::{ipi, kernel, mutex, wq};
+use crate::{dump, ipi, kernel, mutex, trace, wq};
 
 /// Exit code of a panic.
 pub const EXIT_CODE: u8 = 101;
 
 const MAX_FRAMES: usize = 32;
+/// Events of each core in the report.
+const EVENTS: u64 = 32;
 
 /// The board's panic handler calls this.
 pub fn on_panic(info: &PanicInfo<'_>) -> ! {
@@ -133,7 +137,28 @@ fn fatal(why: &str, what: fmt::Arguments<'_>, fault: Option<&Fault<'_>>, fp: usi
         report_fault(f);
     }
     report_backtrace(fp);
+    if try_this_cpu().is_some() {
+        report_machine();
+    }
+    print_line_unlocked(format_args!("end of panic report"));
     machine::shutdown(EXIT_CODE)
+}
+
+/// What everybody did: the last events of each core, then cores, waiting threads and pools. Waits for no
+/// lock, since its holder may be dead.
+fn report_machine() {
+    for c in kernel().try_cpus().unwrap_or_default() {
+        let mut events = trace::last(c.id(), EVENTS);
+        let mut first = true;
+        while let Some(event) = trace::read(c.id(), &mut events) {
+            if core::mem::take(&mut first) {
+                print_line_unlocked(format_args!("last events of core {}:", c.id()));
+            }
+            print_line_unlocked(format_args!("  {}", trace::Line(&event)));
+        }
+    }
+    // The console takes everything.
+    let _ = dump::write(&mut Lines::unlocked());
 }
 
 fn reporter_is_this_core() -> bool {
@@ -190,13 +215,26 @@ fn report_backtrace(fp: usize) {
     }
 }
 
+/// Prints return addresses, innermost first, with the names of their functions.
+pub(crate) fn tell_frames(frames: &[usize]) {
+    for (i, &pc) in frames.iter().enumerate() {
+        // As in `report_backtrace`.
+        crate::println!("    #{i:<2} {}", Symbol(pc.saturating_sub(1)));
+    }
+}
+
+/// Name and offset of the function at a code address, when the image has a symbol table.
+pub(crate) fn symbol_of(pc: usize) -> Option<(&'static str, usize)> {
+    kernel().try_info().and_then(|i| (i.symbolize)(pc))
+}
+
 /// A code address, shown with its function's name when the image has a symbol table.
 pub(crate) struct Symbol(pub(crate) usize);
 
 impl fmt::Display for Symbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#018x}", self.0)?;
-        match kernel().try_info().and_then(|i| (i.symbolize)(self.0)) {
+        match symbol_of(self.0) {
             Some((name, offset)) => write!(f, " {name}+{offset:#x}"),
             None => Ok(()),
         }

@@ -88,6 +88,19 @@ impl Rq {
 
 type RqGuard = SpinGuard<'static, Rq>;
 
+/// Virtual runtime of `t`, and its lag in nanoseconds if it is on a runqueue.
+pub(crate) fn account_of(t: &Thread) -> (u64, i64) {
+    let (_, rq) = lock_rq_of(t);
+    let h = t.handle();
+    let entity = rq.queue.entity(h);
+    let lag = if entity.is_queued() {
+        rq.queue.lag_ns(h)
+    } else {
+        0
+    };
+    (entity.vruntime(), lag)
+}
+
 /// Why the scheduler was entered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Why {

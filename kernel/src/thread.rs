@@ -63,7 +63,9 @@ use current::wake_sleeper;
 pub use current::{ThreadCx, current, park, sleep, sleep_until, yield_now};
 pub use survivor::{Survivor, with_survivor};
 pub(crate) use table::{TableNode, ThreadTable};
-pub use table::{ThreadInfo, for_each_thread, quarantined_stack_bytes, thread_count};
+pub use table::{
+    ThreadInfo, find, for_each_thread, quarantined_stack_bytes, thread_count, waits_for,
+};
 
 /// A shared reference to a thread.
 pub type ThreadRef = Arc<Thread>;
@@ -279,7 +281,7 @@ impl Thread {
 
     /// Where it sleeps: writes return addresses, innermost first, and returns how many. If it wakes up
     /// meanwhile they may be those of one moment or another. None in the simulator. Any context.
-    pub(crate) fn backtrace(&self, out: &mut [usize]) -> usize {
+    pub fn backtrace(&self, out: &mut [usize]) -> usize {
         let header = &self.header;
         // SAFETY: one word inside a live thread. Whoever switches at this moment writes a whole word, and
         // the walk trusts neither value.

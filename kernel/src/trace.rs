@@ -16,6 +16,7 @@
 
 mod recording;
 
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use machine::CpuId;
@@ -136,6 +137,17 @@ pub(crate) const fn with_function(head: Head, function: usize) -> Head {
         head
     } else {
         head.function(function)
+    }
+}
+
+/// An event as a line of text: time in seconds, name, numbers.
+#[derive(Debug)]
+pub struct Line<'a>(pub &'a Event);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = machine::stamp_time(self.0.stamp).as_nanos() / 1_000;
+        write!(f, "{:5}.{:06} {}", us / 1_000_000, us % 1_000_000, self.0)
     }
 }
 

@@ -48,6 +48,7 @@ pub(crate) struct Machine {
     pub(crate) conduit: Option<Conduit>,
     pub(crate) gic: Option<Controller>,
     pub(crate) uart: Option<usize>,
+    pub(crate) uart_int: Option<IntId>,
     pub(crate) slots: Vec<Slot, 64>,
     pub(crate) bootargs: &'static str,
     /// Random bytes from the boot loader.
@@ -91,6 +92,7 @@ impl Machine {
             conduit: None,
             gic: None,
             uart: None,
+            uart_int: None,
             slots: Vec::new(),
             bootargs: "",
             seeds: Vec::new(),
@@ -177,6 +179,7 @@ impl Machine {
             self.uart = ranges(node)
                 .next()
                 .map(|(base, bytes)| self.device(base, bytes));
+            self.uart_int = interrupt(node);
         } else if is("virtio,mmio")
             && let Some((base, bytes)) = ranges(node).next()
             && let Some(int) = interrupt(node)

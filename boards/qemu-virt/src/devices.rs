@@ -13,8 +13,8 @@ use drivers::mmio::Registers;
 use drivers::transport::{Deferred, probe};
 use drivers::virtio_net::VirtioNet;
 use drivers::virtio_rng;
-use kernel::net;
-use machine::CpuId;
+use kernel::{input, irq, net};
+use machine::{CpuId, IntId};
 use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::transport::{DeviceType, Transport};
 
@@ -31,6 +31,9 @@ pub(crate) fn connect(machine: &Machine) {
             free: free_pages,
         })
     };
+    if let Some(int) = machine.uart_int {
+        connect_console(int);
+    }
     for slot in &machine.slots {
         // SAFETY: the slot the device tree names, mapped as device memory; visited once.
         let Some(transport) = (unsafe { probe(slot.base, slot.bytes) }) else {
@@ -46,6 +49,21 @@ pub(crate) fn connect(machine: &Machine) {
             other => kernel::log!("virtio slot {:#x}: no driver for {other:?}", slot.base),
         }
     }
+}
+
+/// Has the console's interrupt deliver what is typed.
+fn connect_console(int: IntId) {
+    if irq::register(int, input::interrupt, 0).is_err() {
+        return kernel::log!("console: too many devices; nothing can be typed");
+    }
+    crate::allow_input();
+    if let Err(e) = gic::enable_spi(int, CpuId::BOOT) {
+        kernel::log!("console: interrupt {}: {e:?}", int.0);
+    }
+    // What was typed before raises no interrupt.
+    let masked = machine::irq_save();
+    input::interrupt(0);
+    machine::irq_restore(masked);
 }
 
 /// Gives a network device to the executive and enables its interrupt.

@@ -152,6 +152,13 @@ fn attach_console(base: usize) {
     });
 }
 
+/// Lets the console raise its interrupt when something is typed.
+fn allow_input() {
+    if let Some(uart) = UART.get() {
+        uart.set_receive_interrupt(true);
+    }
+}
+
 /// Says what is missing and ends the machine.
 fn unsupported(what: &str) -> ! {
     let _ = writeln!(console::Writer, "roundtable: unsupported machine: {what}");

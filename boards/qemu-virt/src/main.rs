@@ -22,6 +22,9 @@ fn init(cx: &ThreadCx<'_>) {
             None
         }
     };
+    if let Err(e) = services::monitor::start_console() {
+        kernel::log!("no monitor: {e:?}");
+    }
     banner(&args);
     loop {
         park(cx);

@@ -66,6 +66,8 @@ pub struct CpuHeader {
     pub complete: Cell<bool>,
     /// Locks held on this core, for rank checks.
     pub held: HeldLocks,
+    /// Spin locks that it had to wait for.
+    pub contention: crate::Contention,
 }
 
 // SAFETY: the `Cell`s are written before the core starts or by the core itself.
@@ -87,6 +89,7 @@ impl CpuHeader {
             executive: Cell::new(core::ptr::null()),
             complete: Cell::new(false),
             held: HeldLocks::new(),
+            contention: crate::Contention::new(),
         }
     }
 }

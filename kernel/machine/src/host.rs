@@ -369,6 +369,11 @@ pub fn shutdown(code: u8) -> ! {
     need("shutdown").shutdown(code)
 }
 
+/// Ends the world's run: none begins anew.
+pub fn reboot() -> ! {
+    need("reboot").shutdown(0)
+}
+
 /// 64 bits from the world's seed (outside a world: from the host).
 #[must_use]
 pub fn entropy() -> u64 {

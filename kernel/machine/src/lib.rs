@@ -21,6 +21,7 @@
 #[cfg(not(target_os = "none"))]
 extern crate std;
 
+mod contention;
 mod device;
 mod header;
 mod ids;
@@ -41,12 +42,13 @@ pub use backend::{
     console_read, console_write, context_drop, context_init, cpu_is_off, current, entropy,
     fence_full, idle, irq_ack, irq_disable, irq_enable, irq_end, irq_hold, irq_release,
     irq_restore, irq_save, irqs_masked, leave_cpu, lock_released, now, observe, pages_allowed,
-    percpu, protect, relax, route_irq, send_ipi, set_current, set_percpu, shutdown, stamp,
+    percpu, protect, reboot, relax, route_irq, send_ipi, set_current, set_percpu, shutdown, stamp,
     stamp_time, start_cpu, store_event, switch, sync_point, thread_allowed,
 };
 #[cfg(not(target_os = "none"))]
 pub use backend::{World, with_world};
 
+pub use contention::Contention;
 pub use device::{Frame, NetDevice, NetTx, TxFull};
 pub use header::{Context, CpuHeader, HeldLock, HeldLocks, Hooks, ThreadHeader};
 pub use ids::{CpuId, IntId, MAX_CPUS};

@@ -257,6 +257,9 @@ unsafe extern "Rust" {
     /// Ends the machine; code 0 is an orderly power-off, anything else a failure.
     #[link_name = "rt_shutdown"]
     pub safe fn shutdown(code: u8) -> !;
+    /// Starts the machine anew, as after power-on (PSCI `SYSTEM_RESET`). Ends it where the firmware cannot.
+    #[link_name = "rt_reboot"]
+    pub safe fn reboot() -> !;
     /// 64 bits no client can guess (device entropy when there, else mixed counters).
     #[link_name = "rt_entropy"]
     pub safe fn entropy() -> u64;

@@ -9,6 +9,8 @@ use machine::CpuId;
 use sync::{Rank, SpinLock};
 
 use super::{Name, Nice, State, Thread, ThreadRef};
+use crate::schedule;
+use crate::waits::{self, Chain, SleepsIn};
 
 /// A thread's place in the list; `[L]` of the table.
 pub(crate) struct TableNode {
@@ -70,7 +72,44 @@ pub struct ThreadInfo {
     pub nice: Nice,
     /// The nice level that counts: its own, or a lower one that is lent to it.
     pub effective_nice: Nice,
+    /// Virtual runtime in nanoseconds of a thread of nice 0: CPU time divided by weight, plus placements. It
+    /// wraps, soon after boot for the first time: compare differences, and within one core only.
+    pub vruntime: u64,
+    /// What it should have received minus what it did, in nanoseconds of CPU time, as of its runqueue's last
+    /// charge; 0 while it sleeps.
+    pub lag_ns: i64,
+    /// What it sleeps in, unless it runs or waits for its core.
+    pub sleeps_in: SleepsIn,
+    /// It executes work items.
+    pub is_worker: bool,
 }
+
+impl ThreadInfo {
+    fn of(t: &Thread) -> Self {
+        let (vruntime, lag_ns) = schedule::account_of(t);
+        let state = t.state();
+        let (nice, effective_nice) = t.nices();
+        Self {
+            id: t.id(),
+            name: t.name.clone(),
+            state,
+            cpu: t.cpu(),
+            cpu_ns: t.cpu_time_ns(),
+            nice,
+            effective_nice,
+            vruntime,
+            lag_ns,
+            sleeps_in: match state {
+                State::Sleeping => t.sleeps_in.get(),
+                _ => SleepsIn::Nothing,
+            },
+            is_worker: crate::wq::is_worker(t),
+        }
+    }
+}
+
+/// Threads that one look at the list takes along.
+const BATCH: usize = 16;
 
 impl ThreadTable {
     #[expect(unsafe_code, reason = "nodes are inside threads")]
@@ -147,15 +186,50 @@ impl ThreadTable {
         }
     }
 
-    /// Calls `f` for every thread, under the list's lock.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(&Thread)) {
+    /// The threads with the lowest numbers above `last`, in that order.
+    #[expect(unsafe_code, reason = "references to listed threads")]
+    fn above(&self, last: u32) -> heapless::Vec<ThreadRef, BATCH> {
+        let mut found = heapless::Vec::<&Thread, BATCH>::new();
         let inner = self.inner.lock();
-        for h in inner.list.iter(&inner.arena) {
-            f(thread_of(h));
+        for t in inner.list.iter(&inner.arena).map(thread_of) {
+            if t.id() <= last {
+                continue;
+            }
+            let at = found.partition_point(|f| f.id() < t.id());
+            if found.is_full() && at < BATCH {
+                found.pop();
+            }
+            // One with a higher number than all of a full batch comes with the next.
+            let _later = found.insert(at.min(found.len()), t).is_err();
+        }
+        let taken = found.iter().map(|&t| {
+            // SAFETY: threads are `Arc`s, and a listed one is kept alive by the scheduler.
+            unsafe { ThreadRef::increment_strong_count(t) };
+            // SAFETY: the count just taken.
+            unsafe { ThreadRef::from_raw(t) }
+        });
+        taken.collect()
+    }
+
+    /// Calls `f` for every thread in the order of their numbers, without the list's lock. Threads that are
+    /// made meanwhile may be left out. Thread context: the last reference to a thread may be given up.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&ThreadRef)) {
+        let mut last = 0;
+        loop {
+            let batch = self.above(last);
+            let Some(end) = batch.last() else { return };
+            last = end.id();
+            batch.iter().for_each(&mut f);
         }
     }
 
-    /// As [`Self::for_each`], unless the list is locked: then false.
+    /// Thread number `id`.
+    pub(crate) fn find(&self, id: u32) -> Option<ThreadRef> {
+        let t = self.above(id.checked_sub(1)?).first()?.clone();
+        (t.id() == id).then_some(t)
+    }
+
+    /// Calls `f` for every thread, under the list's lock; false if that is taken.
     pub(crate) fn try_for_each(&self, mut f: impl FnMut(&Thread)) -> bool {
         let Some(inner) = self.inner.try_lock() else {
             return false;
@@ -180,20 +254,25 @@ fn thread_of<'a>(h: Handle<TableNode>) -> &'a Thread {
     unsafe { &*p.cast::<Thread>() }
 }
 
-/// A description of every thread that has not ended, in order of creation, through `f`; called
-/// under the list's lock, so `f` copies and does nothing else.
+/// A description of every thread that has not ended, in the order of their numbers, through `f`, which is
+/// called without a lock. Threads that are made meanwhile may be left out. Thread context.
 pub fn for_each_thread(mut f: impl FnMut(ThreadInfo)) {
-    crate::kernel().threads.for_each(|t| {
-        f(ThreadInfo {
-            id: t.id(),
-            name: t.name.clone(),
-            state: t.state(),
-            cpu: t.cpu(),
-            cpu_ns: t.cpu_time_ns(),
-            nice: t.nice(),
-            effective_nice: t.effective_nice(),
-        });
-    });
+    crate::kernel().threads.for_each(|t| f(ThreadInfo::of(t)));
+}
+
+/// Thread number `id`, unless it has ended. Thread context.
+#[must_use]
+pub fn find(id: u32) -> Option<ThreadRef> {
+    crate::kernel().threads.find(id)
+}
+
+/// For whom thread `t` waits, and for whom that one waits, in words, as far as that is known: of waits that
+/// are in no graph only the kind. Empty if the graph is in use at this moment. Thread context.
+#[must_use]
+pub fn waits_for(t: &ThreadRef) -> Chain {
+    let mut chain = Chain::new();
+    waits::try_tell(&mut chain, |_| Some(waits::Someone::of(t, None)));
+    chain
 }
 
 /// Number of threads that have not ended.

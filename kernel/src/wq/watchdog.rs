@@ -21,6 +21,7 @@
 //! A look costs one short time under each pool's lock and nothing in between.
 #![expect(unsafe_code, reason = "the watchdog's timers are the kernel's")]
 
+mod busy;
 mod chains;
 mod look;
 mod stall;
@@ -70,6 +71,7 @@ pub(super) struct Watchdog {
     panic_after: AtomicU64,
     last: SpinLock<Stalls>,
     chains: Chains,
+    busy: busy::Awaited,
 }
 
 impl Watchdog {
@@ -84,6 +86,7 @@ impl Watchdog {
             panic_after: AtomicU64::new(0),
             last: SpinLock::new(Rank::Leaf, "stalls", heapless::Vec::new()),
             chains: Chains::new(),
+            busy: busy::Awaited::new(),
         }
     }
 
@@ -119,6 +122,7 @@ pub fn set_watchdog(limit: Duration) {
     }
     dog.limit.store(limit.as_nanos(), Ordering::Relaxed);
     dog.due.store(0, Ordering::Relaxed);
+    crate::lockup::restart();
     if limit > Duration::ZERO {
         arm(0);
         spread();
@@ -254,8 +258,9 @@ fn tick(timer: &Timer) {
             .is_ok();
     if mine && limit > Duration::ZERO {
         look(now, limit);
+        crate::lockup::look(now, limit);
     }
-    if !chains::tell_all() {
+    if !chains::tell_all() | !busy::tell_all() {
         // Somebody has the wait graph, perhaps whom this interrupted.
         arm_in(me, AGAIN);
     }

@@ -106,7 +106,7 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
         let section = M::enter();
         machine::sync_point();
         self.check(false);
-        let inner = self.inner.lock();
+        let inner = self.take();
         self.guard(inner, section)
     }
 
@@ -117,7 +117,7 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
         let section = M::enter();
         machine::sync_point();
         self.check(true);
-        let inner = self.inner.lock();
+        let inner = self.take();
         self.guard(inner, section)
     }
 
@@ -170,6 +170,31 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
     /// The value, without locking: the borrow proves that nobody else has it.
     pub fn get_mut(&mut self) -> &mut T {
         self.inner.get_mut()
+    }
+
+    /// The inner lock, waited for if need be, which is counted.
+    #[inline(always)]
+    fn take(&self) -> SpinMutexGuard<'_, T, Relax> {
+        loop {
+            // It may fail without a reason.
+            if let Some(inner) = self.inner.try_lock_weak() {
+                return inner;
+            }
+            self.wait();
+        }
+    }
+
+    /// Returns when the lock was free.
+    #[cold]
+    #[inline(never)]
+    fn wait(&self) {
+        let mut counted = false;
+        while self.inner.is_locked() {
+            if !core::mem::replace(&mut counted, true) {
+                machine::percpu().contention.count(self.name);
+            }
+            machine::relax();
+        }
     }
 
     #[inline(always)]

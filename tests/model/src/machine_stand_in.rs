@@ -53,16 +53,30 @@ impl HeldLocks {
     pub const fn pop(&self, _: usize) {}
 }
 
+/// How often locks were waited for: not counted.
+#[derive(Debug)]
+pub struct Contention;
+
+impl Contention {
+    /// Ignored.
+    pub const fn count(&self, _: &'static str) {}
+}
+
 /// What `percpu()` leads to.
 #[derive(Debug)]
 pub struct CpuHeader {
     /// The held locks.
     pub held: HeldLocks,
+    /// Waits for locks.
+    pub contention: Contention,
 }
 
 /// The running core's header.
 pub const fn percpu() -> &'static CpuHeader {
-    static ONE: CpuHeader = CpuHeader { held: HeldLocks };
+    static ONE: CpuHeader = CpuHeader {
+        held: HeldLocks,
+        contention: Contention,
+    };
     &ONE
 }
 

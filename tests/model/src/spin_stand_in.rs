@@ -76,6 +76,11 @@ impl<T: ?Sized, R: RelaxStrategy> SpinMutex<T, R> {
         Some(SpinMutexGuard(self))
     }
 
+    /// As [`Self::try_lock`]: loom's atomics do not fail without a reason.
+    pub fn try_lock_weak(&self) -> Option<SpinMutexGuard<'_, T, R>> {
+        self.try_lock()
+    }
+
     /// Whether somebody holds it.
     pub fn is_locked(&self) -> bool {
         self.locked.load(Ordering::Relaxed)

@@ -39,6 +39,14 @@ pub(crate) fn rt_shutdown(code: u8) -> ! {
     off(code)
 }
 
+/// Definition of the seam's `reboot`.
+#[unsafe(no_mangle)]
+pub(crate) fn rt_reboot() -> ! {
+    machine::irq_disable();
+    psci::system_reset();
+    off(1)
+}
+
 /// Ends the machine without a word.
 pub(crate) fn off(code: u8) -> ! {
     if code != 0 && SEMIHOSTING.load(Ordering::Relaxed) {

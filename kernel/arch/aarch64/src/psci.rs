@@ -72,3 +72,12 @@ pub(crate) fn system_off() {
         None => Ok(()),
     };
 }
+
+/// Starts the machine anew; returns only when the firmware cannot.
+pub(crate) fn system_reset() {
+    let _ = match conduit() {
+        Some(Conduit::Hvc) => psci::system_reset::<Hvc>(),
+        Some(Conduit::Smc) => psci::system_reset::<Smc>(),
+        None => Ok(()),
+    };
+}

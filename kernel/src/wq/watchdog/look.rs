@@ -13,9 +13,9 @@ use super::super::share::Shares;
 use super::super::show::show_all;
 use super::super::waiting::work_of;
 use super::super::{QueueName, each_pool, registry};
-use super::stall::Lines;
 use super::{
-    Frames, MOST_FRAMES, MOST_STALLS, Stall, StallKind, Stalls, chains, panic_on_stall, stall_count,
+    Frames, MOST_FRAMES, MOST_STALLS, Stall, StallKind, Stalls, busy, chains, panic_on_stall,
+    stall_count,
 };
 use crate::cpu::online;
 use crate::kernel;
@@ -51,11 +51,12 @@ pub(super) fn look(now: Instant, limit: Duration) {
         crate::log!("{stall}");
         stall.tell_thread();
     }
-    *dog.last.lock() = found;
+    *dog.last.lock() = found.clone();
     // Else the timer's callback comes back.
     let _all = chains::tell_all();
+    busy::tell(&found);
     // To the console it may not fail.
-    let _ = show_all(&mut Lines::new());
+    let _ = show_all(&mut crate::log::Lines::new());
     let (told, most) = (stall_count(), panic_on_stall());
     assert!(
         most == 0 || told < most,

@@ -1,11 +1,11 @@
 //! What the watchdog found, as a value and in words.
 
-use core::fmt::{self, Write};
+use core::fmt;
 
 use machine::{CpuId, Duration};
 
 use super::super::QueueName;
-use crate::panic::Symbol;
+use crate::panic::tell_frames;
 use crate::waits::Chain;
 
 /// Most frames of a stuck item's thread that are told.
@@ -108,34 +108,6 @@ impl Stall {
         if let Some(core) = self.running {
             crate::log!("  its thread runs on core {core}");
         }
-        for (n, &pc) in self.frames.iter().enumerate() {
-            // A return address names the instruction after the call.
-            crate::log!("  #{n:<2} {}", Symbol(pc.saturating_sub(1)));
-        }
-    }
-}
-
-/// The console, line by line.
-pub(super) struct Lines(heapless::String<192>);
-
-impl Lines {
-    pub(super) const fn new() -> Self {
-        Self(heapless::String::new())
-    }
-}
-
-impl Write for Lines {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            // A line that is too long goes on in the next one.
-            if c == '\n' || self.0.push(c).is_err() {
-                crate::println!("{}", self.0);
-                self.0.clear();
-                if c != '\n' {
-                    let _fits = self.0.push(c);
-                }
-            }
-        }
-        Ok(())
+        tell_frames(&self.frames);
     }
 }

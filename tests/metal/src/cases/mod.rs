@@ -4,6 +4,7 @@ mod boot;
 mod cores;
 mod hotplug;
 mod litmus;
+mod lockups;
 mod memory;
 mod misuse;
 mod service;

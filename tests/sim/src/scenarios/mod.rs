@@ -25,6 +25,7 @@ mod ipi;
 mod items;
 mod leaving;
 mod limits;
+mod lockups;
 mod many_cores;
 mod mixture;
 mod net;
@@ -66,6 +67,7 @@ const GROUPS: &[&[Scenario]] = &[
     rescue::ALL,
     scopes::ALL,
     groups::ALL,
+    lockups::ALL,
     watching::ALL,
     frozen::ALL,
     bh::ALL,

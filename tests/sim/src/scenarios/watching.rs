@@ -252,6 +252,7 @@ fn overload(cx: &ThreadCx<'_>) {
     until(cx, || runs.get() == queued);
     join(cx, &hogs);
     assert_eq!(wq::stall_count(), 0, "{:?}", wq::last_stalls());
+    assert_eq!(kernel::lockup::lockup_count(), 0);
     wq::set_watchdog(Duration::ZERO);
 }
 

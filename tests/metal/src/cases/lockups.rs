@@ -1,0 +1,184 @@
+//! 97: cores that do not schedule or take no interrupts are told, with the frames of what keeps them.
+//! What stands on the console is checked on the host (`tests/qemu/tests/machine/lockup.rs`).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use kernel::cpu::CpuMask;
+use kernel::lockup::{self, Lockup, LockupKind, glimpse_of};
+use kernel::thread::{self, Builder, ThreadCx, sleep};
+use kernel::wq::{self, Run, Softirq, Submitted, Work};
+use machine::{CpuId, Duration, now};
+
+use super::work_kit::{cores, eventually, ms, on_core};
+use crate::ktest;
+use crate::registry::Needs;
+
+ktest!("97_soft_lockup_tells_where", soft);
+ktest!(
+    "97_hard_lockup_is_told_by_another_core",
+    hard,
+    Needs::new().cpus(2)
+);
+ktest!("97_core_shows_what_it_runs", shows, Needs::new().cpus(2));
+ktest!(
+    "97_busy_worker_elsewhere_is_told",
+    busy_elsewhere,
+    Needs::new().cpus(2)
+);
+ktest!("97_threads_tell_how_they_are", threads);
+
+const LIMIT: Duration = ms(200);
+const LONG: Duration = ms(700);
+
+fn last() -> CpuId {
+    CpuId::new(cores() - 1)
+}
+
+#[inline(never)]
+fn compute_in_here(d: Duration) {
+    let begin = now();
+    while now().since(begin) < d {
+        // Whoever looks finds it here, and not within `now`.
+        for i in 0..20_000_u32 {
+            core::hint::black_box(i);
+        }
+    }
+}
+
+fn told(cx: &ThreadCx<'_>, kind: LockupKind, before: u64) -> Lockup {
+    eventually(cx, "a lockup", || lockup::lockup_count() > before);
+    let found = lockup::last_lockup().expect("just told");
+    assert_eq!(found.kind, kind, "{found}");
+    // A busy host may be late with everything.
+    assert!(found.lasted >= LIMIT, "{found}");
+    found
+}
+
+fn names(frames: &[usize]) -> Vec<&'static str> {
+    let symbolize = kernel::kernel().info().symbolize;
+    let name = |&pc: &usize| symbolize(pc - 1).map_or("?", |(name, _)| name);
+    frames.iter().map(name).collect()
+}
+
+/// With preemption off the scheduler is not entered; the report shows the function.
+fn soft(cx: &ThreadCx<'_>) {
+    let before = lockup::lockup_count();
+    wq::set_watchdog(LIMIT);
+    let stuck = on_core(last(), |_| {
+        let section = sync::preempt_disable();
+        compute_in_here(LONG);
+        drop(section);
+    });
+    let found = told(cx, LockupKind::Soft, before);
+    assert_eq!(found.glimpse.core, last());
+    assert_eq!(found.glimpse.thread, stuck.id());
+    let names = names(&found.glimpse.frames);
+    assert!(
+        names.first().is_some_and(|n| n.contains("compute_in_here")),
+        "{names:?}"
+    );
+    stuck.join(cx);
+    wq::set_watchdog(Duration::ZERO);
+}
+
+/// With interrupts masked the core answers nobody.
+fn hard(cx: &ThreadCx<'_>) {
+    thread::current().set_affinity(CpuMask::single(CpuId::BOOT));
+    let before = lockup::lockup_count();
+    wq::set_watchdog(LIMIT);
+    let masked = Arc::new(<Work<_, Softirq>>::new((), |_, _| {
+        let irq = machine::irq_save();
+        compute_in_here(LONG);
+        machine::irq_restore(irq);
+    }));
+    assert_eq!(wq::bh().queue_on(last(), &masked), Submitted::Queued);
+    let found = told(cx, LockupKind::Hard, before);
+    assert_eq!(found.glimpse.core, last());
+    masked.flush(cx).expect("no panic");
+    wq::set_watchdog(Duration::ZERO);
+    thread::current().set_affinity(CpuMask::ALL);
+}
+
+/// A core tells what its running thread executes, and where.
+fn shows(cx: &ThreadCx<'_>) {
+    thread::current().set_affinity(CpuMask::single(CpuId::BOOT));
+    let item = Arc::new(<Work<_>>::new((), |_: &ThreadCx<'_>, _: &Run<'_, ()>| {
+        compute_in_here(LONG);
+    }));
+    assert_eq!(wq::percpu().queue_on(last(), &item), Submitted::Queued);
+    let mut seen = None;
+    eventually(cx, "the item's core", || {
+        seen = glimpse_of(cx, last(), ms(500)).filter(|g| g.item.is_some());
+        seen.is_some()
+    });
+    let seen = seen.expect("just seen");
+    let frames = names(&seen.frames);
+    let at = |words: &str| frames.iter().position(|name| name.contains(words));
+    let (inner, worker) = (at("compute_in_here"), at("worker::main"));
+    assert!(inner.is_some() && inner < worker, "{frames:?}");
+    // Asked for itself, the caller sees itself.
+    let me = glimpse_of(cx, CpuId::BOOT, ms(1)).expect("it is here");
+    assert_eq!(me.thread, thread::current().id());
+    assert!(
+        glimpse_of(cx, CpuId::new(63), ms(1)).is_none(),
+        "no such core"
+    );
+    item.flush(cx).expect("no panic");
+    thread::current().set_affinity(CpuMask::ALL);
+}
+
+/// A pool that starts nothing because its worker computes on another core: the report asks that core.
+fn busy_elsewhere(cx: &ThreadCx<'_>) {
+    thread::current().set_affinity(CpuMask::single(CpuId::BOOT));
+    wq::set_cpu_intensive_threshold(Duration::ZERO);
+    let before = wq::stall_count();
+    wq::set_watchdog(LIMIT);
+    let hog = Arc::new(<Work<_>>::new((), |_: &ThreadCx<'_>, _: &Run<'_, ()>| {
+        compute_in_here(LONG);
+    }));
+    let behind = Arc::new(<Work<_>>::new((), |_: &ThreadCx<'_>, _: &Run<'_, ()>| {}));
+    assert_eq!(wq::percpu().queue_on(last(), &hog), Submitted::Queued);
+    assert_eq!(wq::percpu().queue_on(last(), &behind), Submitted::Queued);
+    eventually(cx, "a stall", || wq::stall_count() > before);
+    wq::percpu().flush(cx).expect("not one of its items");
+    sleep(cx, ms(20));
+    wq::set_watchdog(Duration::ZERO);
+    wq::set_cpu_intensive_threshold(ms(10));
+    thread::current().set_affinity(CpuMask::ALL);
+}
+
+/// The list of threads has everybody once, in order, with what it waits for.
+fn threads(cx: &ThreadCx<'_>) {
+    let parked: Vec<_> = (0..40)
+        .map(|_| {
+            let nap = |cx: &ThreadCx<'_>| thread::park(cx);
+            Builder::new("parked")
+                .spawn(nap)
+                .expect("memory for a thread")
+        })
+        .collect();
+    let sleeps = |t: &thread::ThreadRef| t.state() == thread::State::Sleeping;
+    eventually(cx, "sleep", || parked.iter().all(sleeps));
+    let mut all = Vec::new();
+    thread::for_each_thread(|t| all.push(t));
+    assert!(
+        all.windows(2).all(|w| w[0].id < w[1].id),
+        "in order, each once"
+    );
+    for t in &parked {
+        let info = all.iter().find(|i| i.id == t.id()).expect("it is listed");
+        assert_eq!(info.sleeps_in, kernel::waits::SleepsIn::Park);
+        assert_eq!(info.lag_ns, 0);
+        assert!(!info.is_worker);
+    }
+    let me = all.iter().find(|i| i.id == thread::current().id());
+    assert_eq!(me.map(|i| i.state), Some(thread::State::Running));
+    let first = &parked[0];
+    let chain = thread::waits_for(first);
+    assert!(chain.contains("is parked"), "{chain}");
+    let found = thread::find(first.id()).expect("it has not ended");
+    assert!(Arc::ptr_eq(&found, first));
+    parked.iter().for_each(|t| t.unpark());
+    parked.iter().for_each(|t| t.join(cx));
+    eventually(cx, "its end", || thread::find(first.id()).is_none());
+}

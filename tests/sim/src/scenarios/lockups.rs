@@ -1,0 +1,141 @@
+//! Lockups of cores: told with who it is, once, and never of a core that only has much to do.
+
+use kernel::cpu::CpuMask;
+use kernel::lockup::{self, Lockup, LockupKind, glimpse_of};
+use kernel::thread::{Builder, ThreadCx, current, sleep};
+use kernel::wq::{self, Submitted};
+use machine::Duration;
+use sim::{Kinds, Scenario};
+
+use crate::kit::{burn, core, cpus, join, ms, new_bh_item, new_item, until, us};
+
+/// Scenarios of lockups.
+pub(super) const ALL: &[Scenario] = &[
+    Scenario::new("lockup-of-the-scheduler", 2, soft)
+        .about("a thread with preemption off, and a softirq that does not end, are told by their core, once each")
+        .cpus_range(1, 4)
+        .endures(Kinds::SPURIOUS),
+    Scenario::new("lockup-of-interrupts", 2, hard)
+        .about("a core that stands with interrupts masked is told by another one, once, and can be told again")
+        .cpus_range(2, 4)
+        .endures(Kinds::SPURIOUS),
+    Scenario::new("lockup-of-nobody", 2, nobody)
+        .about("cores that compute, idle, sleep or come and go answer in time and are not told")
+        .cpus_range(1, 4)
+        .endures(Kinds::SPURIOUS),
+    Scenario::new("glimpse-of-a-core", 2, glimpse)
+        .about("each core says which thread and which item it runs, and one that is busy says so in time")
+        .cpus_range(1, 4)
+        .endures(Kinds::SPURIOUS.or(Kinds::IPI)),
+];
+
+const LIMIT: Duration = ms(3);
+
+/// The lockup that is told after `before` others.
+fn told(cx: &ThreadCx<'_>, before: u64) -> Lockup {
+    until(cx, || {
+        lockup::last_lockup().is_some() && lockup::lockup_count() > before
+    });
+    assert_eq!(lockup::lockup_count(), before + 1, "told once");
+    let found = lockup::last_lockup().expect("just seen");
+    assert!(
+        found.lasted >= LIMIT && found.lasted <= LIMIT + LIMIT,
+        "{found}"
+    );
+    found
+}
+
+fn soft(cx: &ThreadCx<'_>) {
+    wq::set_watchdog(LIMIT);
+    let last = core(cpus() - 1);
+    let stuck = Builder::new("stuck").affinity(CpuMask::single(last));
+    let stuck = stuck.spawn(|_| {
+        let section = sync::preempt_disable();
+        // The oracles let a slice be over for 10 ms.
+        burn(ms(9));
+        drop(section);
+    });
+    let stuck = stuck.expect("memory for a thread");
+    // Nobody else wants its core meanwhile.
+    stuck.join(cx);
+    let found = told(cx, 0);
+    assert_eq!((found.kind, found.glimpse.core), (LockupKind::Soft, last));
+    assert_eq!(found.glimpse.thread, stuck.id());
+    assert!(found.glimpse.in_softirq || found.glimpse.item.is_none());
+    if cpus() > 1 {
+        // On one core nobody looks before it is over.
+        let item = new_bh_item((), |_, _| burn(ms(12)));
+        assert_eq!(wq::bh().queue_on(last, &item), Submitted::Queued);
+        item.flush(cx).expect("no panic");
+        let found = told(cx, 1);
+        assert_eq!((found.kind, found.glimpse.core), (LockupKind::Soft, last));
+        assert!(found.glimpse.in_softirq && found.glimpse.item.is_some());
+    }
+    wq::set_watchdog(Duration::ZERO);
+}
+
+fn hard(cx: &ThreadCx<'_>) {
+    wq::set_watchdog(LIMIT);
+    let last = core(cpus() - 1);
+    current().set_affinity(CpuMask(!CpuMask::single(last).0));
+    sleep(cx, ms(1));
+    for before in 0..2 {
+        let item = new_bh_item((), |_, _| {
+            let masked = sync::IrqGuard::new();
+            burn(ms(14));
+            drop(masked);
+        });
+        assert_eq!(wq::bh().queue_on(last, &item), Submitted::Queued);
+        let found = told(cx, before);
+        assert_eq!((found.kind, found.glimpse.core), (LockupKind::Hard, last));
+        item.flush(cx).expect("no panic");
+        // It answers again.
+        sleep(cx, LIMIT);
+    }
+    wq::set_watchdog(Duration::ZERO);
+    current().set_affinity(CpuMask::ALL);
+}
+
+fn nobody(cx: &ThreadCx<'_>) {
+    wq::set_watchdog(LIMIT);
+    let hogs: Vec<_> = (0..cpus())
+        .flat_map(|n| [n, n])
+        .map(|n| {
+            let hog = Builder::new("hog").affinity(CpuMask::single(core(n)));
+            hog.spawn(|_| burn(ms(6))).expect("memory for a thread")
+        })
+        .collect();
+    join(cx, &hogs);
+    sleep(cx, LIMIT + LIMIT);
+    if cpus() > 1 {
+        let last = core(cpus() - 1);
+        for _ in 0..2 {
+            if kernel::hotplug::offline(cx, last).is_ok() {
+                sleep(cx, LIMIT + LIMIT);
+                crate::kit::insist(|| kernel::hotplug::online(cx, last));
+            }
+            sleep(cx, LIMIT + LIMIT);
+        }
+    }
+    assert_eq!(lockup::lockup_count(), 0, "{:?}", lockup::last_lockup());
+    wq::set_watchdog(Duration::ZERO);
+}
+
+fn glimpse(cx: &ThreadCx<'_>) {
+    let patience = ms(50);
+    let last = core(cpus() - 1);
+    let item = new_item((), |_: &ThreadCx<'_>, _: &wq::Run<'_, ()>| burn(ms(3)));
+    assert_eq!(wq::percpu().queue_on(last, &item), Submitted::Queued);
+    until(cx, || {
+        let seen = glimpse_of(cx, last, patience).expect("it answers");
+        assert_eq!(seen.core, last);
+        seen.item.is_some() || item.busy() == (false, false)
+    });
+    item.flush(cx).expect("no panic");
+    for n in 0..cpus() {
+        let seen = glimpse_of(cx, core(n), patience).expect("it answers");
+        assert_eq!(seen.core, core(n));
+        assert!(seen.at <= machine::now());
+        sleep(cx, us(100));
+    }
+}

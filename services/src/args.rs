@@ -38,20 +38,20 @@ pub struct BootArgs {
     pub trace: Option<Categories>,
     /// `watchdog=`: for how long work may stand still before it is reported.
     pub watchdog: Option<Duration>,
+    /// `monitor.tcp=on`
+    pub monitor: bool,
     /// `anatomy=off`
     pub no_anatomy: bool,
 }
 
 /// What `trace=` takes.
-const TRACE: &str = "all, off, or some of sched,workqueue,irq,softirq,ipi,timer,lock,net,http,latency between commas";
+pub(crate) const TRACE: &str = "all, off, or some of sched,workqueue,irq,softirq,ipi,timer,lock,net,http,latency between commas";
 
 /// An argument that was ignored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Warning<'a> {
     /// The key is not known.
     UnknownKey(&'a str),
-    /// The key is documented for a feature this version does not have.
-    NotYet(&'a str),
     /// The value is not one of the key's.
     BadValue(&'a str, &'a str, &'static str),
 }
@@ -60,7 +60,6 @@ impl fmt::Display for Warning<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownKey(key) => write!(f, "boot argument \"{key}\" is not known"),
-            Self::NotYet(key) => write!(f, "boot argument \"{key}\" has no effect yet"),
             Self::BadValue(key, value, expected) => {
                 write!(f, "boot argument {key}={value}: expected {expected}")
             }
@@ -149,7 +148,11 @@ impl BootArgs {
                 };
             }
             "monitor.tcp" => {
-                return Err(Warning::NotYet(key));
+                self.monitor = match value {
+                    "on" => true,
+                    "off" => false,
+                    _ => return Err(bad("on or off")),
+                };
             }
             // Read by the kernel, by the board and by the test image.
             "wq.backend" | "exit" | "tests" => {}
@@ -174,12 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn features_to_come_are_named() {
-        let (_, warnings) = parse("monitor.tcp=on wq.backend=st");
-        assert_eq!(
-            warnings,
-            ["boot argument \"monitor.tcp\" has no effect yet",]
-        );
+    fn the_monitor_is_off_on_tcp_unless_told() {
+        assert!(!parse("").0.monitor && !parse("monitor.tcp=off").0.monitor);
+        let (args, warnings) = parse("monitor.tcp=on wq.backend=st");
+        assert!(args.monitor && warnings.is_empty());
+        let (args, warnings) = parse("monitor.tcp=yes");
+        assert_eq!((args.monitor, warnings.len()), (false, 1));
     }
 
     #[test]

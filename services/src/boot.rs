@@ -10,6 +10,7 @@ use machine::Duration;
 use crate::args::BootArgs;
 use crate::echo::{self, Echo};
 use crate::http::{self, Http};
+use crate::monitor::{self, Monitor};
 use crate::server::{Mode, QueueKind, Server, ServerConfig, StartError};
 
 /// The services of a machine.
@@ -19,6 +20,8 @@ pub struct Services {
     pub echo: Server<Echo>,
     /// HTTP.
     pub http: Server<Http>,
+    /// The monitor, if `monitor.tcp=on`.
+    pub monitor: Option<Server<Monitor>>,
 }
 
 /// Reads the boot arguments, with a warning on the console for each that is not understood.
@@ -89,7 +92,35 @@ pub fn start(cx: &ThreadCx<'_>, args: &BootArgs) -> Result<Services, StartError>
             return Err(e);
         }
     };
-    Ok(Services { echo, http })
+    let monitor = match args.monitor.then(|| monitor(cx)).transpose() {
+        Ok(monitor) => monitor,
+        Err(e) => {
+            // Neither is one of its items.
+            let _ = http.stop(cx);
+            let _ = echo.stop(cx);
+            return Err(e);
+        }
+    };
+    Ok(Services {
+        echo,
+        http,
+        monitor,
+    })
+}
+
+/// Starts the monitor on TCP: with a thread for each session, which needs no workqueue.
+fn monitor(cx: &ThreadCx<'_>) -> Result<Server<Monitor>, StartError> {
+    let config = ServerConfig {
+        name: "monitor",
+        port: monitor::PORT,
+        mode: Mode::Thread,
+        queue: QueueKind::Unbound,
+    };
+    kernel::log!(
+        "monitor: open on TCP port {}, for whoever reaches it",
+        monitor::PORT
+    );
+    Server::start(cx, config, ())
 }
 
 impl fmt::Display for Mode {

@@ -20,6 +20,7 @@ mod places;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use kernel::lockup::{Progress, Service};
 use kernel::mem::try_arc;
 use kernel::mutex::Mutex;
 use kernel::net::{self, Acceptor, Conn, Session, Trimmed};
@@ -67,6 +68,8 @@ pub(crate) struct Hall<P: Protocol> {
     limit: usize,
     /// Seats that a panic ended: dead threads refer to them, and so to the hall, for ever.
     lost: AtomicUsize,
+    /// Runs of the protocol that are over.
+    served: AtomicU32,
 }
 
 /// Queues a seat's item when its connection has news.
@@ -149,6 +152,7 @@ impl<P: Protocol> Hall<P> {
             live: AtomicUsize::new(0),
             limit,
             lost: AtomicUsize::new(0),
+            served: AtomicU32::new(0),
         }
     }
 
@@ -232,6 +236,23 @@ impl<P: Protocol> Hall<P> {
             item: Arc::clone(&item),
         };
         Some((item, try_arc(waker).ok()?))
+    }
+}
+
+impl<P: Protocol> Service for Hall<P> {
+    fn name(&self) -> &str {
+        self.config.name
+    }
+
+    /// Somebody waits whose seat has news that no run has taken, or whose run is not over: that one may
+    /// sleep, and is no lockup while others are served.
+    fn progress(&self) -> Progress {
+        let places = self.places.lock();
+        let busy = |seat: &Item<P>| seat.is_pending() || seat.server.load(Ordering::Relaxed) != 0;
+        match places.all.iter().flatten().any(|(seat, _)| busy(seat)) {
+            true => Progress::Busy(self.served.load(Ordering::Relaxed).into()),
+            false => Progress::Idle,
+        }
     }
 }
 
@@ -324,6 +345,7 @@ impl<P: Protocol> Seat<P> {
         self.server.store(thread::current().id(), Ordering::Relaxed);
         let next = state.protocol.run(cx, conn);
         self.server.store(0, Ordering::Relaxed);
+        self.hall.served.fetch_add(1, Ordering::Relaxed);
         if next == Next::Close {
             // Dropping the handle closes the connection.
             drop(state.conn.take());

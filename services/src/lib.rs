@@ -5,6 +5,7 @@
 //! | [`args`], [`boot`] | boot arguments; starting everything |
 //! | [`server`] | connections to work items or threads: three modes, starting and stopping |
 //! | [`echo`] | TCP echo (RFC 862); UDP echo is answered by the stack itself |
+//! | [`monitor`] | a shell on the console and on TCP port 23 |
 //! | [`http`] | HTTP/1.1: pages, JSON, demonstrations |
 //!
 //! Everything here uses the kernel's public interface only, and could be written by anybody.
@@ -18,6 +19,7 @@ pub mod boot;
 pub mod echo;
 mod hall;
 pub mod http;
+pub mod monitor;
 pub mod server;
 
 pub use args::BootArgs;

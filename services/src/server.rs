@@ -12,6 +12,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 
+use kernel::lockup::{self, Service};
 use kernel::mem::try_arc;
 use kernel::net::{self, Conn, ListenError, Listener};
 use kernel::thread::{self, ThreadCx};
@@ -213,6 +214,10 @@ impl<P: Protocol> fmt::Debug for Server<P> {
     }
 }
 
+fn watched<P: Protocol>(hall: &Arc<Hall<P>>) -> Arc<dyn Service> {
+    Arc::<Hall<P>>::clone(hall)
+}
+
 impl<P: Protocol> Server<P> {
     /// Starts serving.
     ///
@@ -235,6 +240,8 @@ impl<P: Protocol> Server<P> {
         let error = match made {
             Some((hall, door, common)) => match net::listen(config.port, door) {
                 Ok(listener) => {
+                    // Too many to watch: it serves all the same.
+                    let _ = lockup::watch_service(watched(&hall));
                     return Ok(Self {
                         hall,
                         queue,
@@ -272,6 +279,7 @@ impl<P: Protocol> Server<P> {
         if self.hall.is_served_by_caller() {
             return Err(StopError::FromWithin(self));
         }
+        lockup::unwatch_service(&watched(&self.hall));
         self.listener.stop_accepting();
         self.listener.close_connections(false);
         let force = machine::now() + GRACE;

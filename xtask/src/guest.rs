@@ -4,6 +4,7 @@
 //! sockets, SIGKILL only after `GRACE`. Dropping a [`Guest`] ends it, so a failing test leaves
 //! no process behind.
 
+use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -33,10 +34,12 @@ pub struct Guest {
 /// Whether the console belongs to a person or to a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terminal {
-    /// Copied to stdout; stdin goes to the guest.
+    /// Copied to stdout; stdin goes to the guest if it is a terminal, or with `--stdin`.
     Attached,
     /// Only collected; the guest reads nothing. QEMU's own messages are collected as well.
     Captured,
+    /// As [`Self::Captured`], and the guest reads what [`Guest::type_in`] is given.
+    Typed,
 }
 
 impl Guest {
@@ -48,11 +51,16 @@ impl Guest {
         let mut command = Command::new(&program);
         command
             .args(machine::arguments(options, &ports, kernel))
-            .stdin(if attached {
-                Stdio::inherit()
-            } else {
-                Stdio::null()
-            })
+            .stdin(
+                if attached && (options.stdin || std::io::stdin().is_terminal()) {
+                    Stdio::inherit()
+                } else {
+                    match terminal {
+                        Terminal::Typed => Stdio::piped(),
+                        _ => Stdio::null(),
+                    }
+                },
+            )
             .stdout(Stdio::piped())
             .stderr(if attached {
                 Stdio::inherit()
@@ -93,6 +101,22 @@ impl Guest {
     /// Address of the forwarded echo service.
     pub fn echo(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.echo))
+    }
+
+    /// Types `text` at the guest's console ([`Terminal::Typed`]). False when it cannot be typed.
+    pub fn type_in(&mut self, text: &str) -> bool {
+        let Some(pipe) = &mut self.child.stdin else {
+            return false;
+        };
+        pipe.write_all(text.as_bytes())
+            .and_then(|()| pipe.flush())
+            .is_ok()
+    }
+
+    /// Address of the forwarded monitor, if there is one.
+    pub fn monitor(&self) -> Option<SocketAddr> {
+        let port = self.ports.monitor?;
+        Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
     /// QEMU's process id.

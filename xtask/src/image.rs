@@ -35,6 +35,8 @@ pub enum Kind {
     Release,
     /// The service without release optimisation.
     Debug,
+    /// The service, optimised, with types and variables for a debugger.
+    Debugger,
     /// The on-target tests, optimised but with every assertion on.
     Tests,
     /// The benchmarks, optimised like the service.
@@ -46,7 +48,7 @@ pub enum Kind {
 impl Kind {
     fn package(self) -> &'static str {
         match self {
-            Self::Release | Self::Debug => "qemu-virt",
+            Self::Release | Self::Debug | Self::Debugger => "qemu-virt",
             Self::Tests => "metal-tests",
             Self::Bench | Self::BenchUntraced => "bench",
         }
@@ -56,6 +58,7 @@ impl Kind {
         match self {
             Self::Release | Self::Bench | Self::BenchUntraced => "release",
             Self::Debug => "dev",
+            Self::Debugger => "metal-debugger",
             Self::Tests => "metal-test",
         }
     }
@@ -70,7 +73,7 @@ impl Kind {
 
     fn image(self) -> &'static str {
         match self {
-            Self::Release | Self::Debug => "roundtable.img",
+            Self::Release | Self::Debug | Self::Debugger => "roundtable.img",
             Self::Tests => "metal-tests.img",
             Self::Bench => "bench.img",
             Self::BenchUntraced => "bench-untraced.img",

@@ -13,7 +13,7 @@
 //! 5. [`browser`] drives a headless Chromium, for tests of the live page and its pictures.
 //! 6. [`verb`] has one file per command; [`mutants`] and [`bugs`] keep the books of two
 //!    that run for long, [`conformance`] those of the rule table; [`mod@bench`] and [`profile`] read what
-//!    the benchmarks tell.
+//!    the benchmarks tell, [`decode`] a log.
 //!
 //! Every failure is a [`Failure`]: one sentence with the way out, and the exit code fixed for its
 //! kind. Nothing here may panic because of what the host lacks.
@@ -23,6 +23,7 @@ pub mod browser;
 pub mod bugs;
 pub mod conformance;
 pub mod console;
+pub mod decode;
 pub mod failure;
 pub mod guest;
 pub mod image;

@@ -7,7 +7,9 @@
 //!   and nothing that races on the guest's cores would race. Counted instructions need one thread.
 //! * `-global virtio-mmio.force-legacy=false`: QEMU offers the pre-1.0 device interface otherwise.
 //! * `-nic none` without a network: the default card wants a boot ROM that may not be installed.
-//! * `-chardev stdio,signal=on`: Ctrl-C must reach QEMU as a signal, not the guest as a byte.
+//! * `-chardev stdio,signal=on`: Ctrl-C must reach QEMU as a signal, not the guest as a byte. There is no escape: ^C in the
+//!   guest's monitor is for TCP sessions.
+//! * no `-no-reboot`: the guest resets the machine only when somebody asks its monitor for it.
 //! * `-icount … sleep=off` lets virtual time jump over idle periods; with a network that would run
 //!   the guest's timeouts faster than the world answers, so there it sleeps.
 
@@ -112,7 +114,6 @@ pub fn arguments(options: &Options, ports: &Ports, kernel: &Path) -> Vec<OsStrin
     if !append.is_empty() {
         add("-append", append);
     }
-    line.push("-no-reboot".into());
     if options.gdb {
         line.push("-S".into());
     }
@@ -125,12 +126,20 @@ pub fn arguments(options: &Options, ports: &Ports, kernel: &Path) -> Vec<OsStrin
 /// The guest's boot arguments. Semihosting would be an undefined instruction on hardware, so the
 /// guest uses it for its exit code only when told that it is there.
 fn bootargs(options: &Options) -> String {
-    if options.accel != Accel::Tcg || options.append.contains("exit=") {
-        return options.append.clone();
+    let mut line = options.append.clone();
+    let mut add = |key: &str, value: &str| {
+        if !line.contains(key) {
+            line = format!("{line} {key}{value}");
+        }
+    };
+    // A forwarded port without somebody who listens would be a riddle.
+    if options.monitor_port.is_some() {
+        add("monitor.tcp=", "on");
     }
-    format!("{} exit=semihosting", options.append)
-        .trim()
-        .to_owned()
+    if options.accel == Accel::Tcg {
+        add("exit=", "semihosting");
+    }
+    line.trim().to_owned()
 }
 
 fn netdev(net: &Net, ports: &Ports) -> Option<String> {
@@ -253,6 +262,24 @@ mod tests {
         };
         assert!(
             line(&options).contains(r"-append 'a=1 b='\''2'\'' exit=semihosting'"),
+            "{}",
+            line(&options)
+        );
+    }
+
+    #[test]
+    fn a_forwarded_monitor_is_started_unless_told_otherwise() {
+        let mut options = Options::default();
+        assert!(!line(&options).contains("monitor.tcp"));
+        options.monitor_port = Some(2323);
+        assert!(
+            line(&options).contains("monitor.tcp=on"),
+            "{}",
+            line(&options)
+        );
+        options.append = "monitor.tcp=off".to_owned();
+        assert!(
+            !line(&options).contains("monitor.tcp=on"),
             "{}",
             line(&options)
         );

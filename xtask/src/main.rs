@@ -78,6 +78,8 @@ enum Verb {
     Screenshots(verb::screenshots::Options),
     /// Record what a guest does: `trace record --ms N -o FILE [--text|--json]`
     Trace(verb::trace::Options),
+    /// Print a log of the guest with the source line of each address
+    Decode(verb::decode::Options),
     /// Check that the hot calls of the machine seam are instructions in the image
     Seam,
 }
@@ -113,6 +115,7 @@ fn dispatch(cli: Cli) -> Outcome<u8> {
         Verb::Experiment(options) => verb::experiment::run(&options),
         Verb::Screenshots(options) => verb::screenshots::run(&options),
         Verb::Trace(options) => verb::trace::run(&options),
+        Verb::Decode(options) => verb::decode::run(&options),
         Verb::Seam => verb::seam::run(),
     }
 }

@@ -87,7 +87,7 @@ pub struct Options {
     /// Host port forwarded to the echo service, TCP and UDP (0 picks a free one)
     #[arg(long, value_name = "PORT", default_value_t = 7007)]
     pub echo_port: u16,
-    /// Host port forwarded to the guest's port 23, for a monitor; nothing listens there yet
+    /// Host port forwarded to the guest's monitor, which is then started on TCP (monitor.tcp=on)
     #[arg(long, value_name = "PORT")]
     pub monitor_port: Option<u16>,
     /// Network: user, tap=INTERFACE or none
@@ -107,12 +107,15 @@ pub struct Options {
     /// Count instructions as time: exact and repeatable
     #[arg(long)]
     pub icount: bool,
-    /// Wait for a debugger on port 1234
+    /// Wait for a debugger on port 1234, with the commands of tools/gdb/roundtable.py
     #[arg(long)]
     pub gdb: bool,
     /// Build without release optimisation
     #[arg(long)]
     pub debug: bool,
+    /// Pass the standard input to the guest's console also when it is no terminal
+    #[arg(long)]
+    pub stdin: bool,
     /// Print the QEMU command line and end
     #[arg(long)]
     pub dry_run: bool,
@@ -150,6 +153,7 @@ impl Default for Options {
             icount: false,
             gdb: false,
             debug: false,
+            stdin: false,
             dry_run: false,
             no_install: false,
             yes: false,

@@ -8,6 +8,9 @@ use std::process::Command;
 
 use crate::{Failure, Outcome, machine, tell, tree};
 
+/// A debugger for every architecture: its program and its package.
+const GDB: &str = "gdb-multiarch";
+
 /// A package manager, its packages for QEMU, and how it installs.
 struct Manager {
     program: &'static str,
@@ -109,6 +112,17 @@ pub fn chromium() -> Outcome<PathBuf> {
             "Chromium is missing; install the system's package, such as with `{by_hand}`"
         ))
     })
+}
+
+/// The debugger that the tests of `tools/gdb` use. With `install` a missing one is installed where apt is;
+/// `None` where it is not.
+pub fn gdb_multiarch(install: bool) -> Option<PathBuf> {
+    let find = || tree::which(GDB);
+    if find().is_none() && install && tree::which("apt-get").is_some() {
+        apt_update();
+        apt_install(&[GDB]);
+    }
+    find()
 }
 
 /// Refreshes apt's lists; a failure shows later, when a package is not found.

@@ -34,7 +34,7 @@ pub fn table(elf: &ElfFile64<'_>) -> Vec<u8> {
 }
 
 /// Address and name of every function, sorted, one name per address.
-fn functions(elf: &ElfFile64<'_>) -> Vec<(u64, String)> {
+pub(crate) fn functions(elf: &ElfFile64<'_>) -> Vec<(u64, String)> {
     let mut found: Vec<(u64, bool, String)> = Vec::new();
     for symbol in elf.symbols() {
         let Ok(name) = symbol.name() else { continue };

@@ -198,3 +198,42 @@ fn an_interrupt_is_130_and_leaves_no_qemu() {
         assert!(test_kill_process(qemu).is_err(), "QEMU is still there");
     }
 }
+
+/// What is piped in reaches the guest's console only if that is asked for.
+#[test]
+fn piped_input_is_passed_on_request_only() {
+    use std::io::Write;
+    let run = |more: &[&str], limit: &str| {
+        let mut arguments = vec!["--net", "none", "--smp", "1", "--timeout", limit];
+        arguments.extend(more);
+        let mut command = tool(&arguments);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        // A tool that reads nothing may be gone already.
+        let _ = pipe.write_all(b"\rpoweroff\r");
+        let output = child.wait_with_output().unwrap();
+        drop(pipe);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = run(&["--stdin"], "60");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("power off: asked for at the monitor"),
+        "{said}"
+    );
+    let (code, said) = run(&[], "5");
+    assert_eq!(code, Some(124), "{said}");
+    assert!(!said.contains("roundtable>"), "{said}");
+}
+
+#[test]
+fn a_log_that_is_none_is_2_and_decode_says_so() {
+    let (code, _, stderr) = run(&["decode", "/nonexistent.log"]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("/nonexistent.log"), "{stderr}");
+}

@@ -10,6 +10,7 @@ pub mod ci;
 pub mod conformance;
 mod conformance_mutate;
 mod conformance_record;
+pub mod decode;
 pub mod experiment;
 pub mod layers;
 pub mod lint;

@@ -16,6 +16,8 @@ use crate::{Failure, Outcome, failure, guest, machine, packages, ready, tell, to
 
 /// The line of the guest that says it is up, for when there is no network to ask.
 const UP: &str = "roundtable: up";
+/// Commands of the debugger that know threads, workqueues and the trace.
+pub const GDB_COMMANDS: &str = "tools/gdb/roundtable.py";
 /// How often the loop looks around.
 const BEAT: Duration = Duration::from_millis(20);
 
@@ -26,10 +28,10 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub fn run(options: &Options) -> Outcome<u8> {
     tell::set_quiet(options.quiet);
     options.check()?;
-    let kind = if options.debug {
-        Kind::Debug
-    } else {
-        Kind::Release
+    let kind = match (options.debug, options.gdb) {
+        (true, _) => Kind::Debug,
+        (false, true) => Kind::Debugger,
+        (false, false) => Kind::Release,
     };
     // Before the build: a busy port must not cost a minute of compiling.
     if !options.dry_run {
@@ -59,9 +61,6 @@ pub fn boot(options: &Options, flat: &Path) -> Outcome<u8> {
     }
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Release))
         .map_err(|e| Failure::failed(format!("cannot catch Ctrl-C: {e}")))?;
-    if options.monitor_port.is_some() {
-        tell::say("the guest has no monitor yet: nobody will answer on the monitor's port");
-    }
     let started = Instant::now();
     let guest = Guest::start(options, flat, Terminal::Attached)?;
     watch(guest, options, started)
@@ -143,8 +142,9 @@ fn gdb_hint(elf: &Path) {
         .find(|p| crate::tree::which(p).is_some())
         .unwrap_or(&debugger[0]);
     eprintln!(
-        "xtask: the guest waits; attach with: {program} {} -ex 'target remote 127.0.0.1:1234'",
-        elf.display()
+        "xtask: the guest waits; attach with: {program} {} -x {} -ex 'target remote 127.0.0.1:1234'",
+        elf.display(),
+        crate::tree::root().join(GDB_COMMANDS).display()
     );
 }
 

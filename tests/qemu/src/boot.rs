@@ -205,7 +205,11 @@ impl Follower {
         let start = self.running.as_ref().map_or(0, |r| r.start);
         let said = guest.console().since(start);
         let lines: Vec<&str> = said.lines().collect();
-        let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
+        // A panic's report ends with what everybody did; who died and why stands at its beginning.
+        let panic = lines.iter().position(|l| l.starts_with("kernel panic:"));
+        let begin = lines.len().saturating_sub(TAIL);
+        let begin = panic.map_or(begin, |at| begin.min(at.saturating_sub(TAIL / 2)));
+        let tail = lines[begin..].join("\n");
         format!("{what}; the console's end:\n{tail}")
     }
 }

@@ -4,11 +4,13 @@
 use std::time::{Duration, Instant};
 
 use qemu_tests::{catalogue, plan};
+use xtask::decode::{self, Elf};
 use xtask::failure;
 use xtask::guest::{Guest, Terminal};
 use xtask::image::{self, Kind};
 use xtask::options::{Net, Options};
 use xtask::toolchain;
+use xtask::verb::decode::annotated;
 
 use crate::{Body, check};
 
@@ -25,7 +27,9 @@ const TALKER: &str = "68_panic_stops_the_other_cores";
 
 fn report() -> Result<(), String> {
     let (said, code) = run(TEST)?;
-    complete(&said, code).map_err(|why| format!("{why}; the console:\n{said}"))
+    complete(&said, code)
+        .and_then(|()| decoded(&said))
+        .map_err(|why| format!("{why}; the console:\n{said}"))
 }
 
 fn silence() -> Result<(), String> {
@@ -48,7 +52,7 @@ fn silence() -> Result<(), String> {
 }
 
 /// Runs one on-target test that dies; what it said, and the exit code.
-fn run(name: &str) -> Result<(String, u8), String> {
+pub(crate) fn run(name: &str) -> Result<(String, u8), String> {
     let toolchain = toolchain::metal(false, true).map_err(|f| f.message)?;
     let image = image::build(Kind::Tests, &toolchain).map_err(|f| f.message)?;
     let elf = std::fs::read(&image.elf).map_err(|e| e.to_string())?;
@@ -108,5 +112,63 @@ fn complete(said: &str, code: u8) -> Result<(), String> {
     for name in ["stray_handler+0x", "wq::item::run", "thread_main"] {
         check(frame(name), format!("{name} in the backtrace"))?;
     }
-    Ok(())
+    block(report)
+}
+
+/// The parts of the block are there, in order, with nothing behind it.
+fn block(report: &str) -> Result<(), String> {
+    let parts = [
+        "  #0 ",
+        "last events of core 0:",
+        "last events of core 1:",
+        "cpu0: ",
+        "threads that wait:",
+        "pools that have something to do",
+        "end of panic report",
+    ];
+    let mut rest = report;
+    for part in parts {
+        let (_, behind) = rest
+            .split_once(part)
+            .ok_or_else(|| format!("\"{part}\" in its place"))?;
+        rest = behind;
+    }
+    let rest = rest.trim();
+    check(
+        rest == "ROUNDTABLE EXIT 101",
+        format!("behind the report: {rest}"),
+    )?;
+    let events = |core: &str| {
+        let from = report.split_once(core).map_or("", |x| x.1);
+        let lines = from.lines().skip(1);
+        lines.take_while(|l| l.starts_with("  ")).count()
+    };
+    let n = events("last events of core 0:");
+    check((1..=32).contains(&n), format!("{n} events of core 0"))?;
+    let starts = report.contains("workqueue_execute_start: ");
+    check(starts, "the start of the item among the events")
+}
+
+/// `cargo xtask decode` says which source line faulted and who called.
+fn decoded(said: &str) -> Result<(), String> {
+    let toolchain = toolchain::metal(false, true).map_err(|f| f.message)?;
+    let image = image::build(Kind::Tests, &toolchain).map_err(|f| f.message)?;
+    let elf = Elf::open(&image.elf).map_err(|f| f.message)?;
+    let names = said.lines().flat_map(decode::addresses);
+    let judged: Vec<bool> = names.filter_map(|f| elf.agrees(&f)).collect();
+    check(judged.len() > 3, format!("{} names", judged.len()))?;
+    check(judged.iter().all(|&ok| ok), "every name is the ELF's")?;
+    let text = annotated(said, &elf);
+    let (_, behind) = text
+        .split_once("stray_write+0x")
+        .ok_or("no faulting function")?;
+    let line = behind.lines().nth(1).unwrap_or_default();
+    check(
+        line.contains("tests/metal/src/cases/misuse.rs:") || text.contains("misuse.rs:"),
+        format!("the source line: {line}"),
+    )?;
+    check(
+        text.contains("kernel/src/wq/worker.rs:"),
+        format!("the worker's source line in\n{text}"),
+    )
 }

@@ -6,6 +6,9 @@ mod cost;
 mod experiment;
 mod fault;
 mod fdt;
+mod gdb;
+mod lockup;
+mod monitor;
 mod unsupported;
 
 use std::process::ExitCode;
@@ -22,6 +25,8 @@ fn main() -> ExitCode {
         cost::TESTS,
         experiment::TESTS,
         fault::TESTS,
+        lockup::TESTS,
+        monitor::TESTS,
         unsupported::TESTS,
     ]
     .concat();
@@ -30,6 +35,8 @@ fn main() -> ExitCode {
     let ignored = !cost::can_measure();
     let measured = cost::MEASURED.iter().copied().map(trial);
     trials.extend(measured.map(|t| t.with_ignored_flag(ignored)));
+    let debugged = gdb::TESTS.iter().copied().map(trial);
+    trials.extend(debugged.map(|t| t.with_ignored_flag(!gdb::can_debug())));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

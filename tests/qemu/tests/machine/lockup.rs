@@ -1,0 +1,111 @@
+//! What stands on the console when a core or the service locks up.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use qemu_tests::service;
+use xtask::guest::{Guest, Terminal};
+use xtask::options::Options;
+
+use crate::fault::run;
+use crate::{Body, check};
+
+pub(crate) const TESTS: &[(&str, Body)] = &[
+    ("soft_lockup_is_told_with_frames", soft),
+    ("hard_lockup_is_told_with_events", hard),
+    ("stall_shows_a_worker_on_another_core", elsewhere),
+    ("service_lockup_dumps_the_machine", service_lockup),
+];
+
+/// The lines of the report that begins with `start`: those behind it that are indented.
+fn report<'a>(said: &'a str, start: &str) -> Result<Vec<&'a str>, String> {
+    let from = said.find(start).ok_or_else(|| format!("no \"{start}\""))?;
+    Ok(said[from..].lines().skip(1).collect())
+}
+
+fn with_console(name: &str, judge: fn(&str) -> Result<(), String>) -> Result<(), String> {
+    let (said, code) = run(name)?;
+    let right = || {
+        check(said.contains(&format!("PASS {name}")), "it passed")?;
+        check(code == 0, format!("exit code {code}"))?;
+        judge(&said)
+    };
+    right().map_err(|why: String| format!("{why}; the console:\n{said}"))
+}
+
+fn soft() -> Result<(), String> {
+    with_console("97_soft_lockup_tells_where", |said| {
+        let lines = report(said, "BUG: soft lockup: core ")?;
+        let first = lines.first().copied().unwrap_or_default();
+        check(
+            first.trim().starts_with("#0 ") && first.contains("compute_in_here+0x"),
+            format!("the innermost frame: {first}"),
+        )?;
+        check(said.contains("in thread \"helper\""), "the thread")
+    })
+}
+
+fn hard() -> Result<(), String> {
+    with_console("97_hard_lockup_is_told_by_another_core", |said| {
+        let lines = report(said, "BUG: hard lockup: core ")?;
+        let first = lines.first().copied().unwrap_or_default();
+        check(
+            first.starts_with("    ") && first.contains('.'),
+            format!("an event: {first}"),
+        )
+    })
+}
+
+fn elsewhere() -> Result<(), String> {
+    with_console("97_busy_worker_elsewhere_is_told", |said| {
+        let lines = report(said, ": core 1 is in thread \"kworker")?;
+        let frames = lines.iter().take_while(|l| l.trim().starts_with('#'));
+        check(
+            frames.clone().any(|l| l.contains("compute_in_here+0x")),
+            "the function among the frames",
+        )
+    })
+}
+
+/// A request that takes longer than the watchdog's limit, and nobody else is served meanwhile.
+fn service_lockup() -> Result<(), String> {
+    let options = Options {
+        smp: 2,
+        append: "watchdog=1".to_owned(),
+        http_port: 0,
+        echo_port: 0,
+        yes: true,
+        ..Options::default()
+    };
+    let image = service::image()?;
+    let mut guest = Guest::start(&options, &image, Terminal::Captured).map_err(|f| f.message)?;
+    let end = Instant::now() + Duration::from_secs(90);
+    check(guest.wait_ready(end), "it boots")?;
+    let ask = || -> std::io::Result<TcpStream> {
+        let mut s = TcpStream::connect(guest.http())?;
+        write!(s, "GET /demo/sleep?ms=9000 HTTP/1.1\r\nHost: guest\r\n\r\n")?;
+        Ok(s)
+    };
+    let stream = ask().map_err(|e| e.to_string())?;
+    let mut cursor = 0;
+    let said = |words: &str, cursor: &mut usize| {
+        let found = guest.console().wait_for(words, cursor, end);
+        check(found, format!("\"{words}\"\n{}", guest.console().since(0)))
+    };
+    said(
+        "BUG: service lockup: http has answered nobody for",
+        &mut cursor,
+    )?;
+    for part in [
+        "cpu0: ",
+        "threads that wait:",
+        "pools that have",
+        "workqueue http: ",
+    ] {
+        said(part, &mut cursor)?;
+    }
+    drop(stream);
+    guest.stop();
+    Ok(())
+}

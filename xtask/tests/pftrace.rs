@@ -5,7 +5,7 @@ use perfetto::{Counter, Encoder, Names, System};
 use prost::Message;
 use trace::{Event, Head, Kind, pack_name};
 use xtask::pftrace::check::{Checked, check};
-use xtask::pftrace::schema::Trace;
+use xtask::pftrace::schema::{Trace, packet};
 use xtask::pftrace::{self, json, text};
 
 const QUEUE: u64 = 0x4000_1000;
@@ -237,6 +237,29 @@ fn loss_is_told_in_its_place() {
     let after: Vec<bool> = lines.iter().map(|l| l.after_loss).collect();
     assert_eq!(after, [false, false, false, true]);
     assert!(text::write(&trace).contains("CPU:0 [LOST EVENTS]\n"));
+}
+
+#[test]
+fn a_worker_may_go_to_a_core_that_is_told_of_first() {
+    let mut s = Stage::new();
+    for cpu in [0, 1, 0] {
+        s.switch(cpu, 7, 1);
+        s.item(cpu, Kind::ExecuteStart, ITEM);
+        s.item(cpu, Kind::ExecuteEnd, ITEM);
+        s.item(cpu, Kind::ExecuteStart, OTHER);
+        s.switch(cpu, 0, 1);
+        // It goes on elsewhere.
+        s.switch(1 - cpu, 7, 1);
+        s.item(1 - cpu, Kind::ExecuteEnd, OTHER);
+        s.switch(1 - cpu, 0, 1);
+    }
+    let mut trace = Trace::decode(&*s.end()).expect("a trace");
+    trace.packet.sort_by_key(|p| match &p.data {
+        Some(packet::Data::FtraceEvents(bundle)) => 1 - bundle.cpu(),
+        _ => 2,
+    });
+    let checked = check(&trace.encode_to_vec()).expect("it holds together");
+    assert_eq!(checked.executed, 6);
 }
 
 #[test]

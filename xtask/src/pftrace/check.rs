@@ -3,9 +3,11 @@
 //! What is checked: nothing is in it that the schema here does not know; each core's events are in
 //! order of time; each switch is away from the thread that the one before was to; every start of an item has
 //! its end in the same thread, unless the trace ends before; every thread has a name; slices of tracks
-//! begin and end on tracks that are described. Where events were lost, the books begin anew.
+//! begin and end on tracks that are described. Where events were lost, the books begin anew. A bundle is of one
+//! core, so what a thread does on several is looked at in the order of time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use prost::Message;
 
@@ -39,20 +41,27 @@ pub fn check(bytes: &[u8]) -> Result<Checked, String> {
         names: trace.thread_names().into_keys().collect(),
         ..Books::default()
     };
+    let mut events = Vec::new();
     for p in &trace.packet {
         if p.trusted_packet_sequence_id() == 0 {
             return Err(format!("a packet without a sequence: {p:?}"));
         }
         match &p.data {
             Some(packet::Data::FtraceEvents(bundle)) => {
+                let cpu = bundle.cpu();
                 if bundle.lost_events() {
-                    books.cores.remove(&bundle.cpu());
-                    books.executing.clear();
+                    let before = books.cores.remove(&cpu).map_or(0, |core| core.at);
+                    let after = bundle
+                        .event
+                        .first()
+                        .map_or(u64::MAX, FtraceEvent::timestamp);
+                    books.lost.push(before..=after);
                 }
                 for event in &bundle.event {
                     books
-                        .event(bundle.cpu(), event)
-                        .map_err(|why| format!("{why}: cpu {} {event:?}", bundle.cpu()))?;
+                        .event(cpu, event)
+                        .map_err(|why| format!("{why}: cpu {cpu} {event:?}"))?;
+                    events.push((cpu, event));
                 }
             }
             Some(packet::Data::TrackDescriptor(d)) => {
@@ -70,6 +79,13 @@ pub fn check(bytes: &[u8]) -> Result<Checked, String> {
             _ => {}
         }
     }
+    // A worker goes from core to core, whose bundles are in no order.
+    events.sort_by_key(|(_, event)| event.timestamp());
+    for (cpu, event) in events {
+        books
+            .item(cpu, event)
+            .map_err(|why| format!("{why}: cpu {cpu} {event:?}"))?;
+    }
     Ok(books.checked)
 }
 
@@ -86,6 +102,8 @@ struct Books {
     cores: BTreeMap<u32, Core>,
     /// Items that each thread executes, of each core if it is the idle thread.
     executing: BTreeMap<(u32, u32), Vec<u64>>,
+    /// Times in which events of some core were lost.
+    lost: Vec<RangeInclusive<u64>>,
     /// Slices open on each track.
     tracks: BTreeMap<u64, u32>,
     checked: Checked,
@@ -121,18 +139,34 @@ impl Books {
                 let fits = before.is_none_or(|before| before == s.prev_pid());
                 ensure(fits, "a switch from a thread that did not run")?;
                 self.checked.switches += 1;
-                // What runs in softirqs, on top of a thread's own item, is over by now.
-                let open = self.open(cpu, s.prev_pid() as u32).len();
-                ensure(open <= 1, "an item that never ended")?;
             }
             Event::SchedWakeup(w) | Event::SchedWaking(w) | Event::SchedWakeupNew(w) => {
                 named(w.pid(), w.comm())?;
             }
             Event::WorkqueueExecuteStart(w) => {
                 ensure(w.function.is_some(), "an item without function")?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What an event, the next in time, says of items.
+    fn item(&mut self, cpu: u32, event: &FtraceEvent) -> Result<(), String> {
+        let at = event.timestamp();
+        if self.lost.iter().any(|time| time.contains(&at)) {
+            self.executing.clear();
+        }
+        match event.event.as_ref() {
+            Some(Event::SchedSwitch(s)) => {
+                // What runs in softirqs, on top of a thread's own item, is over by now.
+                let open = self.open(cpu, s.prev_pid() as u32).len();
+                ensure(open <= 1, "an item that never ended")?;
+            }
+            Some(Event::WorkqueueExecuteStart(w)) => {
                 self.open(cpu, event.pid()).push(w.work());
             }
-            Event::WorkqueueExecuteEnd(w) => {
+            Some(Event::WorkqueueExecuteEnd(w)) => {
                 let open = self.open(cpu, event.pid());
                 // Else it began before the trace did, or before events were lost.
                 if let Some(last) = open.pop() {

@@ -261,6 +261,10 @@ fn tell(lockup: Lockup) {
 
 /// The last events of a core that cannot tell anything itself.
 fn tell_events(core: CpuId) {
+    // As in a panic's report.
+    if machine::OBSERVED {
+        return;
+    }
     let mut events = trace::last(core, EVENTS);
     while let Some(event) = trace::read(core, &mut events) {
         crate::println!("    {}", trace::Line(&event));

@@ -40,7 +40,8 @@ pub fn interrupt(_: usize) {
     let input = &kernel().input;
     let mut any = false;
     let mut ring = input.ring.lock();
-    while let Some(byte) = machine::console_read() {
+    // A device that never runs dry raises it again.
+    for byte in core::iter::from_fn(machine::console_read).take(BYTES) {
         any = true;
         if ring.push_back(byte).is_err() {
             input.lost.fetch_add(1, Ordering::Relaxed);

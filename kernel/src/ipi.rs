@@ -20,10 +20,10 @@ const CALLS: usize = 64;
 const STOP: u32 = 1 << 31;
 /// Calls are waiting.
 const CALL: u32 = 1 << 30;
-/// Softirqs to raise.
-const SOFTIRQS: u32 = (1 << VECTORS) - 1;
 /// The core should give a sign of life.
 const PULSE: u32 = 1 << 29;
+/// Softirqs to raise.
+const SOFTIRQS: u32 = (1 << VECTORS) - 1;
 
 #[derive(Clone, Copy)]
 struct Call {

@@ -41,7 +41,7 @@ pub use service::{
 };
 
 /// Events of a core that takes no interrupts that are told.
-const EVENTS: u64 = 16;
+const EVENTS: usize = 16;
 
 /// What kind of lockup it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -265,8 +265,7 @@ fn tell_events(core: CpuId) {
     if machine::OBSERVED {
         return;
     }
-    let mut events = trace::last(core, EVENTS);
-    while let Some(event) = trace::read(core, &mut events) {
+    for event in trace::newest(core, EVENTS) {
         crate::println!("    {}", trace::Line(&event));
     }
 }

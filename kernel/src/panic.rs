@@ -28,7 +28,7 @@ pub const EXIT_CODE: u8 = 101;
 
 const MAX_FRAMES: usize = 32;
 /// Events of each core in the report.
-const EVENTS: u64 = 32;
+const EVENTS: usize = 32;
 
 /// The board's panic handler calls this.
 pub fn on_panic(info: &PanicInfo<'_>) -> ! {
@@ -154,10 +154,8 @@ fn report_machine() {
         kernel().try_cpus().unwrap_or_default()
     };
     for c in cores {
-        let mut events = trace::last(c.id(), EVENTS);
-        let mut first = true;
-        while let Some(event) = trace::read(c.id(), &mut events) {
-            if core::mem::take(&mut first) {
+        for (n, event) in trace::newest(c.id(), EVENTS).enumerate() {
+            if n == 0 {
                 print_line_unlocked(format_args!("last events of core {}:", c.id()));
             }
             print_line_unlocked(format_args!("  {}", trace::Line(&event)));

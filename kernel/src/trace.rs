@@ -112,6 +112,13 @@ pub fn read(id: CpuId, reader: &mut Reader) -> Option<Event> {
     reader.read(&cpu(id).trace)
 }
 
+/// The `n` newest events of core `id`, and never more: a core that goes on writes faster than a console
+/// takes lines.
+pub fn newest(id: CpuId, n: usize) -> impl Iterator<Item = Event> {
+    let mut reader = last(id, n as u64);
+    core::iter::from_fn(move || read(id, &mut reader)).take(n)
+}
+
 /// Events that core `id` has written since boot, and how many of them were overwritten before a
 /// [`Recording`] came to them.
 #[must_use]

@@ -5,7 +5,7 @@
 //! reason may be anywhere: no worker, no memory, a core that is gone.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use machine::{Duration, Instant};
 use sync::{Rank, SpinLock};
@@ -47,6 +47,8 @@ pub(crate) struct Services {
     watched: SpinLock<heapless::Vec<Watched, MOST_SERVICES>>,
     /// Address of the one that is asked at this moment, or 0.
     asking: AtomicUsize,
+    /// Somebody looks: the watchdog that leaves a core may overlap with the one on the next.
+    looking: AtomicBool,
     count: AtomicU64,
 }
 
@@ -61,6 +63,7 @@ impl Services {
         Self {
             watched: SpinLock::new(Rank::Leaf, "watched services", heapless::Vec::new()),
             asking: AtomicUsize::new(0),
+            looking: AtomicBool::new(false),
             count: AtomicU64::new(0),
         }
     }
@@ -107,9 +110,18 @@ pub fn service_lockup_count() -> u64 {
     kernel().lockups.services.count.load(Ordering::Relaxed)
 }
 
-/// Asks each service. BH context, no lock held.
+/// Asks each service, unless somebody does at this moment. BH context, no lock held.
 pub(super) fn look(now: Instant, limit: Duration) {
     let services = &kernel().lockups.services;
+    // Acquire and release, so that `asking` has one writer at a time.
+    if services.looking.swap(true, Ordering::Acquire) {
+        return;
+    }
+    ask_all(services, now, limit);
+    services.looking.store(false, Ordering::Release);
+}
+
+fn ask_all(services: &Services, now: Instant, limit: Duration) {
     // Nobody is served while the machine is suspended.
     let awake = this_cpu().clock.awake_since().unwrap_or(now);
     let mut n = 0;

@@ -94,7 +94,6 @@ pub(super) struct After {
 
 impl After {
     /// Nothing.
-    /// Nothing.
     pub(super) const NONE: Self = Self {
         hold: Hold::NONE,
         rest: Rest::NONE,

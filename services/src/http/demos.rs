@@ -45,17 +45,51 @@ struct Queues {
     bh: Workqueue<Bh>,
 }
 
-impl Queues {
-    fn new() -> Result<Self, CreateError> {
-        Ok(Self {
-            percpu: Workqueue::builder("demo").sysfs().build()?,
-            highpri: Workqueue::builder("demo_highpri")
-                .sysfs()
-                .highpri()
-                .build()?,
-            unbound: Workqueue::builder("demo_unbound").sysfs().build()?,
-            ordered: Workqueue::builder("demo_ordered").sysfs().build()?,
-            bh: Workqueue::builder("demo_bh").build()?,
+/// Those of them that were made. When memory is out in between, the next order makes the rest.
+#[derive(Debug)]
+struct Made {
+    percpu: Option<Workqueue<PerCpu>>,
+    highpri: Option<Workqueue<PerCpu>>,
+    unbound: Option<Workqueue<Unbound>>,
+    ordered: Option<Workqueue<Ordered>>,
+    bh: Option<Workqueue<Bh>>,
+}
+
+/// What is in `place`, made first if nothing is.
+fn made<K: Clone>(
+    place: &mut Option<K>,
+    make: impl FnOnce() -> Result<K, CreateError>,
+) -> Result<K, CreateError> {
+    match place {
+        Some(queue) => Ok(queue.clone()),
+        None => Ok(place.insert(make()?).clone()),
+    }
+}
+
+impl Made {
+    const NONE: Self = Self {
+        percpu: None,
+        highpri: None,
+        unbound: None,
+        ordered: None,
+        bh: None,
+    };
+
+    fn all(&mut self) -> Result<Queues, CreateError> {
+        Ok(Queues {
+            percpu: made(&mut self.percpu, || {
+                Workqueue::builder("demo").sysfs().build()
+            })?,
+            highpri: made(&mut self.highpri, || {
+                Workqueue::builder("demo_highpri").sysfs().highpri().build()
+            })?,
+            unbound: made(&mut self.unbound, || {
+                Workqueue::builder("demo_unbound").sysfs().build()
+            })?,
+            ordered: made(&mut self.ordered, || {
+                Workqueue::builder("demo_ordered").sysfs().build()
+            })?,
+            bh: made(&mut self.bh, || Workqueue::builder("demo_bh").build())?,
         })
     }
 }
@@ -63,7 +97,7 @@ impl Queues {
 /// The demonstrations of one server.
 #[derive(Debug)]
 pub(super) struct Demos {
-    queues: Mutex<Option<Queues>>,
+    queues: Mutex<Made>,
     /// Items that have not ended.
     live: AtomicUsize,
     /// Items that have, by what they do.
@@ -91,7 +125,8 @@ impl fmt::Display for Short {
                 "with these more than {MOST_ITEMS} demonstration items would be on their way: wait, or ask for fewer"
             ),
             Self::NoQueue => f.write_str("the queues of the demonstrations could not be made"),
-            Self::After(n) => write!(f, "no memory for more than {n} items, which were queued"),
+            Self::After(0) => f.write_str("no memory for items: nothing was queued"),
+            Self::After(n) => write!(f, "no memory for more than the {n} items that were queued"),
         }
     }
 }
@@ -146,7 +181,7 @@ fn behind(_: &ThreadCx<'_>, run: &Run<'_, Item>) {
 impl Demos {
     pub(super) const fn new() -> Self {
         Self {
-            queues: Mutex::new(None),
+            queues: Mutex::new(Made::NONE),
             live: AtomicUsize::new(0),
             ended: [const { AtomicU64::new(0) }; 5],
             stopping: AtomicBool::new(false),
@@ -169,25 +204,19 @@ impl Demos {
         let Ok(mut queues) = self.queues.lock(cx) else {
             return;
         };
-        let Some(q) = queues.take() else { return };
+        let q = core::mem::replace(&mut *queues, Made::NONE);
         drop(queues);
         // Called by no item of theirs, and nobody queues any more.
-        let _ = q.percpu.destroy(cx);
-        let _ = q.highpri.destroy(cx);
-        let _ = q.unbound.destroy(cx);
-        let _ = q.ordered.destroy(cx);
-        let _ = q.bh.destroy(cx);
+        let _ = q.percpu.map(|q| q.destroy(cx));
+        let _ = q.highpri.map(|q| q.destroy(cx));
+        let _ = q.unbound.map(|q| q.destroy(cx));
+        let _ = q.ordered.map(|q| q.destroy(cx));
+        let _ = q.bh.map(|q| q.destroy(cx));
     }
 
     fn queues(&self, cx: &ThreadCx<'_>) -> Result<Queues, Short> {
         let mut queues = self.queues.lock(cx).map_err(|_| Short::NoQueue)?;
-        match &*queues {
-            Some(q) => Ok(q.clone()),
-            None => {
-                let made = Queues::new().map_err(|_| Short::NoQueue)?;
-                Ok(queues.insert(made).clone())
-            }
-        }
+        queues.all().map_err(|_| Short::NoQueue)
     }
 
     /// Takes `n` places for items; false when there are not so many.

@@ -231,7 +231,7 @@ pub(super) fn http(p: &mut Page<'_>, shared: &Shared) -> fmt::Result {
         p.sample("http_requests_total", labels, n)?;
     }
     let name = "http_request_duration_seconds";
-    let help = "From a request's last byte to its reply in the connection's buffer, or to the begin of an event stream.";
+    let help = "From when a worker has read a request's last byte to its reply in the connection's buffer, or to the begin of an event stream; without the wait for that worker.";
     p.head(name, "histogram", help)?;
     let mut seen = 0;
     let mut sums = f.durations;

@@ -1,6 +1,7 @@
 //! `stress`: loads to look at, which end by themselves.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
 use kernel::cpu::{CpuMask, online};
@@ -98,12 +99,7 @@ fn spawn(
 
 /// A thread that queues bursts of short items on core `core`.
 fn burst(core: machine::CpuId, end: Instant) -> Option<()> {
-    let mut items = alloc::vec::Vec::new();
-    items.try_reserve_exact(BURST).ok()?;
-    for _ in 0..BURST {
-        let item = <Work<()>>::new((), |_: &ThreadCx<'_>, _: &Run<'_, ()>| {});
-        items.push(try_arc(item).ok()?);
-    }
+    let items = shorts(BURST)?;
     spawn("stress/burst", core, move |cx| {
         while now() < end {
             for item in &items {
@@ -115,17 +111,33 @@ fn burst(core: machine::CpuId, end: Instant) -> Option<()> {
     })
 }
 
-/// A queue that runs one item at a time, whose first one sleeps to the end.
+/// `n` items that do nothing.
+fn shorts(n: usize) -> Option<Vec<Arc<Work<()>>>> {
+    let mut items = Vec::new();
+    items.try_reserve_exact(n).ok()?;
+    for _ in 0..n {
+        let item = <Work<()>>::new((), |_: &ThreadCx<'_>, _: &Run<'_, ()>| {});
+        items.push(try_arc(item).ok()?);
+    }
+    Some(items)
+}
+
+/// A queue that runs one item at a time, whose first one sleeps to the end. Its thread makes and ends it,
+/// so that no queue is left behind without one.
 fn blocker(end: Instant) -> Option<()> {
-    let queue = Workqueue::<Ordered>::builder("blocker").build().ok()?;
     let head = |cx: &ThreadCx<'_>, run: &Run<'_, Until>| thread::sleep_until(cx, run.0);
     let head = try_arc(<Work<Until>>::new(Until(end), head)).ok()?;
-    let _ = queue.queue(&head);
-    for _ in 0..BEHIND {
-        let short = <Work<()>>::new((), |_: &ThreadCx<'_>, _: &Run<'_, ()>| {});
-        let _ = queue.queue(&try_arc(short).ok()?);
-    }
+    let behind = shorts(BEHIND)?;
     let body = move |cx: &ThreadCx<'_>| {
+        let Ok(queue) = Workqueue::<Ordered>::builder("blocker").build() else {
+            kernel::log!("stress: no memory for the queue of blocker");
+            return;
+        };
+        // New items go in.
+        let _ = queue.queue(&head);
+        for item in &behind {
+            let _ = queue.queue(item);
+        }
         // Waits for all; it is not one of them.
         let _ = queue.destroy(cx);
     };

@@ -124,14 +124,18 @@ fn of_thread(cx: &ThreadCx<'_>, t: &ThreadRef, out: &mut Text) -> fmt::Result {
         writeln!(out, " sleeps: {chain}")?;
         return frames(&all[..n], out);
     }
-    let seen = glimpse_of(cx, t.cpu(), PATIENCE);
-    match seen.filter(|s| s.thread == t.id()) {
-        Some(seen) => {
+    match glimpse_of(cx, t.cpu(), PATIENCE) {
+        None => writeln!(
+            out,
+            " is on core {}, which does not answer: it stands with interrupts masked, or is dead",
+            t.cpu()
+        ),
+        Some(seen) if seen.thread == t.id() => {
             writeln!(out, " runs on core {}", seen.core)?;
             frames(&seen.frames, out)
         }
         // Its registers are on its stack since it was preempted.
-        None => {
+        Some(_) => {
             writeln!(out, " waits for core {}; it was at", t.cpu())?;
             let mut all = [0; FRAMES];
             let n = t.backtrace(&mut all);

@@ -35,7 +35,9 @@ impl Monitor {
             "queue", "total", "infl", "start/s", "done/s", "CPU %", "CPU hog", "CM wake", "mayday"
         )?;
         for q in &all {
-            let old = self.before.iter().find(|b| b.name == q.name);
+            // A new queue may have the place of an ended one, or its name, and hardly both.
+            let same = |b: &&QueueInfo| b.event_id == q.event_id && b.name == q.name;
+            let old = self.before.iter().find(same);
             let rate = |of: fn(&QueueInfo) -> u64| {
                 let new = of(q).saturating_sub(old.map_or(0, of));
                 new.saturating_mul(1_000) / ms

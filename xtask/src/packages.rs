@@ -102,8 +102,10 @@ pub fn chromium() -> Outcome<PathBuf> {
         return Ok(found);
     }
     let by_hand = "apt-get install chromium";
-    let ci = std::env::var_os("CI").is_some_and(|v| !v.is_empty());
-    if ci && tree::which("apt-get").is_some() && tell::may_install("Chromium", by_hand, true) {
+    if tell::is_ci()
+        && tree::which("apt-get").is_some()
+        && tell::may_install("Chromium", by_hand, true)
+    {
         apt_update();
         apt_install(&["chromium"]);
     }

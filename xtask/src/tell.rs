@@ -26,12 +26,17 @@ pub fn say(line: &str) {
     }
 }
 
+/// Whether this is a build machine, where nobody answers questions: `CI` is set and not empty.
+pub fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|v| !v.is_empty())
+}
+
 /// May the tool change the system (install a package, add a target)?
 ///
 /// On a terminal the person is asked; without one (a build machine, `CI` set) the answer is yes,
 /// because nobody is there to give it; `--no-install` never gets here.
 pub fn may_install(what: &str, command: &str, assume_yes: bool) -> bool {
-    let ci = std::env::var_os("CI").is_some_and(|v| !v.is_empty());
+    let ci = is_ci();
     let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if assume_yes || ci || !asks {
         eprintln!("xtask: {what} is missing; installing it: {command}");

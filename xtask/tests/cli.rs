@@ -226,8 +226,9 @@ fn piped_input_is_passed_on_request_only() {
         said.contains("power off: asked for at the monitor"),
         "{said}"
     );
-    let (code, said) = run(&[], "5");
+    let (code, said) = run(&[], "12");
     assert_eq!(code, Some(124), "{said}");
+    assert!(said.contains("roundtable: up"), "{said}");
     assert!(!said.contains("roundtable>"), "{said}");
 }
 

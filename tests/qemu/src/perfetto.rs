@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use xtask::tree;
+use xtask::{tell, tree};
 
 /// The package; the version whose schema our field numbers are of.
 const PACKAGE: &str = "perfetto==0.59.1";
@@ -65,7 +65,7 @@ fn python() -> Result<PathBuf, String> {
     if knows() {
         return Ok(python);
     }
-    if std::env::var_os("CI").is_none() {
+    if !tell::is_ci() {
         return Err(format!(
             "Python's package perfetto is not in {}; CI=1 lets the test install it",
             dir.display()

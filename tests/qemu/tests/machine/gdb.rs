@@ -3,28 +3,33 @@
 //! They need gdb-multiarch with Python, which a build machine installs; elsewhere the test is skipped
 //! with a line that says so.
 
+use std::io::Read;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use xtask::guest::{Guest, Terminal, free_port};
 use xtask::image::{self, Kind};
 use xtask::options::Options;
 use xtask::verb::run::GDB_COMMANDS;
-use xtask::{packages, toolchain, tree};
+use xtask::{packages, tell, toolchain, tree};
 
 use crate::{Body, check};
 
 pub(crate) const TESTS: &[(&str, Body)] = &[("gdb_shows_threads_queues_and_events", commands)];
 
+/// How long a loaded host may take for the debugger's commands.
+const LIMIT: Duration = Duration::from_secs(120);
+
 /// The debugger, which a build machine gets.
 fn gdb() -> Option<PathBuf> {
-    packages::gdb_multiarch(std::env::var_os("CI").is_some())
+    packages::gdb_multiarch(tell::is_ci())
 }
 
-/// Whether there is a debugger; says so if there is none.
+/// Whether there is a debugger; says so if there is none. On a build machine a missing one is a failure.
 pub(crate) fn can_debug() -> bool {
-    let found = gdb().is_some();
+    let found = gdb().is_some() || tell::is_ci();
     if !found {
         eprintln!(
             "skipped: machine::{}: gdb-multiarch is not installed",
@@ -69,11 +74,44 @@ fn commands() -> Result<(), String> {
     ] {
         command.args(["-ex", line]);
     }
-    let output = command.output().map_err(|e| e.to_string())?;
+    let ended = within(&mut command, LIMIT);
     guest.stop();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let (said, errors) = ended?;
     judge(&said).map_err(|why| format!("{why}; the debugger said:\n{said}\n{errors}"))
+}
+
+/// What the program says on its two outputs; ended when it takes longer than `limit`.
+fn within(command: &mut Command, limit: Duration) -> Result<(String, String), String> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|e| e.to_string())?;
+    let out = child.stdout.take().map(listen).ok_or("no output")?;
+    let errors = child.stderr.take().map(listen).ok_or("no output")?;
+    let end = Instant::now() + limit;
+    let mut late = false;
+    while child.try_wait().map_err(|e| e.to_string())?.is_none() {
+        if Instant::now() > end {
+            late = true;
+            let _ = child.kill();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let said = |ear: JoinHandle<String>| ear.join().unwrap_or_default();
+    let (out, errors) = (said(out), said(errors));
+    match late {
+        true => Err(format!(
+            "the debugger took longer than {limit:?} and said:\n{out}\n{errors}"
+        )),
+        false => Ok((out, errors)),
+    }
+}
+
+/// Reads to the end, whatever it is.
+fn listen(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 fn judge(said: &str) -> Result<(), String> {

@@ -73,7 +73,7 @@ fn seats(at: Address, item: &str) -> Result<Vec<Value>, String> {
 
 fn sleepers(at: Address) -> Result<(), String> {
     let before = queue(at, "demo")?;
-    let said = order(at, "sleepers?n=8&ms=4000")?;
+    let said = order(at, "sleepers?n=8&ms=7500")?;
     check(
         said["items"] == 8 && said["queue"] == "demo",
         &said.to_string(),

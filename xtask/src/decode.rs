@@ -57,6 +57,15 @@ fn named(behind: &str) -> Option<(String, u64)> {
     Some((name.to_owned(), offset))
 }
 
+/// A function at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its name, without the path where it was inlined.
+    pub function: String,
+    /// File and line.
+    pub place: String,
+}
+
 /// A linked kernel that can be asked.
 pub struct Elf {
     loader: Loader,
@@ -99,31 +108,46 @@ impl Elf {
         Some(function == name && found.address - begin == *offset)
     }
 
-    /// What is at an address of code, one line for each function that was inlined there, innermost first.
-    pub fn lines(&self, address: u64) -> Vec<String> {
+    /// What is at an address of code: each function that was inlined there, innermost first.
+    pub fn frames(&self, address: u64) -> Vec<Frame> {
         let in_code = |&(begin, end): &(u64, u64)| (begin..end).contains(&address);
-        let mut lines = Vec::new();
+        let mut all = Vec::new();
         if !self.code.iter().any(in_code) {
-            return lines;
+            return all;
         }
         let Ok(mut frames) = self.loader.find_frames(address) else {
-            return lines;
+            return all;
         };
         while let Ok(Some(frame)) = frames.next() {
             let name = frame
                 .function
                 .and_then(|f| f.raw_name().ok().map(|n| n.into_owned()));
-            let name = name.map_or("?".to_owned(), |n| {
-                format!("{:#}", rustc_demangle::demangle(&n))
-            });
             let place = frame.location.map_or("?".to_owned(), |l| {
                 let line = l.line.map_or(String::new(), |n| format!(":{n}"));
                 format!("{}{line}", short(l.file.unwrap_or("?")))
             });
-            lines.push(format!("{place} ({name})"));
+            all.push(Frame {
+                function: name.map_or("?".to_owned(), |n| demangled(&n)),
+                place,
+            });
         }
-        lines
+        all
     }
+
+    /// The function at an address by the symbol table: one that nothing was made part of, with its path.
+    pub fn symbol(&self, address: u64) -> String {
+        demangled(self.loader.find_symbol(address).unwrap_or("?"))
+    }
+
+    /// As [`Self::frames`], a line each.
+    pub fn lines(&self, address: u64) -> Vec<String> {
+        let line = |f: Frame| format!("{} ({})", f.place, f.function);
+        self.frames(address).into_iter().map(line).collect()
+    }
+}
+
+fn demangled(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
 }
 
 /// A path as a person of this tree would write it.

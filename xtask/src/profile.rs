@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use addr2line::Loader;
 use object::read::elf::ElfFile64;
 use object::{Object, ObjectSegment, ObjectSymbol};
 
+use crate::decode::Elf;
+use crate::symbols::shorten;
 use crate::{Failure, Outcome};
 
 /// Instruction `MRS Xt, PMEVCNTR0_EL0`, without the register (Arm ARM C6.2, D19.5).
@@ -164,11 +165,10 @@ pub struct Place {
 
 /// Names the places of a recording, the dearest first.
 pub fn places(elf: &Path, recording: &Recording) -> Outcome<Vec<Place>> {
-    let loader = Loader::new(elf)
-        .map_err(|e| Failure::failed(format!("no debug information in {}: {e}", elf.display())))?;
+    let elf = Elf::open(elf)?;
     let mut sums: BTreeMap<(Vec<String>, String), u64> = BTreeMap::new();
     for (&at, &n) in &recording.counts {
-        *sums.entry(name(&loader, at)).or_default() += n;
+        *sums.entry(name(&elf, at)).or_default() += n;
     }
     let samples = recording.samples.max(1) as f64;
     let mut places: Vec<_> = sums
@@ -183,34 +183,16 @@ pub fn places(elf: &Path, recording: &Recording) -> Outcome<Vec<Place>> {
     Ok(places)
 }
 
-fn name(loader: &Loader, at: u64) -> (Vec<String>, String) {
-    let mut names = Vec::new();
-    let mut line = String::new();
-    if let Ok(mut frames) = loader.find_frames(at) {
-        while let Ok(Some(frame)) = frames.next() {
-            if names.is_empty()
-                && let Some(at) = frame.location
-            {
-                line = format!("{}:{}", short(at.file), at.line.unwrap_or(0));
-            }
-            let name = frame
-                .function
-                .and_then(|f| Some(f.demangle().ok()?.into_owned()));
-            names.push(name.map_or_else(|| "?".to_owned(), |n| crate::symbols::shorten(&n)));
-        }
-    }
+fn name(elf: &Elf, at: u64) -> (Vec<String>, String) {
+    let frames = elf.frames(at);
+    let line = frames
+        .first()
+        .map_or_else(|| "?".to_owned(), |f| f.place.clone());
+    let mut names: Vec<_> = frames.iter().map(|f| shorten(&f.function)).collect();
     // The outermost by its symbol, which has the whole path.
     let _short = names.pop();
-    let symbol = loader.find_symbol(at).unwrap_or("?");
-    let path = format!("{:#}", rustc_demangle::demangle(symbol));
-    names.push(crate::symbols::shorten(&path));
+    names.push(shorten(&elf.symbol(at)));
     (names, line)
-}
-
-/// The last three parts of a file's name.
-fn short(file: Option<&str>) -> String {
-    let parts: Vec<_> = file.unwrap_or("?").rsplit('/').take(3).collect();
-    parts.into_iter().rev().collect::<Vec<_>>().join("/")
 }
 
 /// Sums of `places` by what `key` makes of each, the dearest first.

@@ -72,7 +72,7 @@ fn measure(options: &Options) -> Outcome<u8> {
         if !row && !GROUPS.contains(&name.as_str()) {
             let rows: Vec<_> = KNOWN.iter().map(|k| k.row).collect();
             return Err(Failure::usage(format!(
-                "no group or row {name}; groups: {}, sim; rows: {}",
+                "no group or row {name}; groups: {}; alone: http, sim; rows: {}",
                 GROUPS.join(", "),
                 rows.join(", ")
             )));

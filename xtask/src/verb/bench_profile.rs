@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use crate::bench::{DONE, KNOWN, Known};
 use crate::guest;
@@ -81,10 +83,7 @@ fn record(
 ) -> Outcome<()> {
     let ports = guest::reserve(machine)?;
     let program = packages::qemu(machine.no_install, machine.yes)?;
-    // A QEMU that hangs must end; one that hangs says nothing, so the reader cannot end it.
-    let mut child = Command::new("timeout")
-        .arg(limit.to_string())
-        .arg(&program)
+    let mut child = Command::new(&program)
         .args(machine::arguments(machine, &ports, &image.flat))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -95,7 +94,16 @@ fn record(
         .stdout
         .take()
         .map(|out| std::thread::spawn(move || std::io::read_to_string(out).unwrap_or_default()));
-    if let Some(log) = child.stderr.take() {
+    let log = child.stderr.take();
+    // A QEMU that hangs says nothing, so whoever reads cannot end it.
+    let (over, ended) = mpsc::channel::<()>();
+    let guard = std::thread::spawn(move || {
+        if ended.recv_timeout(Duration::from_secs(limit)) == Err(RecvTimeoutError::Timeout) {
+            let _ = child.kill();
+        }
+        let _ = child.wait();
+    });
+    if let Some(log) = log {
         let mut log = BufReader::with_capacity(1 << 20, log);
         let mut line = Vec::new();
         while log.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
@@ -103,7 +111,8 @@ fn record(
             line.clear();
         }
     }
-    let _status = child.wait();
+    drop(over);
+    let _ = guard.join();
     let said = console.and_then(|c| c.join().ok()).unwrap_or_default();
     if said.contains(DONE) {
         return Ok(());

@@ -40,7 +40,7 @@ pub fn run(options: &Options) -> Outcome<u8> {
     packages::qemu(options.no_install, options.yes)?;
     let toolchain = toolchain::metal(options.no_install, options.yes)?;
     let image = image::build(kind, &toolchain)?;
-    if options.gdb {
+    if options.gdb && !options.dry_run {
         gdb_hint(&image.elf);
     }
     boot(options, &image.flat)

@@ -75,7 +75,7 @@ struct Record {
     #[arg(long, value_name = "TARGET")]
     ask: Vec<String>,
     /// Cores of a guest that is booted
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", conflicts_with = "url", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     smp: u32,
 }
 
@@ -181,8 +181,14 @@ fn fetched(address: &str, options: &Record) -> Outcome<Vec<u8>> {
             time + PATIENCE,
         )
     });
-    if let Some(before) = before {
-        set_categories(address, &before)?;
+    // What was recorded is not dropped for it.
+    if let Some(before) = before
+        && let Err(e) = set_categories(address, &before)
+    {
+        eprintln!(
+            "the guest goes on tracing {}: {e}",
+            options.categories.as_deref().unwrap_or("?")
+        );
     }
     bytes
 }

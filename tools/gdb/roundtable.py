@@ -164,6 +164,8 @@ class Ps(Command):
             nice = number(field(t, "nices")) & 0xFF
             nice = nice - 256 if nice > 127 else nice
             vruntime = number(field(t, "entity", "vruntime"))
+            # It begins shortly before it wraps: as a signed number it can be read.
+            vruntime -= (vruntime >> 63) << 64
             cpu_ms = number(field(t, "cpu_ns")) / 1e6
             what = named(sleeps, number(field(t, "sleeps_in"))) if state == "Sleeping" else "-"
             number_of = number(field(t, "id"))

@@ -10,7 +10,8 @@
 //! 2. [`image`] builds the kernel; [`symbols`] appends the table the guest symbolises with.
 //! 3. [`options`] holds what a person may ask for, [`machine`] turns it into a QEMU command line.
 //! 4. [`guest`] owns the QEMU process, [`console`] what the guest said; [`ready`] asks the service.
-//! 5. [`browser`] drives a headless Chromium, for tests of the live page and its pictures.
+//! 5. [`browser`] drives a headless Chromium, for tests of the live page and its pictures,
+//!    and [`perfetto_ui`] what traces are looked at with, had from [`pypi`].
 //! 6. [`verb`] has one file per command; [`mutants`] and [`bugs`] keep the books of two
 //!    that run for long, [`conformance`] those of the rule table; [`mod@bench`] and [`profile`] read what
 //!    the benchmarks tell, [`decode`] a log.
@@ -32,9 +33,11 @@ pub mod measured;
 pub mod mutants;
 pub mod options;
 pub mod packages;
+pub mod perfetto_ui;
 pub mod pftrace;
 pub mod plot;
 pub mod profile;
+pub mod pypi;
 pub mod ready;
 pub mod sources;
 pub mod symbols;

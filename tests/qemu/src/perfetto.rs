@@ -1,15 +1,16 @@
 //! A trace read by somebody else: Perfetto's published schema, in Python.
 //!
-//! The package `perfetto` of the Python Package Index brings the schema as generated code. It is installed
-//! into `target/` on build machines (where `CI` is set), and used wherever it was installed once.
+//! The package `perfetto` of the Python Package Index brings the schema as generated code.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 
-use xtask::{tell, tree};
+use xtask::pypi::{self, Missing, Package};
 
-/// The package; the version whose schema our field numbers are of.
-const PACKAGE: &str = "perfetto==0.59.1";
+/// The version whose schema our field numbers are of.
+const PACKAGE: Package = Package {
+    requirements: &["perfetto==0.59.1", "protobuf"],
+    import: "from perfetto.protos.perfetto.trace import perfetto_trace_pb2",
+};
 const SCRIPT: &str = include_str!("perfetto_check.py");
 
 /// What came of it.
@@ -23,11 +24,12 @@ pub enum Reading {
 
 /// Lets the schema's own reader check a trace.
 pub fn read(trace: &[u8]) -> Result<Reading, String> {
-    let python = match python() {
+    let python = match pypi::python(PACKAGE) {
         Ok(python) => python,
-        Err(why) => return Ok(Reading::Skipped(why)),
+        Err(Missing::NotInstalled(why)) => return Ok(Reading::Skipped(why)),
+        Err(Missing::Failed(why)) => return Err(why),
     };
-    let dir = directory()?;
+    let dir = pypi::directory()?;
     let name = format!("check-{}", std::process::id());
     let (script, file) = (dir.join(name.clone() + ".py"), dir.join(name + ".pftrace"));
     let written = std::fs::write(&script, SCRIPT).and_then(|()| std::fs::write(&file, trace));
@@ -41,50 +43,5 @@ pub fn read(trace: &[u8]) -> Result<Reading, String> {
         return Ok(Reading::Fine(line));
     }
     // The trace stays, for whoever wants to see.
-    Err(format!("{}: {}", file.display(), said(&output)))
-}
-
-fn directory() -> Result<PathBuf, String> {
-    let target = tree::target_dir().map_err(|f| f.message)?;
-    Ok(target.join("perfetto"))
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).trim().to_owned()
-}
-
-/// An interpreter that knows the schema.
-fn python() -> Result<PathBuf, String> {
-    let dir = directory()?;
-    let python = dir.join("bin/python");
-    let knows = || {
-        let import = "from perfetto.protos.perfetto.trace import perfetto_trace_pb2";
-        let output = Command::new(&python).args(["-c", import]).output();
-        output.is_ok_and(|o| o.status.success())
-    };
-    if knows() {
-        return Ok(python);
-    }
-    if !tell::is_ci() {
-        return Err(format!(
-            "Python's package perfetto is not in {}; CI=1 lets the test install it",
-            dir.display()
-        ));
-    }
-    let run = |command: &mut Command, what: &str| {
-        let output = command.output().map_err(|e| format!("{what}: {e}"))?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(format!("{what}: {}", said(&output))),
-        }
-    };
-    let mut venv = Command::new("python3");
-    run(venv.args(["-m", "venv"]).arg(&dir), "python3 -m venv")?;
-    let mut install = Command::new(&python);
-    let words = ["-m", "pip", "install", "-q", PACKAGE, "protobuf"];
-    run(install.args(words), "pip install perfetto")?;
-    match knows() {
-        true => Ok(python),
-        false => Err("the package perfetto was installed and has no schema".to_owned()),
-    }
+    Err(format!("{}: {}", file.display(), pypi::complaints(&output)))
 }

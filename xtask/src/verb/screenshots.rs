@@ -1,9 +1,9 @@
-//! `screenshots`: pictures of the live page, light and dark, for the documentation.
+//! `screenshots`: pictures of the live page, light and dark, and of a trace, for the documentation.
 //!
 //! One story, the same each time: sleepers fill the tables of the cores while a blocker holds up an
 //! ordered queue. The pictures are of that moment, so no two runs give the same bytes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -12,6 +12,7 @@ use crate::browser::Browser;
 use crate::guest::{Guest, Terminal};
 use crate::image::{self, Kind};
 use crate::options::Options as Machine;
+use crate::perfetto_ui::{self, Site};
 use crate::{Failure, Outcome, packages, tell, toolchain, tree};
 
 /// Options of `screenshots`.
@@ -27,6 +28,7 @@ const MOST_BYTES: usize = 150_000;
 /// How long the guest may take to boot, and the page to show something.
 const PATIENCE: Duration = Duration::from_secs(60);
 const WINDOW: (u32, u32) = (1440, 1120);
+const TRACE_WINDOW: (u32, u32) = (1280, 720);
 
 /// Takes the pictures.
 ///
@@ -50,25 +52,61 @@ pub fn run(options: &Options) -> Outcome<u8> {
         .out
         .clone()
         .unwrap_or_else(|| tree::root().join("docs"));
+    let url = format!("http://{}", guest.http());
     for scheme in ["light", "dark"] {
-        let picture = take(&program, &format!("http://{}/", guest.http()), scheme);
-        let picture = picture.and_then(|png| compact(&png));
-        let picture = picture.map_err(Failure::failed)?;
-        if picture.len() > MOST_BYTES {
-            let n = picture.len();
-            return Err(Failure::failed(format!(
-                "the {scheme} picture has {n} bytes, more than {MOST_BYTES}"
-            )));
-        }
-        let path = out.join(format!("live-{scheme}.png"));
-        std::fs::write(&path, &picture)
-            .map_err(|e| Failure::failed(format!("{}: {e}", path.display())))?;
-        tell::say(&format!("{}: {} bytes", path.display(), picture.len()));
+        let picture = take(&program, &format!("{url}/"), scheme);
+        keep(&out.join(format!("live-{scheme}.png")), picture)?;
+    }
+    match perfetto_ui::files() {
+        Ok(files) => keep(&out.join("trace.png"), traced(&program, &url, files))?,
+        Err(missing) => tell::say(&format!("no picture of a trace: {missing}")),
     }
     Ok(0)
 }
 
-fn take(program: &std::path::Path, url: &str, scheme: &str) -> Result<Vec<u8>, String> {
+/// Writes a picture.
+fn keep(path: &Path, picture: Result<Vec<u8>, String>) -> Outcome<()> {
+    let failed = |why: String| Failure::failed(format!("{}: {why}", path.display()));
+    let picture = picture.and_then(|png| compact(&png)).map_err(failed)?;
+    let n = picture.len();
+    if n > MOST_BYTES {
+        return Err(failed(format!("{n} bytes, more than {MOST_BYTES}")));
+    }
+    std::fs::write(path, &picture).map_err(|e| failed(e.to_string()))?;
+    tell::say(&format!("{}: {n} bytes", path.display()));
+    Ok(())
+}
+
+/// A blocker at the head of an ordered queue, recorded and opened in Perfetto.
+fn traced(program: &Path, url: &str, files: PathBuf) -> Result<Vec<u8>, String> {
+    let ask = |request: minreq::Request| {
+        let request = request.with_timeout(PATIENCE.as_secs());
+        request.send().map_err(|e| format!("the guest: {e}"))
+    };
+    let recorder = {
+        let url = format!("{url}/trace?ms=2400");
+        std::thread::spawn(move || ask(minreq::get(url)))
+    };
+    std::thread::sleep(Duration::from_millis(300));
+    ask(minreq::post(format!(
+        "{url}/api/v1/demo/blocker?n=4&ms=1500"
+    )))?;
+    let trace = recorder.join().map_err(|_| "no recorder")??;
+    let site = Site::serve(files, trace.into_bytes())?;
+    let mut browser = Browser::start(program, TRACE_WINDOW)?;
+    site.open(&mut browser)?;
+    let worker = "select thread.name from slice join thread_track on track_id = thread_track.id \
+                  join thread using (utid) where slice.name glob '*demos::blocker'";
+    let worker = perfetto_ui::query(&mut browser, worker)?;
+    let worker = &worker.first().ok_or("nobody executed the blocker")?[0];
+    let tracks = format!("^({worker} .*|pool 256 .* idle workers|workqueue demo_ordered)$");
+    perfetto_ui::show_only(&mut browser, &tracks)?;
+    // Tracks are drawn when what they show has come.
+    std::thread::sleep(Duration::from_secs(5));
+    browser.picture()
+}
+
+fn take(program: &Path, url: &str, scheme: &str) -> Result<Vec<u8>, String> {
     let mut browser = Browser::start(program, WINDOW)?;
     browser.prefer(&[("prefers-color-scheme", scheme)])?;
     browser.open(url)?;

@@ -1,9 +1,10 @@
-//! The live page in a real browser: `page::loads_without_complaints`.
+//! The live page in a real browser: `page::loads_without_complaints`; and a trace in Perfetto's.
 //!
 //! The browser is the system's Chromium, headless. On a build machine (`CI` set) it is installed, and a
 //! missing one is a failure; elsewhere the tests are ignored without one, with a line that says so.
 
 mod looks;
+mod trace;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use qemu_tests::service::Service;
 use xtask::browser::Browser;
-use xtask::{packages, tell};
+use xtask::{Outcome, packages, perfetto_ui, tell};
 
 /// How long a loaded host may take for what should take moments.
 const LATE: Duration = Duration::from_secs(90);
@@ -60,7 +61,30 @@ fn main() -> ExitCode {
         });
         trials.push(trial.with_ignored_flag(ignored));
     }
+    let trial = opens_in_perfetto(&service, browser);
+    if selects(&arguments, trial.name()) && !trial.has_ignored_flag() {
+        service.announce();
+    }
+    trials.push(trial);
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The only test that needs more than the browser.
+fn opens_in_perfetto(service: &Arc<Service>, browser: Outcome<PathBuf>) -> Trial {
+    let missing = match &browser {
+        Ok(_) => perfetto_ui::files().err().map(|e| e.to_string()),
+        Err(e) => Some(e.to_string()),
+    };
+    if let Some(missing) = &missing {
+        eprintln!("page::a_trace_opens_in_perfetto: {missing}");
+    }
+    let service = Arc::clone(service);
+    let trial = Trial::test("page::a_trace_opens_in_perfetto", move || {
+        let program = browser.map_err(|e| e.to_string())?;
+        let test = |at| trace::opens(&mut Browser::start(&program, WINDOW)?, at);
+        service.test_alone(test).map_err(Failed::from)
+    });
+    trial.with_ignored_flag(missing.is_some() && !tell::is_ci())
 }
 
 fn selects(arguments: &Arguments, name: &str) -> bool {
@@ -184,7 +208,7 @@ fn moves(b: &mut Browser, url: &str) -> Result<(), String> {
 
 fn button(b: &mut Browser, url: &str) -> Result<(), String> {
     live(b, url)?;
-    submit(b, "[data-demo=sleepers]", &[("n", "9"), ("ms", "10000")])?;
+    submit(b, "[data-demo=sleepers]", &[("n", "9"), ("ms", "6500")])?;
     b.wait_for(
         "the page says so",
         "document.getElementById('said').textContent === '9 items queued on demo.'",

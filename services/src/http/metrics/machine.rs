@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use kernel::{cpu, irq, kernel, mem, net, softirq, thread, wq};
+use kernel::{cpu, irq, kernel, lockup, mem, net, softirq, thread, wq};
 use machine::CpuId;
 
 use super::text::{Label, Page, Seconds};
@@ -29,7 +29,12 @@ pub(super) fn system(p: &mut Page<'_>) -> fmt::Result {
         irq::spurious(),
     )?;
     let help = "Reports of work that stood still.";
-    p.one("counter", "workqueue_stalls_total", help, wq::stall_count())
+    p.one("counter", "workqueue_stalls_total", help, wq::stall_count())?;
+    let help = "Lockups of cores told by the watchdog.";
+    p.one("counter", "cpu_lockups_total", help, lockup::lockup_count())?;
+    let help = "Lockups of services told by the watchdog.";
+    let services = lockup::service_lockup_count();
+    p.one("counter", "service_lockups_total", help, services)
 }
 
 pub(super) fn cores(p: &mut Page<'_>) -> fmt::Result {

@@ -45,3 +45,6 @@ pub fn read(trace: &[u8]) -> Result<Reading, String> {
     // The trace stays, for whoever wants to see.
     Err(format!("{}: {}", file.display(), pypi::complaints(&output)))
 }
+
+#[cfg(test)]
+mod tests;

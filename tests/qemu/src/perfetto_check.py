@@ -40,8 +40,19 @@ for packet in trace.packet:
     for symbol in packet.interned_data.kernel_symbols:
         symbols[symbol.iid] = symbol.str.decode()
 
+def in_softirq(events):
+    """Whether each of a core's events, none lost between them, is within a softirq."""
+    kinds = [event.WhichOneof("event") for event in events]
+    # What was going on when they begin is told by what comes first.
+    inside = next((k for k in kinds if k in ("softirq_entry", "softirq_exit")), None) == "softirq_exit"
+    for kind in kinds:
+        inside = inside or kind == "softirq_entry"
+        yield inside
+        inside = inside and kind != "softirq_exit"
+
+
 running, last = {}, defaultdict(int)
-executing = defaultdict(list)
+stretches, gaps = defaultdict(lambda: [[]]), []
 switches = executed = lost = 0
 for packet in trace.packet:
     if packet.HasField("ftrace_stats"):
@@ -51,7 +62,9 @@ for packet in trace.packet:
     bundle = packet.ftrace_events
     if bundle.lost_events:
         running.pop(bundle.cpu, None)
-        executing.clear()
+        after = bundle.event[0].timestamp if bundle.event else sys.maxsize
+        gaps.append((last[bundle.cpu], after))
+        stretches[bundle.cpu].append([])
     for event in bundle.event:
         if event.timestamp < last[bundle.cpu]:
             fail("back in time", event)
@@ -61,7 +74,7 @@ for packet in trace.packet:
         kind = event.WhichOneof("event")
         if kind is None:
             fail("an event of no kind", event)
-        thread = (event.pid, bundle.cpu if event.pid == 0 else -1)
+        stretches[bundle.cpu][-1].append(event)
         if kind == "sched_switch":
             switch = event.sched_switch
             if running.get(bundle.cpu, switch.prev_pid) != switch.prev_pid:
@@ -73,19 +86,43 @@ for packet in trace.packet:
             ):
                 if names.get(pid) != comm:
                     fail(f"thread {pid} is called {names.get(pid)}", event)
-            if len(executing[thread]) > 1:
-                fail("an item that never ended", event)
             switches += 1
         elif kind == "workqueue_execute_start":
-            start = event.workqueue_execute_start
-            if start.function not in symbols:
+            if event.workqueue_execute_start.function not in symbols:
                 fail("a function without a name", event)
-            executing[thread].append(start.work)
-        elif kind == "workqueue_execute_end":
-            if executing[thread]:
-                if executing[thread].pop() != event.workqueue_execute_end.work:
-                    fail("the end of another item", event)
-                executed += 1
+
+# A worker goes from core to core, so its items are looked at in the order of time. Where one executes is
+# its thread, or a core's softirqs; in `opened` only those places of which one knows what they do.
+opened = {}
+timeline = []
+for cpu, parts in stretches.items():
+    for events in parts:
+        timeline += [(e.timestamp, cpu, e, soft) for e, soft in zip(events, in_softirq(events))]
+for at, cpu, event, soft in sorted(timeline, key=lambda entry: entry[0]):
+    # What happened there may be what was lost.
+    if any(before <= at <= after for before, after in gaps):
+        opened.clear()
+    kind = event.WhichOneof("event")
+    place = ("softirq", cpu) if soft else ("thread", event.pid, cpu if event.pid == 0 else -1)
+    if kind == "workqueue_execute_start":
+        if opened.get(place) is not None:
+            fail("a start while another item is executed", event)
+        opened[place] = event.workqueue_execute_start.work
+    elif kind == "workqueue_execute_end":
+        # It may have begun before the recording did.
+        if place in opened:
+            if opened[place] is None:
+                fail("an end without a start", event)
+            if opened[place] != event.workqueue_execute_end.work:
+                fail("the end of another item", event)
+            executed += 1
+        opened[place] = None
+    elif kind == "softirq_exit":
+        if opened.get(place) is not None:
+            fail("a softirq is over within an item", event)
+    elif kind == "sched_switch" and event.sched_switch.prev_state > 1:
+        if opened.get(("thread", event.sched_switch.prev_pid, -1)) is not None:
+            fail("a thread ends within an item", event)
 
 depth, tracks, slices, values = defaultdict(int), {}, 0, 0
 for packet in trace.packet:
@@ -109,6 +146,15 @@ for packet in trace.packet:
             fail("an event of no type", event)
         if depth[event.track_uuid] not in (0, 1):
             fail("slices that overlap in one lane", event)
+
+for what, count in (
+    ("switches", switches),
+    ("executed items", executed),
+    ("slices", slices),
+    ("values", values),
+):
+    if count == 0:
+        fail("what is always there is not", what)
 
 print(
     f"{switches} switches, {executed} items, {len(names)} threads, {slices} slices, "

@@ -1,12 +1,13 @@
 //! `/trace`: a recording that holds together, while the service goes on; and its limits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Duration;
 
 use qemu_tests::http::{Answer, Client, get};
 use qemu_tests::perfetto::{self, Reading};
 use qemu_tests::service::Address;
+use xtask::pftrace::schema::packet::Data;
 use xtask::pftrace::{self, check, json, text};
 
 use crate::Body;
@@ -20,6 +21,7 @@ pub(crate) const TESTS: &[(&str, Where, Body)] = &[
         holds_together,
     ),
     ("trace_has_every_category", OnceAlone, every_category),
+    ("trace_has_counters", OnceAlone, counters),
     ("trace_off_is_an_empty_trace", OnceAlone, off),
     (
         "trace_is_read_by_perfettos_own_schema",
@@ -92,6 +94,50 @@ fn holds_together(at: Address) -> Result<(), String> {
     check(text::write(&trace).lines().count() > 50, "lines of text")?;
     let events = &json::write(&trace)["traceEvents"];
     check(events.as_array().is_some_and(|a| a.len() > 50), "JSON")
+}
+
+/// Where items stand in line, each counter has a value that says so.
+fn counters(at: Address) -> Result<(), String> {
+    let order = thread::spawn(move || {
+        // Into the recording.
+        thread::sleep(Duration::from_millis(100));
+        post(at, "/api/v1/demo/burst?n=64&ms=5&cpu=1")?.expect(200)
+    });
+    let answer = Client::connect(at.http)?.ask(get("/trace?ms=1500"))?;
+    order.join().map_err(|_| "the order panicked")??;
+    let trace = pftrace::read(&answer.expect(200)?.body).map_err(|f| f.message)?;
+    let (mut names, mut most) = (BTreeMap::new(), BTreeMap::new());
+    for p in &trace.packet {
+        match &p.data {
+            Some(Data::TrackDescriptor(d)) if d.counter.is_some() => {
+                names.insert(d.uuid(), d.name());
+            }
+            Some(Data::TrackEvent(e)) if e.counter_value.is_some() => {
+                let name = *names.get(&e.track_uuid()).ok_or("a value of no counter")?;
+                let most: &mut i64 = most.entry(name).or_default();
+                *most = e.counter_value().max(*most);
+            }
+            _ => {}
+        }
+    }
+    for (start, end, least) in [
+        ("runqueue length", " cpu 1", 1),
+        ("pool ", " cpu 1 nr_running", 1),
+        ("pool ", " cpu 1 workers", 2),
+        ("pool ", " cpu 1 idle workers", 1),
+        ("pool ", " cpu 1 pending items", 10),
+    ] {
+        let fits = |name: &str| {
+            let number = name.strip_prefix(start).and_then(|n| n.strip_suffix(end));
+            number.is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
+        };
+        let seen = most.iter().find(|(name, _)| fits(name));
+        check(
+            seen.is_some_and(|(_, &most)| (least..1_000).contains(&most)),
+            &format!("\"{start}…{end}\", {least} or more, in {most:?}"),
+        )?;
+    }
+    Ok(())
 }
 
 fn set(at: Address, list: &str) -> Result<Answer, String> {

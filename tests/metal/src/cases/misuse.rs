@@ -114,8 +114,13 @@ fn wait_with_a_spin_lock(cx: &ThreadCx<'_>) {
 struct Stray(usize);
 
 /// A fault two calls deep in a work item. What the report must say is checked on the host, which reads
-/// it: place, registers in words, function names.
+/// it: place, registers in words, function names, the last events of each core, of which there are enough.
 fn fault_in_a_work_item(cx: &ThreadCx<'_>) {
+    let nothing = Arc::new(<Work<()>>::new((), |_: &ThreadCx<'_>, _| {}));
+    for id in online().iter().flat_map(|id| [id; 16]) {
+        assert!(wq::percpu().queue_on(id, &nothing).is_pending());
+        nothing.flush(cx).expect("no panic");
+    }
     // Page zero is not mapped.
     let item = Arc::new(<Work<Stray>>::new(Stray(0x128), stray_handler));
     assert!(wq::percpu().queue(&item).is_pending());

@@ -10,12 +10,15 @@ changing may end early, and says so.
 """
 
 import re
+from pathlib import Path
 
 import gdb
 
 WORD = 8
 # No list here is longer; a broken one ends.
 MOST = 100_000
+# Says what each kind of event is called; the ELF knows only Rust's names.
+KINDS = Path(__file__).resolve().parents[2] / "kernel/trace/src/kind.rs"
 
 
 def memory(address, size):
@@ -137,6 +140,16 @@ def symbol(address):
     name = re.sub("::h[0-9a-f]{16}$", "", name)
     place = f" at {line.symtab.filename}:{line.line}" if line.symtab else ""
     return f"{address:#018x} {name}{place}"
+
+
+def tracepoints():
+    """The names of kinds of events by number, as every other tool has them; Rust's without the source."""
+    try:
+        source = KINDS.read_text()
+    except OSError:
+        source = ""
+    told = dict(re.findall(r'^ +(\w+) = \d+, \w+, "(\w+)";', source, re.MULTILINE))
+    return {code: told.get(name, name) for code, name in variants("trace::kind::Kind").items()}
 
 
 class Command(gdb.Command):
@@ -272,7 +285,7 @@ class Trace(Command):
         cores = cpus()
         if len(words) == 2 and int(words[1]) >= len(cores):
             raise gdb.GdbError(f"there are cores 0 to {len(cores) - 1}")
-        kinds = variants("trace::kind::Kind")
+        kinds = tracepoints()
         for n, c in enumerate(cores):
             if len(words) == 2 and n != int(words[1]):
                 continue
@@ -294,7 +307,7 @@ class Trace(Command):
         for stamp, meta, a, b in events:
             kind, flags, small, arg = meta & 0xFF, meta >> 8 & 0xFF, meta >> 16 & 0xFFFF, meta >> 32
             print(
-                f"{events[-1][0] - stamp:>12} {named(kinds, kind):18} arg={arg} small={small} flags={flags:#x} a={a:#x} b={b:#x}"
+                f"{events[-1][0] - stamp:>12} {named(kinds, kind):28} arg={arg} small={small} flags={flags:#x} a={a:#x} b={b:#x}"
             )
 
 

@@ -140,7 +140,8 @@ fn judge(said: &str) -> Result<(), String> {
     for core in ["core 0: ", "core 1: "] {
         line(events, &[core, "events so far"])?;
     }
-    line(events, &["SchedSwitch", "arg="])?;
+    line(events, &[" sched_switch ", "arg="])?;
+    check(!events.contains("Sched"), "names are the tracepoints'")?;
     line(frames, &["#0", "kernel::"])?;
     line(frames, &["thread_main"])
 }

@@ -167,6 +167,31 @@ fn every_command() -> Result<(), String> {
             "set nobody.nice 1",
             &["error: nobody.nice: no exported queue"],
         ),
+        (
+            "set watchdog_thresh x",
+            &["error: watchdog_thresh: ", "lists what there is"],
+        ),
+        (
+            "set http.nice 5",
+            &["error: http.nice: ", "lists what there is"],
+        ),
+        (
+            "set http.cpumask x",
+            &["error: http.cpumask: ", "lists what there is"],
+        ),
+        (
+            "set 9999.nice 1",
+            &["error: there is no thread 9999; ps lists them"],
+        ),
+        ("set 1.nice 99", &["error: \"99\": expected -20 to 19"]),
+        (
+            "set 1.cpumask x",
+            &["error: \"x\": expected cores such as 0-3,6"],
+        ),
+        (
+            "set 1.colour 1",
+            &["error: a thread has nice and cpumask, and no colour"],
+        ),
         ("bt 9999", &["error: there is no thread 9999"]),
         ("bt cpu7", &["error: there is no core 7"]),
         (
@@ -177,7 +202,23 @@ fn every_command() -> Result<(), String> {
     ] {
         shell.wants(line, words)?;
     }
-    Ok(())
+    let said = shell.run("clear\r", "clear")?;
+    // The console leaves out the escapes.
+    check(said.contains("[H[2J"), format!("cleared: {said}"))?;
+    waits_are_traced(&mut shell)
+}
+
+/// The thread of this load waits for its queue's last item.
+fn waits_are_traced(shell: &mut Shell) -> Result<(), String> {
+    shell.wants("trace on lock", &["on: lock"])?;
+    shell.wants("stress blocker 1", &["blocker for 1 s"])?;
+    loop {
+        let said = shell.run("trace dump 20\r", " events")?;
+        if said.contains("contention_begin: ") {
+            return Ok(());
+        }
+        check(Instant::now() < shell.end, format!("no wait in {said}"))?;
+    }
 }
 
 fn edits() -> Result<(), String> {

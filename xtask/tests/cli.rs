@@ -149,6 +149,16 @@ fn dry_run_prints_one_command_line() {
 }
 
 #[test]
+fn a_debugger_is_waited_for() {
+    let (code, stdout, stderr) = run(&["--gdb", "--dry-run"]);
+    assert_eq!(code, 0, "{stderr}");
+    let words: Vec<&str> = stdout.split_whitespace().collect();
+    assert!(words.contains(&"-S"), "{stdout}");
+    let port = ["-gdb", "tcp:127.0.0.1:1234"];
+    assert!(words.windows(2).any(|pair| pair == port), "{stdout}");
+}
+
+#[test]
 fn power_off_is_0() {
     let (code, stdout, stderr) = boot("tests=none", &["--timeout", "60"]);
     assert_eq!(code, 0, "{stdout}{stderr}");

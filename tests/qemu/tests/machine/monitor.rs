@@ -167,18 +167,9 @@ fn every_command() -> Result<(), String> {
             "set nobody.nice 1",
             &["error: nobody.nice: no exported queue"],
         ),
-        (
-            "set watchdog_thresh x",
-            &["error: watchdog_thresh: ", "lists what there is"],
-        ),
-        (
-            "set http.nice 5",
-            &["error: http.nice: ", "lists what there is"],
-        ),
-        (
-            "set http.cpumask x",
-            &["error: http.cpumask: ", "lists what there is"],
-        ),
+        ("set watchdog_thresh x", &["error: watchdog_thresh: "]),
+        ("set http.nice 5", &["error: http.nice: "]),
+        ("set http.cpumask x", &["error: http.cpumask: "]),
         (
             "set 9999.nice 1",
             &["error: there is no thread 9999; ps lists them"],

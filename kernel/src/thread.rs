@@ -53,7 +53,6 @@ use crate::{kernel, schedule, trace, waits, wq};
 mod builder;
 mod current;
 mod party;
-mod place;
 mod survivor;
 mod table;
 
@@ -280,7 +279,7 @@ impl Thread {
         self.state.get()
     }
 
-    /// Where it sleeps, or was preempted: writes return addresses, innermost first, and returns how many. If it wakes up
+    /// Where it sleeps: writes return addresses, innermost first, and returns how many. If it wakes up
     /// meanwhile they may be those of one moment or another. None in the simulator. Any context.
     pub fn backtrace(&self, out: &mut [usize]) -> usize {
         let header = &self.header;

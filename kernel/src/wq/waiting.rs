@@ -17,7 +17,6 @@ use super::share::Share;
 use super::show::{Name, name_of};
 use super::worker::current_worker;
 use super::{pool_at, registry};
-use crate::thread::{State, Thread};
 use crate::waits::{Awaited, Chain, Found, ItemName, Someone};
 
 /// Type and queue of the item that the running thread executes, if it does.
@@ -135,38 +134,16 @@ pub(super) fn work_of(g: &Inner, w: Handle<WorkerNode>) -> Option<ItemName> {
 
 /// The worker of `pool` whose thread is number `id`, for a report.
 pub(super) fn worker_in(pool: &Pool, id: u32) -> Option<Someone> {
+    let g = pool.lock();
     let mut found = None;
-    workers(pool, |g, w, thread| {
-        if thread.id() == id {
-            found = Some(Someone::of(thread, work_of(g, w)));
-        }
-    });
-    found
-}
-
-/// A worker of `pool` that sleeps in its item, for a report: rather one of which is known for whom it waits.
-pub(super) fn sleeper_in(pool: &Pool) -> Option<Someone> {
-    let mut found = None;
-    workers(pool, |g, w, thread| {
-        let node: &WorkerNode = links::Arena::get(&g.store, w);
-        if node.current().is_some() && thread.state() == State::Sleeping {
-            Someone::of(thread, work_of(g, w)).prefer(&mut found);
-        }
-    });
-    found
-}
-
-/// The workers of `pool` that are threads, under its lock; none if that is not to be had soon.
-fn workers(pool: &Pool, mut f: impl FnMut(&Inner, Handle<WorkerNode>, &Thread)) {
-    let Some(g) = pool.lock_soon() else { return };
-    if g.policy.kind() == Kind::Bh {
-        return;
+    if g.policy.kind() != Kind::Bh {
+        g.policy.each_worker(&g.store, |w| {
+            if let Some(thread) = worker_of(w).thread().filter(|t| t.id() == id) {
+                found = Some(Someone::of(thread, work_of(&g, w)));
+            }
+        });
     }
-    g.policy.each_worker(&g.store, |w| {
-        if let Some(thread) = worker_of(w).thread() {
-            f(&g, w, thread);
-        }
-    });
+    found
 }
 
 /// What the worker executes whose thread is number `id`; `None` if nothing, or if it is no worker. Locks
@@ -185,11 +162,10 @@ pub(crate) fn item_of_worker(id: u32) -> Option<ItemName> {
 /// is the queue's.
 pub(super) fn holder_of_slot(name: &str, place: usize) -> Option<Someone> {
     let mut found = None;
-    // Of queues that are locked for long nothing is told.
-    let _all = registry::each_queue_soon(|q, shares| {
+    registry::each_queue_locked(|q, shares| {
         let waits = |s: &&Share| {
-            s.lock_soon()
-                .is_some_and(|(pool, g)| pool.place().index() == place && s.pwq(&g).inactive() > 0)
+            let (pool, g) = s.lock();
+            pool.place().index() == place && s.pwq(&g).inactive() > 0
         };
         if found.is_some() || q.attributes.name != name {
             return;
@@ -200,9 +176,7 @@ pub(super) fn holder_of_slot(name: &str, place: usize) -> Option<Someone> {
         let by_node = !q.nodes.is_empty();
         let same = |s: &&Share| core::ptr::eq(*s, waiting) || by_node && s.node() == waiting.node();
         for share in shares.iter().filter(same) {
-            let Some((_, g)) = share.lock_soon() else {
-                continue;
-            };
+            let (_, g) = share.lock();
             g.policy.each_held(&g.store, share.handle(), |h: Held| {
                 let thread = worker_of(h.worker).thread();
                 if let Some(thread) = thread.filter(|_| h.slot) {

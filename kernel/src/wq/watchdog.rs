@@ -97,9 +97,7 @@ impl Watchdog {
             return;
         }
         each_pool(|p| {
-            let Some(g) = p.lock_soon() else { return };
-            let hung = g.policy.hung(now);
-            drop(g);
+            let hung = p.lock().policy.hung(now);
             assert!(
                 hung.as_nanos() < most,
                 "workqueue: pool {} has started nothing for {} ms, panic_on_stall_time={} s",
@@ -259,8 +257,8 @@ fn tick(timer: &Timer) {
             .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok();
     if mine && limit > Duration::ZERO {
-        crate::lockup::look(now, limit);
         look(now, limit);
+        crate::lockup::look(now, limit);
     }
     if !chains::tell_all() | !busy::tell_all() {
         // Somebody has the wait graph, perhaps whom this interrupted.

@@ -6,7 +6,7 @@
 use sync::{Rank, SpinLock};
 
 use super::super::pool_at;
-use super::super::waiting::{holder_of_slot, sleeper_in, worker_in};
+use super::super::waiting::{holder_of_slot, worker_in};
 use super::{MOST_STALLS, Stall, StallKind};
 use crate::kernel;
 use crate::waits::{self, Chain, Someone};
@@ -69,7 +69,6 @@ fn begin(stall: &Stall, to: &mut Chain) -> Option<Someone> {
     let place = workword::Place::new(stall.place as u16);
     match (stall.kind, stall.thread) {
         (StallKind::Item, Some(thread)) => worker_in(pool_at(place), thread),
-        (StallKind::Pool, _) => sleeper_in(pool_at(place)),
         (StallKind::Slots, _) => {
             let who = holder_of_slot(&stall.queue, stall.place)?;
             // It has room.

@@ -95,8 +95,8 @@ impl fmt::Display for Stall {
 }
 
 impl Stall {
-    /// Who waits for whom, from the stuck item, one that has a slot, or one that a worker of the stuck pool
-    /// sleeps in on, in words: through items, queues, slots and mutexes to somebody who runs, or sleeps in something of which nobody knows who ends it. `None`
+    /// Who waits for whom, from the stuck item or one that has a slot on, in words: through items, queues,
+    /// slots and mutexes to somebody who runs, or sleeps in something of which nobody knows who ends it. `None`
     /// for other stalls, until it is known (shortly after the stall), and after several more stalls.
     #[must_use]
     pub fn chain(&self) -> Option<Chain> {

@@ -1,7 +1,6 @@
 //! 97: cores that do not schedule or take no interrupts are told, with the frames of what keeps them.
 //! What stands on the console is checked on the host (`tests/qemu/tests/machine/lockup.rs`).
 
-use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use alloc::sync::Arc;
@@ -20,11 +19,6 @@ ktest!("97_soft_lockup_tells_where", soft);
 ktest!(
     "97_hard_lockup_is_told_by_another_core",
     hard,
-    Needs::new().cpus(2)
-);
-ktest!(
-    "97_hard_lockup_with_locks_is_told",
-    hard_with_locks,
     Needs::new().cpus(2)
 );
 ktest!("97_core_shows_what_it_runs", shows, Needs::new().cpus(2));
@@ -114,38 +108,6 @@ fn hard(cx: &ThreadCx<'_>) {
     let found = told(cx, LockupKind::Hard, before);
     assert_eq!(found.glimpse.core, last());
     masked.flush(cx).expect("no panic");
-    wq::set_watchdog(Duration::ZERO);
-    thread::current().set_affinity(CpuMask::ALL);
-}
-
-/// Takes what is written until somebody has noticed that it keeps the locks under which that is done.
-struct Stuck(u64);
-
-impl fmt::Write for Stuck {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        if text.contains("pwq") {
-            compute_in_here(&|| lockup::lockup_count() > self.0);
-        }
-        Ok(())
-    }
-}
-
-/// The same within the locks of the list of queues, a queue and a pool, which whoever looks wants, too.
-fn hard_with_locks(cx: &ThreadCx<'_>) {
-    thread::current().set_affinity(CpuMask::single(CpuId::BOOT));
-    let before = lockup::lockup_count();
-    // Something to be written about.
-    let item = computing();
-    assert_eq!(wq::percpu().queue_on(last(), &item), Submitted::Queued);
-    wq::set_watchdog(LIMIT);
-    let stuck = on_core(last(), move |_| {
-        let _all_written = wq::show_all(&mut Stuck(before));
-    });
-    let found = told(cx, LockupKind::Hard, before);
-    item.store(true, Ordering::Release);
-    assert_eq!(found.glimpse.core, last());
-    stuck.join(cx);
-    item.flush(cx).expect("no panic");
     wq::set_watchdog(Duration::ZERO);
     thread::current().set_affinity(CpuMask::ALL);
 }

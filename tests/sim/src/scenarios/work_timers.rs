@@ -8,7 +8,7 @@ use machine::{Duration, now};
 use sim::{Kinds, Scenario};
 
 use crate::kit::{
-    Count, HARDY, core, cpus, crowd, dawdle, here, join, ms, new_delayed, new_item, one_in, pick,
+    Count, HARDY, core, cpus, crowd, dawdle, here, join, new_delayed, new_item, one_in, pick,
     some_core, until, us,
 };
 
@@ -57,6 +57,9 @@ struct Ledger {
     runs: Count,
     queued: Count,
     cancelled: Count,
+    /// Interrupts asked for and over.
+    called: Count,
+    answered: Count,
 }
 
 fn note_run(cx: &ThreadCx<'_>, run: &Run<'_, Ledger>) {
@@ -190,29 +193,34 @@ fn interrupted(cx: &ThreadCx<'_>) {
     #[expect(unsafe_code, reason = "an interrupt is given an address")]
     fn cancel(item: usize) {
         let item = std::ptr::with_exposed_provenance::<Item>(item);
-        // SAFETY: the scenario keeps the item until all interrupts are over.
+        // SAFETY: the scenario keeps the item until all interrupts are answered, which is said last.
         let item = unsafe { &*item };
         item.cancelled.up_if(item.cancel());
+        item.answered.up();
     }
     let item = Arc::new(Item::new(Ledger::default(), note_run));
     let at = Arc::as_ptr(&item).expose_provenance();
-    let cancellers = crowd(cpus(), move |cx, _| {
-        for _ in 0..12 {
-            for n in 0..cpus() {
-                // A full mailbox refuses: so much less to cancel.
-                let _ = kernel::ipi::call_on(core(n), cancel, at);
+    let cancellers = {
+        let item = Arc::clone(&item);
+        crowd(cpus(), move |cx, _| {
+            for _ in 0..12 {
+                for n in 0..cpus() {
+                    // A full mailbox refuses: so much less to cancel.
+                    let called = kernel::ipi::call_on(core(n), cancel, at);
+                    item.called.up_if(called.is_ok());
+                }
+                dawdle(cx);
             }
-            dawdle(cx);
-        }
-    });
+        })
+    };
     for _ in 0..20 {
         let done = wq::percpu().queue_delayed(&item, us(1 + pick(7) as u64));
         item.queued.up_if(done == Submitted::Queued);
         dawdle(cx);
     }
     join(cx, &cancellers);
-    // An interrupt may still be on its way.
-    sleep(cx, ms(5));
+    // An interrupt may still be on its way, however long its core is held up.
+    until(cx, || item.answered.get() == item.called.get());
     item.flush(cx).expect("no panic");
     assert_eq!(item.queued.get(), item.runs.get() + item.cancelled.get());
 }

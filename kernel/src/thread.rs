@@ -53,6 +53,7 @@ use crate::{kernel, schedule, trace, waits, wq};
 mod builder;
 mod current;
 mod party;
+mod place;
 mod survivor;
 mod table;
 

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
+use kernel::cpu::online;
 use kernel::thread::{self, Nice, ThreadCx};
 use kernel::wq;
 use machine::CpuMask;
@@ -75,9 +76,19 @@ fn of_thread(id: u32, name: &str, value: &str, out: &mut Text) -> fmt::Result {
             Some(nice) => t.set_nice(nice),
             None => return writeln!(out, "error: \"{value}\": expected -20 to 19"),
         },
+        "cpumask" if t.has_fixed_cores() => {
+            return writeln!(
+                out,
+                "error: thread {id} \"{}\" belongs to its core or pool; set its queue's cpumask",
+                t.name()
+            );
+        }
         "cpumask" => match value.parse::<CpuMask>() {
-            Ok(mask) if !mask.and(kernel::kernel().present()).is_empty() => t.set_affinity(mask),
-            _ => return writeln!(out, "error: \"{value}\": expected cores such as 0-3,6"),
+            Ok(mask) if !mask.and(online()).is_empty() => t.set_affinity(mask),
+            Ok(_) => return writeln!(out, "error: \"{value}\": none of these cores is online"),
+            Err(_) => {
+                return writeln!(out, "error: \"{value}\": expected cores such as 0-3,6");
+            }
         },
         _ => return writeln!(out, "error: a thread has nice and cpumask, and no {name}"),
     }

@@ -6,6 +6,7 @@ use core::fmt::{self, Write};
 use kernel::kernel;
 use kernel::lockup::glimpse_of;
 use kernel::thread::{self, State, ThreadCx, ThreadInfo, ThreadRef};
+use kernel::waits::SleepsIn;
 use machine::{CpuId, Duration, MAX_CPUS};
 
 use super::super::command::Target;
@@ -78,6 +79,9 @@ pub(super) fn ps(out: &mut Text) -> fmt::Result {
             t.name
         )?;
         match t.state {
+            State::Sleeping if t.is_worker && t.sleeps_in == SleepsIn::Nothing => {
+                writeln!(out, ": worker, idle")?;
+            }
             State::Sleeping if t.is_worker => writeln!(out, ": worker, {}", t.sleeps_in)?,
             State::Sleeping => writeln!(out, ": {}", t.sleeps_in)?,
             _ => writeln!(out)?,

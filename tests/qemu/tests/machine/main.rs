@@ -9,6 +9,7 @@ mod fdt;
 mod gdb;
 mod lockup;
 mod monitor;
+mod monitor_tcp;
 mod unsupported;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         fault::TESTS,
         lockup::TESTS,
         monitor::TESTS,
+        monitor_tcp::TESTS,
         unsupported::TESTS,
     ]
     .concat();

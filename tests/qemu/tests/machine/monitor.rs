@@ -1,7 +1,5 @@
-//! The monitor as a user meets it: typed at the console, and on its TCP port.
+//! The monitor as a user meets it at the console.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use qemu_tests::service;
@@ -19,22 +17,20 @@ pub(crate) const TESTS: &[(&str, Body)] = &[
     ("monitor_panics_on_request", panics),
     ("monitor_powers_off", powers_off),
     ("monitor_reboots", reboots),
-    ("monitor_serves_tcp_sessions", tcp),
-    ("monitor_is_closed_on_tcp_unless_asked_for", closed),
 ];
 
 const LIMIT: Duration = Duration::from_secs(90);
-const PROMPT: &str = "roundtable> ";
+pub(crate) const PROMPT: &str = "roundtable> ";
 
 /// A guest at whose console somebody types.
-struct Shell {
-    guest: Guest,
+pub(crate) struct Shell {
+    pub(crate) guest: Guest,
     cursor: usize,
-    end: Instant,
+    pub(crate) end: Instant,
 }
 
 impl Shell {
-    fn boot(options: Options) -> Result<Self, String> {
+    pub(crate) fn boot(options: Options) -> Result<Self, String> {
         let image = service::image()?;
         let guest = Guest::start(&options, &image, Terminal::Typed).map_err(|f| f.message)?;
         let end = Instant::now() + LIMIT;
@@ -149,6 +145,19 @@ fn every_command() -> Result<(), String> {
         ("set watchdog_thresh 31", &["watchdog_thresh=31"]),
         ("set http.max_active 64", &["http.max_active=64"]),
         ("set 1.nice 3", &["1.nice=3"]),
+        ("set 4.cpumask 0-1", &["4.cpumask=0-1"]),
+        (
+            "set 4.cpumask 5",
+            &["error: \"5\": none of these cores is online"],
+        ),
+        (
+            "set 4.cpumask x",
+            &["error: \"x\": expected cores such as 0-3,6"],
+        ),
+        (
+            "set 3.cpumask 0",
+            &["error: thread 3 \"ksoftirqd/0\" belongs to its core or pool"],
+        ),
         ("bt cpu0", &["core 0 is in thread", "#0 "]),
         ("bt 4", &["thread 4 ", "#0 ", "thread_main"]),
         ("uptime", &["threads runnable"]),
@@ -175,10 +184,6 @@ fn every_command() -> Result<(), String> {
             &["error: there is no thread 9999; ps lists them"],
         ),
         ("set 1.nice 99", &["error: \"99\": expected -20 to 19"]),
-        (
-            "set 1.cpumask x",
-            &["error: \"x\": expected cores such as 0-3,6"],
-        ),
         (
             "set 1.colour 1",
             &["error: a thread has nice and cpumask, and no colour"],
@@ -290,110 +295,4 @@ fn reboots() -> Result<(), String> {
     shell.wait_for("roundtable: up")?;
     shell.run("\r", "type help")?;
     shell.wants("uptime", &["threads runnable"])
-}
-
-fn tcp() -> Result<(), String> {
-    let shell = Shell::boot(Options {
-        smp: 2,
-        http_port: 0,
-        echo_port: 0,
-        monitor_port: Some(0),
-        yes: true,
-        ..Options::default()
-    })?;
-    let mut guest = shell.guest;
-    check(guest.wait_ready(shell.end), "it boots")?;
-    let address = guest.monitor().ok_or("no port")?;
-    let open = || TcpStream::connect(address).map_err(|e| e.to_string());
-    let mut first = open()?;
-    let mut second = open()?;
-    for s in [&mut first, &mut second] {
-        s.set_read_timeout(Some(Duration::from_secs(60)))
-            .map_err(|e| e.to_string())?;
-        until(s, PROMPT)?;
-    }
-    for (line, words) in [
-        ("help", "poweroff"),
-        ("ps", "waits for"),
-        ("wq", "nr_running"),
-        ("lat", "for a worker"),
-        ("trace dump 3", " events"),
-        ("irq", "TASKLET"),
-        ("mem", "connections"),
-        ("locks", "deadlocks"),
-        ("cpu", "online"),
-        ("bt cpu1", "core 1 is "),
-        ("stress blocker 1", "blocker for 1 s"),
-        ("x", "error: no command"),
-    ] {
-        for s in [&mut first, &mut second] {
-            // In one piece, as a client sends it.
-            let typed = format!("{line}\n");
-            s.write_all(typed.as_bytes()).map_err(|e| e.to_string())?;
-            let said = until(s, PROMPT)?;
-            check(said.contains(words), format!("{line}: {said}"))?;
-            // A whole line was shown by the client's terminal already.
-            let again = said.starts_with(&format!("{line}\r\n"));
-            check(!again, format!("{line} again: {said}"))?;
-            check(said.contains("\r\n"), "lines end as terminals want it")?;
-        }
-    }
-    // One ends, the other goes on.
-    first.write_all(b"quit\n").map_err(|e| e.to_string())?;
-    let mut rest = Vec::new();
-    first.read_to_end(&mut rest).map_err(|e| e.to_string())?;
-    second.write_all(b"top 1\n").map_err(|e| e.to_string())?;
-    until(&mut second, "q ends")?;
-    until(&mut second, "q ends")?;
-    second.write_all(b"q").map_err(|e| e.to_string())?;
-    until(&mut second, PROMPT)?;
-    // Not even an idle session is a service that answers nobody.
-    guest.stop();
-    let said = guest.console().since(0);
-    check(!said.contains("BUG"), said)
-}
-
-/// What is said until `words`.
-fn until(s: &mut TcpStream, words: &str) -> Result<String, String> {
-    let mut said = Vec::new();
-    let mut byte = [0];
-    loop {
-        match s.read(&mut byte) {
-            Ok(1) => said.push(byte[0]),
-            other => {
-                let said = String::from_utf8_lossy(&said);
-                return Err(format!("{other:?} before \"{words}\": {said}"));
-            }
-        }
-        if said.ends_with(words.as_bytes()) {
-            return Ok(String::from_utf8_lossy(&said).into_owned());
-        }
-    }
-}
-
-/// Nobody listens when the boot argument is not given.
-fn closed() -> Result<(), String> {
-    let shell = Shell::boot(Options {
-        smp: 1,
-        http_port: 0,
-        echo_port: 0,
-        monitor_port: Some(0),
-        append: "monitor.tcp=off".to_owned(),
-        yes: true,
-        ..Options::default()
-    })?;
-    let mut guest = shell.guest;
-    check(guest.wait_ready(shell.end), "it boots")?;
-    let address = guest.monitor().ok_or("no port")?;
-    let mut s = TcpStream::connect(address).map_err(|e| e.to_string())?;
-    s.set_read_timeout(Some(Duration::from_secs(60)))
-        .map_err(|e| e.to_string())?;
-    let mut said = Vec::new();
-    // The host's side accepts, and the guest refuses.
-    let end = s.read_to_end(&mut said);
-    let ended = match &end {
-        Ok(n) => *n == 0,
-        Err(e) => e.kind() == ErrorKind::ConnectionReset,
-    };
-    check(ended && said.is_empty(), format!("{end:?} {said:?}"))
 }

@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[(&str, Body)] = &[
     ("soft_lockup_is_told_with_frames", soft),
     ("hard_lockup_is_told_with_events", hard),
     ("stall_shows_a_worker_on_another_core", elsewhere),
+    ("stall_shows_sleepers_and_who_waits", sleepers),
     ("service_lockup_dumps_the_machine", service_lockup),
 ];
 
@@ -67,6 +68,44 @@ fn elsewhere() -> Result<(), String> {
             "the function among the frames",
         )
     })
+}
+
+/// A blocker at the head of an ordered queue, told after a second: where it sleeps, and who waits for it.
+fn sleepers() -> Result<(), String> {
+    let options = Options {
+        smp: 2,
+        append: "watchdog=1".to_owned(),
+        http_port: 0,
+        echo_port: 0,
+        yes: true,
+        ..Options::default()
+    };
+    let image = service::image()?;
+    let mut guest = Guest::start(&options, &image, Terminal::Captured).map_err(|f| f.message)?;
+    let end = Instant::now() + Duration::from_secs(90);
+    check(guest.wait_ready(end), "it boots")?;
+    let order = "POST /api/v1/demo/blocker?n=3&ms=9000 HTTP/1.1\r\nHost: guest\r\nContent-Length: 0\r\n\r\n";
+    let asked = TcpStream::connect(guest.http()).and_then(|mut s| {
+        s.write_all(order.as_bytes())?;
+        Ok(s)
+    });
+    let stream = asked.map_err(|e| e.to_string())?;
+    let mut cursor = 0;
+    for part in [
+        "BUG: workqueue lockup: 3 items of demo_ordered have waited for a slot in pool",
+        "one of the slots: items of queue demo_ordered wait for a slot that is held by item",
+        " sleeps in an item of ",
+        "#0 ",
+        "::blocker+0x",
+        "workqueue demo_ordered: flags=ordered",
+        "inactive: 3*",
+    ] {
+        let found = guest.console().wait_for(part, &mut cursor, end);
+        check(found, format!("\"{part}\"\n{}", guest.console().since(0)))?;
+    }
+    drop(stream);
+    guest.stop();
+    Ok(())
 }
 
 /// A request that takes longer than the watchdog's limit, and nobody else is served meanwhile.

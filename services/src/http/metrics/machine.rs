@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use kernel::{cpu, irq, kernel, lockup, mem, net, softirq, thread, wq};
+use kernel::{cpu, irq, kernel, lockup, mem, net, softirq, thread, trace, wq};
 use machine::CpuId;
 
 use super::text::{Label, Page, Seconds};
@@ -94,6 +94,17 @@ pub(super) fn cores(p: &mut Page<'_>) -> fmt::Result {
     for c in all() {
         let labels = format_args!("cpu=\"{}\"", c.index());
         p.sample("softirqs_deferred_total", labels, softirq::counters(c).1)?;
+    }
+    p.head("trace_events_total", "counter", "Events written.")?;
+    for c in all() {
+        let labels = format_args!("cpu=\"{}\"", c.index());
+        p.sample("trace_events_total", labels, trace::written(c).0)?;
+    }
+    let help = "Events overwritten before a recording came to them.";
+    p.head("trace_lost_total", "counter", help)?;
+    for c in all() {
+        let labels = format_args!("cpu=\"{}\"", c.index());
+        p.sample("trace_lost_total", labels, trace::written(c).1)?;
     }
     Ok(())
 }

@@ -28,7 +28,9 @@ const MOST_BYTES: usize = 150_000;
 /// How long the guest may take to boot, and the page to show something.
 const PATIENCE: Duration = Duration::from_secs(60);
 const WINDOW: (u32, u32) = (1440, 1120);
-const TRACE_WINDOW: (u32, u32) = (1280, 720);
+const TRACE_WINDOW: (u32, u32) = (1280, 1100);
+/// What the tour of `docs/observe.md` orders.
+const STORY: &str = "/api/v1/demo/blocker?n=12&ms=3000";
 
 /// Takes the pictures.
 ///
@@ -57,6 +59,8 @@ pub fn run(options: &Options) -> Outcome<u8> {
         let picture = take(&program, &format!("{url}/"), scheme);
         keep(&out.join(format!("live-{scheme}.png")), picture)?;
     }
+    let picture = blocked(&program, &format!("{url}/"));
+    keep(&out.join("live-blocker.png"), picture)?;
     match perfetto_ui::files() {
         Ok(files) => keep(&out.join("trace.png"), traced(&program, &url, files))?,
         Err(missing) => tell::say(&format!("no picture of a trace: {missing}")),
@@ -84,13 +88,11 @@ fn traced(program: &Path, url: &str, files: PathBuf) -> Result<Vec<u8>, String> 
         request.send().map_err(|e| format!("the guest: {e}"))
     };
     let recorder = {
-        let url = format!("{url}/trace?ms=2400");
+        let url = format!("{url}/trace?ms=4000");
         std::thread::spawn(move || ask(minreq::get(url)))
     };
     std::thread::sleep(Duration::from_millis(300));
-    ask(minreq::post(format!(
-        "{url}/api/v1/demo/blocker?n=4&ms=1500"
-    )))?;
+    ask(minreq::post(format!("{url}{STORY}")))?;
     let trace = recorder.join().map_err(|_| "no recorder")??;
     let site = Site::serve(files, trace.into_bytes())?;
     let mut browser = Browser::start(program, TRACE_WINDOW)?;
@@ -104,6 +106,22 @@ fn traced(program: &Path, url: &str, files: PathBuf) -> Result<Vec<u8>, String> 
     // Tracks are drawn when what they show has come.
     std::thread::sleep(Duration::from_secs(5));
     browser.picture()
+}
+
+/// The page while nothing but the tour's story goes on.
+fn blocked(program: &Path, url: &str) -> Result<Vec<u8>, String> {
+    let mut browser = Browser::start(program, WINDOW)?;
+    browser.prefer(&[("prefers-color-scheme", "light")])?;
+    browser.open(url)?;
+    let seen = "Number(document.body.dataset.sequence) > 3";
+    browser.wait_for("the page is live", seen, PATIENCE)?;
+    browser.evaluate(&format!("fetch('{STORY}',{{method:'POST'}}).then(r=>r.ok)"))?;
+    let held = "document.querySelectorAll('[data-held=demo_ordered] i').length === 12";
+    browser.wait_for("the line is held back", held, PATIENCE)?;
+    let picture = browser.picture()?;
+    let gone = "document.body.dataset.demo === '0'";
+    browser.wait_for("the story ends", gone, PATIENCE)?;
+    Ok(picture)
 }
 
 fn take(program: &Path, url: &str, scheme: &str) -> Result<Vec<u8>, String> {

@@ -72,44 +72,38 @@ fn elsewhere() -> Result<(), String> {
 
 /// A blocker at the head of an ordered queue, told after a second: where it sleeps, and who waits for it.
 fn sleepers() -> Result<(), String> {
-    let options = Options {
-        smp: 2,
-        append: "watchdog=1".to_owned(),
-        http_port: 0,
-        echo_port: 0,
-        yes: true,
-        ..Options::default()
-    };
-    let image = service::image()?;
-    let mut guest = Guest::start(&options, &image, Terminal::Captured).map_err(|f| f.message)?;
-    let end = Instant::now() + Duration::from_secs(90);
-    check(guest.wait_ready(end), "it boots")?;
     let order = "POST /api/v1/demo/blocker?n=3&ms=9000 HTTP/1.1\r\nHost: guest\r\nContent-Length: 0\r\n\r\n";
-    let asked = TcpStream::connect(guest.http()).and_then(|mut s| {
-        s.write_all(order.as_bytes())?;
-        Ok(s)
-    });
-    let stream = asked.map_err(|e| e.to_string())?;
-    let mut cursor = 0;
-    for part in [
-        "BUG: workqueue lockup: 3 items of demo_ordered have waited for a slot in pool",
-        "one of the slots: items of queue demo_ordered wait for a slot that is held by item",
-        " sleeps in an item of ",
-        "#0 ",
-        "::blocker+0x",
-        "workqueue demo_ordered: flags=ordered",
-        "inactive: 3*",
-    ] {
-        let found = guest.console().wait_for(part, &mut cursor, end);
-        check(found, format!("\"{part}\"\n{}", guest.console().since(0)))?;
-    }
-    drop(stream);
-    guest.stop();
-    Ok(())
+    watched(
+        order,
+        &[
+            "BUG: workqueue lockup: 3 items of demo_ordered have waited for a slot in pool",
+            "one of the slots: items of queue demo_ordered wait for a slot that is held by item",
+            " sleeps in an item of ",
+            "#0 ",
+            "::blocker+0x",
+            "workqueue demo_ordered: flags=ordered",
+            "inactive: 3*",
+        ],
+    )
 }
 
 /// A request that takes longer than the watchdog's limit, and nobody else is served meanwhile.
 fn service_lockup() -> Result<(), String> {
+    watched(
+        "GET /demo/sleep?ms=9000 HTTP/1.1\r\nHost: guest\r\n\r\n",
+        &[
+            "BUG: service lockup: http has answered nobody for",
+            "cpu0: ",
+            "threads that wait:",
+            "pools that have",
+            "workqueue http: ",
+        ],
+    )
+}
+
+/// Boots the service with a watchdog of one second, sends it a request, and waits for lines with these words, one
+/// after the other.
+fn watched(request: &str, words: &[&str]) -> Result<(), String> {
     let options = Options {
         smp: 2,
         append: "watchdog=1".to_owned(),
@@ -122,28 +116,13 @@ fn service_lockup() -> Result<(), String> {
     let mut guest = Guest::start(&options, &image, Terminal::Captured).map_err(|f| f.message)?;
     let end = Instant::now() + Duration::from_secs(90);
     check(guest.wait_ready(end), "it boots")?;
-    let ask = || -> std::io::Result<TcpStream> {
-        let mut s = TcpStream::connect(guest.http())?;
-        write!(s, "GET /demo/sleep?ms=9000 HTTP/1.1\r\nHost: guest\r\n\r\n")?;
-        Ok(s)
-    };
-    let stream = ask().map_err(|e| e.to_string())?;
+    let mut stream = TcpStream::connect(guest.http()).map_err(|e| e.to_string())?;
+    let sent = stream.write_all(request.as_bytes());
+    sent.map_err(|e| e.to_string())?;
     let mut cursor = 0;
-    let said = |words: &str, cursor: &mut usize| {
-        let found = guest.console().wait_for(words, cursor, end);
-        check(found, format!("\"{words}\"\n{}", guest.console().since(0)))
-    };
-    said(
-        "BUG: service lockup: http has answered nobody for",
-        &mut cursor,
-    )?;
-    for part in [
-        "cpu0: ",
-        "threads that wait:",
-        "pools that have",
-        "workqueue http: ",
-    ] {
-        said(part, &mut cursor)?;
+    for part in words {
+        let found = guest.console().wait_for(part, &mut cursor, end);
+        check(found, format!("\"{part}\"\n{}", guest.console().since(0)))?;
     }
     drop(stream);
     guest.stop();

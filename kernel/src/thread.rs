@@ -280,7 +280,7 @@ impl Thread {
         self.state.get()
     }
 
-    /// Where it sleeps: writes return addresses, innermost first, and returns how many. If it wakes up
+    /// Where it sleeps, or was preempted: writes return addresses, innermost first, and returns how many. If it wakes up
     /// meanwhile they may be those of one moment or another. None in the simulator. Any context.
     pub fn backtrace(&self, out: &mut [usize]) -> usize {
         let header = &self.header;

@@ -1,4 +1,4 @@
-//! Who decides on which cores a thread may be.
+//! On which core a thread is, and who decides on which it may be.
 
 use core::sync::atomic::Ordering;
 
@@ -11,5 +11,11 @@ impl Thread {
         let per_core = ["ksoftirqd/", "idle/"];
         !self.worker.load(Ordering::Relaxed).is_null()
             || per_core.iter().any(|name| self.name().starts_with(name))
+    }
+
+    /// Whether its core executes it at this moment; stale at once.
+    pub(crate) fn has_core(&self) -> bool {
+        let current = crate::cpu::cpu(self.cpu()).current.load(Ordering::Relaxed);
+        core::ptr::eq(current, self)
     }
 }

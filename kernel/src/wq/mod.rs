@@ -69,6 +69,7 @@ pub mod scope;
 mod seats;
 mod share;
 mod show;
+mod soon;
 mod submitted;
 mod system;
 mod task;

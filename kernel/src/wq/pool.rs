@@ -144,6 +144,11 @@ impl Pool {
         self.inner.try_lock()
     }
 
+    /// As [`Self::lock`], if it can be had soon: for who reports of a machine on which it may never.
+    pub(super) fn lock_soon(&self) -> Option<SpinGuard<'_, Inner>> {
+        super::soon::soon(|| self.inner.try_lock())
+    }
+
     /// What the machine is told when the pool's lock is released.
     pub(super) fn lock_address(&self) -> usize {
         self.inner.address()

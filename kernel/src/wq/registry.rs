@@ -11,6 +11,7 @@ use workqueue::{CPUS_PER_SHARD, Scope};
 
 use super::queue::Queue;
 use super::share::Shares;
+use super::soon::soon;
 use super::system::SystemQueues;
 use crate::kernel;
 use crate::mem::AllocError;
@@ -174,6 +175,22 @@ pub(super) fn each_queue_locked(mut f: impl FnMut(&Queue, &Shares)) {
         let state = q.flush.lock_same_rank();
         f(q, &state.shares);
     }
+}
+
+/// As [`each_queue_locked`], but for the queues whose lock is not to be had soon; false if there are such, or
+/// the list's is not. For reports.
+pub(super) fn each_queue_soon(mut f: impl FnMut(&Queue, &Shares)) -> bool {
+    let Some(listed) = soon(|| kernel().wq.registry.listed.try_lock()) else {
+        return false;
+    };
+    let mut all = true;
+    for q in &listed.queues {
+        match soon(|| q.flush.try_lock()) {
+            Some(state) => f(q, &state.shares),
+            None => all = false,
+        }
+    }
+    all
 }
 
 /// The freezer was turned on or off: every queue that follows it does.

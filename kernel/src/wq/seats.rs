@@ -6,7 +6,6 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::Ordering;
 
 use links::{Arena, Handle};
 use machine::{Duration, Instant};
@@ -17,10 +16,9 @@ use super::info::{PoolInfo, pool_info};
 use super::pool::{Inner, Pool};
 use super::show::{Name, name_of};
 use super::{QueueName, each_pool};
-use crate::cpu::cpu;
 use crate::kernel;
 use crate::mem::{AllocError, try_vec_with_capacity};
-use crate::thread::{State, Thread};
+use crate::thread::State;
 
 /// Most seats of a pool that are told of; busy workers come first.
 pub const MOST_SEATS: usize = 24;
@@ -259,7 +257,7 @@ fn seat(g: &Inner, h: Handle<WorkerNode>, now: Instant) -> Seat {
         Phase::Prep if g.policy.manager(&g.store) == Some(h) => Doing::Manager,
         Phase::Prep | Phase::Working | Phase::Rescuing => match t.state() {
             State::Sleeping => Doing::Blocked,
-            _ if has_core(t) => Doing::Running,
+            _ if t.has_core() => Doing::Running,
             _ => Doing::Runnable,
         },
     };
@@ -271,10 +269,4 @@ fn seat(g: &Inner, h: Handle<WorkerNode>, now: Instant) -> Seat {
         known.then(|| now.since(machine::stamp_time(started)))
     };
     seat
-}
-
-/// Whether its core runs `t` at this moment.
-fn has_core(t: &Thread) -> bool {
-    let running = cpu(t.cpu()).current.load(Ordering::Relaxed);
-    core::ptr::eq(running, t)
 }

@@ -131,6 +131,14 @@ impl Share {
         (pool(raw), g)
     }
 
+    /// As [`Self::lock`], if it can be had soon.
+    pub(super) fn lock_soon(&self) -> Option<(&'static Pool, SpinGuard<'static, Inner>)> {
+        // SAFETY: pools are never freed.
+        let pool = |raw: *mut Pool| unsafe { &*raw };
+        let (raw, g) = self.pool.try_lock(|raw| pool(raw).lock_soon())?;
+        Some((pool(raw), g))
+    }
+
     /// The slots of its node.
     pub(super) fn slots(&self) -> &SpinLock<Slots> {
         &self.queue().nodes[self.node()]

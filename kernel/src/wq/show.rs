@@ -30,8 +30,8 @@ use super::queue::Queue;
 use super::share::{Share, Shares};
 use crate::kernel;
 
-/// Writes down all queues and pools that are not at rest. `out` is used under spin locks, so it must
-/// not sleep.
+/// Writes down all queues and pools that are not at rest, but for those whose locks somebody keeps for long.
+/// `out` is used under spin locks, so it must not sleep.
 ///
 /// # Errors
 ///
@@ -40,15 +40,21 @@ pub fn show_all(out: &mut dyn Write) -> fmt::Result {
     let now = machine::now();
     writeln!(out, "workqueues and worker pools:")?;
     let mut done = Ok(());
-    super::registry::each_queue_locked(|q, shares| {
+    let all = super::registry::each_queue_soon(|q, shares| {
         if done.is_ok() {
             done = queue(out, q, shares, now);
         }
     });
     done?;
+    if !all {
+        writeln!(out, "not all queues are shown: somebody keeps their locks")?;
+    }
     each_pool(|p| {
         if done.is_ok() {
-            done = pool(out, p, &p.lock(), now);
+            done = match p.lock_soon() {
+                Some(g) => pool(out, p, &g, now),
+                None => locked(out, p),
+            };
         }
     });
     done
@@ -57,7 +63,10 @@ pub fn show_all(out: &mut dyn Write) -> fmt::Result {
 fn queue(out: &mut dyn Write, q: &Queue, shares: &Shares, now: Instant) -> fmt::Result {
     let mut named = false;
     for share in shares.iter() {
-        let (pool, g) = share.lock();
+        let Some((pool, g)) = share.lock_soon() else {
+            // Its pool says so.
+            continue;
+        };
         if share.pwq(&g).references() == 0 {
             continue;
         }
@@ -67,6 +76,11 @@ fn queue(out: &mut dyn Write, q: &Queue, shares: &Shares, now: Instant) -> fmt::
         self::share(out, q, share, (pool, &g), now)?;
     }
     Ok(())
+}
+
+/// A pool whose lock somebody keeps, perhaps a core that does not go on.
+fn locked(out: &mut dyn Write, p: &Pool) -> fmt::Result {
+    writeln!(out, "pool {}: its lock is not to be had", p.place().index())
 }
 
 fn head(out: &mut dyn Write, q: &Queue) -> fmt::Result {

@@ -13,10 +13,12 @@ use super::header::Header;
 use super::pool::Inner;
 use super::pool::Pool;
 use super::queue::Queue;
-use super::share::Share;
+use super::share::{Share, Shares};
 use super::show::{Name, name_of};
+use super::soon::soon;
 use super::worker::current_worker;
 use super::{pool_at, registry};
+use crate::thread::{State, Thread};
 use crate::waits::{Awaited, Chain, Found, ItemName, Someone};
 
 /// Type and queue of the item that the running thread executes, if it does.
@@ -70,7 +72,13 @@ impl Awaited for ItemWait<'_> {
         if !place.is_some() {
             return;
         }
-        let g = pool_at(place).lock();
+        let Some(g) = lock_for(
+            found,
+            || pool_at(place).lock(),
+            || pool_at(place).lock_soon(),
+        ) else {
+            return;
+        };
         // It is on its way elsewhere, so this wait is over or about to be; or its share moves, and is left alone.
         if !self.item.belongs_to(place) {
             return;
@@ -110,6 +118,22 @@ impl Awaited for ItemWait<'_> {
     }
 }
 
+/// A search waits for a lock; a report does without and says so, as whoever holds it may never go on.
+fn lock_for<G>(
+    found: &mut Found<'_>,
+    wait: impl FnOnce() -> G,
+    soon: impl FnOnce() -> Option<G>,
+) -> Option<G> {
+    if !found.is_report() {
+        return Some(wait());
+    }
+    let guard = soon();
+    if guard.is_none() {
+        found.has_help("somebody unknown, as a lock is kept");
+    }
+    guard
+}
+
 /// The worker's thread; a softirq has none, and never sleeps. `g` is its pool's lock.
 fn add(found: &mut Found<'_>, g: &Inner, w: Handle<WorkerNode>) {
     if g.policy.kind() == Kind::Bh {
@@ -132,40 +156,76 @@ pub(super) fn work_of(g: &Inner, w: Handle<WorkerNode>) -> Option<ItemName> {
     }
 }
 
-/// The worker of `pool` whose thread is number `id`, for a report.
-pub(super) fn worker_in(pool: &Pool, id: u32) -> Option<Someone> {
-    let g = pool.lock();
+/// A lock that a report asked for is not to be had soon.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Locked;
+
+/// Who a report asked for, if there is somebody.
+pub(super) type Asked = Result<Option<Someone>, Locked>;
+
+/// The worker of `pool` whose thread is number `id`.
+pub(super) fn worker_in(pool: &Pool, id: u32) -> Asked {
     let mut found = None;
+    workers(pool, |g, w, thread| {
+        if thread.id() == id {
+            found = Some(Someone::of(thread, work_of(g, w)));
+        }
+    })?;
+    Ok(found)
+}
+
+/// A worker of `pool` that sleeps in its item: rather one of which is known for whom it waits.
+pub(super) fn sleeper_in(pool: &Pool) -> Asked {
+    let mut found = None;
+    workers(pool, |g, w, thread| {
+        let node: &WorkerNode = links::Arena::get(&g.store, w);
+        if node.current().is_some() && thread.state() == State::Sleeping {
+            Someone::of(thread, work_of(g, w)).prefer(&mut found);
+        }
+    })?;
+    Ok(found)
+}
+
+/// The workers of `pool` that are threads, under its lock.
+fn workers(
+    pool: &Pool,
+    mut f: impl FnMut(&Inner, Handle<WorkerNode>, &Thread),
+) -> Result<(), Locked> {
+    let g = pool.lock_soon().ok_or(Locked)?;
     if g.policy.kind() != Kind::Bh {
         g.policy.each_worker(&g.store, |w| {
-            if let Some(thread) = worker_of(w).thread().filter(|t| t.id() == id) {
-                found = Some(Someone::of(thread, work_of(&g, w)));
+            if let Some(thread) = worker_of(w).thread() {
+                f(&g, w, thread);
             }
         });
     }
-    found
+    Ok(())
 }
 
-/// What the worker executes whose thread is number `id`; `None` if nothing, or if it is no worker. Locks
-/// one pool after the other.
+/// What the worker executes whose thread is number `id`, for a report; `None` if nothing, if it is no worker, or
+/// if its pool is locked for long. Locks one pool after the other.
 pub(crate) fn item_of_worker(id: u32) -> Option<ItemName> {
     let mut found = None;
     super::each_pool(|pool| {
         if found.is_none() {
-            found = worker_in(pool, id).and_then(Someone::into_item);
+            let who = worker_in(pool, id).ok().flatten();
+            found = who.and_then(Someone::into_item);
         }
     });
     found
 }
 
-/// One who has a slot for which items of a queue wait in the pool numbered `place`, for a report; `name`
-/// is the queue's.
-pub(super) fn holder_of_slot(name: &str, place: usize) -> Option<Someone> {
+/// One who has a slot for which items of a queue wait in the pool numbered `place`; `name` is the queue's.
+pub(super) fn holder_of_slot(name: &str, place: usize) -> Asked {
     let mut found = None;
-    registry::each_queue_locked(|q, shares| {
-        let waits = |s: &&Share| {
-            let (pool, g) = s.lock();
-            pool.place().index() == place && s.pwq(&g).inactive() > 0
+    let locked = Cell::new(false);
+    let all = registry::each_queue_soon(|q, shares| {
+        let waits = |s: &&Share| match s.lock_soon() {
+            Some((pool, g)) => pool.place().index() == place && s.pwq(&g).inactive() > 0,
+            None => {
+                locked.set(true);
+                false
+            }
         };
         if found.is_some() || q.attributes.name != name {
             return;
@@ -176,7 +236,10 @@ pub(super) fn holder_of_slot(name: &str, place: usize) -> Option<Someone> {
         let by_node = !q.nodes.is_empty();
         let same = |s: &&Share| core::ptr::eq(*s, waiting) || by_node && s.node() == waiting.node();
         for share in shares.iter().filter(same) {
-            let (_, g) = share.lock();
+            let Some((_, g)) = share.lock_soon() else {
+                locked.set(true);
+                continue;
+            };
             g.policy.each_held(&g.store, share.handle(), |h: Held| {
                 let thread = worker_of(h.worker).thread();
                 if let Some(thread) = thread.filter(|_| h.slot) {
@@ -185,7 +248,10 @@ pub(super) fn holder_of_slot(name: &str, place: usize) -> Option<Someone> {
             });
         }
     });
-    found
+    match found {
+        None if locked.get() || !all => Err(Locked),
+        _ => Ok(found),
+    }
 }
 
 /// Who holds the slots that waiting items of `p` wait for; `g` is its pool's lock.
@@ -205,21 +271,26 @@ fn holders(found: &mut Found<'_>, g: SpinGuard<'_, Inner>, p: Handle<Pwq>) {
     // The slots are those of the node; its other shares are in other pools.
     let (queue, node) = (share.queue_ptr(), share.node());
     drop(g);
-    let mut held = None;
-    registry::each_queue_locked(|q, shares| {
+    let (mut held, is_report) = (None, found.is_report());
+    let each = |q: &Queue, shares: &Shares| {
         if !core::ptr::eq(q, queue) || q.is_frozen() {
             return;
         }
         let of_node = shares.iter().filter(|s| s.node() == node);
         let all: u32 = of_node
             .map(|s| {
-                let (_, g) = s.lock();
-                slots_of(found, &g, s.handle())
+                let g = lock_for(found, || s.lock(), || s.lock_soon());
+                g.map_or(0, |(_, g)| slots_of(found, &g, s.handle()))
             })
             .sum();
         // Holders that wait keep their slots; so if these are all, nobody else has had one meanwhile.
         held = Some(all == q.nodes[node].lock().policy.taken());
-    });
+    };
+    if is_report {
+        registry::each_queue_soon(each);
+    } else {
+        registry::each_queue_locked(each);
+    }
     if held != Some(true) {
         found.has_help("somebody");
     }
@@ -263,14 +334,19 @@ impl<'a> QueueWait<'a> {
 impl Awaited for QueueWait<'_> {
     fn look(&self, found: &mut Found<'_>) {
         let started = self.started.get();
-        let state = self.queue.flush.lock();
+        let flush = &self.queue.flush;
+        let Some(state) = lock_for(found, || flush.lock(), || soon(|| flush.try_lock())) else {
+            return;
+        };
         // What has a colour that is over may share it with later items when the next flush goes on,
         // which takes this lock.
         if started && self.node.is_done() {
             return;
         }
         for share in state.shares.iter() {
-            let (_, g) = share.lock();
+            let Some((_, g)) = lock_for(found, || share.lock(), || share.lock_soon()) else {
+                continue;
+            };
             g.policy.each_held(&g.store, share.handle(), |h: Held| {
                 if !started || state.covers(self.node, h.colour) {
                     add(found, &g, h.worker);

@@ -47,10 +47,10 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 const LOOKS: u64 = 4;
 /// When the second timer came to the core of the first, it is sent on after so long.
 const AGAIN: Duration = Duration::from_millis(1);
-/// Most stalls that one look remembers.
+/// Most stalls that one look finds, and that are remembered.
 pub const MOST_STALLS: usize = 8;
 
-/// What one look found.
+/// Stalls, those of the last look first.
 pub type Stalls = heapless::Vec<Stall, MOST_STALLS>;
 
 /// The watchdog of a kernel.
@@ -97,7 +97,9 @@ impl Watchdog {
             return;
         }
         each_pool(|p| {
-            let hung = p.lock().policy.hung(now);
+            let Some(g) = p.lock_soon() else { return };
+            let hung = g.policy.hung(now);
+            drop(g);
             assert!(
                 hung.as_nanos() < most,
                 "workqueue: pool {} has started nothing for {} ms, panic_on_stall_time={} s",
@@ -179,10 +181,19 @@ pub fn watchdog_limit() -> Option<Duration> {
     Some(kernel().wq.watchdog.limit()).filter(|&d| d > Duration::ZERO)
 }
 
-/// The stalls that the last look which found any found.
+/// The last stalls that were told, those of the last look first.
 #[must_use]
 pub fn last_stalls() -> Stalls {
     kernel().wq.watchdog.last.lock().clone()
+}
+
+/// Stalls of one look are to be remembered, and as many of earlier ones as have room.
+fn remember(found: &Stalls) {
+    let mut last = kernel().wq.watchdog.last.lock();
+    let mut all = found.clone();
+    let room = MOST_STALLS - all.len();
+    all.extend(last.iter().take(room).cloned());
+    *last = all;
 }
 
 /// Stalls that were told so far.
@@ -257,8 +268,8 @@ fn tick(timer: &Timer) {
             .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok();
     if mine && limit > Duration::ZERO {
-        look(now, limit);
         crate::lockup::look(now, limit);
+        look(now, limit);
     }
     if !chains::tell_all() | !busy::tell_all() {
         // Somebody has the wait graph, perhaps whom this interrupted.

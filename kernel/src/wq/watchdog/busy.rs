@@ -16,7 +16,7 @@ use super::super::waiting::work_of;
 use super::{StallKind, Stalls};
 use crate::lockup::{self, Asked, Frames};
 use crate::panic::tell_frames;
-use crate::thread::State;
+use crate::thread::{State, Thread};
 use crate::{kernel, waits};
 
 /// Most busy workers of one pool that are told.
@@ -52,7 +52,10 @@ struct Busy {
 }
 
 enum At {
+    /// It has a core, which knows where.
     Core(CpuId),
+    /// It wants a core; where it was preempted.
+    Waits(CpuId, Frames),
     Sleeps(Frames),
 }
 
@@ -65,12 +68,16 @@ pub(super) fn tell(stalls: &Stalls) {
             continue;
         }
         let pool = pool_at(workword::Place::new(stall.place as u16));
-        for worker in &busy(pool) {
+        let (workers, more) = busy(pool);
+        for worker in &workers {
             let told = stalls
                 .iter()
                 .filter(same)
                 .any(|s| s.thread.is_some() && s.thread == worker.thread);
             tell_one(stall.place, worker, told);
+        }
+        if more > 0 {
+            crate::log!("  pool {}: and {more} more workers", stall.place);
         }
     }
 }
@@ -81,6 +88,12 @@ fn tell_one(pool: usize, worker: &Busy, told: bool) {
         (At::Core(core), _) => ask(pool, *core),
         (At::Sleeps(frames), Some(thread)) if !told => {
             crate::log!("  pool {pool}: worker {thread} sleeps in an item of {item}");
+            tell_frames(frames);
+        }
+        (At::Waits(core, frames), Some(thread)) => {
+            crate::log!(
+                "  pool {pool}: worker {thread} waits for core {core} in an item of {item}"
+            );
             tell_frames(frames);
         }
         _ => {}
@@ -97,26 +110,27 @@ fn ask(pool: usize, core: CpuId) {
     let _full = kernel().wq.watchdog.busy.0.lock().push(waiting);
 }
 
-/// The busy workers of `pool`, some of them if there are many.
-fn busy(pool: &Pool) -> heapless::Vec<Busy, MOST> {
-    let mut found = heapless::Vec::new();
-    let g = pool.lock();
+/// The busy workers of `pool`, and how many more there are than have room.
+fn busy(pool: &Pool) -> (heapless::Vec<Busy, MOST>, usize) {
+    let (mut found, mut more) = (heapless::Vec::new(), 0);
+    let Some(g) = pool.lock_soon() else {
+        return (found, more);
+    };
     let threads = g.policy.kind() != Kind::Bh;
     g.policy.each_worker(&g.store, |w| {
         let node: &WorkerNode = g.store.get(w);
-        if node.current().is_none() || found.is_full() {
+        if node.current().is_none() {
+            return;
+        }
+        if found.is_full() {
+            more += 1;
             return;
         }
         let item = work_of(&g, w);
         let thread = if threads { worker_of(w).thread() } else { None };
         let at = match thread {
-            Some(t) if t.state() == State::Sleeping => {
-                let mut frames = Frames::new();
-                let mut all = [0; lockup::MOST_FRAMES];
-                let n = t.backtrace(&mut all);
-                let _all_fit = frames.extend_from_slice(&all[..n]);
-                At::Sleeps(frames)
-            }
+            Some(t) if t.state() == State::Sleeping => At::Sleeps(frames_of(t)),
+            Some(t) if !t.has_core() => At::Waits(t.cpu(), frames_of(t)),
             Some(t) => At::Core(t.cpu()),
             None => match pool.cpu() {
                 Some(core) => At::Core(core),
@@ -126,7 +140,16 @@ fn busy(pool: &Pool) -> heapless::Vec<Busy, MOST> {
         let thread = thread.map(|t| t.id());
         let _fits = found.push(Busy { thread, item, at });
     });
-    found
+    (found, more)
+}
+
+/// Where a thread without a core was when it left it.
+fn frames_of(t: &Thread) -> Frames {
+    let mut frames = Frames::new();
+    let mut all = [0; lockup::MOST_FRAMES];
+    let n = t.backtrace(&mut all);
+    let _all_fit = frames.extend_from_slice(&all[..n]);
+    frames
 }
 
 /// Tells the answers that have come. False: some are still to come.

@@ -1,12 +1,13 @@
 //! Who waits for whom, behind the stalls that were found.
 //!
 //! The chain of a stall is looked up when no pool is locked, and told on the console. If the wait graph is
-//! in use, the next look of either timer does it, soon.
+//! in use, either timer comes back for it soon; if a pool where it begins is locked for long, the next look tries
+//! again.
 
 use sync::{Rank, SpinLock};
 
 use super::super::pool_at;
-use super::super::waiting::{holder_of_slot, worker_in};
+use super::super::waiting::{Locked, holder_of_slot, sleeper_in, worker_in};
 use super::{MOST_STALLS, Stall, StallKind};
 use crate::kernel;
 use crate::waits::{self, Chain, Someone};
@@ -29,7 +30,8 @@ pub(super) fn of(number: u64) -> Option<Chain> {
     (*n == number && !chain.is_empty()).then(|| chain.clone())
 }
 
-/// Tells the chains of the last stalls that have none yet. False: not all, as the wait graph is in use.
+/// Tells the chains of the last stalls that have none yet, but for those that begin where it is locked. False: not
+/// all, as the wait graph is in use.
 /// No lock is held.
 pub(super) fn tell_all() -> bool {
     let dog = &kernel().wq.watchdog;
@@ -42,16 +44,28 @@ pub(super) fn tell_all() -> bool {
         if told.lock()[place].0 >= stall.number {
             continue;
         }
-        let mut chain = Chain::new();
-        if !waits::try_tell(&mut chain, |to| begin(&stall, to)) {
+        let (mut chain, mut locked) = (Chain::new(), false);
+        let start = |to: &mut Chain| {
+            begin(&stall, to).unwrap_or_else(|Locked| {
+                locked = true;
+                None
+            })
+        };
+        if !waits::try_tell(&mut chain, start) {
             return false;
         }
-        if !chain.is_empty() {
-            crate::log!("  {}: {chain}", name(&stall));
+        if locked {
+            continue;
         }
         let mut told = told.lock();
-        if told[place].0 < stall.number {
-            told[place] = (stall.number, chain);
+        if told[place].0 >= stall.number {
+            // The other core has been here meanwhile.
+            continue;
+        }
+        told[place] = (stall.number, chain.clone());
+        drop(told);
+        if !chain.is_empty() {
+            crate::log!("  {}: {chain}", name(&stall));
         }
     }
     true
@@ -65,22 +79,23 @@ fn name(stall: &Stall) -> &'static str {
 }
 
 /// Who stands at the beginning of the chain; under the wait graph's lock.
-fn begin(stall: &Stall, to: &mut Chain) -> Option<Someone> {
+fn begin(stall: &Stall, to: &mut Chain) -> Result<Option<Someone>, Locked> {
     let place = workword::Place::new(stall.place as u16);
     match (stall.kind, stall.thread) {
         (StallKind::Item, Some(thread)) => worker_in(pool_at(place), thread),
+        (StallKind::Pool, _) => sleeper_in(pool_at(place)),
         (StallKind::Slots, _) => {
             let who = holder_of_slot(&stall.queue, stall.place)?;
-            // It has room.
-            let _fits = core::fmt::Write::write_fmt(
-                to,
-                format_args!(
-                    "items of queue {} wait for a slot that is held by ",
-                    stall.queue
-                ),
-            );
-            Some(who)
+            if who.is_some() {
+                let queue = &stall.queue;
+                // It has room.
+                let _fits = core::fmt::Write::write_fmt(
+                    to,
+                    format_args!("items of queue {queue} wait for a slot that is held by "),
+                );
+            }
+            Ok(who)
         }
-        _ => None,
+        _ => Ok(None),
     }
 }

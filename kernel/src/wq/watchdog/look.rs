@@ -11,17 +11,19 @@ use super::super::pool::{Inner, Pool};
 use super::super::queue::Queue;
 use super::super::share::Shares;
 use super::super::show::show_all;
+use super::super::soon::soon;
 use super::super::waiting::work_of;
 use super::super::{QueueName, each_pool, registry};
 use super::{
     Frames, MOST_FRAMES, MOST_STALLS, Stall, StallKind, Stalls, busy, chains, panic_on_stall,
-    stall_count,
+    remember, stall_count,
 };
 use crate::cpu::online;
 use crate::kernel;
 use crate::thread::{State, Thread};
 
-/// Looks at everything, and tells what is new.
+/// Looks at everything, and tells what is new. What is locked for long is left to the next look: its holder may be
+/// a core that does not go on, of which whoever looks must tell.
 pub(super) fn look(now: Instant, limit: Duration) {
     let mut found = Stalls::new();
     // What does not fit is not told; the picture of all pools that follows shows it.
@@ -29,9 +31,13 @@ pub(super) fn look(now: Instant, limit: Duration) {
         let _full = found.push(stall);
     };
     each_pool(|p| pool(p, now, limit, &mut add));
-    registry::each_queue_locked(|q, shares| queue(q, shares, now, limit, &mut add));
+    let _all = registry::each_queue_soon(|q, shares| queue(q, shares, now, limit, &mut add));
     for c in kernel().cpus().iter().filter(|c| online().contains(c.id())) {
-        let due = c.timers.lock().first();
+        let Some(timers) = soon(|| c.timers.try_lock()) else {
+            continue;
+        };
+        let due = timers.first();
+        drop(timers);
         let late = now.since(due.unwrap_or(now).min(now));
         if late >= limit {
             add(Stall {
@@ -51,7 +57,7 @@ pub(super) fn look(now: Instant, limit: Duration) {
         crate::log!("{stall}");
         stall.tell_thread();
     }
-    *dog.last.lock() = found.clone();
+    remember(&found);
     // Else the timer's callback comes back.
     let _all = chains::tell_all();
     busy::tell(&found);
@@ -66,7 +72,9 @@ pub(super) fn look(now: Instant, limit: Duration) {
 }
 
 fn pool(p: &'static Pool, now: Instant, limit: Duration, add: &mut dyn FnMut(Stall)) {
-    let mut g = p.lock();
+    let Some(mut g) = p.lock_soon() else {
+        return;
+    };
     let Inner { policy, store, .. } = &mut *g;
     let mut first = heapless::Vec::<Found, MOST_STALLS>::new();
     let threads = policy.kind() != workqueue::Kind::Bh;
@@ -130,7 +138,9 @@ fn queue(q: &Queue, shares: &Shares, now: Instant, limit: Duration, add: &mut dy
         return;
     }
     for share in shares.iter() {
-        let (pool, mut g) = share.lock();
+        let Some((pool, mut g)) = share.lock_soon() else {
+            continue;
+        };
         let Inner { policy, store, .. } = &mut *g;
         let Some(lasted) = policy.watch_slots(store, share.handle(), now, limit) else {
             continue;
@@ -156,10 +166,7 @@ fn activity(w: Handle<WorkerNode>) -> Activity {
     // CPU time is complete up to the last switch: without one, it has slept or had its core.
     let stuck = match t.state() {
         State::Sleeping => !t.sleep_timer.is_armed(),
-        State::Running => {
-            let current = crate::cpu::cpu(t.cpu()).current.load(Ordering::Relaxed);
-            core::ptr::eq(current, &raw const **t)
-        }
+        State::Running => t.has_core(),
         State::Dead => false,
     };
     if same && stuck {

@@ -48,8 +48,8 @@ pub struct Stall {
     pub waiting: u32,
     /// For how long, as far as looks can tell.
     pub lasted: Duration,
-    /// Stalls are numbered from 1.
-    pub(super) number: u64,
+    /// Stalls are numbered from 1, as they are told.
+    pub number: u64,
 }
 
 impl Stall {
@@ -95,9 +95,10 @@ impl fmt::Display for Stall {
 }
 
 impl Stall {
-    /// Who waits for whom, from the stuck item or one that has a slot on, in words: through items, queues,
-    /// slots and mutexes to somebody who runs, or sleeps in something of which nobody knows who ends it. `None`
-    /// for other stalls, until it is known (shortly after the stall), and after several more stalls.
+    /// Who waits for whom, from the stuck item, one that has a slot, or one that a worker of the stuck pool
+    /// sleeps in on, in words: through items, queues, slots and mutexes to somebody who runs, or sleeps in something
+    /// of which nobody knows who ends it. `None` for other stalls, until it is known (shortly after the stall; later
+    /// if a core keeps the locks that are needed), and after several more stalls.
     #[must_use]
     pub fn chain(&self) -> Option<Chain> {
         super::chains::of(self.number)

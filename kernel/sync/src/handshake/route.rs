@@ -60,6 +60,17 @@ impl<T> Home<T> {
         }
     }
 
+    /// As [`Self::lock`]; `None` as soon as `take` gets no lock.
+    pub fn try_lock<G>(&self, mut take: impl FnMut(*mut T) -> Option<G>) -> Option<(*mut T, G)> {
+        loop {
+            let home = self.get();
+            let guard = take(home)?;
+            if self.get() == home {
+                return Some((home, guard));
+            }
+        }
+    }
+
     /// The object is at home in `to` from now on; under the lock of the home it had. Who finds it
     /// there finds it as it was when it left: the one who moved it held another lock.
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! 97: cores that do not schedule or take no interrupts are told, with the frames of what keeps them.
 //! What stands on the console is checked on the host (`tests/qemu/tests/machine/lockup.rs`).
 
+use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use alloc::sync::Arc;
@@ -19,6 +20,11 @@ ktest!("97_soft_lockup_tells_where", soft);
 ktest!(
     "97_hard_lockup_is_told_by_another_core",
     hard,
+    Needs::new().cpus(2)
+);
+ktest!(
+    "97_hard_lockup_with_locks_is_told",
+    hard_with_locks,
     Needs::new().cpus(2)
 );
 ktest!("97_core_shows_what_it_runs", shows, Needs::new().cpus(2));
@@ -114,6 +120,42 @@ fn hard(cx: &ThreadCx<'_>) {
     masked.store(true, Ordering::Release);
     assert_eq!(found.glimpse.core, last());
     masked.flush(cx).expect("no panic");
+    wq::set_watchdog(Duration::ZERO);
+    thread::current().set_affinity(CpuMask::ALL);
+}
+
+/// Takes what is written, and stands at the first line of a queue, within the locks under which that is written,
+/// until somebody has noticed.
+struct Stuck(Arc<AtomicBool>);
+
+impl fmt::Write for Stuck {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.contains("pwq") {
+            compute_in_here(&self.0, LONGEST);
+        }
+        Ok(())
+    }
+}
+
+/// The same within the locks of the list of queues, a queue and a pool, which whoever looks wants, too.
+fn hard_with_locks(cx: &ThreadCx<'_>) {
+    thread::current().set_affinity(CpuMask::single(CpuId::BOOT));
+    let before = lockup::lockup_count();
+    // Something to be written about.
+    let item = computing();
+    assert_eq!(wq::percpu().queue_on(last(), &item), Submitted::Queued);
+    wq::set_watchdog(LIMIT);
+    let noticed = Arc::new(AtomicBool::new(false));
+    let mut out = Stuck(noticed.clone());
+    let stuck = on_core(last(), move |_| {
+        let _all_written = wq::show_all(&mut out);
+    });
+    let found = told(cx, LockupKind::Hard, before);
+    noticed.store(true, Ordering::Release);
+    item.store(true, Ordering::Release);
+    assert_eq!(found.glimpse.core, last());
+    stuck.join(cx);
+    item.flush(cx).expect("no panic");
     wq::set_watchdog(Duration::ZERO);
     thread::current().set_affinity(CpuMask::ALL);
 }

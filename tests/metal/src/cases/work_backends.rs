@@ -59,8 +59,10 @@ fn hangs(cx: &ThreadCx<'_>) {
         assert_eq!(pair.wq.queue_on(CpuId::BOOT, &pair), Submitted::Queued);
         if backend != Backend::ConcurrencyManaged {
             eventually(cx, "a report of the watchdog", || {
-                let pool = |s: &wq::Stall| s.kind == StallKind::Pool && s.waiting == 1;
-                wq::stall_count() > before && wq::last_stalls().iter().any(pool)
+                let pool = |s: &wq::Stall| {
+                    s.kind == StallKind::Pool && s.waiting == 1 && s.number > before
+                };
+                wq::last_stalls().iter().any(pool)
             });
         }
         pair.flush(cx).expect("no panic");

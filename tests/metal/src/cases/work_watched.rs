@@ -22,10 +22,12 @@ const LIMIT: Duration = ms(200);
 /// Long enough to be told.
 const LONG: Duration = ms(600);
 
-fn told(cx: &ThreadCx<'_>, kind: StallKind) -> Stall {
+/// The newest of the kind, once there is one after number `before`.
+fn told(cx: &ThreadCx<'_>, kind: StallKind, before: u64) -> Stall {
     let mut found = None;
     eventually(cx, "a report of the watchdog", || {
-        found = wq::last_stalls().into_iter().find(|s| s.kind == kind);
+        let mut all = wq::last_stalls().into_iter();
+        found = all.find(|s| s.kind == kind && s.number > before);
         found.is_some()
     });
     found.expect("just seen")
@@ -37,9 +39,10 @@ fn tells_each_kind(cx: &ThreadCx<'_>) {
     let narrow = narrow.build().expect("memory for a queue");
     let gated = Gated::new();
     let items = gated.items(3);
+    let before = wq::stall_count();
     wq::set_watchdog(LIMIT);
     assert_eq!(narrow.queue_on(CpuId::BOOT, &items[0]), Submitted::Queued);
-    let stall = told(cx, StallKind::Item);
+    let stall = told(cx, StallKind::Item, before);
     // A busy host may be late with everything.
     assert!(stall.lasted >= LIMIT && stall.lasted < ms(800), "{stall}");
     assert_eq!(&*stall.queue, "narrow");
@@ -57,7 +60,7 @@ fn tells_each_kind(cx: &ThreadCx<'_>) {
     for item in &items[1..] {
         assert_eq!(narrow.queue_on(CpuId::BOOT, item), Submitted::Queued);
     }
-    assert_eq!(told(cx, StallKind::Slots).waiting, 2);
+    assert_eq!(told(cx, StallKind::Slots, before).waiting, 2);
     gated.open();
     narrow.destroy(cx).expect("not one of its items");
     // The last core's: on the only core nobody would look meanwhile.
@@ -72,7 +75,7 @@ fn tells_each_kind(cx: &ThreadCx<'_>) {
     let items = behind.items(1);
     assert_eq!(wq::percpu().queue_on(last, &hog), Submitted::Queued);
     assert_eq!(wq::percpu().queue_on(last, &items[0]), Submitted::Queued);
-    assert_eq!(told(cx, StallKind::Pool).waiting, 1);
+    assert_eq!(told(cx, StallKind::Pool, before).waiting, 1);
     behind.open();
     wq::percpu().flush(cx).expect("not one of its items");
     wq::set_cpu_intensive_threshold(ms(10));
@@ -84,7 +87,7 @@ fn tells_each_kind(cx: &ThreadCx<'_>) {
             machine::irq_restore(irq);
         }));
         assert_eq!(wq::bh().queue_on(last, &masked), Submitted::Queued);
-        assert_eq!(told(cx, StallKind::Timers).place, last.index());
+        assert_eq!(told(cx, StallKind::Timers, before).place, last.index());
         masked.flush(cx).expect("no panic");
     }
     wq::set_watchdog(Duration::ZERO);

@@ -1,5 +1,8 @@
 //! Lockups of cores: told with who it is, once, and never of a core that only has much to do.
 
+use core::fmt;
+
+use kernel::completion::Completion;
 use kernel::cpu::CpuMask;
 use kernel::lockup::{self, Lockup, LockupKind, glimpse_of};
 use kernel::thread::{Builder, ThreadCx, current, sleep};
@@ -17,6 +20,10 @@ pub(super) const ALL: &[Scenario] = &[
         .endures(Kinds::SPURIOUS),
     Scenario::new("lockup-of-interrupts", 2, hard)
         .about("a core that stands with interrupts masked is told by another one, once, and can be told again")
+        .cpus_range(2, 4)
+        .endures(Kinds::SPURIOUS),
+    Scenario::new("lockup-with-locks", 2, with_locks)
+        .about("a core that stands with the locks of a queue and a pool is told all the same: who looks leaves out what is locked")
         .cpus_range(2, 4)
         .endures(Kinds::SPURIOUS),
     Scenario::new("lockup-of-nobody", 2, nobody)
@@ -92,6 +99,49 @@ fn hard(cx: &ThreadCx<'_>) {
         // It answers again.
         sleep(cx, LIMIT);
     }
+    wq::set_watchdog(Duration::ZERO);
+    current().set_affinity(CpuMask::ALL);
+}
+
+/// Stands still where it is written to, which is under those locks.
+struct Still(bool);
+
+impl fmt::Write for Still {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.contains("pwq") && !core::mem::replace(&mut self.0, true) {
+            burn(ms(30));
+        }
+        Ok(())
+    }
+}
+
+fn with_locks(cx: &ThreadCx<'_>) {
+    wq::set_watchdog(LIMIT);
+    let last = core(cpus() - 1);
+    current().set_affinity(CpuMask(!CpuMask::single(last).0));
+    sleep(cx, ms(1));
+    // Sleeps, so that there is something to be written about.
+    let item = new_item(
+        Default::default(),
+        |cx, run: &wq::Run<'_, [Completion; 2]>| {
+            run[0].complete_all();
+            run[1].wait(cx);
+        },
+    );
+    assert_eq!(wq::percpu().queue_on(last, &item), Submitted::Queued);
+    item[0].wait(cx);
+    // Nobody else wants its core.
+    sleep(cx, ms(1));
+    let still = Builder::new("still").affinity(CpuMask::single(last));
+    let still = still.spawn(|_| {
+        let _all_written = wq::show_all(&mut Still(false));
+    });
+    until(cx, || lockup::lockup_count() > 0);
+    let found = lockup::last_lockup().expect("just seen");
+    assert_eq!((found.kind, found.glimpse.core), (LockupKind::Hard, last));
+    still.expect("memory for a thread").join(cx);
+    item[1].complete_all();
+    item.flush(cx).expect("no panic");
     wq::set_watchdog(Duration::ZERO);
     current().set_affinity(CpuMask::ALL);
 }

@@ -138,6 +138,12 @@ fn lockups(cx: &ThreadCx<'_>) {
     let stall = told(cx, StallKind::Slots);
     in_time(&stall);
     assert_eq!((&*stall.queue, stall.waiting), ("narrow", 2));
+    let first = wq::last_stalls().into_iter().find(|s| s.number == 1);
+    assert_eq!(
+        first.map(|s| s.kind),
+        Some(StallKind::Item),
+        "a later look leaves it there"
+    );
     gate.0.complete_all();
     narrow.flush(cx).expect("not one of its items");
     // N7: an item computes, nobody is woken for the one behind it.
@@ -146,7 +152,7 @@ fn lockups(cx: &ThreadCx<'_>) {
     let behind = new_item(Arc::clone(&gate), wait);
     let last = core(cpus() - 1);
     let mut stall = None;
-    // The hog is told of as well, soon after the pool: only the last look's findings are kept.
+    // The hog may be through before anybody looks.
     for _ in 0..20 {
         let before = behind.1.get();
         assert_eq!(wq::percpu().queue_on(last, &hog), Submitted::Queued);

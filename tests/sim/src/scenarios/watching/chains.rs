@@ -116,7 +116,6 @@ fn chain(cx: &ThreadCx<'_>, kind: StallKind, queue: &str) -> String {
         let stall = all.find(|s| s.kind == kind && s.queue == queue);
         stall.and_then(|s| s.chain())
     };
-    // Others may be found later, and only the last look's findings are kept.
     for _ in 0..20_000 {
         if let Some(text) = found() {
             return text.as_str().to_owned();

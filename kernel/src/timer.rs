@@ -23,7 +23,7 @@ use timer::{TimerNode, TimerQueue};
 use crate::audit::Locked;
 use crate::cpu::{CpuLocal, cpu, this_cpu};
 use crate::softirq::{self, Vector};
-use crate::trace::{Head, Kind, emit, emit_unmasked, name};
+use crate::trace::{Head, Kind, emit, emit_unmasked, name, with_function};
 
 mod clock;
 
@@ -134,7 +134,8 @@ impl Timer {
         let irq = sync::IrqGuard::new();
         let here = this_cpu();
         let (c, mut base) = self.lock_for(here);
-        emit(Kind::TimerStart, Head::of(0), name(self), at.as_nanos());
+        let head = head_of(self.callback);
+        emit(Kind::TimerStart, head, name(self), at.as_nanos());
         let first = base.queue.arm(self.handle(), at);
         // Another core runs its callback, and looks at its base again when that is over.
         if core::ptr::eq(c, here) {
@@ -304,7 +305,7 @@ pub(crate) fn run_due() {
         let masked = unsafe { (*timer).masked };
         emit(
             Kind::TimerExpireEntry,
-            Head::of(0),
+            head_of(callback),
             timer.addr() as u64,
             now.as_nanos(),
         );
@@ -319,4 +320,10 @@ pub(crate) fn run_due() {
     }
     // More may be due, or a callback arms itself for now: the softirq loop decides when to go on.
     softirq::raise(Vector::Timer);
+}
+
+/// What an event of a timer says of its callback.
+#[inline(always)]
+fn head_of(callback: fn(&Timer)) -> Head {
+    with_function(Head::of(0), (callback as *const ()).addr())
 }

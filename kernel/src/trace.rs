@@ -127,16 +127,19 @@ pub fn written(id: CpuId) -> (u64, u64) {
     (c.trace.count(), c.trace_lost.load(Ordering::Relaxed))
 }
 
-/// Code address of the handler that a [`Kind::ExecuteStart`] says starts.
+/// Code address of the handler that a [`Kind::ExecuteStart`] says starts, or of a timer's callback.
 #[must_use]
 pub fn function_of(event: &Event) -> Option<u64> {
     let here = written as fn(CpuId) -> (u64, u64);
-    let started = event.kind == Kind::ExecuteStart;
+    let has_one = matches!(
+        event.kind,
+        Kind::ExecuteStart | Kind::TimerStart | Kind::TimerExpireEntry
+    );
     let function = || event.head.function_near((here as *const ()).addr() as u64);
-    started.then(function).flatten()
+    has_one.then(function).flatten()
 }
 
-/// `head` with the item's function; without it in the simulator, where no event may depend on where the
+/// `head` with the item's or timer's function; without it in the simulator, where no event may depend on where the
 /// host put the code.
 #[inline(always)]
 pub(crate) const fn with_function(head: Head, function: usize) -> Head {

@@ -124,8 +124,8 @@ impl<N: Names> Encoder<N> {
         self.known.learn_thread(id, name, priority);
     }
 
-    /// An event of core `cpu` in thread `thread`; the event that starts an item comes with the item's
-    /// function. `lost` events of the core are missing before it.
+    /// An event of core `cpu` in thread `thread`; the events that start an item, and
+    /// that arm a timer or start its callback, come with the function. `lost` events of the core are missing before it.
     pub fn event(
         &mut self,
         cpu: usize,
@@ -147,6 +147,9 @@ impl<N: Names> Encoder<N> {
             Kind::AllocWorkqueue | Kind::DestroyWorkqueue => self.known.forget_queue(e.b),
             Kind::ExecuteStart if function != 0 => {
                 self.known.learn_item(e.a, function);
+                self.symbol(at_ns, function);
+            }
+            Kind::TimerStart | Kind::TimerExpireEntry if function != 0 => {
                 self.symbol(at_ns, function);
             }
             _ => {}

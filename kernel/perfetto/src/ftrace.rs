@@ -124,6 +124,7 @@ fn body<N: Names>(w: &mut Wire, known: &mut Known<N>, c: Context, e: &Event) {
         Kind::IpiExit => w.message(id::IPI_EXIT, |_| {}),
         Kind::TimerStart => w.message(id::TIMER_START, |w| {
             w.number(1, e.a);
+            known_function(w, 2, c.function);
             w.number(3, e.b);
             w.number(4, c.at_ns);
         }),
@@ -131,6 +132,7 @@ fn body<N: Names>(w: &mut Wire, known: &mut Known<N>, c: Context, e: &Event) {
         Kind::TimerExpireEntry => w.message(id::TIMER_EXPIRE_ENTRY, |w| {
             w.number(1, e.a);
             w.number(2, e.b);
+            known_function(w, 3, c.function);
         }),
         Kind::TimerExpireExit => w.message(id::TIMER_EXPIRE_EXIT, |w| w.number(1, e.a)),
         Kind::QueueWork => w.message(id::WORKQUEUE_QUEUE_WORK, |w| {
@@ -162,8 +164,12 @@ fn body<N: Names>(w: &mut Wire, known: &mut Known<N>, c: Context, e: &Event) {
 /// `work` and `function`; what is not known is left out.
 fn work(w: &mut Wire, item: u64, function: u64) {
     w.number(1, item);
+    known_function(w, 2, function);
+}
+
+fn known_function(w: &mut Wire, field: u32, function: u64) {
     if function != 0 {
-        w.number(2, function);
+        w.number(field, function);
     }
 }
 

@@ -191,11 +191,12 @@ kinds! {
     /// It was handled.
     IpiExit = 23, IPI, "ipi_exit";
 
-    /// Timer `a` was armed for time `b` in nanoseconds.
+    /// Timer `a` was armed for time `b` in nanoseconds; its function is in the head, as at
+    /// [`Kind::ExecuteStart`].
     TimerStart = 32, TIMER, "timer_start";
     /// Timer `a` was disarmed.
     TimerCancel = 33, TIMER, "timer_cancel";
-    /// Timer `a`'s callback starts; the time is `b` in nanoseconds.
+    /// Timer `a`'s callback starts; the time is `b` in nanoseconds, and its function is in the head.
     TimerExpireEntry = 34, TIMER, "timer_expire_entry";
     /// Timer `a`'s callback is over.
     TimerExpireExit = 35, TIMER, "timer_expire_exit";

@@ -146,6 +146,10 @@ impl Books {
             Event::WorkqueueExecuteStart(w) => {
                 ensure(w.function.is_some(), "an item without function")?;
             }
+            Event::TimerStart(t) => ensure(t.function.is_some(), "a timer without function")?,
+            Event::TimerExpireEntry(t) => {
+                ensure(t.function.is_some(), "a timer without function")?;
+            }
             _ => {}
         }
         Ok(())

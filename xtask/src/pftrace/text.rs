@@ -104,6 +104,10 @@ struct Shown<'a>(&'a Event, &'a dyn Fn(u64) -> Option<String>);
 impl Shown<'_> {
     fn work(&self, f: &mut fmt::Formatter<'_>, work: u64, function: Option<u64>) -> fmt::Result {
         write!(f, "work struct={work:#x}")?;
+        self.function(f, function)
+    }
+
+    fn function(&self, f: &mut fmt::Formatter<'_>, function: Option<u64>) -> fmt::Result {
         match function {
             Some(at) => match (self.1)(at) {
                 Some(name) => write!(f, " function={name}"),
@@ -167,11 +171,19 @@ impl Display for Shown<'_> {
                 write!(f, "target_mask={:08x} ({})", e.target_cpus(), e.reason())
             }
             Event::IpiEntry(e) | Event::IpiExit(e) => write!(f, "({})", e.reason()),
-            Event::TimerStart(e) => write!(f, "timer={:#x} expires={}", e.timer(), e.expires()),
+            Event::TimerStart(e) => {
+                write!(f, "timer={:#x}", e.timer())?;
+                self.function(f, e.function)?;
+                write!(f, " expires={}", e.expires())
+            }
             Event::TimerCancel(e) | Event::TimerExpireExit(e) => {
                 write!(f, "timer={:#x}", e.timer())
             }
-            Event::TimerExpireEntry(e) => write!(f, "timer={:#x} now={}", e.timer(), e.now()),
+            Event::TimerExpireEntry(e) => {
+                write!(f, "timer={:#x}", e.timer())?;
+                self.function(f, e.function)?;
+                write!(f, " now={}", e.now())
+            }
             Event::WorkqueueQueueWork(e) => {
                 self.work(f, e.work(), e.function)?;
                 write!(f, " workqueue={} cpu={}", e.workqueue(), e.cpu())

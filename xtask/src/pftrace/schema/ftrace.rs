@@ -199,6 +199,8 @@ pub struct Ipi {
 pub struct TimerStart {
     #[prost(uint64, optional, tag = "1")]
     pub timer: Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub function: Option<u64>,
     #[prost(uint64, optional, tag = "3")]
     pub expires: Option<u64>,
     #[prost(uint64, optional, tag = "4")]
@@ -219,6 +221,8 @@ pub struct TimerExpireEntry {
     pub timer: Option<u64>,
     #[prost(uint64, optional, tag = "2")]
     pub now: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub function: Option<u64>,
 }
 
 /// `WorkqueueQueueWorkFtraceEvent`

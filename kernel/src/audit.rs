@@ -127,6 +127,13 @@ pub fn check_loans() -> Result<(), Finding> {
     lend::check_at_rest().map_err(of_thread)
 }
 
+/// Runs `f` with the timers of `core` locked and interrupts masked: as a core that stands in there has them, for
+/// tests of those who must not wait for it.
+pub fn with_timers_locked<R>(core: CpuId, f: impl FnOnce() -> R) -> R {
+    let _timers = cpu(core).timers.lock();
+    f()
+}
+
 /// What a spin lock guards that can be audited by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Guarded {

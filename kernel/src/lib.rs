@@ -53,6 +53,7 @@ pub mod power;
 mod schedule;
 pub mod semaphore;
 pub mod softirq;
+mod soon;
 pub mod thread;
 pub mod timer;
 pub mod trace;

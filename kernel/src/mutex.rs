@@ -238,7 +238,10 @@ impl RawMutex {
 
 impl Awaited for RawMutex {
     fn look(&self, found: &mut Found<'_>) {
-        let s = self.inner.lock();
+        let inner = &self.inner;
+        let Some(s) = found.lock(|| inner.lock(), |p| p.lock(|| inner.try_lock())) else {
+            return;
+        };
         let Some(holder) = s.holder.as_ref().filter(|h| !h.is_gone()) else {
             return;
         };

@@ -23,6 +23,7 @@ use timer::{TimerNode, TimerQueue};
 use crate::audit::Locked;
 use crate::cpu::{CpuLocal, cpu, this_cpu};
 use crate::softirq::{self, Vector};
+use crate::soon::Patience;
 use crate::trace::{Head, Kind, emit, emit_unmasked, name, with_function};
 
 mod clock;
@@ -216,6 +217,18 @@ impl Timer {
     pub fn is_armed(&self) -> bool {
         self.with_base(|_, base| base.queue.is_armed(self.handle()))
             .unwrap_or(false)
+    }
+
+    /// As [`Self::is_armed`]; `None` if its base is locked for long, as by a core that does not go on.
+    pub(crate) fn is_armed_soon(&self, patience: &Patience) -> Option<bool> {
+        let try_base = |n: u32| {
+            let c = cpu(CpuId::new(n as usize));
+            patience.lock(|| c.timers.try_lock())
+        };
+        match self.base.try_lock(try_base) {
+            None => Some(false),
+            Some(base) => base.map(|(_, base)| base.queue.is_armed(self.handle())),
+        }
     }
 }
 

@@ -32,6 +32,7 @@ use sync::{PreemptOff, Rank, SpinLock};
 use workqueue::{Knot, MOST_WAITERS, Needs, Party};
 
 use crate::kernel;
+use crate::soon::Patience;
 use crate::thread::{Thread, current};
 use crate::wq;
 
@@ -161,6 +162,23 @@ impl Found<'_> {
     /// It is for a report, to which also those are of interest who only may be waited for.
     pub(crate) fn is_report(&self) -> bool {
         matches!(self.to, Use::Report(_))
+    }
+
+    /// The lock that `wait` waits for. A report does without it if `soon` does not get it, and says so, as whoever
+    /// holds it may never go on.
+    pub(crate) fn lock<G>(
+        &mut self,
+        wait: impl FnOnce() -> G,
+        soon: impl FnOnce(&Patience) -> Option<G>,
+    ) -> Option<G> {
+        if !self.is_report() {
+            return Some(wait());
+        }
+        let guard = soon(&Patience::new());
+        if guard.is_none() {
+            self.has_help("somebody unknown, as a lock is kept");
+        }
+        guard
     }
 
     /// One of those that are named is enough.

@@ -247,7 +247,10 @@ impl<P: Protocol> Service for Hall<P> {
     /// Somebody waits whose seat has news that no run has taken, or whose run is not over: that one may
     /// sleep, and is no lockup while others are served.
     fn progress(&self) -> Progress {
-        let places = self.places.lock();
+        // Whoever has them may be a core that does not go on, and who asks is to tell so.
+        let Some(places) = self.places.try_lock() else {
+            return Progress::Busy(self.served.load(Ordering::Relaxed).into());
+        };
         let busy = |seat: &Item<P>| seat.is_pending() || seat.server.load(Ordering::Relaxed) != 0;
         match places.all.iter().flatten().any(|(seat, _)| busy(seat)) {
             true => Progress::Busy(self.served.load(Ordering::Relaxed).into()),

@@ -69,7 +69,11 @@ impl Stage {
             a,
             b,
         };
-        let function = (kind == Kind::ExecuteStart).then_some(FUNCTION);
+        let has_one = matches!(
+            kind,
+            Kind::ExecuteStart | Kind::TimerStart | Kind::TimerExpireEntry
+        );
+        let function = has_one.then_some(FUNCTION);
         let thread = Some(self.running[cpu]);
         let moment = (self.at, thread, std::mem::take(&mut self.lost));
         self.encoder.event(cpu, moment, &event, function);
@@ -176,6 +180,10 @@ fn every_kind_of_event_is_one_the_schema_knows() {
     let lines = text::write(&trace);
     assert!(lines.contains("prev_comm=swapper prev_pid=0 prev_prio=120 prev_state=S ==> "));
     assert!(lines.contains("pid=40 comm=a thread with a "), "{lines}");
+    for event in ["timer_start", "timer_expire_entry"] {
+        let has = |l: &&str| l.contains(event) && l.contains(" function=demo::item ");
+        assert!(lines.lines().any(|l| has(&l)), "{event}: {lines}");
+    }
     assert!(
         json::write(&trace)["traceEvents"]
             .as_array()

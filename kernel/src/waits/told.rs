@@ -64,6 +64,15 @@ impl Someone {
         }
     }
 
+    /// Whether it executes an item of this type and queue; with `None` nothing that has a name.
+    pub(crate) fn executes(&self, item: Option<&str>, queue: &str) -> bool {
+        match (&self.item, item) {
+            (Some((name, of)), Some(item)) => *name == item && of == queue,
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
     /// The item it executes.
     pub(crate) fn into_item(self) -> Option<ItemName> {
         self.item

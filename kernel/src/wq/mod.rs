@@ -69,7 +69,6 @@ pub mod scope;
 mod seats;
 mod share;
 mod show;
-mod soon;
 mod submitted;
 mod system;
 mod task;

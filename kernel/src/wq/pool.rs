@@ -24,6 +24,7 @@ use crate::cpu::online;
 use crate::lend::Party;
 use crate::schedule;
 use crate::softirq::{self, Vector};
+use crate::soon::Patience;
 use crate::timer::Timer;
 use crate::trace::{self, Head, emit};
 
@@ -145,8 +146,8 @@ impl Pool {
     }
 
     /// As [`Self::lock`], if it can be had soon: for who reports of a machine on which it may never.
-    pub(super) fn lock_soon(&self) -> Option<SpinGuard<'_, Inner>> {
-        super::soon::soon(|| self.inner.try_lock())
+    pub(super) fn lock_soon(&self, patience: &Patience) -> Option<SpinGuard<'_, Inner>> {
+        patience.lock(|| self.inner.try_lock())
     }
 
     /// What the machine is told when the pool's lock is released.

@@ -11,10 +11,10 @@ use workqueue::{CPUS_PER_SHARD, Scope};
 
 use super::queue::Queue;
 use super::share::Shares;
-use super::soon::soon;
 use super::system::SystemQueues;
 use crate::kernel;
 use crate::mem::AllocError;
+use crate::soon::Patience;
 
 /// What the system says about all unbound queues.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -179,13 +179,13 @@ pub(super) fn each_queue_locked(mut f: impl FnMut(&Queue, &Shares)) {
 
 /// As [`each_queue_locked`], but for the queues whose lock is not to be had soon; false if there are such, or
 /// the list's is not. For reports.
-pub(super) fn each_queue_soon(mut f: impl FnMut(&Queue, &Shares)) -> bool {
-    let Some(listed) = soon(|| kernel().wq.registry.listed.try_lock()) else {
+pub(super) fn each_queue_soon(patience: &Patience, mut f: impl FnMut(&Queue, &Shares)) -> bool {
+    let Some(listed) = patience.lock(|| kernel().wq.registry.listed.try_lock()) else {
         return false;
     };
     let mut all = true;
     for q in &listed.queues {
-        match soon(|| q.flush.try_lock()) {
+        match patience.lock(|| q.flush.try_lock()) {
             Some(state) => f(q, &state.shares),
             None => all = false,
         }

@@ -123,9 +123,11 @@ impl Queue {
         Ok(())
     }
 
-    /// Whether `share` calls for the rescuer.
-    pub(super) fn is_calling(&self, share: &Share) -> bool {
-        let help = self.help.lock();
+    /// Whether `share` calls for the rescuer, for a report: not if somebody has the lock of the calls.
+    pub(super) fn seems_calling(&self, share: &Share) -> bool {
+        let Some(help) = self.help.try_lock() else {
+            return false;
+        };
         let call: &Call = links::Arena::get(&help.calls, share.call_handle());
         call.is_listed()
     }

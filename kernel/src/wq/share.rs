@@ -34,6 +34,7 @@ use super::queue::Queue;
 use super::{unbound, urge};
 use crate::audit::Locked;
 use crate::mem::{self, AllocError};
+use crate::soon::Patience;
 use crate::trace::{Kind, emit};
 
 /// A queue's share of one pool.
@@ -132,10 +133,13 @@ impl Share {
     }
 
     /// As [`Self::lock`], if it can be had soon.
-    pub(super) fn lock_soon(&self) -> Option<(&'static Pool, SpinGuard<'static, Inner>)> {
+    pub(super) fn lock_soon(
+        &self,
+        patience: &Patience,
+    ) -> Option<(&'static Pool, SpinGuard<'static, Inner>)> {
         // SAFETY: pools are never freed.
         let pool = |raw: *mut Pool| unsafe { &*raw };
-        let (raw, g) = self.pool.try_lock(|raw| pool(raw).lock_soon())?;
+        let (raw, g) = self.pool.try_lock(|raw| pool(raw).lock_soon(patience))?;
         Some((pool(raw), g))
     }
 

@@ -29,6 +29,7 @@ use super::pool::{Inner, Pool};
 use super::queue::Queue;
 use super::share::{Share, Shares};
 use crate::kernel;
+use crate::soon::Patience;
 
 /// Writes down all queues and pools that are not at rest, but for those whose locks somebody keeps for long.
 /// `out` is used under spin locks, so it must not sleep.
@@ -37,12 +38,12 @@ use crate::kernel;
 ///
 /// Those of `out`.
 pub fn show_all(out: &mut dyn Write) -> fmt::Result {
-    let now = machine::now();
+    let (now, patience) = (machine::now(), Patience::new());
     writeln!(out, "workqueues and worker pools:")?;
     let mut done = Ok(());
-    let all = super::registry::each_queue_soon(|q, shares| {
+    let all = super::registry::each_queue_soon(&patience, |q, shares| {
         if done.is_ok() {
-            done = queue(out, q, shares, now);
+            done = queue(out, q, shares, now, &patience);
         }
     });
     done?;
@@ -51,7 +52,7 @@ pub fn show_all(out: &mut dyn Write) -> fmt::Result {
     }
     each_pool(|p| {
         if done.is_ok() {
-            done = match p.lock_soon() {
+            done = match p.lock_soon(&patience) {
                 Some(g) => pool(out, p, &g, now),
                 None => locked(out, p),
             };
@@ -60,10 +61,16 @@ pub fn show_all(out: &mut dyn Write) -> fmt::Result {
     done
 }
 
-fn queue(out: &mut dyn Write, q: &Queue, shares: &Shares, now: Instant) -> fmt::Result {
+fn queue(
+    out: &mut dyn Write,
+    q: &Queue,
+    shares: &Shares,
+    now: Instant,
+    patience: &Patience,
+) -> fmt::Result {
     let mut named = false;
     for share in shares.iter() {
-        let Some((pool, g)) = share.lock_soon() else {
+        let Some((pool, g)) = share.lock_soon(patience) else {
             // Its pool says so.
             continue;
         };
@@ -125,7 +132,7 @@ fn share(
     write!(out, "  pwq {}: ", pool.place().index())?;
     place(out, pool)?;
     write!(out, " active={} refs={}", pwq.active(), pwq.references())?;
-    writeln!(out, "{}", if q.is_calling(s) { " MAYDAY" } else { "" })?;
+    writeln!(out, "{}", if q.seems_calling(s) { " MAYDAY" } else { "" })?;
     in_flight(out, g, p, now)?;
     let mut pending = Runs::new(out, "    pending: ");
     g.policy.each_pending(&g.store, p, |h| pending.add(g, h));

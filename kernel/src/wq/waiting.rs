@@ -15,9 +15,9 @@ use super::pool::Pool;
 use super::queue::Queue;
 use super::share::{Share, Shares};
 use super::show::{Name, name_of};
-use super::soon::soon;
 use super::worker::current_worker;
 use super::{pool_at, registry};
+use crate::soon::Patience;
 use crate::thread::{State, Thread};
 use crate::waits::{Awaited, Chain, Found, ItemName, Someone};
 
@@ -72,11 +72,8 @@ impl Awaited for ItemWait<'_> {
         if !place.is_some() {
             return;
         }
-        let Some(g) = lock_for(
-            found,
-            || pool_at(place).lock(),
-            || pool_at(place).lock_soon(),
-        ) else {
+        let pool = pool_at(place);
+        let Some(g) = found.lock(|| pool.lock(), |p| pool.lock_soon(p)) else {
             return;
         };
         // It is on its way elsewhere, so this wait is over or about to be; or its share moves, and is left alone.
@@ -118,22 +115,6 @@ impl Awaited for ItemWait<'_> {
     }
 }
 
-/// A search waits for a lock; a report does without and says so, as whoever holds it may never go on.
-fn lock_for<G>(
-    found: &mut Found<'_>,
-    wait: impl FnOnce() -> G,
-    soon: impl FnOnce() -> Option<G>,
-) -> Option<G> {
-    if !found.is_report() {
-        return Some(wait());
-    }
-    let guard = soon();
-    if guard.is_none() {
-        found.has_help("somebody unknown, as a lock is kept");
-    }
-    guard
-}
-
 /// The worker's thread; a softirq has none, and never sleeps. `g` is its pool's lock.
 fn add(found: &mut Found<'_>, g: &Inner, w: Handle<WorkerNode>) {
     if g.policy.kind() == Kind::Bh {
@@ -164,51 +145,55 @@ pub(super) struct Locked;
 pub(super) type Asked = Result<Option<Someone>, Locked>;
 
 /// The worker of `pool` whose thread is number `id`.
-pub(super) fn worker_in(pool: &Pool, id: u32) -> Asked {
+pub(super) fn worker_in(pool: &Pool, id: u32, patience: &Patience) -> Asked {
     let mut found = None;
-    workers(pool, |g, w, thread| {
+    let g = pool.lock_soon(patience).ok_or(Locked)?;
+    workers(&g, |w, thread| {
         if thread.id() == id {
-            found = Some(Someone::of(thread, work_of(g, w)));
+            found = Some(Someone::of(thread, work_of(&g, w)));
         }
-    })?;
+    });
     Ok(found)
 }
 
-/// A worker of `pool` that sleeps in its item: rather one of which is known for whom it waits.
-pub(super) fn sleeper_in(pool: &Pool) -> Asked {
-    let mut found = None;
-    workers(pool, |g, w, thread| {
+/// A worker of `pool` that sleeps in its item, while the pool starts nothing: rather one of which is known for whom it
+/// waits. Nobody while another one has no need to sleep, as that one is in the way.
+pub(super) fn sleeper_in(pool: &Pool, patience: &Patience) -> Asked {
+    let (mut found, mut runs) = (None, false);
+    let g = pool.lock_soon(patience).ok_or(Locked)?;
+    workers(&g, |w, thread| {
         let node: &WorkerNode = links::Arena::get(&g.store, w);
-        if node.current().is_some() && thread.state() == State::Sleeping {
-            Someone::of(thread, work_of(g, w)).prefer(&mut found);
+        if node.current().is_none() {
+            return;
         }
-    })?;
-    Ok(found)
+        if thread.state() == State::Sleeping {
+            Someone::of(thread, work_of(&g, w)).prefer(&mut found);
+        } else {
+            runs = true;
+        }
+    });
+    let stands = g.policy.hung(machine::now()) > machine::Duration::ZERO;
+    Ok(found.filter(|_| stands && !runs))
 }
 
-/// The workers of `pool` that are threads, under its lock.
-fn workers(
-    pool: &Pool,
-    mut f: impl FnMut(&Inner, Handle<WorkerNode>, &Thread),
-) -> Result<(), Locked> {
-    let g = pool.lock_soon().ok_or(Locked)?;
+/// The workers of a pool that are threads.
+fn workers(g: &Inner, mut f: impl FnMut(Handle<WorkerNode>, &Thread)) {
     if g.policy.kind() != Kind::Bh {
         g.policy.each_worker(&g.store, |w| {
             if let Some(thread) = worker_of(w).thread() {
-                f(&g, w, thread);
+                f(w, thread);
             }
         });
     }
-    Ok(())
 }
 
 /// What the worker executes whose thread is number `id`, for a report; `None` if nothing, if it is no worker, or
 /// if its pool is locked for long. Locks one pool after the other.
 pub(crate) fn item_of_worker(id: u32) -> Option<ItemName> {
-    let mut found = None;
+    let (mut found, patience) = (None, Patience::new());
     super::each_pool(|pool| {
         if found.is_none() {
-            let who = worker_in(pool, id).ok().flatten();
+            let who = worker_in(pool, id, &patience).ok().flatten();
             found = who.and_then(Someone::into_item);
         }
     });
@@ -216,11 +201,11 @@ pub(crate) fn item_of_worker(id: u32) -> Option<ItemName> {
 }
 
 /// One who has a slot for which items of a queue wait in the pool numbered `place`; `name` is the queue's.
-pub(super) fn holder_of_slot(name: &str, place: usize) -> Asked {
+pub(super) fn holder_of_slot(name: &str, place: usize, patience: &Patience) -> Asked {
     let mut found = None;
     let locked = Cell::new(false);
-    let all = registry::each_queue_soon(|q, shares| {
-        let waits = |s: &&Share| match s.lock_soon() {
+    let all = registry::each_queue_soon(patience, |q, shares| {
+        let waits = |s: &&Share| match s.lock_soon(patience) {
             Some((pool, g)) => pool.place().index() == place && s.pwq(&g).inactive() > 0,
             None => {
                 locked.set(true);
@@ -236,7 +221,7 @@ pub(super) fn holder_of_slot(name: &str, place: usize) -> Asked {
         let by_node = !q.nodes.is_empty();
         let same = |s: &&Share| core::ptr::eq(*s, waiting) || by_node && s.node() == waiting.node();
         for share in shares.iter().filter(same) {
-            let Some((_, g)) = share.lock_soon() else {
+            let Some((_, g)) = share.lock_soon(patience) else {
                 locked.set(true);
                 continue;
             };
@@ -279,15 +264,17 @@ fn holders(found: &mut Found<'_>, g: SpinGuard<'_, Inner>, p: Handle<Pwq>) {
         let of_node = shares.iter().filter(|s| s.node() == node);
         let all: u32 = of_node
             .map(|s| {
-                let g = lock_for(found, || s.lock(), || s.lock_soon());
+                let g = found.lock(|| s.lock(), |p| s.lock_soon(p));
                 g.map_or(0, |(_, g)| slots_of(found, &g, s.handle()))
             })
             .sum();
         // Holders that wait keep their slots; so if these are all, nobody else has had one meanwhile.
-        held = Some(all == q.nodes[node].lock().policy.taken());
+        let slots = &q.nodes[node];
+        let slots = found.lock(|| slots.lock(), |p| p.lock(|| slots.try_lock()));
+        held = slots.map(|slots| all == slots.policy.taken());
     };
     if is_report {
-        registry::each_queue_soon(each);
+        registry::each_queue_soon(&Patience::new(), each);
     } else {
         registry::each_queue_locked(each);
     }
@@ -335,7 +322,7 @@ impl Awaited for QueueWait<'_> {
     fn look(&self, found: &mut Found<'_>) {
         let started = self.started.get();
         let flush = &self.queue.flush;
-        let Some(state) = lock_for(found, || flush.lock(), || soon(|| flush.try_lock())) else {
+        let Some(state) = found.lock(|| flush.lock(), |p| p.lock(|| flush.try_lock())) else {
             return;
         };
         // What has a colour that is over may share it with later items when the next flush goes on,
@@ -344,7 +331,7 @@ impl Awaited for QueueWait<'_> {
             return;
         }
         for share in state.shares.iter() {
-            let Some((_, g)) = lock_for(found, || share.lock(), || share.lock_soon()) else {
+            let Some((_, g)) = found.lock(|| share.lock(), |p| share.lock_soon(p)) else {
                 continue;
             };
             g.policy.each_held(&g.store, share.handle(), |h: Held| {

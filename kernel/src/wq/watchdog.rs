@@ -18,7 +18,8 @@
 //! Four times in the limit it looks, so a stall is told between one limit and a quarter more. Two
 //! cores look, so that a dead core does not take the watchdog with it; whoever comes first does it. When
 //! cores go offline and come back, the second timer goes where the first is not ([`spread`]).
-//! A look costs one short time under each pool's lock and nothing in between.
+//! A look costs one short time under each pool's lock and nothing in between. It waits for no lock for long
+//! ([`Patience`]), since its holder may be what must be told.
 #![expect(unsafe_code, reason = "the watchdog's timers are the kernel's")]
 
 mod busy;
@@ -39,6 +40,7 @@ use super::item::{Softirq, Work};
 use super::pool::Inner;
 use crate::cpu::{CpuMask, online, this_cpu};
 use crate::kernel;
+use crate::soon::Patience;
 use crate::timer::Timer;
 
 /// How long nothing may happen unless somebody says otherwise (N2).
@@ -96,8 +98,11 @@ impl Watchdog {
         if most == 0 {
             return;
         }
+        let patience = Patience::new();
         each_pool(|p| {
-            let Some(g) = p.lock_soon() else { return };
+            let Some(g) = p.lock_soon(&patience) else {
+                return;
+            };
             let hung = g.policy.hung(now);
             drop(g);
             assert!(
@@ -135,8 +140,12 @@ pub fn set_watchdog(limit: Duration) {
 /// for a timer that is not set, which it is not for a moment while it looks, nor while nobody watches.
 #[must_use]
 pub fn watchdog_cores() -> [Option<CpuId>; 2] {
+    cores(Timer::is_armed)
+}
+
+fn cores(is_armed: impl Fn(&Timer) -> bool) -> [Option<CpuId>; 2] {
     let timers = &kernel().wq.watchdog.timers;
-    [0, 1].map(|n| timers[n].core().filter(|_| timers[n].is_armed()))
+    [0, 1].map(|n| timers[n].core().filter(|_| is_armed(&timers[n])))
 }
 
 /// Sees to it that two cores look where two are online: one that goes offline takes its timer to where the
@@ -146,7 +155,9 @@ pub(crate) fn spread() {
     if dog.limit() == Duration::ZERO {
         return;
     }
-    let [first, second] = watchdog_cores();
+    // One that is on a core which keeps its timers to itself may be armed, and is left alone.
+    let patience = Patience::new();
+    let [first, second] = cores(|t| t.is_armed_soon(&patience) != Some(false));
     if second.is_none() || first == second {
         let from = dog.timers[0].core();
         send_second(from.unwrap_or_else(|| this_cpu().id()));
@@ -258,7 +269,6 @@ fn tick(timer: &Timer) {
     let (now, limit) = (machine::now(), dog.limit());
     let me = usize::from(core::ptr::eq(timer, &raw const dog.timers[1]));
     arm(me);
-    spread();
     let due = dog.due.load(Ordering::Relaxed);
     // Half a period, since neither timer is exact.
     let next = now.as_nanos() + limit.as_nanos() / (2 * LOOKS);
@@ -268,9 +278,11 @@ fn tick(timer: &Timer) {
             .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok();
     if mine && limit > Duration::ZERO {
+        // First, as that waits for nobody.
         crate::lockup::look(now, limit);
-        look(now, limit);
+        look(machine::now(), limit);
     }
+    spread();
     if !chains::tell_all() | !busy::tell_all() {
         // Somebody has the wait graph, perhaps whom this interrupted.
         arm_in(me, AGAIN);

@@ -126,6 +126,52 @@ fn home_is_followed_when_it_moves() {
 }
 
 #[test]
+fn home_is_followed_until_a_lock_is_refused() {
+    let mut places = [0_u8; 3];
+    let at = places.each_mut().map(core::ptr::from_mut);
+    let home = Home::new(at[0]);
+    let tried = Cell::new(0);
+    let next = |n: usize| {
+        tried.set(n);
+        home.move_to(at[n]);
+    };
+    // It moves before the lock is had, and what was locked is no home any more.
+    let locked = home.try_lock(|p| {
+        if tried.get() < 2 {
+            next(tried.get() + 1);
+        }
+        Some(p)
+    });
+    assert_eq!(locked, Some((at[2], at[2])));
+    home.move_to(at[0]);
+    let locked = home.try_lock(|p| {
+        home.move_to(at[1]);
+        (p == at[0]).then_some(p)
+    });
+    assert_eq!(locked, None, "the second place's is refused");
+}
+
+#[test]
+fn owner_is_followed_until_a_lock_is_refused() {
+    let owner = Owner::new(Owner::NONE);
+    assert_eq!(owner.try_lock(Some), None, "nobody to lock");
+    assert!(owner.claim(0));
+    assert_eq!(owner.try_lock(Some), Some(Some((0, 0))));
+    let locked = owner.try_lock(|n| {
+        if n < 2 {
+            owner.give(n + 1);
+        }
+        Some(n)
+    });
+    assert_eq!(locked, Some(Some((2, 2))));
+    let locked = owner.try_lock(|n| {
+        owner.give(7);
+        (n == 2).then_some(n)
+    });
+    assert_eq!(locked, Some(None), "the second lock is refused");
+}
+
+#[test]
 fn route_leads_where_it_was_set_to() {
     let mut place = 0_u8;
     let route = <Route<u8>>::nowhere();

@@ -16,6 +16,7 @@ use super::super::waiting::work_of;
 use super::{StallKind, Stalls};
 use crate::lockup::{self, Asked, Frames};
 use crate::panic::tell_frames;
+use crate::soon::Patience;
 use crate::thread::{State, Thread};
 use crate::{kernel, waits};
 
@@ -113,7 +114,7 @@ fn ask(pool: usize, core: CpuId) {
 /// The busy workers of `pool`, and how many more there are than have room.
 fn busy(pool: &Pool) -> (heapless::Vec<Busy, MOST>, usize) {
     let (mut found, mut more) = (heapless::Vec::new(), 0);
-    let Some(g) = pool.lock_soon() else {
+    let Some(g) = pool.lock_soon(&Patience::new()) else {
         return (found, more);
     };
     let threads = g.policy.kind() != Kind::Bh;

@@ -10,6 +10,7 @@ use super::super::pool_at;
 use super::super::waiting::{Locked, holder_of_slot, sleeper_in, worker_in};
 use super::{MOST_STALLS, Stall, StallKind};
 use crate::kernel;
+use crate::soon::Patience;
 use crate::waits::{self, Chain, Someone};
 
 /// Chains that were told, and the numbers of their stalls.
@@ -80,12 +81,16 @@ fn name(stall: &Stall) -> &'static str {
 
 /// Who stands at the beginning of the chain; under the wait graph's lock.
 fn begin(stall: &Stall, to: &mut Chain) -> Result<Option<Someone>, Locked> {
-    let place = workword::Place::new(stall.place as u16);
+    let (place, patience) = (workword::Place::new(stall.place as u16), Patience::new());
     match (stall.kind, stall.thread) {
-        (StallKind::Item, Some(thread)) => worker_in(pool_at(place), thread),
-        (StallKind::Pool, _) => sleeper_in(pool_at(place)),
+        (StallKind::Item, Some(thread)) => {
+            let who = worker_in(pool_at(place), thread, &patience)?;
+            // It may have gone on meanwhile.
+            Ok(who.filter(|w| w.executes(stall.item, &stall.queue)))
+        }
+        (StallKind::Pool, _) => sleeper_in(pool_at(place), &patience),
         (StallKind::Slots, _) => {
-            let who = holder_of_slot(&stall.queue, stall.place)?;
+            let who = holder_of_slot(&stall.queue, stall.place, &patience)?;
             if who.is_some() {
                 let queue = &stall.queue;
                 // It has room.

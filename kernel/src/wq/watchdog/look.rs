@@ -11,7 +11,6 @@ use super::super::pool::{Inner, Pool};
 use super::super::queue::Queue;
 use super::super::share::Shares;
 use super::super::show::show_all;
-use super::super::soon::soon;
 use super::super::waiting::work_of;
 use super::super::{QueueName, each_pool, registry};
 use super::{
@@ -20,20 +19,23 @@ use super::{
 };
 use crate::cpu::online;
 use crate::kernel;
+use crate::soon::Patience;
 use crate::thread::{State, Thread};
 
 /// Looks at everything, and tells what is new. What is locked for long is left to the next look: its holder may be
 /// a core that does not go on, of which whoever looks must tell.
 pub(super) fn look(now: Instant, limit: Duration) {
-    let mut found = Stalls::new();
+    let (mut found, patience) = (Stalls::new(), Patience::new());
     // What does not fit is not told; the picture of all pools that follows shows it.
     let mut add = |stall| {
         let _full = found.push(stall);
     };
-    each_pool(|p| pool(p, now, limit, &mut add));
-    let _all = registry::each_queue_soon(|q, shares| queue(q, shares, now, limit, &mut add));
+    each_pool(|p| pool(p, now, limit, &patience, &mut add));
+    let _all = registry::each_queue_soon(&patience, |q, shares| {
+        queue(q, shares, now, limit, &patience, &mut add);
+    });
     for c in kernel().cpus().iter().filter(|c| online().contains(c.id())) {
-        let Some(timers) = soon(|| c.timers.try_lock()) else {
+        let Some(timers) = patience.lock(|| c.timers.try_lock()) else {
             continue;
         };
         let due = timers.first();
@@ -71,8 +73,14 @@ pub(super) fn look(now: Instant, limit: Duration) {
     dog.stop_if_hung(now);
 }
 
-fn pool(p: &'static Pool, now: Instant, limit: Duration, add: &mut dyn FnMut(Stall)) {
-    let Some(mut g) = p.lock_soon() else {
+fn pool(
+    p: &'static Pool,
+    now: Instant,
+    limit: Duration,
+    patience: &Patience,
+    add: &mut dyn FnMut(Stall),
+) {
+    let Some(mut g) = p.lock_soon(patience) else {
         return;
     };
     let Inner { policy, store, .. } = &mut *g;
@@ -80,7 +88,7 @@ fn pool(p: &'static Pool, now: Instant, limit: Duration, add: &mut dyn FnMut(Sta
     let threads = policy.kind() != workqueue::Kind::Bh;
     let activity = |w| {
         if threads {
-            activity(w)
+            activity(w, patience)
         } else {
             Activity::Stuck
         }
@@ -133,12 +141,19 @@ fn queue_of(p: Handle<Pwq>) -> QueueName {
     share_of(p).queue().attributes.name.clone()
 }
 
-fn queue(q: &Queue, shares: &Shares, now: Instant, limit: Duration, add: &mut dyn FnMut(Stall)) {
+fn queue(
+    q: &Queue,
+    shares: &Shares,
+    now: Instant,
+    limit: Duration,
+    patience: &Patience,
+    add: &mut dyn FnMut(Stall),
+) {
     if q.is_frozen() {
         return;
     }
     for share in shares.iter() {
-        let Some((pool, mut g)) = share.lock_soon() else {
+        let Some((pool, mut g)) = share.lock_soon(patience) else {
             continue;
         };
         let Inner { policy, store, .. } = &mut *g;
@@ -156,7 +171,7 @@ fn queue(q: &Queue, shares: &Shares, now: Instant, limit: Duration, add: &mut dy
 }
 
 /// How the thread of `w` has done since the last look; under its pool's lock.
-fn activity(w: Handle<WorkerNode>) -> Activity {
+fn activity(w: Handle<WorkerNode>, patience: &Patience) -> Activity {
     let worker = worker_of(w);
     let Some(t) = worker.thread() else {
         return Activity::Moving;
@@ -165,7 +180,8 @@ fn activity(w: Handle<WorkerNode>) -> Activity {
     let same = worker.seen_ns.replace(ran) == ran;
     // CPU time is complete up to the last switch: without one, it has slept or had its core.
     let stuck = match t.state() {
-        State::Sleeping => !t.sleep_timer.is_armed(),
+        // Nobody knows while the timer's core keeps its timers.
+        State::Sleeping => t.sleep_timer.is_armed_soon(patience) == Some(false),
         State::Running => t.has_core(),
         State::Dead => false,
     };

@@ -40,6 +40,23 @@ impl Owner {
         }
     }
 
+    /// As [`Self::lock`], which `take` may refuse: then `Some(None)`.
+    #[inline]
+    pub fn try_lock<G>(&self, mut take: impl FnMut(u32) -> Option<G>) -> Option<Option<(u32, G)>> {
+        loop {
+            let n = self.get();
+            if n == Self::NONE {
+                return None;
+            }
+            let Some(guard) = take(n) else {
+                return Some(None);
+            };
+            if self.get() == n {
+                return Some(Some((n, guard)));
+            }
+        }
+    }
+
     /// Gives the object to lock `n`; under the lock that owned it.
     #[inline(always)]
     pub fn give(&self, n: u32) {

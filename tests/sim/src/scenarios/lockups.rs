@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use kernel::audit;
 use kernel::completion::Completion;
 use kernel::cpu::CpuMask;
 use kernel::lockup::{self, Lockup, LockupKind, glimpse_of};
@@ -10,7 +11,7 @@ use kernel::wq::{self, Submitted};
 use machine::Duration;
 use sim::{Kinds, Scenario};
 
-use crate::kit::{burn, core, cpus, join, ms, new_bh_item, new_item, until, us};
+use crate::kit::{burn, core, cpus, join, ms, new_bh_item, new_item, pick, until, us};
 
 /// Scenarios of lockups.
 pub(super) const ALL: &[Scenario] = &[
@@ -23,7 +24,7 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(2, 4)
         .endures(Kinds::SPURIOUS),
     Scenario::new("lockup-with-locks", 2, with_locks)
-        .about("a core that stands with the locks of a queue and a pool is told all the same: who looks leaves out what is locked")
+        .about("a core that stands with the locks of a queue and a pool, or of its timers, is told all the same: who looks leaves out what is locked")
         .cpus_range(2, 4)
         .endures(Kinds::SPURIOUS),
     Scenario::new("lockup-of-nobody", 2, nobody)
@@ -124,6 +125,8 @@ fn with_locks(cx: &ThreadCx<'_>) {
     let item = new_item(
         Default::default(),
         |cx, run: &wq::Run<'_, [Completion; 2]>| {
+            // Its timer belongs to this core from now on.
+            sleep(cx, us(10));
             run[0].complete_all();
             run[1].wait(cx);
         },
@@ -133,8 +136,13 @@ fn with_locks(cx: &ThreadCx<'_>) {
     // Nobody else wants its core.
     sleep(cx, ms(1));
     let still = Builder::new("still").affinity(CpuMask::single(last));
-    let still = still.spawn(|_| {
-        let _all_written = wq::show_all(&mut Still(false));
+    let timers = pick(2) == 0;
+    let still = still.spawn(move |_| {
+        if timers {
+            audit::with_timers_locked(last, || burn(ms(30)));
+        } else {
+            let _all_written = wq::show_all(&mut Still(false));
+        }
     });
     until(cx, || lockup::lockup_count() > 0);
     let found = lockup::last_lockup().expect("just seen");

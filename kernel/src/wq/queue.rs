@@ -17,7 +17,7 @@ use core::fmt;
 
 use links::Arena;
 use machine::CpuId;
-use sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use sync::handshake::Countdown;
 use sync::{IrqGuard, SpinGuard, SpinLock};
 use workqueue::{Attrs, Item, Pwq};
@@ -108,6 +108,8 @@ pub(super) struct Queue {
     pub(super) first: AtomicPtr<FlushNode>,
     /// The rescuer and who calls for it.
     pub(super) help: SpinLock<Help>,
+    /// `[A]` where it stands on the list of all queues; used under the list's lock.
+    pub(super) listed_at: AtomicUsize,
 }
 
 impl fmt::Debug for Queue {
@@ -135,6 +137,7 @@ impl Queue {
             flush: FlushState::lock(attributes.attrs),
             attributes,
             help: Help::lock(),
+            listed_at: AtomicUsize::new(usize::MAX),
             routes,
             nodes: slots.into_boxed_slice(),
             to_flush: Countdown::new(),

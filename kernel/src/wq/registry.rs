@@ -91,6 +91,7 @@ pub(super) fn add(queue: &Arc<Queue>, settled: Global) -> Added {
         return Added::NameTaken;
     }
     g.added += 1;
+    queue.listed_at.store(g.queues.len(), Ordering::Relaxed);
     match crate::mem::try_push(&mut g.queues, Arc::clone(queue)) {
         Ok(()) => Added::Yes,
         Err(_) => Added::NoMemory,
@@ -116,8 +117,12 @@ pub(super) fn exported(name: &str) -> Option<Arc<Queue>> {
 
 pub(super) fn remove(queue: &Arc<Queue>) {
     let mut g = kernel().wq.registry.listed.lock();
-    let at = g.queues.iter().position(|q| Arc::ptr_eq(q, queue));
-    let gone = at.map(|i| g.queues.swap_remove(i));
+    let at = queue.listed_at.load(Ordering::Relaxed);
+    let listed = g.queues.get(at).is_some_and(|q| Arc::ptr_eq(q, queue));
+    let gone = listed.then(|| g.queues.swap_remove(at));
+    if let Some(moved) = g.queues.get(at).filter(|_| listed) {
+        moved.listed_at.store(at, Ordering::Relaxed);
+    }
     drop(g);
     drop(gone);
 }

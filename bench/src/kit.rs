@@ -193,9 +193,15 @@ pub(crate) fn run(cx: &ThreadCx<'_>) {
     if kit.wanted == "http" {
         crate::http::run(cx);
     }
+    if kit.wanted == "footprint" {
+        crate::footprint::run(cx);
+    }
     let categories = trace::wanted();
     trace::want(Categories::NONE);
     wq::set_anatomy(false);
+    if kit.wanted == "growth" {
+        crate::growth::run(cx);
+    }
     all(cx, &mut kit);
     if argument("settings") != Some("lean") {
         trace::want(categories);

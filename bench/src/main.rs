@@ -9,6 +9,8 @@
 extern crate alloc;
 
 mod batch;
+mod footprint;
+mod growth;
 mod http;
 mod kit;
 mod mem;

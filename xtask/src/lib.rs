@@ -24,6 +24,7 @@ pub mod browser;
 pub mod bugs;
 pub mod conformance;
 pub mod console;
+pub mod curve;
 pub mod decode;
 pub mod failure;
 pub mod guest;

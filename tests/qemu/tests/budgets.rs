@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use xtask::bench::{self, Budgets, Report};
+use xtask::verb::bench_boot::GUEST_MS;
+use xtask::verb::bench_mem::{IDLE_MIB, IMAGE_MIB};
 use xtask::{tree, verb};
 
 const LIMIT: Duration = Duration::from_secs(300);
@@ -104,6 +106,22 @@ fn of_rows(budgets: &Budgets) -> Vec<Trial> {
             }
         }
         excess.map_or(Ok(()), |why| Err(why.into()))
+    }));
+    trials.push(Trial::test("budgets::boot_and_memory", || {
+        for smp in [1, 4] {
+            let ms = verb::bench_boot::guest_time(smp).map_err(|f| f.message)?;
+            let (image, idle) = verb::bench_mem::sizes(smp).map_err(|f| f.message)?;
+            println!("{smp} cores: up after {ms} ms, image {image:.3} MiB, idle {idle:.3} MiB");
+            let most = [
+                ("ms of guest time until it serves", ms, GUEST_MS),
+                ("MiB of image", image, IMAGE_MIB),
+                ("MiB in use when idle", idle, IDLE_MIB),
+            ];
+            if let Some((what, is, most)) = most.into_iter().find(|(_, is, most)| is > most) {
+                return Err(format!("{smp} cores: {is:.2} {what}, {most} at most").into());
+            }
+        }
+        Ok(())
     }));
     trials
 }

@@ -2,7 +2,8 @@
 //!
 //! The image (`bench/`) is the service's kernel, built the same way, with benchmarks as its first thread. QEMU
 //! counts instructions (`-icount shift=0,sleep=off`), so a figure says nothing of the host and repeats.
-//! `bench sim` belongs to the simulator and is handed over, `bench http` has a file of its own.
+//! `bench sim` belongs to the simulator and is handed over; `bench boot`, `growth`, `http` and the bytes of `mem` have
+//! files of their own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,14 +13,14 @@ use std::time::Duration;
 use clap::Parser;
 use serde_json::{Value, json};
 
-use super::{bench_http, bench_profile, sim};
+use super::{bench_boot, bench_growth, bench_http, bench_mem, bench_profile, sim};
 use crate::bench::{self, Budgets, DONE, GROUPS, KNOWN, Report};
 use crate::image::Kind;
 use crate::options::{Net, Options as Machine};
 use crate::{Failure, Outcome, measured, tree};
 
-/// Measure what operations cost, in instructions; `bench http` measures requests, `bench sim` the
-/// simulator.
+/// Measure what operations cost, in instructions; `bench boot` measures the start, `bench http` requests,
+/// `bench mem` bytes, `bench growth` what many things cost, `bench sim` the simulator.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "xtask bench", bin_name = "cargo xtask bench")]
 struct Options {
@@ -55,8 +56,13 @@ pub fn run(passed: &sim::Passed) -> Outcome<u8> {
     if words.first().is_some_and(|w| w == "sim") {
         return sim::run("bench", passed);
     }
-    if words.first().is_some_and(|w| w == "http") {
-        return bench_http::run(words.get(1..).unwrap_or_default());
+    let rest = words.get(1..).unwrap_or_default();
+    match words.first().map(String::as_str) {
+        Some("http") => return bench_http::run(rest),
+        Some("boot") => return bench_boot::run(rest),
+        Some("growth") => return bench_growth::run(rest),
+        Some("mem") => bench_mem::run(rest)?,
+        _ => {}
     }
     let name = "xtask bench".to_owned();
     let options = Options::try_parse_from(std::iter::once(&name).chain(words));
@@ -72,7 +78,7 @@ fn measure(options: &Options) -> Outcome<u8> {
         if !row && !GROUPS.contains(&name.as_str()) {
             let rows: Vec<_> = KNOWN.iter().map(|k| k.row).collect();
             return Err(Failure::usage(format!(
-                "no group or row {name}; groups: {}; alone: http, sim; rows: {}",
+                "no group or row {name}; groups: {}; alone: boot, growth, http, sim; rows: {}",
                 GROUPS.join(", "),
                 rows.join(", ")
             )));
@@ -184,8 +190,12 @@ pub fn machine(names: &[String], smp: u32, cpu: &str) -> Machine {
 
 /// Builds and boots the image once; its figures.
 pub fn boot(machine: &Machine, limit: Duration) -> Outcome<Report> {
-    let said = measured::boot(Kind::Bench, machine, limit, DONE, "the benchmarks")?;
-    bench::read(&said)
+    bench::read(&console(machine, limit)?)
+}
+
+/// Builds and boots the image once; what it says.
+pub(super) fn console(machine: &Machine, limit: Duration) -> Outcome<String> {
+    measured::boot(Kind::Bench, machine, limit, DONE, "the benchmarks")
 }
 
 /// What the figures belong to.

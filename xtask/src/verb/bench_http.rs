@@ -94,20 +94,33 @@ pub fn measure() -> Outcome<Costs> {
 
 /// Instructions of a request under each of the guest's settings.
 fn boot(kind: Kind) -> Outcome<[f64; 3]> {
-    let toolchain = toolchain::metal(false, false)?;
-    let image = image::build(kind, &toolchain)?;
-    let machine = Machine {
+    with_guest(kind, &serving(1), count_all)
+}
+
+/// The machine of an image of benchmarks that serves.
+pub(super) fn serving(smp: u32) -> Machine {
+    Machine {
         net: Net::User,
         http_port: 0,
         echo_port: 0,
-        ..bench::machine(&["http".to_owned()], 1, "cortex-a57")
-    };
-    let mut guest = Guest::start(&machine, &image.flat, Terminal::Captured)?;
+        ..bench::machine(&["http".to_owned()], smp, "cortex-a57")
+    }
+}
+
+/// Boots a serving image of benchmarks, and measures.
+pub(super) fn with_guest<T>(
+    kind: Kind,
+    machine: &Machine,
+    measure: impl FnOnce(&Guest) -> Result<T, String>,
+) -> Outcome<T> {
+    let toolchain = toolchain::metal(false, false)?;
+    let image = image::build(kind, &toolchain)?;
+    let mut guest = Guest::start(machine, &image.flat, Terminal::Captured)?;
     let served = guest
         .console()
         .wait_for(SERVES, &mut 0, Instant::now() + PATIENCE);
     let result = match served {
-        true => count_all(&guest),
+        true => measure(&guest),
         false => Err("the guest does not serve".to_owned()),
     };
     guest.stop();
@@ -119,7 +132,7 @@ fn boot(kind: Kind) -> Outcome<[f64; 3]> {
 
 fn count_all(guest: &Guest) -> Result<[f64; 3], String> {
     let mut client = connect(guest.http())?;
-    let mut marks = connect(SocketAddr::from((guest.http().ip(), guest.ports().echo)))?;
+    let mut marks = marks_of(guest)?;
     // Of a request between two marks, and of two marks alone.
     let mut least = [[u32::MAX; 2]; 3];
     for round in 0..WARM_UP + ROUNDS {
@@ -138,7 +151,13 @@ fn count_all(guest: &Guest) -> Result<[f64; 3], String> {
     Ok(least.map(|[both, marks]| f64::from(both) - f64::from(marks)))
 }
 
-fn connect(address: SocketAddr) -> Result<TcpStream, String> {
+/// A connection to whoever answers with counts.
+pub(super) fn marks_of(guest: &Guest) -> Result<TcpStream, String> {
+    connect(SocketAddr::from((guest.http().ip(), guest.ports().echo)))
+}
+
+/// A connection that hands on at once, and waits for no answer for ever.
+pub(super) fn connect(address: SocketAddr) -> Result<TcpStream, String> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE);
     let stream = stream.map_err(|e| e.to_string())?;
     let set = stream
@@ -149,7 +168,7 @@ fn connect(address: SocketAddr) -> Result<TcpStream, String> {
 }
 
 /// Sets what is traced; the guest's count of instructions.
-fn mark(marks: &mut TcpStream, setting: u8) -> Result<u32, String> {
+pub(super) fn mark(marks: &mut TcpStream, setting: u8) -> Result<u32, String> {
     let mut line = String::new();
     let mut talk = || -> std::io::Result<()> {
         marks.write_all(&[setting])?;
@@ -165,7 +184,7 @@ fn mark(marks: &mut TcpStream, setting: u8) -> Result<u32, String> {
 }
 
 /// One request and its answer.
-fn request(client: &mut TcpStream) -> Result<(), String> {
+pub(super) fn request(client: &mut TcpStream) -> Result<(), String> {
     let mut answer = [0; 1024];
     let mut have = 0;
     let mut talk = || -> std::io::Result<bool> {

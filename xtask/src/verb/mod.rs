@@ -1,7 +1,10 @@
 //! One file per command of the tool.
 
 pub mod bench;
+pub mod bench_boot;
+mod bench_growth;
 pub mod bench_http;
+pub mod bench_mem;
 mod bench_profile;
 pub mod bugs;
 mod bugs_hunt;

@@ -1,0 +1,220 @@
+//! `bench mem`: bytes of the image, of an idle machine, and of each thing that one may have many of.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{bench, bench_http};
+use crate::guest::{Guest, Terminal};
+use crate::image::{self, Image, Kind};
+use crate::options::{Net, Options as Machine};
+use crate::{Failure, Outcome, toolchain};
+
+/// For a guest to boot or to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For one that may never.
+const SHORT: Duration = Duration::from_secs(8);
+/// Connections whose memory is measured.
+const CONNECTIONS: usize = 128;
+/// What begins a line of the image of benchmarks.
+const LINE: &str = "BYTES ";
+const MIB: f64 = 1_048_576.0;
+/// Target in MiB of the image.
+pub const IMAGE_MIB: f64 = 1.0;
+/// What is in use when idle.
+pub const IDLE_MIB: f64 = 8.0;
+/// Largest memory that is tried, in MiB; the image serves in 64 by far.
+const MOST: u32 = 64;
+
+/// Measures and prints.
+pub(super) fn run(words: &[String]) -> Outcome<()> {
+    if let Some(word) = words.first() {
+        return Err(Failure::usage(format!(
+            "bench mem takes no {word}; it measures 1 and 4 cores (its row alone: bench alloc-free-64)"
+        )));
+    }
+    let toolchain = toolchain::metal(false, false)?;
+    let image = image::build(Kind::Release, &toolchain)?;
+    println!(
+        "| Image and machine | Cores | Linux | Target | Ours |\n| --- | ---: | ---: | ---: | ---: |"
+    );
+    let whole = mebibytes(&image);
+    println!("| image, MiB | | 33.3 | {IMAGE_MIB} | {whole:.2} |");
+    let mut parts = Vec::new();
+    for smp in [1, 4] {
+        let (used, of) = idle(&image, smp)?;
+        println!("| in use when idle, MiB | {smp} | 57 | {IDLE_MIB} | {used:.2} |");
+        parts.push(of);
+    }
+    for smp in [1, 4] {
+        let least = smallest(&image, smp)?;
+        println!("| smallest `--mem` that serves, MiB | {smp} | 64 | 16 | {least} |");
+    }
+    println!("\n| In use when idle, KiB | 1 core | 4 cores |\n| --- | ---: | ---: |");
+    for ((what, one), (_, four)) in parts[0].iter().zip(&parts[1]) {
+        println!("| {what} | {} | {} |", one / 1024, four / 1024);
+    }
+    println!("\n| Bytes of one (4 cores) | All | On the heap |\n| --- | ---: | ---: |");
+    for (what, all, heap) in things()? {
+        println!("| {what} | {all} | {heap} |");
+    }
+    let (all, heap) = connection(&image)?;
+    println!("| open HTTP connection, at rest | {all} | {heap} |\n");
+    Ok(())
+}
+
+fn mebibytes(image: &Image) -> f64 {
+    image.sizes.whole() as f64 / MIB
+}
+
+/// MiB of the release image, and of what is in use when it idles on `smp` cores.
+///
+/// # Errors
+///
+/// The image cannot be built, or the guest does not answer.
+pub fn sizes(smp: u32) -> Outcome<(f64, f64)> {
+    let image = image::build(Kind::Release, &toolchain::metal(false, false)?)?;
+    Ok((mebibytes(&image), idle(&image, smp)?.0))
+}
+
+fn machine(smp: u32, mem: &str) -> Machine {
+    Machine {
+        smp,
+        mem: mem.to_owned(),
+        http_port: 0,
+        echo_port: 0,
+        ..Machine::default()
+    }
+}
+
+fn start(image: &Image, smp: u32) -> Outcome<Guest> {
+    let mut guest = Guest::start(&machine(smp, "256M"), &image.flat, Terminal::Captured)?;
+    if guest.wait_ready(Instant::now() + PATIENCE) {
+        return Ok(guest);
+    }
+    guest.stop();
+    let tail = guest.console().tail(20);
+    Err(Failure::failed(format!(
+        "the guest does not answer; the console's end:\n{tail}"
+    )))
+}
+
+fn ask(address: SocketAddr, path: &str) -> Outcome<Value> {
+    let failed = |e: String| Failure::failed(format!("{path}: {e}"));
+    let request = minreq::get(format!("http://{address}{path}")).with_timeout(PATIENCE.as_secs());
+    let answer = request.send().map_err(|e| failed(e.to_string()))?;
+    serde_json::from_slice(answer.as_bytes()).map_err(|e| failed(e.to_string()))
+}
+
+fn number(of: &Value, key: &str) -> u64 {
+    of[key].as_u64().unwrap_or(0)
+}
+
+/// What is in use some seconds after the last request: MiB in all, and bytes by part.
+fn idle(image: &Image, smp: u32) -> Outcome<(f64, Vec<(&'static str, u64)>)> {
+    let mut guest = start(image, smp)?;
+    std::thread::sleep(Duration::from_secs(3));
+    let asked = ask(guest.http(), "/api/v1/memory")
+        .and_then(|memory| Ok((memory, ask(guest.http(), "/api/v1/trace")?)));
+    guest.stop();
+    let (memory, trace) = asked?;
+    let used = number(&memory, "mem_used_bytes");
+    let cores = trace["cores"].as_array().map_or(0, |c| c.len() as u64);
+    // An event has 32 bytes.
+    let rings = cores * number(&trace, "ring_events") * 32;
+    let (live, cached) = (
+        number(&memory, "heap_live_bytes"),
+        number(&memory, "heap_cached_bytes"),
+    );
+    let rest = used.saturating_sub(rings + live + cached);
+    let parts = vec![
+        ("heap: in use", live),
+        ("heap: kept by the cores for the next ones", cached),
+        ("trace rings", rings),
+        (
+            "stacks, page tables, queues of devices, the heap's reserve",
+            rest,
+        ),
+        ("besides: the image", number(&memory, "image_bytes")),
+    ];
+    Ok((used as f64 / MIB, parts))
+}
+
+/// The least memory with which the service answers, by halving.
+fn smallest(image: &Image, smp: u32) -> Outcome<u32> {
+    let (mut too_small, mut serves) = (1, MOST);
+    while serves - too_small > 1 {
+        let middle = too_small.midpoint(serves);
+        let machine = machine(smp, &format!("{middle}M"));
+        let mut guest = Guest::start(&machine, &image.flat, Terminal::Captured)?;
+        let answers = guest.wait_ready(Instant::now() + SHORT);
+        guest.stop();
+        match answers {
+            true => serves = middle,
+            false => too_small = middle,
+        }
+    }
+    Ok(serves)
+}
+
+/// What the image of benchmarks says of bytes: what, in all, on the heap.
+fn things() -> Outcome<Vec<(String, u64, u64)>> {
+    let machine = Machine {
+        net: Net::None,
+        ..bench::machine(&["footprint".to_owned()], 4, "cortex-a57")
+    };
+    let said = bench::console(&machine, PATIENCE)?;
+    let thing = |line: &str| {
+        let mut fields = line.split_once(LINE)?.1.trim_end().split('|');
+        let what = fields.next()?.to_owned();
+        Some((
+            what,
+            fields.next()?.parse().ok()?,
+            fields.next()?.parse().ok()?,
+        ))
+    };
+    let all: Vec<_> = said.lines().filter_map(thing).collect();
+    match all.is_empty() {
+        true => Err(Failure::failed(format!("no bytes in\n{said}"))),
+        false => Ok(all),
+    }
+}
+
+/// Bytes of a connection that has had an answer and is kept: in all, and on the heap.
+fn connection(image: &Image) -> Outcome<(u64, u64)> {
+    let mut guest = start(image, 4)?;
+    let bytes = measured(guest.http());
+    guest.stop();
+    bytes
+}
+
+fn measured(address: SocketAddr) -> Outcome<(u64, u64)> {
+    let now = || -> Outcome<(u64, u64)> {
+        std::thread::sleep(Duration::from_secs(1));
+        let memory = ask(address, "/api/v1/memory")?;
+        let heap = number(&memory, "heap_live_bytes");
+        let outside = number(&memory, "mem_used_bytes") - number(&memory, "heap_chunk_bytes");
+        Ok((heap, outside))
+    };
+    // The first ones make what all share.
+    let some = connect(address, CONNECTIONS / 4)?;
+    let before = now()?;
+    let more = connect(address, CONNECTIONS)?;
+    let after = now()?;
+    drop((some, more));
+    let each = |a: u64, b: u64| a.saturating_sub(b) / CONNECTIONS as u64;
+    let (heap, outside) = (each(after.0, before.0), each(after.1, before.1));
+    Ok((heap + outside, heap))
+}
+
+/// As many connections, each with one request answered.
+fn connect(address: SocketAddr, n: usize) -> Outcome<Vec<TcpStream>> {
+    let one = || {
+        let mut stream = bench_http::connect(address)?;
+        bench_http::request(&mut stream)?;
+        Ok(stream)
+    };
+    let all: Result<Vec<_>, String> = (0..n).map(|_| one()).collect();
+    all.map_err(|e| Failure::failed(format!("a connection: {e}")))
+}

@@ -24,7 +24,7 @@ pub(super) const ALL: &[Scenario] = &[
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("bh-cancels-bh", 3, cancel_from_bh)
-        .about("BH items cancel others and spin until their runs are over (J3, K6)")
+        .about("BH items cancel others and spin until their runs are over (J3, K6, S8)")
         .cpus_range(1, 8)
         .endures(HARDY),
     Scenario::new("bh-queues-threads", 3, hand_over)

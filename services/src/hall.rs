@@ -247,14 +247,13 @@ impl<P: Protocol> Service for Hall<P> {
     /// Somebody waits whose seat has news that no run has taken, or whose run is not over: that one may
     /// sleep, and is no lockup while others are served.
     fn progress(&self) -> Progress {
-        // Whoever has them may be a core that does not go on, and who asks is to tell so.
-        let Some(places) = self.places.try_lock() else {
-            return Progress::Busy(self.served.load(Ordering::Relaxed).into());
-        };
         let busy = |seat: &Item<P>| seat.is_pending() || seat.server.load(Ordering::Relaxed) != 0;
-        match places.all.iter().flatten().any(|(seat, _)| busy(seat)) {
-            true => Progress::Busy(self.served.load(Ordering::Relaxed).into()),
-            false => Progress::Idle,
+        // Whoever has them may be a core that does not go on, and who asks is to tell so.
+        match self.places.try_lock() {
+            Some(places) if !places.all.iter().flatten().any(|(seat, _)| busy(seat)) => {
+                Progress::Idle
+            }
+            _ => Progress::Busy(self.served.load(Ordering::Relaxed).into()),
         }
     }
 }

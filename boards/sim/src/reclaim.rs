@@ -62,7 +62,8 @@ impl Freed {
     fn is_intact(&self) -> bool {
         // SAFETY: as above; it was filled, so all of it is initialised.
         let bytes = unsafe { core::slice::from_raw_parts(self.user, self.bytes) };
-        bytes.iter().all(|&b| b == PATTERN)
+        // Without a way out in the middle, so that many bytes are compared at once.
+        bytes.iter().fold(0, |differs, b| differs | (b ^ PATTERN)) == 0
     }
 
     fn give_back(self) {

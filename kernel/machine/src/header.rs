@@ -174,18 +174,21 @@ impl HeldLocks {
     }
 
     /// Number of spin locks this core holds.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.len.get()
     }
 
     /// True when this core holds no spin lock.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len.get() == 0
     }
 
     /// The lock of highest rank taken in the current context (thread, softirq or interrupt).
+    #[inline]
     #[must_use]
     pub fn highest(&self) -> Option<HeldLock> {
         (self.base.get()..self.len.get())
@@ -194,12 +197,14 @@ impl HeldLocks {
     }
 
     /// The lock taken last.
+    #[inline]
     #[must_use]
     pub fn last(&self) -> Option<HeldLock> {
         self.len.get().checked_sub(1).map(|i| self.at(i))
     }
 
     /// Records a lock just taken.
+    #[inline]
     pub fn push(&self, lock: HeldLock) {
         let n = self.len.get();
         // The slot is taken before it is filled: an interrupt in between uses the next one, and
@@ -213,6 +218,7 @@ impl HeldLocks {
     }
 
     /// Forgets the lock at `address`; locks may be released in any order.
+    #[inline]
     pub fn pop(&self, address: usize) {
         let n = self.len.get().min(Self::CAPACITY);
         if let Some(i) = (0..n).rev().find(|&i| self.at(i).address == address) {
@@ -227,11 +233,13 @@ impl HeldLocks {
 
     /// Starts a nested context (interrupt or softirq): its locks are ordered among themselves.
     /// Give the result to [`Self::leave`].
+    #[inline]
     pub fn enter(&self) -> usize {
         self.base.replace(self.len.get())
     }
 
     /// Ends a nested context.
+    #[inline]
     pub fn leave(&self, base: usize) {
         self.base.set(base);
     }

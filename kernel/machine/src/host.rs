@@ -141,6 +141,7 @@ fn alone<R>(f: impl FnOnce(&'static Alone) -> R) -> R {
 }
 
 /// This core's header; see the metal backend for the rules on migration.
+#[inline]
 #[must_use]
 pub fn percpu() -> &'static CpuHeader {
     match world() {
@@ -160,6 +161,7 @@ pub unsafe fn set_percpu(header: &'static CpuHeader) {
 }
 
 /// The running thread's header.
+#[inline]
 #[must_use]
 pub fn current() -> &'static ThreadHeader {
     match world() {
@@ -179,6 +181,7 @@ pub unsafe fn set_current(header: *const ThreadHeader) {
 }
 
 /// Masks interrupts and says whether they were enabled.
+#[inline]
 pub fn irq_save() -> IrqState {
     let was_enabled = match world() {
         Some(w) => w.irq_save(),
@@ -188,6 +191,7 @@ pub fn irq_save() -> IrqState {
 }
 
 /// Puts interrupts back to what [`irq_save`] found.
+#[inline]
 pub fn irq_restore(state: IrqState) {
     if state.was_enabled() {
         irq_enable();
@@ -195,6 +199,7 @@ pub fn irq_restore(state: IrqState) {
 }
 
 /// Enables interrupts; pending ones are taken here.
+#[inline]
 pub fn irq_enable() {
     match world() {
         Some(w) => w.irq_enable(),
@@ -203,6 +208,7 @@ pub fn irq_enable() {
 }
 
 /// Masks interrupts.
+#[inline]
 pub fn irq_disable() {
     match world() {
         Some(w) => w.irq_disable(),
@@ -211,6 +217,7 @@ pub fn irq_disable() {
 }
 
 /// True when interrupts are masked on this core.
+#[inline]
 #[must_use]
 pub fn irqs_masked() -> bool {
     match world() {
@@ -228,12 +235,14 @@ pub fn relax() {
 }
 
 /// Full barrier between a store and a later load, and an interleaving point.
+#[inline]
 pub fn fence_full() {
     core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
     sync_point();
 }
 
 /// An interleaving point without effect.
+#[inline]
 pub fn sync_point() {
     if let Some(w) = world() {
         w.sync_point();
@@ -241,6 +250,7 @@ pub fn sync_point() {
 }
 
 /// The spin lock at this address is free since a moment; what its holder masked is still masked.
+#[inline]
 pub fn lock_released(lock: usize) {
     if let Some(w) = world() {
         w.lock_released(lock);
@@ -275,17 +285,20 @@ pub fn now() -> Instant {
 pub const OBSERVED: bool = true;
 
 /// Virtual time for an event of the trace; not an interleaving point.
+#[inline]
 #[must_use]
 pub fn stamp() -> u64 {
     world().map_or(0, |w| w.stamp())
 }
 
 /// As [`irq_save`].
+#[inline]
 pub fn irq_hold() -> HeldIrqs {
     HeldIrqs(irq_save())
 }
 
 /// As [`irq_restore`].
+#[inline]
 pub fn irq_release(held: HeldIrqs) {
     irq_restore(held.0);
 }
@@ -296,6 +309,7 @@ pub fn irq_release(held: HeldIrqs) {
 pub struct HeldIrqs(IrqState);
 
 /// Writes the four words of an event; not an interleaving point.
+#[inline]
 pub fn store_event(to: &[AtomicU64; 4], words: [u64; 4]) {
     for (to, word) in to.iter().zip(words) {
         to.store(word, Ordering::Relaxed);
@@ -309,6 +323,7 @@ pub fn stamp_time(stamp: u64) -> Instant {
 }
 
 /// Shows an event of the trace to the world, in the order of all cores' events.
+#[inline]
 pub fn observe(event: &[u64; 4]) {
     if let Some(w) = world() {
         w.observe(event);

@@ -64,6 +64,7 @@ pub(super) fn build(copy: &Path, room: &Path) -> Outcome<PathBuf> {
         // Each program runs for seconds only: what counts is how fast it is built.
         .env("CARGO_INCREMENTAL", "1")
         .env("CARGO_PROFILE_SIM_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_SIM_LTO", "off")
         .env("CARGO_PROFILE_SIM_DEBUG", "false")
         // A bug may leave a name unused; that is not what is looked for.
         .env("RUSTFLAGS", "-A warnings");

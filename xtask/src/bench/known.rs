@@ -46,6 +46,18 @@ const fn event(row: &'static str, what: &'static str) -> Known {
     }
 }
 
+/// Of what Linux was not asked.
+const fn alone(group: &'static str, row: &'static str, what: &'static str) -> Known {
+    Known {
+        row,
+        group,
+        what,
+        linux: [None; 2],
+        target: [None; 2],
+        median: false,
+    }
+}
+
 const fn median(mut known: Known) -> Known {
     known.median = true;
     known
@@ -60,7 +72,7 @@ const fn only_many(mut known: Known) -> Known {
 
 /// All benchmarks, in the order of the table.
 #[rustfmt::skip]
-pub const KNOWN: [Known; 38] = [
+pub const KNOWN: [Known; 41] = [
     median(row("work", "queue-running", "queue one item, worker running (p50)", [310, 310], 60)),
     row("work", "queue-idle", "queue one item, worker idle: the call", [1_932, 1_942], 250),
     row("work", "start-bound", "queue to start: bound, idle worker, same core", [4_385, 4_402], 500),
@@ -93,6 +105,9 @@ pub const KNOWN: [Known; 38] = [
     only_many(row("sched", "call-on", "run a function on another core and wait", [0, 1_511], 400)),
     row("sync", "spin-irq-off", "IRQ-off spin lock + unlock", [18, 18], 12),
     row("mem", "alloc-free-64", "allocate + free 64 bytes", [287, 288], 40),
+    alone("mem", "copy-1460", "copy 1,460 bytes"),
+    alone("mem", "copy-1460-off-2", "copy 1,460 bytes between different offsets"),
+    alone("mem", "fill-1514", "zero 1,514 bytes"),
     event("trace-sched", "record an event: switches and wake-ups"),
     event("trace-workqueue", "record an event: work items"),
     event("trace-softirq", "record an event: softirqs"),

@@ -8,7 +8,7 @@
 //! 3. [`vectors`]: the sixteen exception entries, interrupt path, fault path;
 //! 4. [`fault`] and [`esr`]: a fault in words;
 //! 5. [`gic`]: GICv2 and GICv3; [`clock`]: the virtual timer; [`psci`]: other cores;
-//! 6. [`context`], [`backtrace`], [`console`], [`entropy`], [`power`], and [`pmu`] for benchmarks.
+//! 6. [`context`], [`memory`], [`backtrace`], [`console`], [`entropy`], [`power`], and [`pmu`] for benchmarks.
 //!
 //! A board calls the safe set-up functions here in that order and then boots the executive. Only
 //! [`esr`] and [`scale`] are portable; they are unit-tested on the host. The rest exists when the
@@ -45,6 +45,8 @@ mod gicv2;
 mod gicv3;
 #[cfg(target_os = "none")]
 pub mod image;
+#[cfg(target_os = "none")]
+pub mod memory;
 #[cfg(target_os = "none")]
 pub mod mmu;
 #[cfg(target_os = "none")]

@@ -1,4 +1,4 @@
-//! 40: stacks with guard pages, a heap that runs out.
+//! 40: stacks with guard pages, a heap that runs out, copies.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -23,6 +23,9 @@ ktest!(
     code_is_not_writable,
     Needs::new().dies("kernel panic: data abort, permission fault")
 );
+ktest!("44_copies_at_any_offset", copies_at_any_offset);
+ktest!("45_moves_within_one_place", moves_within_one_place);
+ktest!("46_fills_at_any_offset", fills_at_any_offset);
 
 fn stack_overflow_names_the_thread(cx: &ThreadCx<'_>) {
     fn deeper(n: u64) -> u64 {
@@ -96,4 +99,79 @@ fn code_is_not_writable(_: &ThreadCx<'_>) {
     let code = (body as *const ()).cast_mut().cast::<u32>();
     // SAFETY: not sound, on purpose: code is mapped read-only, so this faults.
     unsafe { code.write_volatile(0) };
+}
+
+/// Sizes that are tried: all ways that the copies have, and several turns of the longest.
+const SIZES: usize = 280;
+/// Offsets from a line that are tried.
+const OFFSETS: usize = 16;
+/// Nobody writes this.
+const GUARD: u8 = 0xee;
+
+/// Byte `i` of what is copied; no two within a turn are the same.
+fn byte(i: usize) -> u8 {
+    (i % 199) as u8
+}
+
+/// Byte `i`, which the compiler does not know.
+fn look(bytes: &[u8], i: usize) -> u8 {
+    *core::hint::black_box(&bytes[i])
+}
+
+/// As `slice::fill` and `copy_from_slice` would, without the functions under test.
+fn put(bytes: &mut [u8], mut f: impl FnMut(usize) -> u8) {
+    for (i, b) in bytes.iter_mut().enumerate() {
+        *core::hint::black_box(b) = f(i);
+    }
+}
+
+fn copies_at_any_offset(_: &ThreadCx<'_>) {
+    let mut source = [0; SIZES + OFFSETS];
+    put(&mut source, byte);
+    let mut to = [0; SIZES + 3 * OFFSETS];
+    for (from, at) in (0..OFFSETS).flat_map(|f| (0..OFFSETS).map(move |a| (f, OFFSETS + a))) {
+        // Every size with some pair of offsets, and every pair with each way of copying.
+        for n in (0..SIZES).filter(|n| *n < 130 || (n + from) % 3 == 0) {
+            put(&mut to[at - 1..=at + n], |_| GUARD);
+            let (n, from) = core::hint::black_box((n, from));
+            to[at..at + n].copy_from_slice(&source[from..from + n]);
+            let fine = (0..n).all(|i| look(&to, at + i) == byte(from + i));
+            assert!(fine, "{n} bytes from {from} to {at}");
+            let kept = look(&to, at - 1) == GUARD && look(&to, at + n) == GUARD;
+            assert!(kept, "{n} bytes from {from} to {at}: beside them");
+        }
+    }
+}
+
+fn moves_within_one_place(_: &ThreadCx<'_>) {
+    const FAR: usize = 100;
+    let mut bytes = [0; SIZES + 2 * FAR + 2];
+    for to in 1..=2 * FAR {
+        for n in (0..SIZES).filter(|n| *n < 130 || (n + to) % 3 == 0) {
+            put(&mut bytes, byte);
+            let (n, to) = core::hint::black_box((n, to));
+            bytes.copy_within(FAR..FAR + n, to);
+            let wanted = |i: usize| match i.checked_sub(to) {
+                Some(k) if k < n => byte(FAR + k),
+                _ => byte(i),
+            };
+            let fine = (0..bytes.len()).all(|i| look(&bytes, i) == wanted(i));
+            assert!(fine, "{n} bytes from {FAR} to {to}");
+        }
+    }
+}
+
+fn fills_at_any_offset(_: &ThreadCx<'_>) {
+    let mut to = [0; SIZES + 2 * OFFSETS];
+    for (at, n) in (1..=OFFSETS).flat_map(|a| (0..SIZES).map(move |n| (a, n))) {
+        put(&mut to, |_| GUARD);
+        let (n, value) = core::hint::black_box((n, byte(n) | 1));
+        to[at..at + n].fill(value);
+        let wanted = |i: usize| match i.checked_sub(at) {
+            Some(k) if k < n => value,
+            _ => GUARD,
+        };
+        let fine = (0..to.len()).all(|i| look(&to, i) == wanted(i));
+        assert!(fine, "{n} bytes at {at}");
+    }
 }

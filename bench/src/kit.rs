@@ -221,6 +221,7 @@ fn all(cx: &ThreadCx<'_>, kit: &mut Kit) {
     crate::sync_rows::run(kit);
     crate::mem::run(kit);
     crate::tracing::run(cx, kit);
+    crate::cross::run(cx, kit);
 }
 
 /// Value of a boot argument.

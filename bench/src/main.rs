@@ -9,6 +9,8 @@
 extern crate alloc;
 
 mod batch;
+mod counters;
+mod cross;
 mod footprint;
 mod growth;
 mod http;

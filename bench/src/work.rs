@@ -71,7 +71,7 @@ fn starts(cx: &ThreadCx<'_>, kit: &mut Kit) {
         item.done.wait(cx);
         count().wrapping_sub(begin)
     });
-    // Another core's counter began at another time.
+    // With several cores it may run on another: `cross`.
     if kernel::cpu::online().count() == 1 {
         start(cx, kit, "start-unbound", &queue::<Unbound>(false));
     }

@@ -63,6 +63,12 @@ const fn median(mut known: Known) -> Known {
     known
 }
 
+/// Of a row with another target on 4 cores.
+const fn on_many(mut known: Known, target: u32) -> Known {
+    known.target[1] = Some(target);
+    known
+}
+
 /// Of a row that one core does not have.
 const fn only_many(mut known: Known) -> Known {
     known.linux[0] = None;
@@ -72,12 +78,13 @@ const fn only_many(mut known: Known) -> Known {
 
 /// All benchmarks, in the order of the table.
 #[rustfmt::skip]
-pub const KNOWN: [Known; 41] = [
+pub const KNOWN: [Known; 43] = [
     median(row("work", "queue-running", "queue one item, worker running (p50)", [310, 310], 60)),
     row("work", "queue-idle", "queue one item, worker idle: the call", [1_932, 1_942], 250),
     row("work", "start-bound", "queue to start: bound, idle worker, same core", [4_385, 4_402], 500),
     row("work", "resume-bound", "the same to the waiter resumed", [7_162, 7_182], 1_000),
-    row("work", "start-unbound", "queue to start: unbound", [4_387, 8_379], 550),
+    on_many(row("work", "start-unbound", "queue to start: unbound", [4_387, 8_379], 550), 900),
+    only_many(row("work", "start-bound-remote", "queue to start on another core, bound", [0, 5_956], 900)),
     row("work", "start-highpri", "queue to start: highpri", [4_052, 4_052], 500),
     row("work", "start-bh", "queue to start: BH from thread context", [4_514, 4_512], 500),
     row("work", "start-bh-off", "queue to start: BH in a BH-off section", [1_011, 1_011], 120),
@@ -101,6 +108,7 @@ pub const KNOWN: [Known; 41] = [
     row("work", "complete-resume", "complete() to the sleeping handler resumed", [2_954, 2_972], 450),
     row("sched", "yield", "thread switch: yield", [1_381, 1_381], 150),
     row("sched", "wake-switch", "wake + switch", [3_265, 3_265], 350),
+    only_many(row("sched", "wake-switch-remote", "wake + switch across cores", [0, 6_076], 900)),
     row("sched", "thread-create-join", "thread create + run + join", [58_630, 79_206], 3_000),
     only_many(row("sched", "call-on", "run a function on another core and wait", [0, 1_511], 400)),
     row("sync", "spin-irq-off", "IRQ-off spin lock + unlock", [18, 18], 12),

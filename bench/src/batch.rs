@@ -2,14 +2,15 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use kernel::completion::Completion;
-use kernel::thread::ThreadCx;
+use kernel::thread::{Builder, ThreadCx};
 use kernel::wq::{
     self, Bh, Context, Kind, Ordered, PerCpu, Run, Softirq, Submit, Threaded, Unbound, Work,
     Workqueue,
 };
+use machine::CpuMask;
 use sync::{PreemptGuard, bh_disable, preempt_disable};
 
 use crate::kit::{Kit, N, count};
@@ -127,4 +128,61 @@ fn again(cx: &ThreadCx<'_>, kit: &mut Kit) {
         count().wrapping_sub(begin)
     });
     let _over = item.flush(cx);
+}
+
+/// Of a core that queues to itself.
+struct Core {
+    go: Completion,
+    stop: AtomicBool,
+    over: Arc<Completion>,
+}
+
+/// On every core a thread queues items on a queue of its own, bound, and waits until all have run.
+pub(crate) fn each(cx: &ThreadCx<'_>, kit: &mut Kit) {
+    let online = kernel::cpu::online();
+    if online.count() == 1 || !kit.wants(GROUP, "batch-bound-each") {
+        return;
+    }
+    let over = Arc::new(Completion::new());
+    let start = |cpu| {
+        let core = Arc::new(Core {
+            go: Completion::new(),
+            stop: AtomicBool::new(false),
+            over: Arc::clone(&over),
+        });
+        let own = Arc::clone(&core);
+        let there = Builder::new("batches").affinity(CpuMask::single(cpu));
+        let thread = there.spawn(move |cx| own_batches(cx, &own));
+        (core, thread.expect("memory for a thread"))
+    };
+    let cores: Vec<_> = online.iter().map(start).collect();
+    kit.batches_of(N * cores.len(), GROUP, "batch-bound-each", || {
+        let begin = count();
+        cores.iter().for_each(|(core, _)| core.go.complete());
+        cores.iter().for_each(|_| over.wait(cx));
+        count().wrapping_sub(begin)
+    });
+    for (core, thread) in &cores {
+        core.stop.store(true, Ordering::Relaxed);
+        core.go.complete();
+        thread.join(cx);
+    }
+}
+
+/// Batches of one core, each when it is asked for.
+fn own_batches(cx: &ThreadCx<'_>, core: &Core) {
+    let wq = queue::<PerCpu>();
+    let items: Vec<_> = (0..N)
+        .map(|_| Arc::new(<Work<_>>::new((), |_, _| {})))
+        .collect();
+    loop {
+        core.go.wait(cx);
+        if core.stop.load(Ordering::Relaxed) {
+            break;
+        }
+        drop(fill(&wq, &items));
+        wq.flush(cx).expect("not one of its items");
+        core.over.complete();
+    }
+    wq.destroy(cx).expect("not one of its items");
 }

@@ -113,7 +113,18 @@ impl Kit {
     }
 
     /// Tells the cost of each item of whole batches: `f` returns what a batch of [`N`] cost.
-    pub(crate) fn batches(&mut self, group: &str, name: &str, mut f: impl FnMut() -> u32) {
+    pub(crate) fn batches(&mut self, group: &str, name: &str, f: impl FnMut() -> u32) {
+        self.batches_of(N, group, name, f);
+    }
+
+    /// As [`Self::batches`], of batches of `items`.
+    pub(crate) fn batches_of(
+        &mut self,
+        items: usize,
+        group: &str,
+        name: &str,
+        mut f: impl FnMut() -> u32,
+    ) {
         if !self.wants(group, name) {
             return;
         }
@@ -128,17 +139,17 @@ impl Kit {
         marks::bench_samples_over();
         self.samples.sort_unstable();
         let s = &self.samples;
-        let item = |whole: u32| whole / N as u32;
+        let item = |whole: u32| whole / items as u32;
         let sum: u64 = s.iter().copied().map(u64::from).sum();
         kernel::println!(
             "BENCH {}|{name}|{}|{}|{}|{}|{}|{}",
             self.settings,
-            N * repeats,
+            items * repeats,
             item(s[0]),
             item(s[repeats / 2]),
             item(s[repeats - 1]),
             item(s[repeats - 1]),
-            sum * 100 / (N * repeats) as u64
+            sum * 100 / (items * repeats) as u64
         );
     }
 
@@ -222,6 +233,7 @@ fn all(cx: &ThreadCx<'_>, kit: &mut Kit) {
     crate::mem::run(kit);
     crate::tracing::run(cx, kit);
     crate::cross::run(cx, kit);
+    crate::batch::each(cx, kit);
 }
 
 /// Value of a boot argument.

@@ -78,7 +78,7 @@ const fn only_many(mut known: Known) -> Known {
 
 /// All benchmarks, in the order of the table.
 #[rustfmt::skip]
-pub const KNOWN: [Known; 43] = [
+pub const KNOWN: [Known; 44] = [
     median(row("work", "queue-running", "queue one item, worker running (p50)", [310, 310], 60)),
     row("work", "queue-idle", "queue one item, worker idle: the call", [1_932, 1_942], 250),
     row("work", "start-bound", "queue to start: bound, idle worker, same core", [4_385, 4_402], 500),
@@ -95,6 +95,7 @@ pub const KNOWN: [Known; 43] = [
     row("work", "batch-bh", "batch, BH, per item", [936, 936], 130),
     row("work", "batch-bh-off", "batch, BH in BH-off, per item", [899, 899], 120),
     row("work", "requeue", "item that queues itself again, per run", [799, 800], 110),
+    only_many(row("work", "batch-bound-each", "batch, each core its own bound queue, per item", [0, 895], 150)),
     row("work", "queue-pending", "queue an already pending item", [35, 35], 12),
     row("work", "queue-flush", "queue + flush of the item, idle worker", [8_250, 8_123], 1_200),
     row("work", "flush-item-idle", "flush of an idle item", [222, 222], 30),

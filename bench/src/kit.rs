@@ -234,6 +234,7 @@ fn all(cx: &ThreadCx<'_>, kit: &mut Kit) {
     crate::tracing::run(cx, kit);
     crate::cross::run(cx, kit);
     crate::batch::each(cx, kit);
+    crate::cold::run(cx, kit);
 }
 
 /// Value of a boot argument.

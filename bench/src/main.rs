@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod batch;
+mod cold;
 mod counters;
 mod cross;
 mod footprint;

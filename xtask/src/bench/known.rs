@@ -78,7 +78,7 @@ const fn only_many(mut known: Known) -> Known {
 
 /// All benchmarks, in the order of the table.
 #[rustfmt::skip]
-pub const KNOWN: [Known; 44] = [
+pub const KNOWN: [Known; 45] = [
     median(row("work", "queue-running", "queue one item, worker running (p50)", [310, 310], 60)),
     row("work", "queue-idle", "queue one item, worker idle: the call", [1_932, 1_942], 250),
     row("work", "start-bound", "queue to start: bound, idle worker, same core", [4_385, 4_402], 500),
@@ -106,6 +106,7 @@ pub const KNOWN: [Known; 44] = [
     row("work", "delayed-cancel-sync", "delayed work: cancel_sync", [483, 483], 130),
     row("work", "delayed-mod", "delayed work: mod", [484, 484], 160),
     row("work", "hand-off", "handler sleeps to next handler starts, warm worker", [5_368, 5_377], 600),
+    row("work", "hand-off-cold", "the same, no idle worker left: one is created", [53_365, 66_323], 3_000),
     row("work", "complete-resume", "complete() to the sleeping handler resumed", [2_954, 2_972], 450),
     row("sched", "yield", "thread switch: yield", [1_381, 1_381], 150),
     row("sched", "wake-switch", "wake + switch", [3_265, 3_265], 350),

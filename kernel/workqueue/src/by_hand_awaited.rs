@@ -1,10 +1,11 @@
 //! By hand: what a submission waits for, who has what of a pwq, which flush covers what.
 
+use std::vec;
 use std::vec::Vec;
 
 use crate::by_hand::{bound, queue, start};
 use crate::sim::Sim;
-use crate::{Awaited, Held, Kind};
+use crate::{Awaited, COLOURS, Held, Kind};
 
 /// What item `i` waits for, or barrier `b` behind it.
 fn awaited(sim: &Sim, i: usize, b: Option<usize>) -> Awaited {
@@ -86,4 +87,39 @@ fn a_flush_covers_the_colours_before_its_own() {
         assert!(!covers(first, now) && !covers(second, now), "{round}");
         sim.drain();
     }
+}
+
+/// I2: flushes that found no colour free share the next one, and it closes for what is queued from then on.
+#[test]
+fn i2_items_after_flushes_that_share_a_colour_do_not_delay_them() {
+    let mut sim = bound(8);
+    let begin = |sim: &mut Sim, i| {
+        assert!(sim.queue(0, i));
+        let w = start(sim, i);
+        assert!(sim.block(w));
+        w
+    };
+    let end = |sim: &mut Sim, w| {
+        sim.resume(w);
+        assert!(sim.step(w));
+    };
+    let before = begin(&mut sim, 0);
+    for _ in 1..COLOURS {
+        sim.flush(0);
+    }
+    let among = begin(&mut sim, 1);
+    let sharing = [sim.flush(0), sim.flush(0)];
+    let over = |sim: &Sim| sim.flushing.iter().map(|f| f.3).collect::<Vec<_>>();
+    end(&mut sim, before);
+    let own = COLOURS - 1;
+    assert_eq!(over(&sim), [vec![true; own], vec![false; 2]].concat());
+    let later = begin(&mut sim, 2);
+    end(&mut sim, among);
+    assert_eq!(
+        over(&sim),
+        [true; COLOURS + 1],
+        "{sharing:?} wait for item 2"
+    );
+    end(&mut sim, later);
+    sim.drain();
 }

@@ -118,23 +118,74 @@ fn b3_disable_and_claim_exclude_each_other() {
     });
 }
 
-#[test]
-fn b6_stores_before_a_claim_are_seen_by_its_run() {
-    loom::model(|| {
-        let w = word();
+loom::lazy_static! {
+    static ref STEP: AtomicU64 = AtomicU64::new(0);
+}
+
+/// A place where the other thread may go on. loom finds those by itself, but it compares an access with the last one
+/// of the same word only, and a submission reads the word before it writes it, and writes it twice; that hides the
+/// other side's look. Relaxed, so it orders nothing.
+fn step() {
+    STEP.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A producer against the run that its claim leads to.
+fn b6_round<A: Word + Send + Sync + 'static>(make: fn(u64) -> A) {
+    let runs = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let seen = std::sync::Arc::clone(&runs);
+    loom::model(move || {
+        let w = Arc::new(WorkWord::with(make));
         let event = Arc::new(AtomicUsize::new(0));
         let (w2, e2) = (w.clone(), event.clone());
         let producer = thread::spawn(move || {
             e2.store(1, Ordering::Relaxed);
-            if let Claim::Claimed(_) = w2.claim() {
-                w2.publish(POOL, false);
-            }
+            assert!(matches!(w2.claim(), Claim::Claimed(_)));
+            w2.publish(POOL, false);
+            step();
         });
+        step();
         if w.state().queued {
+            seen.fetch_add(1, Ordering::Relaxed);
             assert_eq!(w.take(), 1);
             assert_eq!(event.load(Ordering::Relaxed), 1, "the run missed its event");
         }
-        producer.join().unwrap();
+        producer.join().expect("the producer ends");
+    });
+    assert_ne!(runs.load(Ordering::Relaxed), 0, "no run was looked at");
+}
+
+#[test]
+fn b6_stores_before_a_claim_are_seen_by_its_run() {
+    b6_round(|v| Loom(AtomicU64::new(v)));
+}
+
+/// A word whose updates order nothing.
+#[derive(Debug)]
+struct Relaxed(Loom);
+
+impl Word for Relaxed {
+    fn load(&self, order: Ordering) -> u64 {
+        self.0.load(order)
+    }
+    fn compare_exchange_weak(
+        &self,
+        old: u64,
+        new: u64,
+        _: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        self.0
+            .compare_exchange_weak(old, new, Ordering::Relaxed, failure)
+    }
+    fn fetch_and(&self, mask: u64, _: Ordering) -> u64 {
+        self.0.fetch_and(mask, Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn b6_wrong_updates_that_order_nothing() {
+    must_fail("relaxed updates", || {
+        b6_round(|v| Relaxed(Loom(AtomicU64::new(v))));
     });
 }
 

@@ -69,6 +69,10 @@ pub unsafe extern "C" fn memmove(to: *mut u8, source: *const u8, n: usize) -> *m
 
 /// More than 64 bytes from x1 to x0, which end at x4 and x5. Each turn reads before it writes, and never what was
 /// written if x0 lies below x1.
+///
+/// # Safety
+///
+/// Jumped to with the registers so.
 #[unsafe(naked)]
 unsafe extern "C" fn upwards() {
     naked_asm!(
@@ -89,6 +93,10 @@ unsafe extern "C" fn upwards() {
 }
 
 /// At most 64 bytes (x2) from x1 to x0, which end at x4 and x5.
+///
+/// # Safety
+///
+/// Jumped to with the registers so.
 #[unsafe(naked)]
 unsafe extern "C" fn few() {
     naked_asm!(

@@ -1,8 +1,9 @@
-//! `http`: what a request costs with tracing off, as it is by default, and with all of it.
+//! `http` and `net`: the services, and on another port the count of instructions.
 //!
-//! The host is the client, and says on a second port what is to be traced from now on: `0` nothing, `1` what
-//! is by default, `2` everything. The answer is the count of instructions up to there. So between two
-//! answers is nothing but the host's requests, however long they take it.
+//! The host is the client, and says on that port which settings hold from now on: `0` traces nothing, `1` what
+//! is traced by default, `2` everything; `l` (lean) traces nothing and takes no latency anatomy either, `d` is the
+//! default of both. The answer is the count of instructions up to there. So between two answers is nothing but the
+//! host's requests, however long they take it.
 
 use alloc::sync::Arc;
 use core::fmt::Write;
@@ -12,14 +13,17 @@ use kernel::thread::ThreadCx;
 use kernel::trace::{self, Categories};
 use kernel::wq;
 use machine::Duration;
+use services::echo::{self, Echo};
 use services::http::{self, Http, Settings};
 use services::server::{Next, Protocol};
 use services::{Mode, QueueKind, Server, ServerConfig};
 
 use crate::kit::count;
 
-/// The port that the host's echo port leads to.
-const MARKS: u16 = 7;
+/// The port that the host's echo port leads to; for `http`, which has no echo.
+const MARKS: u16 = echo::PORT;
+/// The port that the host's monitor port leads to; for `net`.
+const MARKS_BESIDE_ECHO: u16 = 23;
 
 /// Answers each byte with the count.
 #[derive(Debug)]
@@ -45,9 +49,14 @@ impl Protocol for Marks {
             }
             _ => return Next::Close,
         }
+        match byte {
+            [b'l'] => wq::set_anatomy(false),
+            [b'd'] => wq::set_anatomy(true),
+            _ => {}
+        }
         trace::want(match byte {
-            [b'0'] => Categories::NONE,
-            [b'1'] => Categories::DEFAULT,
+            [b'0' | b'l'] => Categories::NONE,
+            [b'1' | b'd'] => Categories::DEFAULT,
             _ => Categories::ALL,
         });
         let mut line = heapless::String::<16>::new();
@@ -60,8 +69,8 @@ impl Protocol for Marks {
     }
 }
 
-/// Serves until the host ends the machine.
-pub(crate) fn run(cx: &ThreadCx<'_>) {
+/// Serves until the host ends the machine; TCP echo as well, if `with_echo`.
+pub(crate) fn run(cx: &ThreadCx<'_>, with_echo: bool) {
     // As a service has it.
     wq::set_anatomy(true);
     let config = |name, port| ServerConfig {
@@ -71,8 +80,18 @@ pub(crate) fn run(cx: &ThreadCx<'_>) {
         queue: QueueKind::Bound,
     };
     let http = Server::<Http>::start(cx, config("http", http::PORT), Settings::default());
-    let marks = Server::<Marks>::start(cx, config("marks", MARKS), ());
-    let _both = (http.expect("a free port"), marks.expect("a free port"));
+    let port = match with_echo {
+        true => MARKS_BESIDE_ECHO,
+        false => MARKS,
+    };
+    let marks = Server::<Marks>::start(cx, config("marks", port), ());
+    let echo = with_echo
+        .then(|| Server::<Echo>::start(cx, config("echo", echo::PORT), Default::default()));
+    let _all = (
+        http.expect("a free port"),
+        marks.expect("a free port"),
+        echo.map(|e| e.expect("a free port")),
+    );
     kernel::println!("BENCH SERVES");
     loop {
         kernel::thread::sleep(cx, Duration::from_secs(1_000));

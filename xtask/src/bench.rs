@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{Failure, Outcome};
 
 mod known;
+pub mod net;
 
 pub use known::{KNOWN, Known, MOST_PER_EVENT, known};
 

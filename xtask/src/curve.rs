@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use svg::Document;
-use svg::node::element::{Circle, Line, Polyline, Text};
+use svg::node::element::{Circle, Polyline};
+
+use crate::chart::{line, tenths, text};
 
 /// One figure.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -113,8 +115,8 @@ pub fn draw(title: &str, points: &[Point]) -> String {
             // Strings take everything.
             let _ = write!(path, "{:.1},{:.1} ", x(p.n), y(p.cost));
             let dot = Circle::new()
-                .set("cx", format!("{:.1}", x(p.n)))
-                .set("cy", format!("{:.1}", y(p.cost)))
+                .set("cx", tenths(x(p.n)))
+                .set("cy", tenths(y(p.cost)))
                 .set("r", 3)
                 .set("fill", colour);
             document = document.add(dot);
@@ -140,23 +142,6 @@ pub fn draw(title: &str, points: &[Point]) -> String {
         .set("width", WIDTH)
         .set("height", height)
         .to_string()
-}
-
-fn text(x: f64, y: f64, words: &str) -> Text {
-    Text::new(words)
-        .set("x", format!("{x:.1}"))
-        .set("y", format!("{y:.1}"))
-        .set("font-family", "sans-serif")
-        .set("font-size", 12)
-}
-
-fn line(from: (f64, f64), to: (f64, f64)) -> Line {
-    Line::new()
-        .set("x1", from.0)
-        .set("y1", from.1)
-        .set("x2", to.0)
-        .set("y2", to.1)
-        .set("stroke", "#888")
 }
 
 /// The points as CSV, with a head.

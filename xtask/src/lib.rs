@@ -14,7 +14,8 @@
 //!    and [`perfetto_ui`] what traces are looked at with, had from [`pypi`].
 //! 6. [`verb`] has one file per command; [`mutants`] and [`bugs`] keep the books of two
 //!    that run for long, [`conformance`] those of the rule table; [`mod@bench`] and [`profile`] read what
-//!    the benchmarks tell, [`decode`] a log.
+//!    the benchmarks tell, [`decode`] a log. [`load`] has clients for the service, [`lab`] a network for them; [`plot`],
+//!    [`curve`] and [`scatter`] draw.
 //!
 //! Every failure is a [`Failure`]: one sentence with the way out, and the exit code fixed for its
 //! kind. Nothing here may panic because of what the host lacks.
@@ -22,6 +23,7 @@
 pub mod bench;
 pub mod browser;
 pub mod bugs;
+mod chart;
 pub mod conformance;
 pub mod console;
 pub mod curve;
@@ -29,6 +31,8 @@ pub mod decode;
 pub mod failure;
 pub mod guest;
 pub mod image;
+pub mod lab;
+pub mod load;
 pub mod machine;
 pub mod measured;
 pub mod mutants;
@@ -40,6 +44,7 @@ pub mod plot;
 pub mod profile;
 pub mod pypi;
 pub mod ready;
+pub mod scatter;
 pub mod sources;
 pub mod symbols;
 pub mod tell;

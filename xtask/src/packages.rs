@@ -10,6 +10,8 @@ use crate::{Failure, Outcome, machine, tell, tree};
 
 /// A debugger for every architecture: its program and its package.
 const GDB: &str = "gdb-multiarch";
+/// An HTTP client that loads a server; its program and its package.
+const WRK: &str = "wrk";
 
 /// A package manager, its packages for QEMU, and how it installs.
 struct Manager {
@@ -119,12 +121,29 @@ pub fn chromium() -> Outcome<PathBuf> {
 /// The debugger that the tests of `tools/gdb` use. With `install` a missing one is installed where apt is;
 /// `None` where it is not.
 pub fn gdb_multiarch(install: bool) -> Option<PathBuf> {
-    let find = || tree::which(GDB);
-    if find().is_none() && install && tree::which("apt-get").is_some() {
+    if tree::which(GDB).is_none() && install && tree::which("apt-get").is_some() {
         apt_update();
         apt_install(&[GDB]);
     }
-    find()
+    tree::which(GDB)
+}
+
+/// The HTTP client that `bench net` loads the service with; installed through apt where that is.
+pub fn wrk(no_install: bool) -> Outcome<PathBuf> {
+    let by_hand = "apt-get install wrk iproute2";
+    if tree::which(WRK).is_none()
+        && !no_install
+        && tree::which("apt-get").is_some()
+        && tell::may_install(WRK, by_hand, false)
+    {
+        apt_update();
+        apt_install(&[WRK, "iproute2"]);
+    }
+    tree::which(WRK).ok_or_else(|| {
+        Failure::missing(format!(
+            "{WRK} is missing; install the system's package, such as with `{by_hand}`"
+        ))
+    })
 }
 
 /// Refreshes apt's lists; a failure shows later, when a package is not found.

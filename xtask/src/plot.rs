@@ -5,7 +5,9 @@
 //! that nobody measures with a ruler.
 
 use svg::Document;
-use svg::node::element::{Rectangle, Text};
+use svg::node::element::Rectangle;
+
+use crate::chart::text;
 
 /// One figure.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -100,14 +102,6 @@ pub fn draw(title: &str, rows: &[Row]) -> String {
         .set("width", WIDTH)
         .set("height", height)
         .to_string()
-}
-
-fn text(x: i32, y: i32, words: &str) -> Text {
-    Text::new(words)
-        .set("x", x)
-        .set("y", y)
-        .set("font-family", "sans-serif")
-        .set("font-size", 12)
 }
 
 fn share(value: u64, most: u64) -> f64 {

@@ -2,8 +2,8 @@
 //!
 //! The image (`bench/`) is the service's kernel, built the same way, with benchmarks as its first thread. QEMU
 //! counts instructions (`-icount shift=0,sleep=off`), so a figure says nothing of the host and repeats.
-//! `bench sim` belongs to the simulator and is handed over; `bench boot`, `growth`, `http` and the bytes of `mem` have
-//! files of their own.
+//! `bench sim` belongs to the simulator and is handed over; `bench boot`, `growth`, `http`, `net` and the bytes of `mem`
+//! have files of their own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use std::time::Duration;
 use clap::Parser;
 use serde_json::{Value, json};
 
-use super::{bench_boot, bench_growth, bench_http, bench_mem, bench_profile, sim};
+use super::{bench_boot, bench_growth, bench_http, bench_mem, bench_net, bench_profile, sim};
 use crate::bench::{self, Budgets, DONE, GROUPS, KNOWN, Report};
 use crate::image::Kind;
 use crate::options::{Net, Options as Machine};
 use crate::{Failure, Outcome, measured, tree};
 
 /// Measure what operations cost, in instructions; `bench boot` measures the start, `bench http` requests,
-/// `bench mem` bytes, `bench growth` what many things cost, `bench sim` the simulator.
+/// `bench net` the services under load, `bench mem` bytes, `bench growth` what many things cost, `bench sim` the simulator.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "xtask bench", bin_name = "cargo xtask bench")]
 struct Options {
@@ -61,6 +61,7 @@ pub fn run(passed: &sim::Passed) -> Outcome<u8> {
         Some("http") => return bench_http::run(rest),
         Some("boot") => return bench_boot::run(rest),
         Some("growth") => return bench_growth::run(rest),
+        Some("net") => return bench_net::run(rest),
         Some("mem") => bench_mem::run(rest)?,
         _ => {}
     }
@@ -78,7 +79,7 @@ fn measure(options: &Options) -> Outcome<u8> {
         if !row && !GROUPS.contains(&name.as_str()) {
             let rows: Vec<_> = KNOWN.iter().map(|k| k.row).collect();
             return Err(Failure::usage(format!(
-                "no group or row {name}; groups: {}; alone: boot, growth, http, sim; rows: {}",
+                "no group or row {name}; groups: {}; alone: boot, growth, http, net, sim; rows: {}",
                 GROUPS.join(", "),
                 rows.join(", ")
             )));

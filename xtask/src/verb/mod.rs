@@ -5,6 +5,7 @@ pub mod bench_boot;
 mod bench_growth;
 pub mod bench_http;
 pub mod bench_mem;
+mod bench_net;
 mod bench_profile;
 pub mod bugs;
 mod bugs_hunt;

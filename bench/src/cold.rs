@@ -52,9 +52,7 @@ fn link(chain: &Arc<Chain>, nth: usize) -> Arc<Work<Link>> {
         if !run.first {
             sample_over();
         }
-        let left = run.chain.left.load(Ordering::Relaxed) - 1;
-        run.chain.left.store(left, Ordering::Relaxed);
-        if left == 0 {
+        if run.chain.left.fetch_sub(1, Ordering::Relaxed) == 1 {
             run.chain.all_began.complete();
         }
         run.slept.store(count(), Ordering::Relaxed);

@@ -44,38 +44,52 @@ pub fn possible() -> Result<(), String> {
     Err(said.trim().to_owned())
 }
 
-/// Runs this program again with `words`, inside; its exit code.
+/// Becomes this program with `words`, inside. It is the same process, so that whoever ends it ends all.
+#[cfg(unix)]
 pub fn again(words: &[String]) -> Outcome<u8> {
+    use std::os::unix::process::CommandExt;
     let program = std::env::current_exe()
         .map_err(|e| Failure::failed(format!("cannot find this program: {e}")))?;
-    let status = unshare()
-        .arg(program)
-        .args(words)
-        .env(INSIDE, "1")
-        .status()
-        .map_err(|e| Failure::missing(format!("cannot start unshare: {e}")))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    code.ok_or_else(|| Failure::failed("the process inside the network namespace was killed"))
+    let why = unshare().arg(program).args(words).env(INSIDE, "1").exec();
+    Err(Failure::missing(format!("cannot start unshare: {why}")))
 }
 
-/// Sets the interfaces up; called inside.
+/// There are no such namespaces here.
+#[cfg(not(unix))]
+pub fn again(_words: &[String]) -> Outcome<u8> {
+    Err(Failure::missing("network namespaces are Linux's"))
+}
+
+/// Sets the interfaces up; called inside, where there is nothing but a loopback interface.
 pub fn set_up() -> Outcome<()> {
+    let there = ip("-o link show")?;
+    if there.lines().any(|line| !line.contains(": lo:")) {
+        return Err(Failure::usage(format!(
+            "this is no empty network namespace; take {INSIDE} out of the environment"
+        )));
+    }
     for words in [
         "link set lo up".to_owned(),
         format!("tuntap add dev {TAP} mode tap"),
         format!("addr add {HOST} dev {TAP}"),
         format!("link set {TAP} up"),
     ] {
-        let output = Command::new("ip")
-            .args(words.split(' '))
-            .output()
-            .map_err(|e| Failure::missing(format!("cannot start ip: {e}")))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(Failure::failed(format!("ip {words}: {}", said.trim())));
-        }
+        ip(&words)?;
     }
     Ok(())
+}
+
+/// What `ip` with these words says.
+fn ip(words: &str) -> Outcome<String> {
+    let output = Command::new("ip")
+        .args(words.split(' '))
+        .output()
+        .map_err(|e| Failure::missing(format!("cannot start ip: {e}")))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Failure::failed(format!("ip {words}: {}", said.trim())));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn unshare() -> Command {

@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Barrier;
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ impl Seen {
 ///
 /// # Errors
 ///
-/// A connection that fails, or an answer that is wrong or does not come.
+/// A connection that fails, an answer that is wrong or does not come, or no memory for that many threads.
 pub fn run(
     address: SocketAddr,
     connections: usize,
@@ -81,42 +81,22 @@ pub fn run(
     until: Until,
 ) -> Result<Seen, String> {
     let begun = AtomicU64::new(0);
-    let together = Barrier::new(connections + 1);
-    let (results, elapsed) = std::thread::scope(|scope| {
-        let client = |number| Client::new(address, ask, number);
-        let (begun, together) = (&begun, &together);
-        let threads: Vec<_> = (0..connections)
-            .map(|number| {
-                let work = move || {
-                    let client = client(number);
-                    together.wait();
-                    client?.go_on(until, begun)
-                };
-                Builder::new().stack_size(STACK).spawn_scoped(scope, work)
-            })
-            .collect();
-        if threads.iter().any(Result::is_err) {
-            // Those that wait at the barrier would wait for ever.
-            panic!("the host makes no more threads");
-        }
-        together.wait();
+    let clients = (0..connections).map(|number| Client::new(address, ask, number));
+    let clients = clients.collect::<Result<Vec<_>, _>>()?;
+    let all = together(clients, STACK, |client| {
         let begin = Instant::now();
-        let results: Vec<_> = threads
-            .into_iter()
-            .flatten()
-            .map(|t| t.join().unwrap_or_else(|_| Err("a client panicked".into())))
-            .collect();
-        (results, begin.elapsed())
-    });
-    let mut latencies = Vec::new();
-    for result in results {
-        latencies.extend(result?);
-    }
-    Ok(Seen::of(latencies, elapsed.as_secs_f64()))
+        let latencies = client.go_on(until, &begun)?;
+        Ok((begin, Instant::now(), latencies))
+    })?;
+    let first = all.iter().map(|c| c.0).min();
+    let last = all.iter().map(|c| c.1).max();
+    let seconds = first.zip(last).map_or(0.0, |(a, b)| (b - a).as_secs_f64());
+    let latencies = all.into_iter().flat_map(|c| c.2).collect();
+    Ok(Seen::of(latencies, seconds))
 }
 
 /// Opens `connections` at once, each of which asks for one echo of `size` bytes: the time from before it connects to
-/// the whole answer, in the order in which they were made.
+/// the whole answer, in the order in which they began.
 ///
 /// # Errors
 ///
@@ -126,26 +106,44 @@ pub fn at_once(
     connections: usize,
     size: usize,
 ) -> Result<Vec<Duration>, String> {
-    let together = Barrier::new(connections);
+    let mut all = together((0..connections).collect(), STACK, |number| {
+        let begin = Instant::now();
+        Client::new(address, Ask::Echo(size), number)?.ask()?;
+        Ok((begin, begin.elapsed()))
+    })?;
+    all.sort_by_key(|(begin, _)| *begin);
+    Ok(all.into_iter().map(|(_, time)| time).collect())
+}
+
+/// Does `work` with each of `inputs` in a thread of its own, all of which begin when there are all of them, or not at all.
+fn together<T: Send, R: Send>(
+    inputs: Vec<T>,
+    stack: usize,
+    work: impl Fn(T) -> Result<R, String> + Sync,
+) -> Result<Vec<R>, String> {
+    // Held for writing until all are there; what it holds says whether to go on.
+    let gate = RwLock::new(false);
     std::thread::scope(|scope| {
-        let together = &together;
-        let threads: Vec<_> = (0..connections)
-            .map(|number| {
-                let work = move || {
-                    together.wait();
-                    let begin = Instant::now();
-                    Client::new(address, Ask::Echo(size), number)?.ask()?;
-                    Ok(begin.elapsed())
-                };
-                let builder = Builder::new().stack_size(STACK);
-                builder
-                    .spawn_scoped(scope, work)
-                    .expect("the host makes no more threads")
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|t| t.join().unwrap_or_else(|_| Err("a client panicked".into())))
+        let mut open = gate.write().map_err(|e| e.to_string())?;
+        let (gate, work) = (&gate, &work);
+        let mut threads = Vec::new();
+        for input in inputs {
+            let body = move || match gate.read() {
+                Ok(open) if *open => {
+                    drop(open);
+                    work(input)
+                }
+                _ => Err("not begun".to_owned()),
+            };
+            let builder = Builder::new().stack_size(stack);
+            let thread = builder.spawn_scoped(scope, body);
+            threads.push(thread.map_err(|e| format!("the host makes no more threads: {e}"))?);
+        }
+        *open = true;
+        drop(open);
+        let results = threads.into_iter().map(|t| t.join());
+        results
+            .map(|r| r.unwrap_or_else(|_| Err("a client panicked".to_owned())))
             .collect()
     })
 }
@@ -305,6 +303,19 @@ mod tests {
         let times = at_once(server(echo), 50, 64).expect("it answers");
         assert_eq!(times.len(), 50);
         assert!(times.iter().all(|t| !t.is_zero()));
+    }
+
+    #[test]
+    fn without_threads_nobody_begins() {
+        // More than there are addresses for.
+        let impossible = usize::MAX / 2;
+        let begun = AtomicU64::new(0);
+        let failed = together(vec![(); 2], impossible, |()| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        });
+        assert!(failed.expect_err("no thread").contains("no more threads"));
+        assert_eq!(begun.load(Ordering::Relaxed), 0);
     }
 
     #[test]

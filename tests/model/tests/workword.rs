@@ -184,10 +184,13 @@ impl Word for Relaxed {
 
 #[test]
 fn b6_wrong_updates_that_order_nothing() {
-    must_fail("relaxed updates", || {
+    must_fail("relaxed updates", "the run missed its event", || {
         b6_round(|v| Relaxed(Loom(AtomicU64::new(v))));
     });
 }
+
+/// What is wrong with the variants of B7.
+const MISSED: &str = "an event was announced to a pending run that missed it";
 
 /// One B7 round: a producer against the run of an item that is pending already. `submit` answers
 /// true when it found the item pending; `take` ends the pending state.
@@ -207,19 +210,19 @@ fn b7_round<W: Send + Sync + 'static>(
         take(&w);
         let seen = event.load(Ordering::Relaxed) == 1;
         let joined = producer.join().expect("the producer ends");
-        assert!(
-            !joined || seen,
-            "an event was announced to a pending run that missed it"
-        );
+        assert!(!joined || seen, "{MISSED}");
     });
 }
 
-fn must_fail(what: &str, model: impl FnOnce()) {
+/// The model ends with the words `complaint`, and for no other reason.
+fn must_fail(what: &str, complaint: &str, model: impl FnOnce()) {
     let result = catch_unwind(AssertUnwindSafe(model));
-    assert!(
-        result.is_err(),
-        "the model checker accepted the wrong variant \"{what}\""
-    );
+    let Err(why) = result else {
+        panic!("the model checker accepted the wrong variant \"{what}\"")
+    };
+    let told = why.downcast_ref::<String>().map_or("", String::as_str);
+    let told = why.downcast_ref::<&str>().unwrap_or(&told);
+    assert!(told.contains(complaint), "\"{what}\" ended with: {told}");
 }
 
 fn shipped() -> WorkWord<Loom> {
@@ -279,7 +282,7 @@ fn b7_the_bare_protocol_passes() {
 
 #[test]
 fn b7_wrong_skipping_the_write_when_the_bit_looks_set() {
-    must_fail("skip if set", || {
+    must_fail("skip if set", MISSED, || {
         b7_round(
             plain,
             |w| w.load(Ordering::Acquire) & 1 != 0 || set(w),
@@ -290,14 +293,14 @@ fn b7_wrong_skipping_the_write_when_the_bit_looks_set() {
 
 #[test]
 fn b7_wrong_clearing_with_a_plain_store() {
-    must_fail("store to clear", || {
+    must_fail("store to clear", MISSED, || {
         b7_round(plain, set, |w| w.store(0, Ordering::Release));
     });
 }
 
 #[test]
 fn b7_wrong_clearing_with_a_store_and_a_fence() {
-    must_fail("store and fence to clear", || {
+    must_fail("store and fence to clear", MISSED, || {
         b7_round(plain, set, |w| {
             w.store(0, Ordering::Release);
             fence(Ordering::SeqCst);
@@ -307,7 +310,7 @@ fn b7_wrong_clearing_with_a_store_and_a_fence() {
 
 #[test]
 fn b7_wrong_publishing_with_a_plain_store() {
-    must_fail("store to publish", || {
+    must_fail("store to publish", MISSED, || {
         b7_round(
             || AtomicU64::new(0),
             set,

@@ -62,7 +62,7 @@ struct Options {
     /// The network between the guest and the clients
     #[arg(long, value_enum, default_value_t = Network::Auto)]
     net: Network,
-    /// Write the figures as JSON
+    /// Write the figures of the rows as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Where the times of connections opened at once go as a chart and CSV, instead of `target/net`
@@ -81,6 +81,15 @@ pub(super) fn run(words: &[String]) -> Outcome<u8> {
         Err(e) => e.exit(),
     };
     let rows = wanted(&options.rows)?;
+    let with_at_once = options.rows.is_empty() || options.rows.iter().any(|r| r == AT_ONCE_ROW);
+    if rows.is_empty() && options.json.is_some() {
+        return Err(Failure::usage(format!(
+            "--json holds the figures of rows, and {AT_ONCE_ROW} writes CSV; name a row or leave it out"
+        )));
+    }
+    if !with_at_once && options.out.is_some() {
+        return Err(Failure::usage(format!("--out is for {AT_ONCE_ROW} only")));
+    }
     let wrk = Wrk::new(&packages::wrk(options.no_install)?)?;
     let net = if lab::is_inside() {
         lab::set_up()?;
@@ -117,7 +126,7 @@ pub(super) fn run(words: &[String]) -> Outcome<u8> {
             write(path, &text)?;
         }
     }
-    if options.rows.is_empty() || options.rows.iter().any(|r| r == AT_ONCE_ROW) {
+    if with_at_once {
         at_once(&options, &net)?;
     }
     Ok(0)
@@ -261,8 +270,12 @@ fn instructions(
     let begin = mark(marks, settings)?;
     let seen = ask(row, reach, wrk, Until::Requests(COUNTED), COUNTED_TIME)?;
     let end = mark(marks, settings)?;
-    // A mark costs something itself.
+    // A mark costs something itself. What wrk connects, and leaves unanswered at its end, is counted with the thousands of
+    // requests between.
     let all = f64::from(end.wrapping_sub(begin)) - f64::from(begin.wrapping_sub(first));
+    if all <= 0.0 || all > f64::from(u32::MAX / 2) {
+        return Err(format!("{}: the guest counts {all} instructions", row.name));
+    }
     Ok(all / seen.requests as f64)
 }
 
@@ -285,10 +298,12 @@ fn rate(
     Ok([seen.rate(), p50, p99, p999, host])
 }
 
-/// What a process has used of the host's processors; 0 where nobody tells.
+/// What a process has used of the host's processors; no number where nobody tells.
 fn processor_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    ticks(&stat) as f64 / ticks_per_second()
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => ticks(&stat) as f64 / ticks_per_second(),
+        Err(_) => f64::NAN,
+    }
 }
 
 /// User and system time of a line of `/proc/PID/stat` (proc_pid_stat(5), fields 14 and 15).

@@ -1,4 +1,4 @@
-//! `seam`: the hot calls of the machine seam are instructions in the release image, not calls.
+//! `seam`: the hot calls of the machine seam are instructions in the release image, not calls, and copies are ours.
 //!
 //! The seam's hot functions are one or two instructions each; a call around them would cost more
 //! than they do, on every lock and every wake. Whether the linker inlined them shows only in the
@@ -47,6 +47,14 @@ const INSTRUCTIONS: [(&str, u32, u32); 8] = [
     ("spin           yield", 0xd503_203f, u32::MAX),
 ];
 
+/// Functions of the architecture layer that the compiler's library has as well, with the first instruction of ours
+/// (`docs/adr/0008-our-own-copies.md`).
+const OURS: [(&str, u32); 3] = [
+    ("memcpy", 0x8b02_0024),  // add x4, x1, x2
+    ("memmove", 0x8b02_0024), // the same
+    ("memset", 0x4e01_0c20),  // dup v0.16b, w1
+];
+
 /// Builds the release image and checks it.
 pub fn run() -> Outcome<u8> {
     let toolchain = toolchain::metal(false, false)?;
@@ -71,6 +79,8 @@ struct Report {
     counts: [usize; INSTRUCTIONS.len()],
     /// Calls of a hot function: its name, and how many.
     calls: Vec<(String, usize)>,
+    /// Those of [`OURS`] that are not.
+    foreign: Vec<&'static str>,
 }
 
 impl Report {
@@ -84,7 +94,9 @@ impl Report {
             .zip(self.counts)
             .filter(|(_, count)| *count == 0)
             .map(|((name, _, _), _)| format!("no instruction for: {name}"));
-        let all: Vec<_> = calls.chain(missing).collect();
+        let foreign = self.foreign.iter();
+        let foreign = foreign.map(|name| format!("{name} is not the architecture layer's"));
+        let all: Vec<_> = calls.chain(missing).chain(foreign).collect();
         (!all.is_empty()).then(|| all.join("\n  "))
     }
 }
@@ -102,7 +114,17 @@ fn examine(data: &[u8]) -> Result<Report, String> {
         .section_by_name(".text")
         .ok_or("it has no section .text")?;
     let bytes = text.data().map_err(|e| e.to_string())?;
-    Ok(scan(bytes, text.address(), &hot))
+    let mut report = scan(bytes, text.address(), &hot);
+    let is_ours = |name: &str, first: u32| {
+        let symbol = file.symbol_by_name(name)?;
+        let at = usize::try_from(symbol.address().checked_sub(text.address())?).ok()?;
+        Some(bytes.get(at..at + 4)? == first.to_le_bytes())
+    };
+    let foreign = OURS
+        .iter()
+        .filter(|(name, first)| is_ours(name, *first) != Some(true));
+    report.foreign = foreign.map(|(name, _)| *name).collect();
+    Ok(report)
 }
 
 fn is_hot(name: &str) -> bool {
@@ -125,7 +147,11 @@ fn scan(bytes: &[u8], base: u64, hot: &HashMap<u64, String>) -> Report {
     }
     let mut calls: Vec<_> = calls.into_iter().map(|(n, c)| (n.clone(), c)).collect();
     calls.sort();
-    Report { counts, calls }
+    Report {
+        counts,
+        calls,
+        foreign: Vec::new(),
+    }
 }
 
 /// Where the `b` or `bl` at address `at` leads.

@@ -85,7 +85,10 @@ pub(crate) fn make(pages: &Pages) -> Option<CpuRing> {
     unsafe { p.write_bytes(0, 1) };
     // SAFETY: initialised above, never freed, and only shared references are made.
     let slots = unsafe { &*p };
-    Some(Ring::over(slots, Categories::DEFAULT))
+    let ring = Ring::over(slots, Categories::DEFAULT);
+    // The anatomy is on, too.
+    ring.set_aside(true);
+    Some(ring)
 }
 
 /// Changes what every core writes.
@@ -195,6 +198,19 @@ pub(crate) fn emit_unmasked(kind: Kind, head: Head, a: u64, b: u64) {
 #[inline(always)]
 pub(crate) fn shown(kind: Kind) -> bool {
     machine::OBSERVED || COMPILED_IN && this_cpu().trace.wants(kind.category())
+}
+
+/// As [`shown`], or the latency anatomy is on, which is noted at the same places: one question for both.
+#[inline(always)]
+pub(crate) fn told(kind: Kind) -> bool {
+    machine::OBSERVED || this_cpu().trace.wants_or_aside(kind.category())
+}
+
+/// Says on every core whether [`told`] is to say yes for the anatomy's sake.
+pub(crate) fn set_anatomy(on: bool) {
+    for c in kernel().cpus() {
+        c.trace.set_aside(on);
+    }
 }
 
 /// Shows an event to the simulator.

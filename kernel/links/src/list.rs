@@ -162,6 +162,39 @@ impl<T: Linked<K>, K> List<T, K> {
         Some(h)
     }
 
+    /// As [`List::push_back`], of a list that is in the arena itself, where `list` finds it.
+    #[inline(always)]
+    pub fn push_back_of<A: Arena<T>>(
+        arena: &mut A,
+        list: impl Fn(&mut A) -> &mut Self,
+        h: Handle<T>,
+    ) {
+        let before = list(arena).tail.replace(h);
+        let links = arena.get_mut(h).list_links_mut();
+        debug_assert!(!links.linked, "insertion of a node that is in a list");
+        links.linked = true;
+        links.prev = before;
+        links.next = None;
+        match before {
+            Some(p) => arena.get_mut(p).list_links_mut().next = Some(h),
+            None => list(arena).head = Some(h),
+        }
+    }
+
+    /// Takes `h`, which is the first node, out.
+    #[inline(always)]
+    pub fn remove_front<A: Arena<T>>(&mut self, arena: &mut A, h: Handle<T>) {
+        debug_assert!(self.head == Some(h), "a front that is none");
+        let links = arena.get_mut(h).list_links_mut();
+        let next = links.next.take();
+        links.linked = false;
+        self.head = next;
+        match next {
+            Some(n) => arena.get_mut(n).list_links_mut().prev = None,
+            None => self.tail = None,
+        }
+    }
+
     /// Takes `h`, which is in this list, out.
     #[inline]
     pub fn remove<A: Arena<T>>(&mut self, arena: &mut A, h: Handle<T>) {

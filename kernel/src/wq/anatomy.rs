@@ -68,6 +68,7 @@ pub fn set_anatomy(on: bool) {
     } else if switch.load(Ordering::Relaxed) == u64::MAX {
         switch.store(machine::stamp().max(1), Ordering::Relaxed);
     }
+    trace::set_anatomy(on);
 }
 
 /// Whether the latency anatomy is on. It is, unless somebody turned it off.
@@ -140,10 +141,8 @@ pub(super) fn started_bh(h: &Header) -> Course {
 
 /// A worker was brought back to its pod, and starts an item of `share` (N4); under its pool's lock `g`.
 #[cold]
-pub(super) fn brought_back(share: Option<&Share>, g: &mut Inner) {
-    if let Some(share) = share {
-        share.books(g).repatriated += 1;
-    }
+pub(super) fn brought_back(share: &Share, g: &mut Inner) {
+    share.books(g).repatriated += 1;
 }
 
 /// Item `h` of `share` is over on worker `w`'s thread, the running one; under its pool's lock `g`.

@@ -7,9 +7,9 @@
 
 use core::sync::atomic::Ordering;
 
-use links::Arena;
 use machine::{CpuId, Duration, Instant};
-use workqueue::{Item, Step, Worker as WorkerNode};
+use workqueue::Step;
+use workqueue::anatomy::Course;
 
 use super::anatomy;
 use super::barrier::Barrier;
@@ -20,7 +20,7 @@ use super::pool::{Inner, Pool};
 use super::share::Share;
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::softirq::{BhCx, raise};
-use crate::trace::{Kind, emit, with_function};
+use crate::trace::{Kind, emit, told, with_function};
 
 /// Most items in one softirq entry (A3, K4).
 const BATCH: u32 = 10;
@@ -88,6 +88,9 @@ impl Left {
 /// Executes items of `pool`, if core `here`, the running one, serves it.
 fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
     let me = pool.bh_worker();
+    let running = &cpu(here).wq.bh_item;
+    // Of the item that runs, while anybody wants to know.
+    let course = &mut Course::new();
     let mut done = Hold::NONE;
     let mut g = pool.lock();
     if pool.server() != Some(here) {
@@ -106,35 +109,31 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
             break;
         }
         // No thread waits here: anything but an item means that there is none.
-        let Step::Run { item, .. } = policy.next(store, me, machine::now) else {
+        let Step::Run { item, pwq, .. } = policy.next(store, me, machine::now) else {
             hotplug::bequeath(pool, &mut g);
             drop(g);
             break;
         };
-        if Arena::<Item>::get(store, item).is_barrier() {
+        let Some(pwq) = pwq else {
             emit(Kind::BarrierDone, pool.head(), 0, item_name(item));
             // SAFETY: it was queued and runs once.
             unsafe { Barrier::complete(item, store) };
-            let f = policy.finish(store, me);
+            let f = policy.finish_barrier(store, me);
             pool.flushed(f.flushed);
             continue;
-        }
+        };
         // SAFETY: the item's submission keeps it alive until `hold` is dropped.
         let h = unsafe { Header::of(item) };
         // The hold first: once the word is taken, whoever claims the item next may set it.
         let hold = h.take_hold();
         let submissions = h.word.take();
-        let node: &WorkerNode = Arena::get(store, me);
-        let pwq = node.current_pwq();
-        // An item is executed for a share, which it keeps.
-        let share: Option<&Share> = pwq.map(share_of);
-        let queue = queue_name(share.map_or(core::ptr::null(), Share::queue_ptr));
-        let head = with_function(pool.head(), h.function());
-        emit(Kind::ExecuteStart, head, item_name(item), queue);
-        let course = anatomy::started_bh(h);
+        // The share is kept by its item.
+        let share: &Share = share_of(pwq);
+        if told(Kind::ExecuteStart) {
+            tell_start(pool, share, h, course);
+        }
         drop(g);
         drop(done);
-        let running = &cpu(here).wq.bh_item;
         running.store(core::ptr::from_ref(h.vtable).cast_mut(), Ordering::Relaxed);
         // SAFETY: items on BH pools take a `BhCx`; `hold` is the count.
         unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, hold.is_some()) };
@@ -142,16 +141,33 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
         left.items -= 1;
         left.begun = true;
         g = pool.lock();
-        emit(Kind::ExecuteEnd, pool.head(), item_name(item), queue);
-        if let Some(share) = share {
-            anatomy::over_bh(&course, share, h, &mut g);
+        if told(Kind::ExecuteEnd) {
+            tell_end(pool, share, h, course, &mut g);
         }
         let Inner { policy, store, .. } = &mut *g;
-        let f = policy.finish(store, me);
-        pool.flushed(f.flushed);
+        if let Some(f) = policy.finish(store, me, (item, pwq)) {
+            pool.flushed(f.flushed);
+        }
         done = hold;
     }
     drop(done);
+}
+
+/// Tells whoever wants to know that `h` starts; under `pool`'s lock.
+#[cold]
+fn tell_start(pool: &Pool, share: &Share, h: &Header, course: &mut Course) {
+    let head = with_function(pool.head(), h.function());
+    let queue = queue_name(share.queue_ptr());
+    emit(Kind::ExecuteStart, head, item_name(h.handle()), queue);
+    *course = anatomy::started_bh(h);
+}
+
+/// As [`tell_start`]: `h` is over.
+#[cold]
+fn tell_end(pool: &Pool, share: &Share, h: &Header, course: &Course, g: &mut Inner) {
+    let queue = queue_name(share.queue_ptr());
+    emit(Kind::ExecuteEnd, pool.head(), item_name(h.handle()), queue);
+    anatomy::over_bh(course, share, h, g);
 }
 
 /// The type of the BH item that this core executes; in BH context.

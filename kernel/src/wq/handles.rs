@@ -19,7 +19,7 @@ use super::share::{Share, Slots};
 use super::urge;
 use super::worker::Worker;
 use crate::timer::Timer;
-use crate::trace::{Head, Kind, emit};
+use crate::trace::{Head, Kind, emit, told};
 
 /// The nodes that one pool's lock protects.
 #[derive(Debug)]
@@ -71,17 +71,11 @@ arena!(WorkerNode, workers);
 arena!(Pwq, pwqs);
 
 impl workqueue::Store for Store {
+    #[inline(always)]
     fn activated(&mut self, item: Handle<Item>, pwq: Handle<Pwq>) {
-        let share = share_of(pwq);
-        let head = limited(share.pool().head(), pwq, self);
-        // SAFETY: a pending item is kept alive by its submission; barriers never wait for slots.
-        anatomy::activated(unsafe { Header::of(item) });
-        emit(
-            Kind::ActivateWork,
-            head,
-            item_name(item),
-            queue_name(share.queue_ptr()),
-        );
+        if told(Kind::ActivateWork) {
+            self.tell_activated(item, pwq);
+        }
     }
 
     fn claimed(&mut self, barrier: Handle<Item>, worker: Handle<WorkerNode>) {
@@ -128,6 +122,22 @@ impl workqueue::Store for Store {
         }
         policy.leave(turns, share.turn());
         true
+    }
+}
+
+impl Store {
+    #[cold]
+    fn tell_activated(&self, item: Handle<Item>, pwq: Handle<Pwq>) {
+        let share = share_of(pwq);
+        let head = limited(share.pool().head(), pwq, self);
+        // SAFETY: a pending item is kept alive by its submission; barriers never wait for slots.
+        anatomy::activated(unsafe { Header::of(item) });
+        emit(
+            Kind::ActivateWork,
+            head,
+            item_name(item),
+            queue_name(share.queue_ptr()),
+        );
     }
 }
 

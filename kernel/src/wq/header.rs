@@ -6,6 +6,7 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
+use core::ptr::NonNull;
 
 use links::Handle;
 use workqueue::Item;
@@ -109,7 +110,7 @@ impl Header {
     /// Takes over the submission's count, if it has one; by whoever ended the pending state.
     #[inline(always)]
     pub(super) fn take_hold(&self) -> Hold {
-        Hold(self.owned.get().then_some(core::ptr::from_ref(self)))
+        Hold(self.owned.get().then_some(NonNull::from(self)))
     }
 
     /// The item's alarm, if it is a delayed item.
@@ -174,7 +175,7 @@ impl Header {
 
 /// One count on an item; dropping it may free the item, so do that outside locks.
 #[must_use = "dropping it under a lock may run the item's destructor there"]
-pub(super) struct Hold(Option<*const Header>);
+pub(super) struct Hold(Option<NonNull<Header>>);
 
 impl Hold {
     /// No count.
@@ -186,7 +187,7 @@ impl Hold {
     ///
     /// There is one on the item of `h` that nobody else gives up.
     pub(super) const unsafe fn adopt(h: *const Header) -> Self {
-        Self(Some(h))
+        Self(NonNull::new(h.cast_mut()))
     }
 
     /// Whether there is a count to give up.
@@ -201,9 +202,9 @@ impl Drop for Hold {
     fn drop(&mut self) {
         if let Some(h) = self.0.take() {
             // SAFETY: the count keeps the item alive until here.
-            let vtable = unsafe { (*h).vtable };
+            let vtable = unsafe { h.as_ref() }.vtable;
             // SAFETY: gives up the one count that this value stands for.
-            unsafe { (vtable.release)(h) }
+            unsafe { (vtable.release)(h.as_ptr()) }
         }
     }
 }

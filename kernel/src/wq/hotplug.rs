@@ -54,7 +54,8 @@ pub(crate) fn core_leaves(c: &'static CpuLocal) {
             return;
         }
         emit(Kind::PoolUnbind, pool.head(), 0, 0);
-        let wake = g.policy.disassociate();
+        let Inner { policy, store, .. } = &mut *g;
+        let wake = policy.disassociate(store);
         urge::look_again(pool, &g);
         pool.wake(wake);
     });
@@ -69,7 +70,8 @@ pub(crate) fn core_is_back(c: &'static CpuLocal) {
             return;
         }
         emit(Kind::PoolBind, pool.head(), 0, 0);
-        let wake = g.policy.associate();
+        let Inner { policy, store, .. } = &mut *g;
+        let wake = policy.associate(store);
         urge::look_again(pool, &g);
         pool.wake(wake);
     });

@@ -209,7 +209,7 @@ fn queue_info(q: &Queue) -> QueueInfo {
         info.cpu_time_ns += books.cpu_time_ns();
         info.repatriated += books.repatriated;
         let pwq = share.pwq(&g);
-        let s = pwq.stats();
+        let s = g.policy.stats(&g.store, share.handle());
         info.active += pwq.active();
         info.inactive += pwq.inactive();
         let waiting = u64::from(pwq.active() + pwq.inactive());

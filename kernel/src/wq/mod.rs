@@ -42,6 +42,7 @@ mod dedicated;
 mod delayed;
 mod dump;
 mod errors;
+mod execute;
 mod exported;
 mod flush;
 mod group;

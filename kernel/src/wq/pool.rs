@@ -6,7 +6,7 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, AtomicU64 as PlainAtomicU64};
 
 use links::Handle;
 use machine::{CpuId, CpuMask};
@@ -14,7 +14,7 @@ use sched::Nice;
 use sync::atomic::{AtomicBool, AtomicI8, AtomicU64, Ordering};
 use sync::{Rank, SpinGuard, SpinLock};
 use workqueue::{Cull, Kind, Pool as Policy, PoolKey, Tuning, Worker as WorkerNode};
-use workword::Place;
+use workword::{Mark, Place};
 
 use super::handles::{Store, arm_reaper, pool_of_reaper, share_of, worker_of};
 use super::urge;
@@ -46,6 +46,8 @@ pub(crate) struct Pool {
     inner: SpinLock<Inner>,
     /// `[I]` index in the pool table.
     place: AtomicU32,
+    /// `[I]` what a submission makes of an item's word.
+    mark: PlainAtomicU64,
     /// `[I]` its core, or `u32::MAX` for an unbound pool; of a dedicated one set before use.
     cpu: AtomicU32,
     /// `[L]` the core whose softirq runs a BH pool's items, and the core that is to be that next
@@ -104,6 +106,7 @@ impl Pool {
                 },
             ),
             place: AtomicU32::new(u32::MAX),
+            mark: PlainAtomicU64::new(0),
             cpu: AtomicU32::new(u32::MAX),
             server: AtomicU32::new(u32::MAX),
             heir: AtomicU32::new(u32::MAX),
@@ -125,6 +128,8 @@ impl Pool {
     /// Gives the pool its place and core, before its first use.
     pub(super) fn install(&self, place: Place, cpu: Option<CpuId>) {
         self.place.store(place.index() as u32, Ordering::Relaxed);
+        let mark = Mark::at(place, self.kind == Kind::Bh);
+        self.mark.store(mark.raw(), Ordering::Relaxed);
         let n = cpu.map_or(u32::MAX, |c| c.index() as u32);
         self.cpu.store(n, Ordering::Relaxed);
         self.server.store(n, Ordering::Relaxed);
@@ -169,6 +174,12 @@ impl Pool {
     #[inline(always)]
     pub(super) fn place(&self) -> Place {
         Place::new(self.place.load(Ordering::Relaxed) as u16)
+    }
+
+    /// What a submission makes of the word of an item that ran here last.
+    #[inline(always)]
+    pub(super) fn mark(&self) -> Mark {
+        Mark::from_raw(self.mark.load(Ordering::Relaxed))
     }
 
     /// How events name it.

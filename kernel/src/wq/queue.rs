@@ -2,10 +2,10 @@
 //!
 //! # The fast path
 //!
-//! 1. `join`: an item that is pending already takes one atomic operation and nothing else.
+//! 1. `look`: an item that is pending already is joined, in one atomic operation and nothing else.
 //! 2. The route of this core names the share, and that its pool.
 //! 3. The pool's lock is taken, which masks interrupts: from here the item is owned until it is on a list (B3).
-//! 4. `claim_at`: one atomic operation makes the item pending and published, if it ran here last.
+//! 4. `claim_seen`: one atomic operation makes the item pending and published, if it ran here last.
 //! 5. The policy links it and names the worker to wake.
 //!
 //! The slow path is for an item that ran last on another pool: it may still be running there, and
@@ -36,7 +36,7 @@ use super::submitted::{Submitted, joined, refused};
 use super::worker::current_worker;
 use super::{QueueName, pool_at};
 use crate::cpu::topology;
-use crate::trace::{Head, Kind, emit, emit_unmasked};
+use crate::trace::{Head, Kind, emit, emit_unmasked, told};
 
 /// Which core's pool gets an item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -228,13 +228,16 @@ impl Queue {
         h: &Header,
         retain: impl FnOnce() -> bool,
     ) -> Submitted {
-        if let Some(n) = h.word.join() {
+        let seen = h.word.look();
+        if !seen.is_idle()
+            && let Some(n) = h.word.join()
+        {
             return joined(n);
         }
         // The caller may be on another core by the time it has the lock: then it queued just before it moved.
         let share = self.share(target);
         let (pool, mut g) = share.lock();
-        if share.pwq(&g).bars() {
+        if share.pwq(&g).may_bar() {
             if self.refuses(share, &g) {
                 return Submitted::Draining;
             }
@@ -244,6 +247,23 @@ impl Queue {
                 return self.submit_moved(target, h, retain);
             }
         }
+        if h.word.claim_seen(seen, pool.mark()) {
+            h.set_owned(retain());
+            g.link(pool, share, h);
+            return Submitted::Queued;
+        }
+        self.submit_locked(target, h, (pool, share, g), retain)
+    }
+
+    /// [`Self::submit`], if the item is not as it was, or did not run here last.
+    #[inline(never)]
+    fn submit_locked(
+        &self,
+        target: Target,
+        h: &Header,
+        (pool, share, mut g): (&'static Pool, &Share, SpinGuard<'_, Inner>),
+        retain: impl FnOnce() -> bool,
+    ) -> Submitted {
         match h.word.claim_at(pool.place(), self.is_bh()) {
             Claim::Claimed(_) => {
                 h.set_owned(retain());
@@ -360,14 +380,21 @@ impl Inner {
         let q = self
             .policy
             .queue(&mut self.store, share.handle(), h.handle());
+        if told(Kind::QueueWork) {
+            self.tell_queued(pool, share, h, q.active);
+        }
+        pool.wake(q.wake);
+    }
+
+    #[cold]
+    fn tell_queued(&self, pool: &Pool, share: &Share, h: &Header, active: bool) {
         let head = limited(pool.head(), share.handle(), &self.store);
         anatomy::queued(h);
         emit(
             Kind::QueueWork,
-            head.flags(head.flags | (u8::from(q.active) * Kind::ACTIVE)),
+            head.flags(head.flags | (u8::from(active) * Kind::ACTIVE)),
             item_name(h.handle()),
             queue_name(share.queue_ptr()),
         );
-        pool.wake(q.wake);
     }
 }

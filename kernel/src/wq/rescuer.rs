@@ -22,6 +22,7 @@ use sync::{Rank, SpinLock};
 use workqueue::{Call, Item, Maydays, Pwq, Rescue, RescueStep, Tuning};
 
 use super::errors::WaitError;
+use super::execute::execute;
 use super::handles::{arm_mayday, call_of, pool_of_mayday, queue_name, share_of};
 use super::header::Header;
 use super::pool::Inner;
@@ -29,7 +30,7 @@ use super::queue::{Class, Queue};
 use super::rest::{After, Rest};
 use super::share::Share;
 use super::urge;
-use super::worker::{Worker, WorkerKind, current_worker, execute, poison, retire, spawn};
+use super::worker::{Worker, WorkerKind, current_worker, poison, retire, spawn};
 use crate::cpu::CpuMask;
 use crate::thread::{self, Nice, SpawnError, ThreadCx, ThreadRef};
 use crate::timer::Timer;
@@ -227,10 +228,10 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
         let Inner { policy, store, .. } = &mut *g;
         let again = |_| r.queue.call_rescuer(share);
         match policy.rescue(store, &mut turn, others, again) {
-            RescueStep::Run { item, wake } => {
+            RescueStep::Run { item, pwq, wake } => {
                 pool.wake(wake);
                 r.turn.set(Some(turn));
-                g = execute(cx, w, item, g, &mut after);
+                g = execute(cx, w, (item, pwq), g, &mut after);
             }
             RescueStep::Yield(wake) => {
                 pool.wake(wake);

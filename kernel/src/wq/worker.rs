@@ -16,12 +16,11 @@ use core::sync::atomic::Ordering;
 
 use links::Handle;
 use spin::Once;
-use sync::SpinGuard;
 use workqueue::anatomy::Course;
 use workqueue::{Item, Kind as PoolKind, Step, Worker as WorkerNode};
 
 use super::anatomy;
-use super::barrier::Barrier;
+use super::execute::execute;
 use super::handles::{arm_mayday, arm_reaper, item_name, queue_name, share_of};
 use super::header::Header;
 use super::manager;
@@ -33,8 +32,8 @@ use super::share::Share;
 use super::urge;
 use crate::cpu::this_cpu;
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
-use crate::trace::{Kind, emit, with_function};
-use crate::{kernel, mem, schedule};
+use crate::trace::{Kind, emit};
+use crate::{mem, schedule};
 
 /// Which scheme a worker belongs to; the scheduler's hooks dispatch on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,15 +58,15 @@ pub struct Worker {
     /// `[I]`
     thread: Once<ThreadRef>,
     /// `[P]` the item it executes, which its run keeps alive.
-    current: Cell<Option<NonNull<Header>>>,
-    /// `[P]` the queue of the item it executes; compared, never followed.
-    queue: Cell<*const Queue>,
+    pub(super) current: Cell<Option<NonNull<Header>>>,
+    /// `[P]` the share of the item it executes, or executed last; followed only while it executes one.
+    pub(super) share: Cell<*const Share>,
     /// `[P]` the sleep hook told the pool that it blocks.
     pub(super) slept: Cell<bool>,
     /// `[L]` the moments of the item that it executes; written by its own thread.
     pub(super) course: Cell<Course>,
     /// `[L]` what is to be done when it starts its next item: [`Self::REPATRIATED`], [`Self::AHEAD`].
-    marks: Cell<u8>,
+    pub(super) marks: Cell<u8>,
     /// `[L]` its CPU time when the watchdog looked last.
     pub(super) seen_ns: Cell<u64>,
     /// `[I]` what only a rescuer has.
@@ -104,7 +103,7 @@ impl Worker {
             kind,
             thread: Once::new(),
             current: Cell::new(None),
-            queue: Cell::new(core::ptr::null()),
+            share: Cell::new(core::ptr::null()),
             slept: Cell::new(false),
             course: Cell::new(Course::new()),
             marks: Cell::new(0),
@@ -183,26 +182,32 @@ impl Worker {
         Some(unsafe { (h.as_ref().vtable.name)() })
     }
 
-    /// Starts the CPU budget of what it executes, if concurrency management counts it (E14); own
-    /// thread only, with the pool's lock `g`.
+    /// Starts the CPU budget of what it executes, if concurrency management counts it (E14), else it has
+    /// none; own thread only, with the pool's lock `g`.
     #[inline(always)]
-    pub(super) fn start_budget(&self, g: &Inner) {
+    pub(super) fn set_budget(&self, g: &Inner) {
         let node: &WorkerNode = links::Arena::get(&g.store, self.handle());
+        let clock = &this_cpu().clock;
         if g.policy.counts(node) {
-            let budget = g.policy.tuning().cpu_intensive_after;
-            this_cpu().clock.start_budget(budget);
+            clock.start_budget(g.policy.tuning().cpu_intensive_after);
+        } else {
+            clock.end_budget();
         }
     }
 
     /// The queue whose item it executes; own thread only.
     pub(super) fn working_for(&self) -> Option<&Queue> {
-        // SAFETY: a queue lives while an item of it is executed.
-        unsafe { self.queue.get().as_ref() }.filter(|_| self.is_busy())
+        if !self.is_busy() {
+            return None;
+        }
+        // SAFETY: a queue, and with it its shares, lives while an item of it is executed.
+        unsafe { self.share.get().as_ref() }.map(Share::queue)
     }
 
     /// Whether it executes an item of `q`; own thread only.
     pub(super) fn works_for(&self, q: &Queue) -> bool {
-        self.is_busy() && core::ptr::eq(self.queue.get(), q)
+        self.working_for()
+            .is_some_and(|mine| core::ptr::eq(mine, q))
     }
 }
 
@@ -252,11 +257,15 @@ pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
     let mut g = pool.lock();
     loop {
         let Inner { policy, store, .. } = &mut *g;
-        match policy.next(store, w.handle(), machine::now) {
-            Step::Run { item, wake } => {
-                pool.wake(wake);
-                g = execute(cx, w, item, g, &mut after);
-            }
+        let step = policy.next(store, w.handle(), machine::now);
+        if let Step::Run { item, pwq, wake } = step {
+            pool.wake(wake);
+            g = execute(cx, w, (item, pwq), g, &mut after);
+            continue;
+        }
+        this_cpu().clock.end_budget();
+        match step {
+            Step::Run { .. } => {}
             Step::Create { mayday_at } => {
                 arm_mayday(pool, mayday_at);
                 drop(g);
@@ -292,130 +301,6 @@ pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
     drop(g);
     after.settle();
     retire(w);
-}
-
-/// (4) to (6) of the item's life: runs one item or barrier.
-#[inline(always)]
-pub(super) fn execute<'p>(
-    cx: &ThreadCx<'_>,
-    w: &'static Worker,
-    item: Handle<Item>,
-    mut g: SpinGuard<'p, Inner>,
-    after: &mut After,
-) -> SpinGuard<'p, Inner> {
-    let pool = w.pool();
-    let Inner { policy, store, .. } = &mut *g;
-    if links::Arena::<Item>::get(store, item).is_barrier() {
-        emit(Kind::BarrierDone, pool.head(), 0, item_name(item));
-        // SAFETY: it was queued and runs once.
-        unsafe { Barrier::complete(item, store) };
-        let f = policy.finish(store, w.handle());
-        pool.flushed(f.flushed);
-        let rest = pool.conclude(&mut g, f.hand, f.gone);
-        if after.rest.is_none() {
-            after.rest = rest;
-        } else if !rest.is_none() {
-            drop(g);
-            after.settle();
-            rest.carry_out();
-            g = pool.lock();
-        }
-        return g;
-    }
-    // SAFETY: the item's submission keeps it alive until `hold` is dropped.
-    let h: &'p Header = unsafe { Header::of(item) };
-    let node: &WorkerNode = links::Arena::get(store, w.handle());
-    // An item is executed for a share, which it keeps.
-    let share: Option<&'p Share> = node.current_pwq().map(share_of);
-    let queue = share.map_or(core::ptr::null(), Share::queue_ptr);
-    // The hold first: once the word is taken, whoever claims the item next may set it.
-    let hold = h.take_hold();
-    let submissions = h.word.take();
-    let owned = hold.is_some();
-    let own = w.kind == WorkerKind::Bound;
-    let watched = own && share.is_some_and(|s| s.pwq(&g).is_preemption_aware());
-    if watched {
-        let after = g.policy.tuning().preempted_after;
-        thread::current().watch.begin(after);
-    }
-    emit(
-        Kind::ExecuteStart,
-        with_function(pool.head(), h.function()),
-        item_name(item),
-        queue_name(queue),
-    );
-    anatomy::started(w, h);
-    if w.marks.get() != 0 {
-        marked(w, share, &mut g);
-    }
-    w.start_budget(&g);
-    drop(g);
-    // The item before this one: outside the lock, and before this one is "current".
-    after.settle();
-    w.queue.set(queue);
-    w.current.set(Some(NonNull::from(h)));
-    let before = sync::preempt_word();
-    // SAFETY: items on thread pools take a `ThreadCx`; `hold` is the count.
-    unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, owned) };
-    // E20: the next item would start in the section this one left open.
-    if sync::preempt_word() != before || machine::irqs_masked() {
-        end_left_sections(before, h);
-    }
-    w.current.set(None);
-    if watched {
-        thread::current().watch.end();
-    }
-    let mut g = pool.lock();
-    emit(
-        Kind::ExecuteEnd,
-        pool.head(),
-        item_name(item),
-        queue_name(queue),
-    );
-    if let Some(share) = share {
-        anatomy::over(w, share, h, &mut g);
-    }
-    let Inner { policy, store, .. } = &mut *g;
-    let f = policy.finish(store, w.handle());
-    pool.wake(f.wake);
-    pool.flushed(f.flushed);
-    this_cpu().clock.end_budget();
-    after.hold = hold;
-    after.rest = pool.conclude(&mut g, f.hand, f.gone).and(f.freed);
-    g
-}
-
-/// `w`, which is marked, starts an item of `share`; under its pool's lock `g`.
-#[cold]
-fn marked(w: &Worker, share: Option<&Share>, g: &mut Inner) {
-    let marks = w.marks.replace(0);
-    if marks & Worker::REPATRIATED != 0 {
-        anatomy::brought_back(share, g);
-    }
-    if marks & Worker::AHEAD != 0 {
-        urge::look_again(w.pool(), g);
-    }
-}
-
-/// E20: the handler of `h` left preemption, BH or interrupts off: told and repaired. A spin lock that
-/// it holds still cannot be taken from it.
-#[cold]
-fn end_left_sections(before: u32, h: &Header) {
-    let (word, masked) = (sync::preempt_word(), machine::irqs_masked());
-    assert!(
-        machine::percpu().held.is_empty(),
-        "work item {} returned holding a spin lock",
-        (h.vtable.name)()
-    );
-    sync::restore_preempt_word(before);
-    machine::irq_enable();
-    kernel().wq.leaks.fetch_add(1, Ordering::Relaxed);
-    crate::log!(
-        "BUG: workqueue leaked atomic: work item {} returned with preempt word {word:#x}, interrupts {}",
-        (h.vtable.name)(),
-        if masked { "masked" } else { "on" }
-    );
-    sync::resched_if_due();
 }
 
 /// Frees a worker that left its pool, or a rescuer; by its own thread.
@@ -473,7 +358,7 @@ pub(super) fn poison(w: &Worker, g: &mut Inner) -> Option<Handle<Item>> {
             Kind::ExecuteEnd,
             w.pool().head().flags(Kind::PANICKED),
             item_name(item),
-            queue_name(w.queue.get()),
+            queue_name(share_of(p).queue_ptr()),
         );
         // SAFETY: the run's count keeps it alive; barriers do not panic.
         let h = unsafe { Header::of(item) };

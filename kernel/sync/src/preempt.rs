@@ -78,17 +78,22 @@ pub fn in_atomic() -> bool {
 /// Reschedules now if that is due and allowed here; otherwise whoever ends the section does.
 #[inline(always)]
 pub fn resched_if_due() {
-    if preempt_word() == 0 && !machine::irqs_masked() {
-        resched_enabled();
+    // First what is almost never true. Whether this is still the core it was asked of is looked at by the
+    // hook; a core that is asked to reschedule is interrupted or asks itself.
+    if machine::percpu().need_resched.load(Ordering::Relaxed) {
+        resched_if_allowed();
     }
 }
 
-/// Interrupts are on and the preempt word is zero.
-#[inline(always)]
-fn resched_enabled() {
-    let cpu = machine::percpu();
-    if cpu.need_resched.load(Ordering::Relaxed) {
-        (cpu.hooks.resched)();
+/// It is due: does it, where that is allowed.
+#[cold]
+#[inline(never)]
+fn resched_if_allowed() {
+    if preempt_word() == 0 && !machine::irqs_masked() {
+        let cpu = machine::percpu();
+        if cpu.need_resched.load(Ordering::Relaxed) {
+            (cpu.hooks.resched)();
+        }
     }
 }
 
@@ -107,8 +112,8 @@ pub fn preempt_disable() -> PreemptGuard {
 impl Drop for PreemptGuard {
     #[inline(always)]
     fn drop(&mut self) {
-        if sub(PreemptWord::PREEMPT) == 0 && !machine::irqs_masked() {
-            resched_enabled();
+        if sub(PreemptWord::PREEMPT) == 0 {
+            resched_if_due();
         }
     }
 }
@@ -151,8 +156,8 @@ impl Drop for BhGuard {
         if cpu.softirq_pending.load(Ordering::Relaxed) != 0 {
             (cpu.hooks.softirq)();
         }
-        if sub(PreemptWord::PREEMPT) == 0 && !machine::irqs_masked() {
-            resched_enabled();
+        if sub(PreemptWord::PREEMPT) == 0 {
+            resched_if_due();
         }
     }
 }
@@ -237,9 +242,7 @@ impl Drop for IrqGuard {
     fn drop(&mut self) {
         if self.state.was_enabled() {
             machine::irq_enable();
-            if preempt_word() == 0 {
-                resched_enabled();
-            }
+            resched_if_due();
         }
     }
 }

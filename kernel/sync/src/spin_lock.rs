@@ -2,12 +2,11 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 
 use machine::HeldLock;
 use spin::RelaxStrategy;
-use spin::mutex::{SpinMutex, SpinMutexGuard};
+use spin::mutex::SpinMutex;
 
 use crate::Rank;
 use crate::preempt::{BhGuard, IrqGuard, PreemptGuard, bh_disable, preempt_disable};
@@ -67,7 +66,7 @@ impl RelaxStrategy for Relax {
 }
 
 /// A spin lock around `T`. `M` says what holding it disables.
-pub struct SpinLock<T: ?Sized, M: Mode = IrqOff> {
+pub struct SpinLock<T, M: Mode = IrqOff> {
     rank: Rank,
     name: &'static str,
     mode: PhantomData<fn() -> M>,
@@ -76,10 +75,10 @@ pub struct SpinLock<T: ?Sized, M: Mode = IrqOff> {
 
 /// Proof that the lock is held; releases it when dropped.
 #[must_use = "the lock is held only while the guard lives"]
-pub struct SpinGuard<'a, T: ?Sized, M: Mode = IrqOff> {
-    // Dropped in this order: the lock is released before the section ends.
-    inner: ManuallyDrop<SpinMutexGuard<'a, T, Relax>>,
-    lock: *const (),
+pub struct SpinGuard<'a, T, M: Mode = IrqOff> {
+    // Its own `drop` releases the lock, then the section ends. Not the inner guard as well: that is
+    // two words more, which callers keep on their stacks. Sections are neither `Send` nor `Sync`.
+    lock: &'a SpinLock<T, M>,
     _section: M::Guard,
 }
 
@@ -95,7 +94,7 @@ impl<T, M: Mode> SpinLock<T, M> {
     }
 }
 
-impl<T: ?Sized, M: Mode> SpinLock<T, M> {
+impl<T, M: Mode> SpinLock<T, M> {
     /// Takes the lock, spinning while another core holds it.
     ///
     /// # Panics
@@ -106,8 +105,8 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
         let section = M::enter();
         machine::sync_point();
         self.check(false);
-        let inner = self.take();
-        self.guard(inner, section)
+        self.take();
+        self.guard(section)
     }
 
     /// Takes the lock of the same rank as one already held; the caller states the order rule
@@ -117,8 +116,8 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
         let section = M::enter();
         machine::sync_point();
         self.check(true);
-        let inner = self.take();
-        self.guard(inner, section)
+        self.take();
+        self.guard(section)
     }
 
     /// Takes the lock if it is free. Allowed at any rank: it cannot wait.
@@ -126,8 +125,8 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
     pub fn try_lock(&self) -> Option<SpinGuard<'_, T, M>> {
         let section = M::enter();
         machine::sync_point();
-        let inner = self.inner.try_lock()?;
-        Some(self.guard(inner, section))
+        core::mem::forget(self.inner.try_lock()?);
+        Some(self.guard(section))
     }
 
     /// The lock's name.
@@ -172,13 +171,14 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
         self.inner.get_mut()
     }
 
-    /// The inner lock, waited for if need be, which is counted.
+    /// Takes the inner lock, waiting for it if need be, which is counted.
     #[inline(always)]
-    fn take(&self) -> SpinMutexGuard<'_, T, Relax> {
+    fn take(&self) {
         loop {
             // It may fail without a reason.
             if let Some(inner) = self.inner.try_lock_weak() {
-                return inner;
+                core::mem::forget(inner);
+                return;
             }
             self.wait();
         }
@@ -197,23 +197,18 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
         }
     }
 
+    /// The guard of the lock, which was just taken.
     #[inline(always)]
-    fn guard<'a>(
-        &'a self,
-        inner: SpinMutexGuard<'a, T, Relax>,
-        section: M::Guard,
-    ) -> SpinGuard<'a, T, M> {
-        let lock = core::ptr::from_ref(self).cast::<()>();
+    fn guard(&self, section: M::Guard) -> SpinGuard<'_, T, M> {
         if cfg!(debug_assertions) {
             machine::percpu().held.push(HeldLock {
                 rank: self.rank as u8,
                 name: self.name,
-                address: lock.addr(),
+                address: self.address(),
             });
         }
         SpinGuard {
-            inner: ManuallyDrop::new(inner),
-            lock,
+            lock: self,
             _section: section,
         }
     }
@@ -235,7 +230,7 @@ impl<T: ?Sized, M: Mode> SpinLock<T, M> {
     }
 }
 
-impl<T: ?Sized + fmt::Debug, M: Mode> fmt::Debug for SpinLock<T, M> {
+impl<T: fmt::Debug, M: Mode> fmt::Debug for SpinLock<T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpinLock")
             .field("name", &self.name)
@@ -243,43 +238,35 @@ impl<T: ?Sized + fmt::Debug, M: Mode> fmt::Debug for SpinLock<T, M> {
     }
 }
 
-impl<T: ?Sized, M: Mode> Deref for SpinGuard<'_, T, M> {
+impl<T, M: Mode> Deref for SpinGuard<'_, T, M> {
     type Target = T;
     #[inline(always)]
+    #[expect(unsafe_code, reason = "the lock's value")]
     fn deref(&self) -> &T {
-        &self.inner
+        // SAFETY: the guard is the proof that this context holds the lock.
+        unsafe { &*self.lock.inner.as_mut_ptr() }
     }
 }
 
-impl<T: ?Sized, M: Mode> DerefMut for SpinGuard<'_, T, M> {
+impl<T, M: Mode> DerefMut for SpinGuard<'_, T, M> {
     #[inline(always)]
+    #[expect(unsafe_code, reason = "the lock's value")]
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.inner
+        // SAFETY: as above, and it is borrowed mutably.
+        unsafe { &mut *self.lock.inner.as_mut_ptr() }
     }
 }
 
-impl<T: ?Sized, M: Mode> Drop for SpinGuard<'_, T, M> {
+impl<T, M: Mode> Drop for SpinGuard<'_, T, M> {
     #[inline(always)]
+    #[expect(unsafe_code, reason = "the guard holds the lock")]
     fn drop(&mut self) {
-        if cfg!(debug_assertions) {
-            machine::percpu().held.pop(self.lock.addr());
-        }
-        drop_inner(&mut self.inner);
-        machine::lock_released(self.lock.addr());
+        // SAFETY: this context holds the lock, and nobody else releases it: the inner guard was forgotten.
+        unsafe { self.lock.force_unlock() };
     }
 }
 
-#[inline(always)]
-#[expect(
-    unsafe_code,
-    reason = "the lock must be released before its section ends"
-)]
-fn drop_inner<T: ?Sized>(inner: &mut ManuallyDrop<SpinMutexGuard<'_, T, Relax>>) {
-    // SAFETY: called once, from the guard's own drop; the field is not used afterwards.
-    unsafe { ManuallyDrop::drop(inner) }
-}
-
-impl<T: ?Sized + fmt::Debug, M: Mode> fmt::Debug for SpinGuard<'_, T, M> {
+impl<T: fmt::Debug, M: Mode> fmt::Debug for SpinGuard<'_, T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }

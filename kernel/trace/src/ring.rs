@@ -69,6 +69,11 @@ impl Word for AtomicU64 {
     }
 }
 
+/// The bit of [`Ring::set_aside`]; no category has it. Sixteen bits from one that is asked for together with it,
+/// so that AArch64 has the two as one operand (Arm ARM C3.4.2, logical immediates).
+const ASIDE: u32 = 1 << 17;
+const _: () = assert!(Categories::ALL.0 & ASIDE == 0);
+
 /// One event's place.
 pub type Slot<A> = [A; 4];
 
@@ -123,27 +128,45 @@ where
     pub fn over(slots: S, categories: Categories) -> Self {
         const { Self::CHECK };
         Self {
-            wanted: AtomicU32::new(categories.0),
+            wanted: AtomicU32::new(categories.0 & !ASIDE),
             count: A::new(0),
             slots,
+        }
+    }
+
+    /// Whether events of `categories` are to be written, or [`Self::set_aside`] was told: one look for both.
+    #[inline(always)]
+    pub fn wants_or_aside(&self, categories: Categories) -> bool {
+        self.wanted.load(Ordering::Relaxed) & (categories.0 | ASIDE) != 0
+    }
+
+    /// Has [`Self::wants_or_aside`] say yes to everything, for something that is done at the same places as
+    /// events, or no more.
+    pub fn set_aside(&self, on: bool) {
+        if on {
+            self.wanted.fetch_or(ASIDE, Ordering::Relaxed);
+        } else {
+            self.wanted.fetch_and(!ASIDE, Ordering::Relaxed);
         }
     }
 
     /// Whether events of `categories` are to be written.
     #[inline(always)]
     pub fn wants(&self, categories: Categories) -> bool {
-        self.wanted().meets(categories)
+        self.wanted.load(Ordering::Relaxed) & categories.0 & !ASIDE != 0
     }
 
     /// The categories that are to be written.
     #[inline(always)]
     pub fn wanted(&self) -> Categories {
-        Categories(self.wanted.load(Ordering::Relaxed))
+        Categories(self.wanted.load(Ordering::Relaxed) & !ASIDE)
     }
 
     /// Changes what is to be written.
     pub fn want(&self, categories: Categories) {
-        self.wanted.store(categories.0, Ordering::Relaxed);
+        let change = |old| Some(old & ASIDE | categories.0 & !ASIDE);
+        let order = Ordering::Relaxed;
+        let _before = self.wanted.fetch_update(order, order, change);
     }
 
     /// Writes one event; by the owner core, with interrupts masked.

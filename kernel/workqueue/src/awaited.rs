@@ -62,7 +62,7 @@ impl Pool {
         // Every list links its nodes alike.
         let list = links::List::<Item>::new();
         let mut at = target;
-        while item(s, at).linked {
+        while item(s, at).is_linked() {
             match list.next(s, at) {
                 Some(next) if next == barrier => return true,
                 Some(next) => at = next,
@@ -90,7 +90,7 @@ impl Pool {
                     f(Held {
                         worker: w,
                         colour: it.colour,
-                        slot: !it.barrier,
+                        slot: !it.is_barrier(),
                     });
                 }
             }
@@ -102,6 +102,6 @@ impl Pool {
     #[must_use]
     pub fn passes_slots<S: Store>(&self, s: &S, p: Handle<Pwq>) -> bool {
         let share = pwq(s, p);
-        share.leaving.activates() && (share.by_node || share.max_active > 0)
+        share.leaving().activates() && (share.is_limited_by_node() || share.max_active > 0)
     }
 }

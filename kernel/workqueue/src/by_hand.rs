@@ -132,7 +132,7 @@ fn share_counts_what_happened() {
     }
     sim.panic(0);
     sim.drain();
-    let stats = sim.pwq(0).stats();
+    let stats = sim.stats(0);
     assert_eq!((stats.started, stats.completed, stats.panicked), (4, 4, 1));
     assert_eq!(
         (stats.cm_wakeup, stats.cpu_intensive),
@@ -173,7 +173,7 @@ fn next_worker_is_woken_when_the_running_one_used_its_budget() {
     sim.budget(first);
     assert_eq!(sim.workers[1].act, Act::Awake);
     sim.budget(first);
-    assert_eq!(sim.pwq(0).stats().cpu_intensive, 1, "it is out already");
+    assert_eq!(sim.stats(0).cpu_intensive, 1, "it is out already");
 }
 
 #[test]
@@ -226,6 +226,7 @@ fn raised_limit_activates() {
     let mut sim = bound(1);
     queue(&mut sim, 4);
     let w = start(&mut sim, 0);
+    assert!(sim.step(1), "it came for nothing");
     sim.block(w);
     let p = sim.pwqs[0];
     let wake = sim.pool.set_max_active(&mut sim.s, p, 3);

@@ -5,6 +5,7 @@ use links::Arena;
 use crate::by_hand::{bound, queue, start};
 use crate::item::On;
 use crate::sim::Sim;
+use crate::ways::Ways;
 use crate::{Kind, Phase, Pwq, Worker};
 
 /// Audits name what was broken on purpose, and nothing else.
@@ -31,7 +32,7 @@ fn checks_find_what_is_broken() {
         pool(|sim| item(sim, 1, On::Worklist)),
         pool(|sim| share(sim, |p| p.nr_inactive = 1)),
         pool(|sim| share(sim, |p| p.max_active = 2)),
-        pool(|sim| share(sim, |p| p.nr_in_flight = 2)),
+        pool(|sim| share(sim, |p| p.ways = Ways(Ways::LEAVES))),
         pool(|sim| share(sim, |p| (p.nr_active, p.max_active) = (2, 2))),
     ];
     let words = wrong.map(|w| w.expect_err("a break that nobody finds"));
@@ -45,7 +46,7 @@ fn checks_find_what_is_broken() {
             "a waiting item does not know it",
             "the number of waiting items is wrong",
             "3: an item waits for a slot and one is free",
-            "4: the colours do not add up",
+            "what leaves does not know it",
             "4: more items are active than in flight",
         ]
     );

@@ -24,7 +24,7 @@ fn closed_pool_is_vacant_when_its_last_worker_is_gone() {
     assert_eq!(sim.pool.next(&mut sim.s, idle, || sim.now), Step::Exit);
     assert_eq!(sim.pool.dismiss(&mut sim.s), None);
     assert!(!sim.pool.is_vacant(), "one is left");
-    let _ = sim.pool.finish(&mut sim.s, busy);
+    let _ = sim.finish(busy);
     assert_eq!(sim.pool.next(&mut sim.s, busy, || sim.now), Step::Exit);
     assert_eq!(sim.pool.nr_workers(), 0);
     assert!(sim.pool.is_vacant());
@@ -77,9 +77,9 @@ fn d9_pwq_moves_when_what_waits_in_it_runs_no_more() {
     assert!(!sim.pool.plug(&mut sim.s, other), "item 1 is active");
     assert!(!sim.pool.plug(&mut sim.s, one), "and item 0");
     let (runs, before) = (sim.workers[runs].h, sim.workers[before].h);
-    let f = sim.pool.finish(&mut sim.s, before);
+    let f = sim.finish(before);
     assert_eq!((f.gone, f.freed), (None, None), "item 0 is there and runs");
-    let f = sim.pool.finish(&mut sim.s, runs);
+    let f = sim.finish(runs);
     assert_eq!((f.gone, f.freed), (Some(one), Some(other)));
     assert!(sim.pool.still_moves(&mut sim.s, other));
 }
@@ -94,12 +94,12 @@ fn d9_pwq_stays_when_its_barriers_were_let_go_before_it_moved() {
     let waits = sim.items[1];
     assert!(sim.pool.insert_barrier(&mut sim.s, waits, barrier));
     assert!(!sim.pool.plug(&mut sim.s, p));
-    assert_eq!(sim.pool.finish(&mut sim.s, first).gone, Some(p));
+    assert_eq!(sim.finish(first).gone, Some(p));
     let _ = sim.pool.remove(&mut sim.s, waits);
     assert!(!sim.pool.still_moves(&mut sim.s, p), "the barrier is here");
     let run = sim.pool.next(&mut sim.s, first, || sim.now);
     assert!(matches!(run, Step::Run { item, .. } if item == barrier));
-    assert_eq!(sim.pool.finish(&mut sim.s, first).gone, Some(p));
+    assert_eq!(sim.finish(first).gone, Some(p));
     assert!(sim.pool.still_moves(&mut sim.s, p));
 }
 

@@ -44,7 +44,7 @@ fn maydays_come_at_their_times() {
         assert_eq!(sim.mayday_at, Some(ms(at)));
         sim.mayday();
         assert_eq!(sim.now, ms(at));
-        assert_eq!(sim.pwq(0).stats().mayday, 1, "it calls already: {n}");
+        assert_eq!(sim.stats(0).mayday, 1, "it calls already: {n}");
     }
     sim.now = ms(1_000);
     assert_eq!(sim.fire_mayday(), Some(ms(1_100)));
@@ -69,7 +69,7 @@ fn nobody_calls_who_can_help_himself() {
     sim.now = ms(20);
     let _ = sim.fire_mayday();
     assert!(!sim.rescuers[0].is_listed(), "a worker is idle");
-    assert_eq!(sim.pwq(0).stats().mayday, 0);
+    assert_eq!(sim.stats(0).mayday, 0);
     sim.pool.manager = false;
     sim.drain();
 }
@@ -101,12 +101,12 @@ fn rescuer_takes_its_own_items_only() {
     assert!(sim.pwq(0).is_pinned());
     assert_eq!(rescue_all(&mut sim), [1, 2, 4, 5, 7]);
     assert!(!sim.pwq(0).is_pinned());
-    let stats = sim.pwq(0).stats();
+    let stats = sim.stats(0);
     assert_eq!((stats.mayday, stats.rescued, stats.completed), (1, 5, 5));
     assert_eq!(sim.listed(), 3, "nothing but items without a rescuer");
     assert_eq!(numbers(&sim.pool), (3, 1, 0, 0, true), "H4");
     sim.drain();
-    assert_eq!(sim.pwq(1).stats().completed, 3, "memory came back");
+    assert_eq!(sim.stats(1).completed, 3, "memory came back");
 }
 
 /// H2: the cursor keeps the place, also when a worker consumes it, and items that are queued
@@ -160,7 +160,7 @@ fn worker_consumes_a_cursor() {
     sim.queue(1, 1);
     sim.settle();
     assert_eq!(entries(&sim), (0, 0));
-    assert_eq!(sim.pwq(1).stats().completed, 1);
+    assert_eq!(sim.stats(1).completed, 1);
     assert_eq!(rescue_all(&mut sim), []);
 }
 
@@ -193,7 +193,7 @@ fn rescuer_gives_way_after_its_batch() {
     sim.mayday();
     assert_eq!(turn(&mut sim), 8);
     assert!(!sim.rescuers[0].is_listed() && !sim.pwq(0).is_pinned());
-    let stats = sim.pwq(0).stats();
+    let stats = sim.stats(0);
     assert_eq!((stats.mayday, stats.rescued), (1, 40), "it called once");
     sim.drain();
 }
@@ -209,7 +209,7 @@ fn giving_way_to_ones_own_call_pins_once() {
     sim.mayday();
     sim.rescue(0);
     sim.mayday();
-    assert_eq!(sim.pwq(0).stats().mayday, 2);
+    assert_eq!(sim.stats(0).mayday, 2);
     assert_eq!(sim.pwq(0).references(), 42);
     rescue_all(&mut sim);
     assert!(!sim.pwq(0).is_pinned());
@@ -235,7 +235,7 @@ fn h3_leaving_rescuer_kicks_the_pool() {
     assert_eq!(sim.rescuers[0].act, Act::Asleep);
     assert_eq!(sim.workers[0].act, Act::Awake);
     sim.drain();
-    assert_eq!(sim.pwq(0).stats().rescued, 1);
+    assert_eq!(sim.stats(0).rescued, 1);
 }
 
 /// I6: barriers go with their items; what collides with the rescuer's run is executed by it (C6).
@@ -267,7 +267,7 @@ fn panicking_rescuer_gives_all_back() {
     sim.mayday();
     sim.rescue(0);
     assert!(sim.panic_rescuer(0));
-    let stats = sim.pwq(0).stats();
+    let stats = sim.stats(0);
     assert_eq!((stats.panicked, stats.completed), (1, 1));
     assert_eq!(numbers(&sim.pool), (2, 1, 0, 0, true));
     assert!(!sim.pwq(0).is_pinned());

@@ -1,5 +1,6 @@
 //! Workers by hand: the manager, the reaper and its times, and the turns of a BH pool.
 
+use links::Arena;
 use machine::{Duration, Instant};
 
 use crate::by_hand::{blocked, bound, numbers, queue, start};
@@ -104,8 +105,14 @@ fn reaper_wakes_another_for_waiting_work() {
     sim.queue(0, 0);
     let woken = sim.workers.iter().position(|w| w.act == Act::Awake);
     assert_eq!(woken.map(|w| sim.workers[w].h), sim.pool.idle.front(), "E7");
+    // As if the others had gone idle since.
+    let (first, last) = (sim.pool.idle.front(), sim.pool.idle.back());
+    for (w, woken) in [(first, false), (last, true)] {
+        sim.s.workers.get_mut(w.expect("three are idle")).woken = woken;
+    }
     let end = sim.pool.cull(&mut sim.s, secs(1000));
-    assert!(matches!(end, Cull::End { wake: Some(w), .. } if Some(w) == sim.pool.idle.front()));
+    assert!(matches!(end, Cull::End { wake, .. } if wake.is_some() && wake == first));
+    assert_eq!(sim.pool.kick(&mut sim.s), None, "it is on its way");
 }
 
 #[test]
@@ -147,7 +154,7 @@ fn bh_pool_has_one_worker_and_takes_turns() {
     );
     let me = sim.workers[0].h;
     sim.flush_item(0);
-    assert_eq!(sim.pool.finish(&mut sim.s, me).flushed, None);
+    assert_eq!(sim.finish(me).flushed, None);
     assert!(sim.pool.pause(&mut sim.s, me, sim.now), "items are left");
     assert_eq!(sim.pool.nr_idle(), 1);
     assert_eq!(
@@ -169,7 +176,7 @@ fn bh_pool_goes_on_for_a_barrier() {
     start(&mut sim, 0);
     sim.flush_item(0);
     let me = sim.workers[0].h;
-    assert_eq!(sim.pool.finish(&mut sim.s, me).flushed, None);
+    assert_eq!(sim.finish(me).flushed, None);
     assert!(sim.pool.pause(&mut sim.s, me, sim.now));
     assert_eq!(sim.pool.pending(), 1);
 }
@@ -180,7 +187,7 @@ fn bh_pool_without_items_is_done() {
     queue(&mut sim, 1);
     start(&mut sim, 0);
     let me = sim.workers[0].h;
-    assert_eq!(sim.pool.finish(&mut sim.s, me).flushed, None);
+    assert_eq!(sim.finish(me).flushed, None);
     assert!(!sim.pool.pause(&mut sim.s, me, sim.now));
     assert_eq!(numbers(&sim.pool), (0, 1, 1, 0, false));
 }

@@ -7,6 +7,7 @@
 //! other. Nothing here decides anything.
 
 use crate::item::{On, Store, item, worker};
+use crate::ways::{Leaving, Ways};
 use crate::{NodeLimit, Phase, Pool, Pwq};
 
 /// `Err` with what is wrong, unless a condition holds.
@@ -41,8 +42,8 @@ impl Pool {
         let mut pending = 0;
         for h in self.worklist.iter(s) {
             let it = item(s, h);
-            pending += u32::from(!it.cursor);
-            let listed = it.on == On::Worklist && it.pwq.is_some() != it.cursor;
+            pending += u32::from(!it.is_cursor());
+            let listed = it.on == On::Worklist && it.pwq.is_some() != it.is_cursor();
             ensure(listed, "an item on the list does not know it")?;
         }
         ensure(
@@ -71,7 +72,7 @@ impl Pwq {
             waiting += 1;
             let it = item(s, h);
             ensure(it.on == On::Inactive, "a waiting item does not know it")?;
-            inactive += u32::from(!it.barrier);
+            inactive += u32::from(!it.is_barrier());
             beside += u32::from(it.runner.is_some());
         }
         ensure(
@@ -79,25 +80,27 @@ impl Pwq {
             "the number of items that wait and run is wrong",
         )?;
         ensure(
-            (inactive, waiting) == (self.nr_inactive, self.nr_waiting),
+            (inactive, waiting) == (self.nr_inactive, self.nr_waiting()),
             "the number of waiting items is wrong",
         )?;
-        let waits = if self.by_node {
+        let waits = if self.is_limited_by_node() {
             in_line
         } else {
             self.nr_active >= self.max_active
         };
         ensure(
-            inactive == 0 || waits || !self.leaving.activates(),
+            inactive == 0 || waits || !self.leaving().activates(),
             "3: an item waits for a slot and one is free",
         )?;
-        let coloured: u32 = self.in_flight.iter().sum();
         ensure(
-            coloured == self.nr_in_flight,
-            "4: the colours do not add up",
+            self.ways.any(Ways::LEAVES) == (self.leaving() != Leaving::No),
+            "what leaves does not know it",
         )?;
         let known = self.nr_active + inactive;
-        ensure(known <= coloured, "4: more items are active than in flight")
+        ensure(
+            known <= self.nr_in_flight(),
+            "4: more items are active than in flight",
+        )
     }
 }
 

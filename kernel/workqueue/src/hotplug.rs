@@ -21,37 +21,45 @@ impl Pool {
     #[inline(always)]
     #[must_use]
     pub const fn has_core(&self) -> bool {
-        matches!(self.kind, Kind::Bound) && self.epoch.is_multiple_of(2)
+        self.core
     }
 
     /// Whether concurrency management counts `w` while it is on the core (E1).
     #[inline(always)]
     #[must_use]
     pub fn counts(&self, w: &Worker) -> bool {
-        w.is_managed() && w.epoch == self.epoch && self.has_core()
+        // Who has the pool's epoch executes items.
+        w.apart == 0 && w.epoch == self.epoch && self.core
     }
 
     /// The pool's core goes offline: pending and running items go on anywhere, without concurrency
     /// management. The worker to wake. Nothing happens to a pool without a core.
     #[must_use = "the worker must be woken"]
-    pub fn disassociate(&mut self) -> Option<Handle<Worker>> {
+    pub fn disassociate<S: Store>(&mut self, s: &mut S) -> Option<Handle<Worker>> {
         if !self.has_core() {
             return None;
         }
-        self.epoch = self.epoch.wrapping_add(1);
+        self.next_epoch();
         self.nr_running = 0;
-        self.kick()
+        self.kick(s)
     }
 
     /// The pool's core is back, and its workers are there. The worker to wake. Nothing happens to a pool
     /// that has it.
     #[must_use = "the worker must be woken"]
-    pub fn associate(&mut self) -> Option<Handle<Worker>> {
-        if self.has_core() {
+    pub fn associate<S: Store>(&mut self, s: &mut S) -> Option<Handle<Worker>> {
+        if self.has_core() || self.kind != Kind::Bound {
             return None;
         }
-        self.epoch = self.epoch.wrapping_add(1);
-        self.kick()
+        self.next_epoch();
+        self.kick(s)
+    }
+
+    fn next_epoch(&mut self) {
+        self.core = !self.core && self.kind == Kind::Bound;
+        // By two from the last one on, past the one that no pool has.
+        let next = self.epoch.wrapping_add(1);
+        self.epoch = if next == Worker::NO_EPOCH { 1 } else { next };
     }
 
     /// Between two items: a worker that began before the core came back counts from now on.
@@ -128,11 +136,11 @@ mod tests {
     #[test]
     fn m2_m3_losing_or_getting_a_core_twice_changes_nothing() {
         let mut sim = busy();
-        assert_eq!(sim.pool.associate(), None, "it has its core");
+        assert_eq!(sim.pool.associate(&mut sim.s), None, "it has its core");
         assert!(sim.pool.has_core());
         assert_eq!(sim.pool.nr_running(), 1, "and its worker counts as before");
         sim.hotplug();
-        assert_eq!(sim.pool.disassociate(), None, "it has none");
+        assert_eq!(sim.pool.disassociate(&mut sim.s), None, "it has none");
         assert!(!sim.pool.has_core());
         sim.hotplug();
         assert!(sim.pool.has_core());

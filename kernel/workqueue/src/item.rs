@@ -63,16 +63,17 @@ pub struct Item {
     pub(crate) pwq: Option<Handle<Pwq>>,
     pub(crate) on: On,
     pub(crate) colour: Colour,
-    /// The next entry of the same list waits for this one.
-    pub(crate) linked: bool,
-    pub(crate) barrier: bool,
-    /// A rescuer's place on the list, nothing to execute.
-    pub(crate) cursor: bool,
+    /// Zero for an item with nothing linked to it.
+    marks: u8,
     /// Who executes an earlier submission of this item.
     pub(crate) runner: Option<Handle<Worker>>,
 }
 
 impl Item {
+    const LINKED: u8 = 1;
+    const BARRIER: u8 = 1 << 1;
+    const CURSOR: u8 = 1 << 2;
+
     /// The node of a fresh work item.
     #[must_use]
     pub const fn new() -> Self {
@@ -81,9 +82,7 @@ impl Item {
             pwq: None,
             on: On::Nothing,
             colour: 0,
-            linked: false,
-            barrier: false,
-            cursor: false,
+            marks: 0,
             runner: None,
         }
     }
@@ -92,7 +91,7 @@ impl Item {
     #[must_use]
     pub const fn barrier() -> Self {
         let mut item = Self::new();
-        item.barrier = true;
+        item.marks = Self::BARRIER;
         item
     }
 
@@ -100,14 +99,41 @@ impl Item {
     #[must_use]
     pub const fn cursor() -> Self {
         let mut item = Self::new();
-        item.cursor = true;
+        item.marks = Self::CURSOR;
         item
     }
 
     /// Whether this is a barrier.
+    #[inline(always)]
     #[must_use]
     pub const fn is_barrier(&self) -> bool {
-        self.barrier
+        self.marks & Self::BARRIER != 0
+    }
+
+    /// A rescuer's place on the list, nothing to execute.
+    #[inline(always)]
+    pub(crate) const fn is_cursor(&self) -> bool {
+        self.marks & Self::CURSOR != 0
+    }
+
+    /// The next entry of the same list waits for this one.
+    #[inline(always)]
+    pub(crate) const fn is_linked(&self) -> bool {
+        self.marks & Self::LINKED != 0
+    }
+
+    pub(crate) const fn set_linked(&mut self, on: bool) {
+        self.marks = if on {
+            self.marks | Self::LINKED
+        } else {
+            self.marks & !Self::LINKED
+        };
+    }
+
+    /// It is a work item, and nothing is linked to it.
+    #[inline(always)]
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.marks == 0
     }
 
     /// Whether it is on a list.

@@ -45,6 +45,7 @@
 pub mod anatomy;
 mod awaited;
 mod check;
+mod execution;
 mod flush;
 mod hotplug;
 mod item;
@@ -62,6 +63,7 @@ mod slots;
 mod tuning;
 mod urge;
 mod watch;
+mod ways;
 mod worker;
 
 #[cfg(test)]
@@ -106,6 +108,7 @@ mod sim_rest;
 mod sim_store;
 
 pub use awaited::{Awaited, Held};
+pub use execution::Finished;
 pub use flush::{Cascade, Flush, FlushStart, Flusher};
 pub use item::{Item, Outcome, Store};
 pub use kind::Kind;
@@ -117,7 +120,7 @@ pub use pool::{OverBudget, Pool, Queued, Removed};
 pub use preempted::Preempted;
 pub use pwq::{COLOURS, Colour, DEFAULT_ACTIVE, MAX_ACTIVE, Pwq, PwqStats, clamp_max_active};
 pub use rescue::{Call, Maydays, RESCUER_BATCH, Rescue, RescueStep};
-pub use run::{Finished, Step};
+pub use run::Step;
 pub use slots::Accepted;
 pub use tuning::Tuning;
 pub use watch::{Activity, Stall};

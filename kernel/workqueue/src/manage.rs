@@ -44,7 +44,7 @@ impl Pool {
         if self.closing {
             return (self.dismiss(s), None);
         }
-        (self.kick(), reap_at)
+        (self.kick(s), reap_at)
     }
 
     /// The pool's last pwq is gone, so it has no work and gets none: its workers end. The executive
@@ -126,7 +126,7 @@ impl Pool {
         worker_mut(s, w).phase = Phase::Dying;
         Cull::End {
             worker: w,
-            wake: self.kick(),
+            wake: self.kick(s),
         }
     }
 

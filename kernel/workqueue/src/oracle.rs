@@ -6,7 +6,7 @@ use links::{Arena, Handle};
 
 use crate::item::On;
 use crate::sim::{Act, Sim, SimWorker};
-use crate::{Item, Phase, Pwq, Worker};
+use crate::{Item, Phase, Pwq, PwqStats, Worker};
 
 impl Sim {
     /// Recounts everything and compares (docs/rules.md 7).
@@ -44,7 +44,7 @@ impl Sim {
                 if it.on != On::Nothing && it.pwq == Some(h) {
                     in_flight += 1;
                     match it.on {
-                        _ if it.barrier => {}
+                        _ if it.is_barrier() => {}
                         On::Inactive => inactive += 1,
                         _ => active += 1,
                     }
@@ -72,7 +72,6 @@ impl Sim {
             );
             all_active += active;
             // 4: the colours add up.
-            assert_eq!(pwq.nr_in_flight, in_flight, "pwq {p}");
             assert_eq!(pwq.in_flight.iter().sum::<u32>(), in_flight, "pwq {p}");
         }
         self.check_node(all_active);
@@ -133,6 +132,10 @@ impl Sim {
         self.s.items.get(h)
     }
 
+    pub(crate) fn stats(&self, p: usize) -> PwqStats {
+        self.pool.stats(&self.s, self.pwqs[p])
+    }
+
     pub(crate) fn pwq(&self, p: usize) -> &Pwq {
         self.s.pwqs.get(self.pwqs[p])
     }
@@ -140,6 +143,6 @@ impl Sim {
     /// Items and barriers on the pool's list.
     pub(crate) fn listed(&self) -> usize {
         let list = self.pool.worklist.iter(&self.s);
-        list.filter(|&h| !self.item(h).cursor).count()
+        list.filter(|&h| !self.item(h).is_cursor()).count()
     }
 }

@@ -77,8 +77,10 @@ pub struct Pool {
     pub(crate) requeues: u32,
     /// No pwq uses it any more: its workers end.
     pub(crate) closing: bool,
-    /// Even while a bound pool has its core, odd while that is offline; see [`Pool::disassociate`].
+    /// Grows when a bound pool loses or gets its core; see [`Pool::disassociate`].
     pub(crate) epoch: u32,
+    /// It is a bound pool, and has its core.
+    pub(crate) core: bool,
 }
 
 impl Pool {
@@ -103,6 +105,7 @@ impl Pool {
             pending: 0,
             closing: false,
             epoch: 0,
+            core: matches!(kind, Kind::Bound),
         }
     }
 
@@ -162,10 +165,7 @@ impl Pool {
         let share = pwq_mut(s, p);
         let colour = share.work_colour;
         share.enter(colour);
-        let active = Self::has_slot(s, p);
-        if active {
-            pwq_mut(s, p).nr_active += 1;
-        }
+        let active = Self::take_slot(s, p);
         let it = item_mut(s, h);
         debug_assert!(it.on == On::Nothing, "queueing an item that is queued");
         it.pwq = Some(p);
@@ -174,19 +174,18 @@ impl Pool {
             it.on = On::Worklist;
             self.push(s, h);
             Queued {
-                wake: self.kick(),
+                wake: self.kick(s),
                 active,
             }
         } else {
             it.on = On::Inactive;
             let runs = it.runner.is_some();
             let share = pwq_mut(s, p);
-            share.nr_beside += u32::from(runs);
             share.nr_inactive += 1;
-            share.nr_waiting += 1;
-            let mut list = core::mem::take(&mut share.inactive);
-            list.push_back(s, h);
-            pwq_mut(s, p).inactive = list;
+            if runs {
+                share.nr_beside += 1;
+            }
+            List::push_back_of(s, |s| &mut pwq_mut(s, p).inactive, h);
             Queued { wake: None, active }
         }
     }
@@ -195,7 +194,7 @@ impl Pool {
     /// (I7); a slot it had goes to the next inactive item, one it had not stays uncounted (J7).
     pub fn remove<S: Store>(&mut self, s: &mut S, h: Handle<Item>) -> Removed {
         let it = item_mut(s, h);
-        let (on, colour, linked, runs) = (it.on, it.colour, it.linked, it.runner.is_some());
+        let (on, colour, linked, runs) = (it.on, it.colour, it.is_linked(), it.runner.is_some());
         let Some(p) = it.pwq.take() else {
             return Removed {
                 wake: None,
@@ -205,7 +204,7 @@ impl Pool {
             };
         };
         it.on = On::Nothing;
-        it.linked = false;
+        it.set_linked(false);
         match on {
             On::Nothing => {}
             On::Worklist => {
@@ -221,10 +220,10 @@ impl Pool {
                 let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
                 let behind = if linked { list.next(s, h) } else { None };
                 list.remove(s, h);
-                let released = 1 + self.release_chain(s, &mut list, behind);
+                let released = self.release_chain(s, &mut list, behind);
                 let share = pwq_mut(s, p);
                 share.inactive = list;
-                share.nr_waiting -= released;
+                share.nr_waiting_barriers -= released;
                 share.nr_inactive -= 1;
                 share.nr_beside -= u32::from(runs);
             }
@@ -237,7 +236,7 @@ impl Pool {
             _ => self.give_back(s, p),
         };
         Removed {
-            wake: self.kick(),
+            wake: self.kick(s),
             flushed,
             hand,
             gone: Self::left(s, p),
@@ -261,7 +260,7 @@ impl Pool {
                 let w = worker(s, w);
                 (w.current_pwq, w.current_colour, false)
             }
-            _ => (it.pwq, it.colour, it.linked),
+            _ => (it.pwq, it.colour, it.is_linked()),
         };
         let Some(p) = p else { return false };
         pwq_mut(s, p).enter(colour);
@@ -272,10 +271,10 @@ impl Pool {
         let node = item_mut(s, b);
         node.pwq = Some(p);
         node.colour = colour;
-        node.linked = linked;
+        node.set_linked(linked);
         node.on = place;
         if on != On::Nothing {
-            item_mut(s, target).linked = true;
+            item_mut(s, target).set_linked(true);
         }
         match place {
             On::Nothing => {}
@@ -288,7 +287,7 @@ impl Pool {
                 list.insert_after(s, target, b);
                 let share = pwq_mut(s, p);
                 share.inactive = list;
-                share.nr_waiting += 1;
+                share.nr_waiting_barriers += 1;
             }
             On::Scheduled(w) => {
                 let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
@@ -315,11 +314,10 @@ impl Pool {
         node.sleeping = true;
         let p = node.current_pwq;
         self.nr_running -= 1;
-        let wake = self.kick();
-        if let (Some(_), Some(p)) = (wake, p) {
+        if let Some(p) = p.filter(|_| self.need_more_worker() && !self.idle.is_empty()) {
             pwq_mut(s, p).stats.cm_wakeup += 1;
         }
-        wake
+        self.kick(s)
     }
 
     /// Hook: `w` got its core back (E3).
@@ -339,12 +337,12 @@ impl Pool {
             return None;
         }
         let (item, p) = (node.current?, node.current_pwq?);
-        node.cpu_intensive = true;
+        node.apart |= Worker::CPU_INTENSIVE;
         self.nr_running -= 1;
         pwq_mut(s, p).stats.cpu_intensive += 1;
         Some(OverBudget {
             item,
-            wake: self.kick(),
+            wake: self.kick(s),
         })
     }
 
@@ -354,14 +352,16 @@ impl Pool {
         self.pending > 0 && self.nr_running == 0
     }
 
-    /// The idle worker to wake, if one is needed: the one that went idle last (E7).
+    /// The idle worker to wake, if one is needed: the one that went idle last (E7). None if that one
+    /// was woken already and has not come yet.
     #[inline(always)]
-    pub(crate) fn kick(&self) -> Option<Handle<Worker>> {
-        if self.need_more_worker() {
-            self.idle.front()
-        } else {
-            None
+    pub(crate) fn kick<S: Store>(&self, s: &mut S) -> Option<Handle<Worker>> {
+        if !self.need_more_worker() {
+            return None;
         }
+        let w = self.idle.front()?;
+        let node = worker_mut(s, w);
+        (!core::mem::replace(&mut node.woken, true)).then_some(w)
     }
 
     #[inline(always)]
@@ -383,6 +383,8 @@ impl Pool {
             "idle with work"
         );
         node.phase = Phase::Idle;
+        node.woken = false;
+        node.epoch = Worker::NO_EPOCH;
         node.idle_since = now;
         self.idle.push_front(s, w);
         self.nr_idle += 1;

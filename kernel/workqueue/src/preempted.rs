@@ -37,20 +37,24 @@ impl Pool {
             return None;
         }
         let share = pwq_mut(s, node.current_pwq?);
-        if !share.preemption_aware {
+        if !share.is_preemption_aware() {
             return None;
         }
         share.stats.preempted += 1;
-        worker_mut(s, w).preempted = true;
+        worker_mut(s, w).apart |= Worker::PREEMPTED;
         self.nr_running -= 1;
-        Some(Preempted { wake: self.kick() })
+        Some(Preempted { wake: self.kick(s) })
     }
 
     /// Hook: `w` has its core back, and does nothing before this. True: it counts again.
     #[inline(always)]
     pub fn back<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> bool {
         let node = worker_mut(s, w);
-        let again = core::mem::take(&mut node.preempted) && self.counts(node);
+        if node.apart & Worker::PREEMPTED == 0 {
+            return false;
+        }
+        node.apart &= !Worker::PREEMPTED;
+        let again = self.counts(node);
         self.nr_running += u32::from(again);
         again
     }
@@ -105,7 +109,7 @@ mod tests {
         assert!(sim.step(1), "its item is over");
         assert_eq!(sim.workers[1].act, Act::Asleep, "E6: one runs already");
         assert_eq!(counted(&sim), 1);
-        assert_eq!(sim.pwq(0).stats().preempted, 1);
+        assert_eq!(sim.stats(0).preempted, 1);
         sim.drain();
     }
 
@@ -139,7 +143,7 @@ mod tests {
             assert!(sim.step(0));
         }
         assert!(sim.preempt(0) && !sim.waits_for_long(0));
-        assert_eq!(sim.pwq(0).stats().preempted, 0);
+        assert_eq!(sim.stats(0).preempted, 0);
         // So do items whose budget is used up (E14), once.
         let mut sim = busy();
         sim.budget(0);
@@ -174,12 +178,12 @@ mod tests {
         // The hook is missing: the pool sees that it has its core by what it does.
         let mut sim = waiting();
         let h = sim.workers[0].h;
-        let over = sim.pool.finish(&mut sim.s, h);
+        let over = sim.finish(h);
         assert_eq!((over.wake, counted(&sim)), (None, 1));
         assert!(!sim.pool.back(&mut sim.s, h), "once");
         let mut sim = waiting();
         let wake = sim.pool.block(&mut sim.s, sim.workers[0].h);
-        assert_eq!(wake, Some(sim.workers[1].h));
+        assert_eq!((wake, sim.workers[1].act), (None, Act::Awake), "it was");
         assert_eq!(counted(&sim), 0);
         sim.pool.resume(&mut sim.s, sim.workers[0].h);
         assert_eq!(counted(&sim), 1);
@@ -189,7 +193,7 @@ mod tests {
         assert_eq!(counted(&sim), 0);
         let mut sim = waiting();
         let over = sim.pool.abandon(&mut sim.s, sim.workers[0].h);
-        assert_eq!(over.wake, Some(sim.workers[1].h));
+        assert_eq!((over.wake, sim.workers[1].act), (None, Act::Awake));
         assert_eq!(counted(&sim), 0);
     }
 

@@ -18,6 +18,7 @@ use machine::Instant;
 
 use crate::Item;
 use crate::watch::Mark;
+use crate::ways::{Leaving, Ways};
 
 /// Number of flush colours (A3).
 pub const COLOURS: usize = 16;
@@ -63,49 +64,21 @@ pub struct PwqStats {
     pub rescued: u64,
 }
 
-/// Whether a pwq stays in its pool.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Leaving {
-    /// It does.
-    No,
-    /// It is gone when its last item is over.
-    Retired,
-    /// It is gone; the executive was told.
-    Gone,
-    /// It moves when its active item is over.
-    Plugged,
-    /// It moves; the executive was told.
-    Moving,
-}
-
-impl Leaving {
-    /// Waiting items may start.
-    #[inline(always)]
-    pub(crate) const fn activates(self) -> bool {
-        matches!(self, Self::No | Self::Retired)
-    }
-}
-
 /// One workqueue's share of one pool.
 #[derive(Debug)]
 pub struct Pwq {
     pub(crate) in_flight: [u32; COLOURS],
-    pub(crate) nr_in_flight: u32,
     pub(crate) nr_active: u32,
     pub(crate) nr_inactive: u32,
-    /// Inactive items, and the barriers among them.
-    pub(crate) nr_waiting: u32,
+    /// Barriers among them.
+    pub(crate) nr_waiting_barriers: u32,
     /// The limit of its own.
     pub(crate) max_active: u32,
     pub(crate) inactive: List<Item>,
     pub(crate) work_colour: Colour,
     pub(crate) flush_colour: Option<Colour>,
-    pub(crate) cpu_intensive: bool,
-    pub(crate) preemption_aware: bool,
-    pub(crate) refuse: bool,
-    pub(crate) leaving: Leaving,
-    /// Its slots are its node's.
-    pub(crate) by_node: bool,
+    pub(crate) ways: Ways,
+    leaving: Leaving,
     /// Its queue has a rescuer.
     pub(crate) rescuer: bool,
     /// The mayday timer's time at which it called last.
@@ -113,6 +86,7 @@ pub struct Pwq {
     /// Rescues that were called for and are not over.
     pub(crate) pins: u32,
     pub(crate) mark: Mark,
+    /// But for `started`, which [`crate::Pool::stats`] finds out.
     pub(crate) stats: PwqStats,
     /// Inactive items of which an earlier submission is executed in this pool, for this pwq or another one: they
     /// cannot move before that is over (C5).
@@ -125,19 +99,19 @@ impl Pwq {
     pub const fn new(max_active: u32, cpu_intensive: bool) -> Self {
         Self {
             in_flight: [0; COLOURS],
-            nr_in_flight: 0,
             nr_active: 0,
             nr_inactive: 0,
-            nr_waiting: 0,
+            nr_waiting_barriers: 0,
             max_active,
             inactive: List::new(),
             work_colour: 0,
             flush_colour: None,
-            cpu_intensive,
-            preemption_aware: false,
-            refuse: false,
+            ways: Ways(if cpu_intensive {
+                Ways::CPU_INTENSIVE
+            } else {
+                0
+            }),
             leaving: Leaving::No,
-            by_node: false,
             rescuer: false,
             called_at: Instant::ZERO,
             pins: 0,
@@ -162,7 +136,7 @@ impl Pwq {
     #[must_use]
     pub const fn of_node(colour: Colour) -> Self {
         let mut pwq = Self::new(u32::MAX, false);
-        pwq.by_node = true;
+        pwq.ways.set(Ways::BY_NODE, true);
         pwq.work_colour = colour;
         pwq
     }
@@ -179,7 +153,7 @@ impl Pwq {
     #[must_use]
     pub const fn nowhere() -> Self {
         let mut pwq = Self::new(0, false);
-        pwq.leaving = Leaving::Gone;
+        pwq.set_leaving(Leaving::Gone);
         pwq
     }
 
@@ -200,7 +174,7 @@ impl Pwq {
     #[must_use]
     pub fn reopen(&mut self) -> bool {
         if self.leaving == Leaving::Retired {
-            self.leaving = Leaving::No;
+            self.set_leaving(Leaving::No);
         }
         self.leaving != Leaving::Gone
     }
@@ -208,7 +182,18 @@ impl Pwq {
     /// It has slots of its own, or shares those of its node.
     #[must_use]
     pub const fn is_limited_by_node(&self) -> bool {
-        self.by_node
+        self.ways.any(Ways::BY_NODE)
+    }
+
+    /// Whether it stays in its pool.
+    #[inline(always)]
+    pub(crate) const fn leaving(&self) -> Leaving {
+        self.leaving
+    }
+
+    pub(crate) const fn set_leaving(&mut self, leaving: Leaving) {
+        self.leaving = leaving;
+        self.ways.set(Ways::LEAVES, !matches!(leaving, Leaving::No));
     }
 
     /// It is on its way to another pool.
@@ -221,19 +206,19 @@ impl Pwq {
     #[inline(always)]
     #[must_use]
     pub const fn refuses(&self) -> bool {
-        self.refuse
+        self.ways.any(Ways::REFUSES)
     }
 
-    /// Submissions are refused, or go to another pwq.
+    /// Submissions may be refused, or go to another pwq: [`Self::refuses`] and [`Self::is_retired`] say.
     #[inline(always)]
     #[must_use]
-    pub const fn bars(&self) -> bool {
-        self.refuse | self.is_retired()
+    pub const fn may_bar(&self) -> bool {
+        self.ways.any(Ways::REFUSES | Ways::LEAVES)
     }
 
     /// Starts or stops refusing submissions from outside.
     pub fn set_refuse(&mut self, on: bool) {
-        self.refuse = on;
+        self.ways.set(Ways::REFUSES, on);
     }
 
     /// Its queue has a rescuer, who may be called for its items (H1).
@@ -244,14 +229,14 @@ impl Pwq {
     /// Whether its items' workers stop counting while they wait for their core for long
     /// ([`crate::Pool::preempted`]).
     pub fn set_preemption_aware(&mut self, on: bool) {
-        self.preemption_aware = on;
+        self.ways.set(Ways::PREEMPTION_AWARE, on);
     }
 
     /// What [`Self::set_preemption_aware`] said.
     #[inline(always)]
     #[must_use]
     pub const fn is_preemption_aware(&self) -> bool {
-        self.preemption_aware
+        self.ways.any(Ways::PREEMPTION_AWARE)
     }
 
     /// A rescuer is on its way to it or at work for it: it must stay where it is.
@@ -263,20 +248,35 @@ impl Pwq {
     /// What keeps it: items and barriers in flight, and rescues.
     #[must_use]
     pub const fn references(&self) -> u32 {
-        self.nr_in_flight + self.pins
+        self.nr_in_flight() + self.pins
     }
 
     /// Nothing queued, nothing executing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.nr_in_flight == 0
+        self.nr_in_flight() == 0
     }
 
-    /// How many items have begun or were cancelled: while the share is empty, whether this number is
+    /// Inactive items, and the barriers among them.
+    pub(crate) const fn nr_waiting(&self) -> u32 {
+        self.nr_inactive + self.nr_waiting_barriers
+    }
+
+    /// Queued and executing items and barriers.
+    pub(crate) const fn nr_in_flight(&self) -> u32 {
+        let (mut sum, mut c) = (0, 0);
+        while c < COLOURS {
+            sum += self.in_flight[c];
+            c += 1;
+        }
+        sum
+    }
+
+    /// How many items are over or were cancelled: while the share is empty, whether this number is
     /// the same tells whether it has been empty all the time.
     #[must_use]
     pub const fn passed(&self) -> u64 {
-        self.stats.started + self.stats.cancelled
+        self.stats.completed + self.stats.cancelled
     }
 
     /// Items with a max_active slot.
@@ -304,12 +304,6 @@ impl Pwq {
         self
     }
 
-    /// The counters.
-    #[must_use]
-    pub const fn stats(&self) -> PwqStats {
-        self.stats
-    }
-
     /// One flush pass over this pwq: items queued from now on get `work_colour`; when items of
     /// colour `wait_for` are in flight, the pwq will report their end. True if it will.
     #[must_use = "the flush waits for as many pwqs as said true"]
@@ -327,20 +321,24 @@ impl Pwq {
     }
 
     #[inline(always)]
+    fn of_colour(&mut self, c: Colour) -> &mut u32 {
+        debug_assert!(usize::from(c) < COLOURS, "colour {c}");
+        // The remainder spares a look at the bounds.
+        &mut self.in_flight[usize::from(c) % COLOURS]
+    }
+
+    #[inline(always)]
     pub(crate) fn enter(&mut self, c: Colour) {
-        self.in_flight[usize::from(c)] += 1;
-        self.nr_in_flight += 1;
+        *self.of_colour(c) += 1;
     }
 
     /// One item or barrier of colour `c` is over; true if that ended a flush pass.
     #[inline(always)]
     pub(crate) fn leave(&mut self, c: Colour) -> bool {
-        let n = &mut self.in_flight[usize::from(c)];
+        let n = self.of_colour(c);
         debug_assert!(*n > 0, "in-flight count of colour {c} underflows");
         *n -= 1;
-        let last = *n == 0;
-        self.nr_in_flight -= 1;
-        if last && self.flush_colour == Some(c) {
+        if *n == 0 && self.flush_colour == Some(c) {
             self.flush_colour = None;
             return true;
         }

@@ -17,8 +17,8 @@
 use links::{Arena, Handle, Linked, List, ListLinks};
 use machine::Instant;
 
+use crate::execution::Begun;
 use crate::item::{On, item, item_mut, pwq_mut, worker, worker_mut};
-use crate::run::Begun;
 use crate::{Finished, Item, Outcome, Phase, Pool, Pwq, Store, Worker};
 
 /// Items a rescuer executes for one pwq before the others that call get their turn (A3).
@@ -132,8 +132,8 @@ impl Rescue {
 }
 
 impl From<Begun> for RescueStep {
-    fn from(Begun { item, wake }: Begun) -> Self {
-        Self::Run { item, wake }
+    fn from(Begun { item, pwq, wake }: Begun) -> Self {
+        Self::Run { item, pwq, wake }
     }
 }
 
@@ -145,6 +145,8 @@ pub enum RescueStep {
     Run {
         /// The item or barrier.
         item: Handle<Item>,
+        /// For whom, if it is an item.
+        pwq: Option<Handle<Pwq>>,
         /// A worker to wake first.
         wake: Option<Handle<Worker>>,
     },
@@ -228,7 +230,7 @@ impl Pool {
                 // The timer has called for it already, and pinned it.
                 pwq_mut(s, r.pwq).pins -= 1;
             }
-            return RescueStep::Yield(self.kick());
+            return RescueStep::Yield(self.kick(s));
         }
         // A manager at work says that memory is short: as long as nobody else calls, this goes on.
         if starved || (self.manager && !others) {
@@ -242,7 +244,7 @@ impl Pool {
         }
         let gone = self.unpin(s, r);
         RescueStep::Leave {
-            wake: self.kick(),
+            wake: self.kick(s),
             gone,
         }
     }
@@ -266,7 +268,7 @@ impl Pool {
         self.lift(s, r.cursor);
         self.requeue(s, r.worker);
         let gone = self.unpin(s, r);
-        over.wake = self.kick();
+        over.wake = self.kick(s);
         (over, gone)
     }
 
@@ -309,13 +311,13 @@ impl Pool {
         let mut next = behind.unwrap_or_else(|| self.worklist.front());
         while let Some(h) = next {
             let mut last = h;
-            while item(s, last).linked
+            while item(s, last).is_linked()
                 && let Some(b) = self.worklist.next(s, last)
             {
                 last = b;
             }
             next = self.worklist.next(s, last);
-            if item(s, h).cursor || item(s, h).pwq != Some(r.pwq) {
+            if item(s, h).is_cursor() || item(s, h).pwq != Some(r.pwq) {
                 continue;
             }
             if let Some(other) = item(s, h).runner {

@@ -3,7 +3,9 @@
 use links::Handle;
 use machine::Instant;
 
-use crate::item::{On, item, item_mut, pwq_mut, worker, worker_mut};
+use crate::execution::{Begun, Finished};
+use crate::item::{On, item, item_mut, pwq, worker, worker_mut};
+use crate::ways::Ways;
 use crate::{Item, Kind, Outcome, Phase, Pool, Pwq, Store, Worker};
 
 /// What a worker does next.
@@ -14,6 +16,8 @@ pub enum Step {
     Run {
         /// The item or barrier.
         item: Handle<Item>,
+        /// For whom, if it is an item.
+        pwq: Option<Handle<Pwq>>,
         /// A worker to wake first (F1, E13).
         wake: Option<Handle<Worker>>,
     },
@@ -32,35 +36,6 @@ pub enum Step {
     Exit,
 }
 
-/// What the end of an execution decided.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use = "the worker must be woken, the flush told"]
-pub struct Finished {
-    /// Wake this worker.
-    pub wake: Option<Handle<Worker>>,
-    /// This pwq finished the colour that a flush waits for.
-    pub flushed: Option<Handle<Pwq>>,
-    /// The slot is kept for this pwq: see [`Pool::accept`].
-    pub hand: Option<Handle<Pwq>>,
-    /// This pwq has left the pool, or can move.
-    pub gone: Option<Handle<Pwq>>,
-    /// As `gone`: the item waits in it, and it waited for the item's run to end.
-    pub freed: Option<Handle<Pwq>>,
-}
-
-/// An execution that begins.
-pub(crate) struct Begun {
-    pub(crate) item: Handle<Item>,
-    pub(crate) wake: Option<Handle<Worker>>,
-}
-
-impl From<Begun> for Step {
-    #[inline(always)]
-    fn from(Begun { item, wake }: Begun) -> Self {
-        Self::Run { item, wake }
-    }
-}
-
 impl Pool {
     /// (4) The next step of worker `w`, called by itself after waking up and after each execution.
     /// `now` is asked only when it goes idle.
@@ -71,20 +46,53 @@ impl Pool {
         w: Handle<Worker>,
         now: impl FnOnce() -> Instant,
     ) -> Step {
-        let node = worker(s, w);
-        let goes_on = node.phase == Phase::Working && node.epoch == self.epoch;
-        if goes_on && node.scheduled.is_empty() && self.nr_running <= 1 {
-            // From one item to the next, without the questions that only a change answers anew.
-            if let Some(h) = self.worklist.front()
-                && item(s, h).runner.is_none()
-            {
-                return self.start(s, w, h).into();
-            }
+        match self.go_on(s, w) {
+            Some(begun) => begun.into(),
+            None => self.next_after_change(s, w, now),
         }
-        self.next_after_change(s, w, now)
+    }
+
+    /// From one item to the next, without the questions that only a change answers anew.
+    #[inline(always)]
+    fn go_on<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Begun> {
+        let node = worker(s, w);
+        let lone = self.nr_running == 0;
+        // Only who executes items has an epoch, and each item before this one was counted in it.
+        if node.epoch != self.epoch || !node.scheduled.is_empty() || self.nr_running > 1 {
+            return None;
+        }
+        debug_assert!(node.phase == Phase::Working, "an epoch without work");
+        let h = self.worklist.front()?;
+        let it = item(s, h);
+        if it.runner.is_some() || !it.is_plain() {
+            return None;
+        }
+        let p = it.pwq?;
+        if pwq(s, p).ways.any(Ways::CPU_INTENSIVE) {
+            return None;
+        }
+        self.worklist.remove_front(s, h);
+        self.pending -= 1;
+        self.starts += 1;
+        let it = item_mut(s, h);
+        it.on = On::Nothing;
+        it.pwq = None;
+        it.runner = Some(w);
+        let colour = it.colour;
+        let node = worker_mut(s, w);
+        node.run = self.starts;
+        (node.current, node.current_pwq) = (Some(h), Some(p));
+        node.current_colour = colour;
+        debug_assert!(node.current_active && node.apart == 0, "it was not over");
+        Some(Begun {
+            item: h,
+            pwq: Some(p),
+            wake: if lone { self.kick(s) } else { None },
+        })
     }
 
     /// [`Pool::next`] of a worker that was idle, whose list is not empty, or that finds nothing.
+    #[inline(never)]
     fn next_after_change<S: Store>(
         &mut self,
         s: &mut S,
@@ -98,7 +106,8 @@ impl Pool {
             Phase::Idle => {
                 self.idle.remove(s, w);
                 self.nr_idle -= 1;
-                worker_mut(s, w).phase = Phase::Prep;
+                let node = worker_mut(s, w);
+                (node.phase, node.woken) = (Phase::Prep, false);
             }
             Phase::Prep | Phase::Working => {}
         }
@@ -143,18 +152,12 @@ impl Pool {
         self.sleep(s, w, now())
     }
 
-    /// (6) The current item of `w` is over; `w` calls [`Pool::next`] afterwards, without releasing
-    /// the lock in between or later.
-    #[inline]
-    pub fn finish<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Finished {
-        self.end(s, w, Outcome::Returned)
-    }
-
     /// A worker of a pool that closes leaves instead of going idle.
     fn dismiss_self<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Step {
         self.nr_workers -= 1;
         self.strike_off(s, w);
-        worker_mut(s, w).phase = Phase::Dying;
+        let node = worker_mut(s, w);
+        (node.phase, node.epoch) = (Phase::Dying, Worker::NO_EPOCH);
         Step::Exit
     }
 
@@ -168,13 +171,13 @@ impl Pool {
             self.nr_running -= 1;
         }
         node.sleeping = false;
-        node.phase = Phase::Dying;
+        (node.phase, node.epoch) = (Phase::Dying, Worker::NO_EPOCH);
         self.nr_workers -= 1;
         self.strike_off(s, w);
         self.requeue(s, w);
         self.manager |= self.kind == Kind::Dedicated;
         Finished {
-            wake: self.kick(),
+            wake: self.kick(s),
             ..over
         }
     }
@@ -217,158 +220,5 @@ impl Pool {
         Step::Sleep {
             reap_at: self.enter_idle(s, w, now),
         }
-    }
-
-    /// Takes the front item of the worklist and what is linked to it.
-    #[inline(always)]
-    pub(crate) fn start<S: Store>(
-        &mut self,
-        s: &mut S,
-        w: Handle<Worker>,
-        h: Handle<Item>,
-    ) -> Begun {
-        if item(s, h).linked {
-            self.take_chain(s, h, w);
-        }
-        self.worklist.remove(s, h);
-        self.pending -= 1;
-        self.begin(s, w, h)
-    }
-
-    /// The barriers linked behind the front item `h` move to `w`'s own list, behind what is there.
-    fn take_chain<S: Store>(&mut self, s: &mut S, h: Handle<Item>, w: Handle<Worker>) {
-        let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
-        let mut more = item(s, h).linked;
-        while more {
-            let Some(b) = self.worklist.next(s, h) else {
-                break;
-            };
-            more = item(s, b).linked;
-            self.worklist.remove(s, b);
-            self.pending -= 1;
-            item_mut(s, b).on = On::Scheduled(w);
-            self.claim(s, b, w);
-            list.push_back(s, b);
-        }
-        worker_mut(s, w).scheduled = list;
-    }
-
-    /// (5) The front item of the worklist is being executed by `other`, which will execute it
-    /// again (C6). A rescuer's cursor only looks so, and has served.
-    pub(crate) fn hand_over<S: Store>(
-        &mut self,
-        s: &mut S,
-        h: Handle<Item>,
-        other: Handle<Worker>,
-    ) {
-        if item(s, h).cursor {
-            self.lift(s, h);
-            return;
-        }
-        let linked = item(s, h).linked;
-        let behind = if linked {
-            self.worklist.next(s, h)
-        } else {
-            None
-        };
-        self.worklist.remove(s, h);
-        self.pending -= 1;
-        item_mut(s, h).on = On::Scheduled(other);
-        self.claim(s, h, other);
-        let mut list = core::mem::take(&mut worker_mut(s, other).scheduled);
-        list.push_back(s, h);
-        let mut next = behind;
-        while let Some(b) = next {
-            next = if item(s, b).linked {
-                self.worklist.next(s, b)
-            } else {
-                None
-            };
-            self.worklist.remove(s, b);
-            self.pending -= 1;
-            item_mut(s, b).on = On::Scheduled(other);
-            self.claim(s, b, other);
-            list.push_back(s, b);
-        }
-        worker_mut(s, other).scheduled = list;
-    }
-
-    /// `h` is on no list any more; `w` executes it from now on.
-    #[inline(always)]
-    pub(crate) fn begin<S: Store>(
-        &mut self,
-        s: &mut S,
-        w: Handle<Worker>,
-        h: Handle<Item>,
-    ) -> Begun {
-        let it = item_mut(s, h);
-        it.on = On::Nothing;
-        it.linked = false;
-        let (p, colour, barrier) = (it.pwq.take(), it.colour, it.barrier);
-        if !barrier {
-            it.runner = Some(w);
-        }
-        let mut heavy = false;
-        if let (Some(p), false) = (p, barrier) {
-            let share = pwq_mut(s, p);
-            share.stats.started += 1;
-            heavy = share.cpu_intensive && self.kind == Kind::Bound;
-        }
-        self.starts += 1;
-        let node = worker_mut(s, w);
-        node.run = self.starts;
-        if heavy && self.counts(node) {
-            self.nr_running -= 1;
-        }
-        node.current = Some(h);
-        node.current_pwq = p;
-        node.current_colour = colour;
-        node.current_active = !barrier;
-        node.cpu_intensive = heavy;
-        Begun {
-            item: h,
-            wake: self.kick(),
-        }
-    }
-
-    /// Ends `w`'s execution. A worker that goes on with the next item wakes nobody.
-    #[inline(always)]
-    pub(crate) fn end<S: Store>(
-        &mut self,
-        s: &mut S,
-        w: Handle<Worker>,
-        outcome: Outcome,
-    ) -> Finished {
-        let mut over = Finished {
-            wake: None,
-            flushed: None,
-            hand: None,
-            gone: None,
-            freed: None,
-        };
-        let node = worker_mut(s, w);
-        let (Some(h), Some(p)) = (node.current.take(), node.current_pwq.take()) else {
-            return over;
-        };
-        let (colour, active) = (node.current_colour, node.current_active);
-        let apart = core::mem::take(&mut node.cpu_intensive) | core::mem::take(&mut node.preempted);
-        if apart && self.counts(node) {
-            self.nr_running += 1;
-        }
-        let share = pwq_mut(s, p);
-        over.flushed = share.leave(colour).then_some(p);
-        if active {
-            share.stats.completed += 1;
-            share.stats.panicked += u64::from(outcome == Outcome::Panicked);
-            // A barrier's node is gone by now; an item's is kept alive by whoever runs it.
-            let it = item_mut(s, h);
-            it.runner = None;
-            if it.on == On::Inactive {
-                over.freed = Self::runs_no_more(s, h, p);
-            }
-            over.hand = self.give_back(s, p);
-        }
-        over.gone = Self::left(s, p);
-        over
     }
 }

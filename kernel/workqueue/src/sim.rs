@@ -13,7 +13,7 @@ use workword::{Claim, Place, WorkWord};
 use crate::item::On;
 use crate::sim_rescue::SimRescuer;
 use crate::sim_store::Slabs;
-use crate::{Flush, Flusher, Item, Kind, Pool, Pwq, Step, Tuning, Worker};
+use crate::{Finished, Flush, Flusher, Item, Kind, Pool, Pwq, Step, Tuning, Worker};
 
 const HERE: Place = Place::new(0);
 
@@ -158,8 +158,8 @@ impl Sim {
     /// The core of a bound pool goes, or comes back.
     pub(crate) fn hotplug(&mut self) {
         let wake = match self.pool.kind {
-            Kind::Bound if self.pool.has_core() => self.pool.disassociate(),
-            Kind::Bound => self.pool.associate(),
+            Kind::Bound if self.pool.has_core() => self.pool.disassociate(&mut self.s),
+            Kind::Bound => self.pool.associate(&mut self.s),
             _ => None,
         };
         self.wake(wake);
@@ -225,24 +225,38 @@ impl Sim {
             }
             Act::Running(i) => {
                 self.ended(h, i);
-                let f = self.pool.finish(&mut self.s, h);
-                self.wake(f.wake);
-                self.flushed(f.flushed);
-                self.conclude(f.hand, f.gone);
-                self.left(f.freed);
+                let f = self.finish(h);
+                self.over(f);
             }
             Act::Barrier(b) => {
                 self.reached(b);
-                let f = self.pool.finish(&mut self.s, h);
-                self.wake(f.wake);
-                self.flushed(f.flushed);
-                self.conclude(f.hand, f.gone);
-                self.left(f.freed);
+                let f = self.finish(h);
+                self.over(f);
             }
         }
         self.next(w);
         self.check();
         true
+    }
+
+    /// What `h` executes is over.
+    pub(crate) fn finish(&mut self, h: Handle<Worker>) -> Finished {
+        let node = self.s.workers.get(h);
+        let (Some(item), Some(p)) = (node.current, node.current_pwq) else {
+            panic!("it executes nothing");
+        };
+        if self.item(item).is_barrier() {
+            return self.pool.finish_barrier(&mut self.s, h);
+        }
+        let over = self.pool.finish(&mut self.s, h, (item, p));
+        over.unwrap_or(Finished::NOTHING)
+    }
+
+    pub(crate) fn over(&mut self, f: Finished) {
+        self.wake(f.wake);
+        self.flushed(f.flushed);
+        self.conclude(f.hand, f.gone);
+        self.left(f.freed);
     }
 
     /// Barrier `b` lets its waiter go.
@@ -279,7 +293,7 @@ impl Sim {
                 self.mayday_at = Some(mayday_at);
                 Act::Creating
             }
-            Step::Run { item, wake } => {
+            Step::Run { item, wake, .. } => {
                 self.wake(wake);
                 assert!(
                     !self.pool.kind.grows() || self.pool.nr_idle > 0 || self.pool.manager,
@@ -377,10 +391,7 @@ impl Sim {
             Kind::Dedicated => Act::Creating,
             _ => Act::Gone,
         };
-        self.wake(f.wake);
-        self.flushed(f.flushed);
-        self.conclude(f.hand, f.gone);
-        self.left(f.freed);
+        self.over(f);
         self.check();
         true
     }

@@ -83,19 +83,13 @@ impl Sim {
             }
             Act::Running(i) => {
                 self.ended(h, i);
-                let f = self.pool.finish(&mut self.s, h);
-                self.wake(f.wake);
-                self.flushed(f.flushed);
-                self.conclude(f.hand, f.gone);
-                self.left(f.freed);
+                let f = self.finish(h);
+                self.over(f);
             }
             Act::Barrier(b) => {
                 self.reached(b);
-                let f = self.pool.finish(&mut self.s, h);
-                self.wake(f.wake);
-                self.flushed(f.flushed);
-                self.conclude(f.hand, f.gone);
-                self.left(f.freed);
+                let f = self.finish(h);
+                self.over(f);
             }
             Act::Awake | Act::Creating | Act::Gone => unreachable!("rescuers do not"),
         }
@@ -113,7 +107,7 @@ impl Sim {
             maydays.call(calls, call)
         });
         let act = match step {
-            RescueStep::Run { item, wake } => {
+            RescueStep::Run { item, wake, .. } => {
                 self.wake(wake);
                 self.rescuers[n].rescue = Some(rescue);
                 self.begin(self.rescuers[n].h, item)

@@ -8,7 +8,7 @@
 use links::{Handle, List};
 
 use crate::item::{On, item, item_mut, pwq, pwq_mut};
-use crate::pwq::Leaving;
+use crate::ways::{Leaving, Ways};
 use crate::{Item, Pool, Pwq, Store, Worker};
 
 /// What accepting a slot decided.
@@ -34,7 +34,7 @@ impl Pool {
     ) -> Option<Handle<Worker>> {
         pwq_mut(s, p).max_active = max_active;
         self.activate(s, p);
-        self.kick()
+        self.kick(s)
     }
 
     /// `p`, whose items wait, gets the slot that its node keeps for it: one item starts, and with
@@ -51,42 +51,60 @@ impl Pool {
         }
         // It may have emptied while the slot was on its way, and waited for that with leaving.
         result.gone = Self::departs(s, p);
-        result.wake = self.kick();
+        result.wake = self.kick(s);
         result
     }
 
-    /// The first item on `p`'s share that was queued may have a slot.
+    /// Takes a slot for an item that was just queued, if it may have one.
     #[inline(always)]
-    pub(crate) fn has_slot<S: Store>(s: &mut S, p: Handle<Pwq>) -> bool {
+    pub(crate) fn take_slot<S: Store>(s: &mut S, p: Handle<Pwq>) -> bool {
+        let share = pwq_mut(s, p);
+        if share.ways.any(Ways::BY_NODE | Ways::LEAVES) {
+            return Self::take_slot_elsewhere(s, p);
+        }
+        // While items wait, all slots are taken (invariant).
+        let free = share.nr_active < share.max_active;
+        debug_assert!(!free || share.inactive.is_empty(), "a slot was left free");
+        if free {
+            share.nr_active += 1;
+        }
+        free
+    }
+
+    /// As [`Self::take_slot`]: it is the node's, or the pwq leaves.
+    fn take_slot_elsewhere<S: Store>(s: &mut S, p: Handle<Pwq>) -> bool {
         let share = pwq(s, p);
         let own = share.inactive.is_empty() && share.nr_active < share.max_active;
-        own && share.leaving.activates() && (!share.by_node || s.take_slot(p))
+        let may = own && share.leaving().activates();
+        let active = may && (!share.is_limited_by_node() || s.take_slot(p));
+        pwq_mut(s, p).nr_active += u32::from(active);
+        active
     }
 
     /// `p` is to leave, and nothing keeps it any more: told once.
     #[inline(always)]
     pub(crate) fn left<S: Store>(s: &mut S, p: Handle<Pwq>) -> Option<Handle<Pwq>> {
-        if pwq(s, p).leaving == Leaving::No {
-            return None;
+        if pwq(s, p).ways.any(Ways::LEAVES) {
+            return Self::departs(s, p);
         }
-        Self::departs(s, p)
+        None
     }
 
     #[cold]
     fn departs<S: Store>(s: &mut S, p: Handle<Pwq>) -> Option<Handle<Pwq>> {
         let share = pwq(s, p);
-        let leaving = share.leaving;
-        let free = !share.is_pinned();
+        let leaving = share.leaving();
+        let (free, nr) = (!share.is_pinned(), share.nr_in_flight());
         let (empty, waits) = (
-            free && share.nr_in_flight == 0,
-            free && share.nr_in_flight == share.nr_waiting && share.nr_beside == 0,
+            free && nr == 0,
+            free && nr == share.nr_waiting() && share.nr_beside == 0,
         );
         let next = match leaving {
             Leaving::Retired if empty && s.leave_line(p) => Leaving::Gone,
             Leaving::Plugged if waits => Leaving::Moving,
             _ => return None,
         };
-        pwq_mut(s, p).leaving = next;
+        pwq_mut(s, p).set_leaving(next);
         Some(p)
     }
 
@@ -110,7 +128,7 @@ impl Pool {
     /// its last item will say so.
     #[must_use = "a pwq that is gone holds its pool no longer"]
     pub fn retire<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
-        pwq_mut(s, p).leaving = Leaving::Retired;
+        pwq_mut(s, p).set_leaving(Leaving::Retired);
         Self::departs(s, p).is_some()
     }
 
@@ -119,10 +137,10 @@ impl Pool {
     /// will say so. A pwq that retired, because its queue was destroyed, does not move.
     #[must_use = "a pwq that can move must be moved"]
     pub fn plug<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
-        if !matches!(pwq(s, p).leaving, Leaving::No | Leaving::Plugged) {
+        if !matches!(pwq(s, p).leaving(), Leaving::No | Leaving::Plugged) {
             return false;
         }
-        pwq_mut(s, p).leaving = Leaving::Plugged;
+        pwq_mut(s, p).set_leaving(Leaving::Plugged);
         Self::departs(s, p).is_some()
     }
 
@@ -131,17 +149,17 @@ impl Pool {
     /// of that will say so.
     #[must_use = "a pwq that can move must be moved"]
     pub fn still_moves<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
-        debug_assert!(pwq(s, p).leaving == Leaving::Moving, "nobody said so");
-        pwq_mut(s, p).leaving = Leaving::Plugged;
+        debug_assert!(pwq(s, p).leaving() == Leaving::Moving, "nobody said so");
+        pwq_mut(s, p).set_leaving(Leaving::Plugged);
         Self::departs(s, p).is_some()
     }
 
     /// `p` has moved to this pool, and its items may start. The worker to wake.
     #[must_use = "the worker must be woken"]
     pub fn unplug<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> Option<Handle<Worker>> {
-        pwq_mut(s, p).leaving = Leaving::No;
+        pwq_mut(s, p).set_leaving(Leaving::No);
         self.activate(s, p);
-        self.kick()
+        self.kick(s)
     }
 
     /// The items of `p` that wait for a slot, through `f`, in order.
@@ -168,7 +186,7 @@ impl Pool {
     pub(crate) fn give_back<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> Option<Handle<Pwq>> {
         let share = pwq_mut(s, p);
         share.nr_active -= 1;
-        if share.by_node {
+        if share.is_limited_by_node() {
             return s.free_slot(p);
         }
         if !share.inactive.is_empty() {
@@ -182,7 +200,8 @@ impl Pool {
         loop {
             let share = pwq(s, p);
             let free = share.nr_active < share.max_active;
-            if share.by_node || !free || !share.leaving.activates() || !self.activate_first(s, p) {
+            let may = !share.is_limited_by_node() && share.leaving().activates();
+            if !free || !may || !self.activate_first(s, p) {
                 return;
             }
         }
@@ -190,28 +209,37 @@ impl Pool {
 
     /// Moves the first inactive item of `p` to the list, with a slot that it has. False: there is
     /// none.
-    fn activate_first<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
+    #[inline(always)]
+    pub(crate) fn activate_first<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
         let Some(h) = List::pop_front_of(s, |s| &mut pwq_mut(s, p).inactive) else {
             return false;
         };
         let it = item_mut(s, h);
         it.on = On::Worklist;
-        let (linked, runs) = (it.linked, it.runner.is_some());
+        let (linked, runs) = (it.is_linked(), it.runner.is_some());
         s.activated(h, p);
         self.push(s, h);
-        let mut released = 1;
         if linked {
-            let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
-            let behind = list.front();
-            released += self.release_chain(s, &mut list, behind);
-            pwq_mut(s, p).inactive = list;
+            self.release_linked(s, p);
         }
         let share = pwq_mut(s, p);
-        share.nr_waiting -= released;
         share.nr_inactive -= 1;
-        share.nr_beside -= u32::from(runs);
         share.nr_active += 1;
+        if runs {
+            share.nr_beside -= 1;
+        }
         true
+    }
+
+    /// What is linked to the item that was the first of `p`'s waiting ones goes after it.
+    #[cold]
+    fn release_linked<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) {
+        let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
+        let behind = list.front();
+        let released = self.release_chain(s, &mut list, behind);
+        let share = pwq_mut(s, p);
+        share.inactive = list;
+        share.nr_waiting_barriers -= released;
     }
 
     /// Moves the barriers from `b` on, up to the end of their chain, from `list` to the worklist; how
@@ -225,7 +253,7 @@ impl Pool {
         let (mut next, mut n) = (b, 0);
         while let Some(h) = next {
             n += 1;
-            next = if item(s, h).linked {
+            next = if item(s, h).is_linked() {
                 list.next(s, h)
             } else {
                 None

@@ -52,7 +52,7 @@ impl Pool {
     /// `h` is on the own list of `w` now.
     #[inline]
     pub(crate) fn claim<S: Store>(&self, s: &mut S, h: Handle<Item>, w: Handle<Worker>) {
-        if item(s, h).barrier && self.kind != Kind::Bh {
+        if item(s, h).is_barrier() && self.kind != Kind::Bh {
             s.claimed(h, w);
         }
     }
@@ -61,7 +61,7 @@ impl Pool {
     #[inline]
     pub(crate) fn unclaim<S: Store>(&self, s: &mut S, h: Handle<Item>) {
         let it = item(s, h);
-        if let Some(p) = it.pwq.filter(|_| it.barrier && self.kind != Kind::Bh) {
+        if let Some(p) = it.pwq.filter(|_| it.is_barrier() && self.kind != Kind::Bh) {
             s.unclaimed(h, p);
         }
     }

@@ -7,8 +7,8 @@
 use links::Handle;
 use machine::{Duration, Instant};
 
-use crate::item::{item, pwq_mut, worker, worker_mut};
-use crate::{Item, Phase, Pool, Pwq, Store, Worker};
+use crate::item::{item, pwq, pwq_mut, worker, worker_mut};
+use crate::{Item, Phase, Pool, Pwq, PwqStats, Store, Worker};
 
 /// What was seen of something that should move on.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +101,7 @@ impl Pool {
         }
     }
 
-    /// Looks at a pwq. For how long its items have waited for a slot while none of its items began or
+    /// Looks at a pwq. For how long its items have waited for a slot while none of its items
     /// ended, if that is `limit` or longer; once (N8 a).
     pub fn watch_slots<S: Store>(
         &mut self,
@@ -111,9 +111,21 @@ impl Pool {
         limit: Duration,
     ) -> Option<Duration> {
         let share = pwq_mut(s, p);
-        let stats = share.stats;
-        let step = (share.nr_inactive > 0).then_some(stats.started + stats.completed);
+        // A slot goes on when an item is over.
+        let step = (share.nr_inactive > 0).then_some(share.stats.completed);
         share.mark.look(step, now, limit)
+    }
+
+    /// The counters of `p`. In O(workers).
+    #[must_use]
+    pub fn stats<S: Store>(&self, s: &S, p: Handle<Pwq>) -> PwqStats {
+        let mut stats = pwq(s, p).stats;
+        let runs = |&w: &_| {
+            let node: &Worker = worker(s, w);
+            node.current_pwq == Some(p) && node.current_active
+        };
+        stats.started = stats.completed + self.workers.iter(s).filter(runs).count() as u64;
+        stats
     }
 
     /// Somebody knows of a long pause and vouches for it: all times begin anew.

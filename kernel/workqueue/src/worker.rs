@@ -33,18 +33,20 @@ pub struct Worker {
     pub(crate) links: ListLinks<Self>,
     all: ListLinks<Self, All>,
     pub(crate) phase: Phase,
-    /// This execution is outside concurrency management (E13, E14).
-    pub(crate) cpu_intensive: bool,
-    /// It waits for its core for so long that it does not count until it has it back.
-    pub(crate) preempted: bool,
-    /// The pool's epoch when it was last counted as running.
+    /// Why this execution is outside concurrency management: [`Self::CPU_INTENSIVE`],
+    /// [`Self::PREEMPTED`].
+    pub(crate) apart: u8,
+    /// The pool's epoch when it was last counted as running; [`Self::NO_EPOCH`] unless it executes
+    /// items.
     pub(crate) epoch: u32,
+    /// It was woken and has not come yet.
+    pub(crate) woken: bool,
     /// It gave the core up while counted; the resume hook counts it again (E2-E4).
     pub(crate) sleeping: bool,
     pub(crate) current: Option<Handle<Item>>,
     pub(crate) current_pwq: Option<Handle<Pwq>>,
     pub(crate) current_colour: Colour,
-    /// The current item holds a max_active slot (barriers do not).
+    /// False while it executes a barrier, which holds no max_active slot.
     pub(crate) current_active: bool,
     pub(crate) scheduled: List<Item>,
     pub(crate) idle_since: Instant,
@@ -54,6 +56,13 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// By its queue or its budget (E13, E14).
+    pub(crate) const CPU_INTENSIVE: u8 = 1;
+    /// It waits for its core for so long that it does not count until it has it back.
+    pub(crate) const PREEMPTED: u8 = 1 << 1;
+    /// No pool has this epoch.
+    pub(crate) const NO_EPOCH: u32 = u32::MAX;
+
     /// A worker that is not in a pool yet.
     #[must_use]
     pub const fn new() -> Self {
@@ -61,14 +70,14 @@ impl Worker {
             links: ListLinks::new(),
             all: ListLinks::new(),
             phase: Phase::New,
-            cpu_intensive: false,
-            preempted: false,
-            epoch: 0,
+            apart: 0,
+            epoch: Self::NO_EPOCH,
+            woken: false,
             sleeping: false,
             current: None,
             current_pwq: None,
             current_colour: 0,
-            current_active: false,
+            current_active: true,
             scheduled: List::new(),
             idle_since: Instant::ZERO,
             run: 0,
@@ -103,25 +112,19 @@ impl Worker {
     /// It has waited for its core for so long that it does not count: see [`crate::Pool::preempted`].
     #[must_use]
     pub const fn is_preempted(&self) -> bool {
-        self.preempted
+        self.apart & Self::PREEMPTED != 0
     }
 
     /// This execution is outside concurrency management (E13, E14).
     #[must_use]
     pub const fn is_cpu_intensive(&self) -> bool {
-        self.cpu_intensive
+        self.apart & Self::CPU_INTENSIVE != 0
     }
 
     /// When it last went idle.
     #[must_use]
     pub const fn idle_since(&self) -> Instant {
         self.idle_since
-    }
-
-    /// Whether it executes under concurrency management, if its pool has its core.
-    #[inline(always)]
-    pub(crate) fn is_managed(&self) -> bool {
-        self.phase == Phase::Working && !self.cpu_intensive && !self.preempted
     }
 }
 

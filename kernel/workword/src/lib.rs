@@ -28,4 +28,4 @@ mod state;
 mod word;
 
 pub use state::{Place, State};
-pub use word::{Claim, Enable, Seize, Word, WorkWord};
+pub use word::{Claim, Enable, Mark, Seen, Seize, Word, WorkWord};

@@ -16,6 +16,7 @@ impl Place {
     ///
     /// If `n` is the number that means "none".
     #[must_use]
+    #[inline]
     pub const fn new(n: u16) -> Self {
         assert!(n != u16::MAX, "this number means no place");
         Self(n)
@@ -23,6 +24,7 @@ impl Place {
 
     /// The number, as an index into the pool table.
     #[must_use]
+    #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }

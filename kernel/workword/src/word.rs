@@ -108,6 +108,47 @@ pub enum Enable {
     Underflow,
 }
 
+/// A word as it was at some moment: [`WorkWord::look`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seen(u64);
+
+impl Seen {
+    /// Nobody owned the item, and a submission would not have been refused.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_idle(self) -> bool {
+        self.0 & (PENDING | REFUSE) == 0
+    }
+}
+
+/// What a submission adds to the word of an idle item that ran last at the place it is for. Made once for
+/// a place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark(u64);
+
+impl Mark {
+    /// The mark of `place`, which is a BH pool's or not.
+    #[must_use]
+    pub const fn at(place: Place, bh: bool) -> Self {
+        let bh = if bh { BH } else { 0 };
+        Self(PENDING | QUEUED | COUNT_ONE | place_bits(place) | bh)
+    }
+
+    /// As a number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+
+    /// Of a number that [`Self::raw`] gave.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+}
+
 /// The data word of one work item.
 #[derive(Debug)]
 pub struct WorkWord<A = AtomicU64>(A);
@@ -169,6 +210,28 @@ impl<A: Word> WorkWord<A> {
                 Err(now) => old = now,
             }
         }
+    }
+
+    /// Reads the word, for [`Self::claim_seen`].
+    #[inline(always)]
+    pub fn look(&self) -> Seen {
+        Seen(self.0.load(Ordering::Relaxed))
+    }
+
+    /// (2) As [`Self::claim_at`], in the usual case: the word is still as it was seen, idle, and the item ran
+    /// last at the place of `mark`. False: nothing changed, [`Self::claim_at`] says why or does it.
+    /// Call with the lock of that place.
+    #[inline(always)]
+    #[must_use = "an item that is claimed must be linked"]
+    pub fn claim_seen(&self, seen: Seen, mark: Mark) -> bool {
+        let Seen(old) = seen;
+        // A pool is BH or not for ever, so where the place is the same that is.
+        seen.is_idle()
+            && (old ^ mark.0) & PLACE == 0
+            && self
+                .0
+                .compare_exchange_weak(old, old | mark.0, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
     }
 
     /// (4) Adds a submission if the item is pending, and says how many there are now. `None`: it

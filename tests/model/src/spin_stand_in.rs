@@ -86,6 +86,11 @@ impl<T: ?Sized, R: RelaxStrategy> SpinMutex<T, R> {
         self.locked.load(Ordering::Relaxed)
     }
 
+    /// The value; whoever follows the pointer holds the lock.
+    pub const fn as_mut_ptr(&self) -> *mut T {
+        self.value.get()
+    }
+
     /// Releases it.
     ///
     /// # Safety

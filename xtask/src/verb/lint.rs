@@ -17,7 +17,7 @@ const LONGEST: usize = 500;
 /// A file longer than this needs a reason.
 const LONG: usize = 400;
 /// Files that are longer, and why they are not split.
-const WHOLE: [(&str, &str); 7] = [
+const WHOLE: [(&str, &str); 6] = [
     (
         "boards/sim/src/oracle/item.rs",
         "one automaton: its states and its transitions",
@@ -37,10 +37,6 @@ const WHOLE: [(&str, &str); 7] = [
     (
         "kernel/sched/tests/formulas.rs",
         "one test for each formula, on the same small runqueue",
-    ),
-    (
-        "kernel/src/wq/worker.rs",
-        "one thread's life, from its first look at the list to its end",
     ),
     (
         "tests/sim/src/scenarios/attributes.rs",

@@ -10,8 +10,8 @@ use alloc::boxed::Box;
 use arch_aarch64::{entropy, gic};
 use drivers::dma::{self, DmaPages};
 use drivers::mmio::Registers;
-use drivers::transport::{Deferred, probe};
-use drivers::virtio_net::VirtioNet;
+use drivers::transport::probe;
+use drivers::virtio_net;
 use drivers::virtio_rng;
 use kernel::{input, irq, net};
 use machine::{CpuId, IntId};
@@ -68,14 +68,14 @@ fn connect_console(int: IntId) {
 
 /// Gives a network device to the executive and enables its interrupt.
 fn connect_net(transport: MmioTransport<'static>, slot: &Slot) {
-    // SAFETY: the same slot; the transport in this driver and its doorbell share it.
+    // SAFETY: the same slot; the driver's queues share it with its transport.
     let registers = unsafe { Registers::new(slot.base, slot.bytes) };
-    let device = match VirtioNet::new(Deferred::new(transport, registers)) {
-        Ok(device) => device,
+    let (device, receiver) = match virtio_net::start(transport, registers) {
+        Ok(halves) => halves,
         Err(e) => return kernel::log!("virtio slot {:#x}: network device: {e:?}", slot.base),
     };
     let config = services::boot::network();
-    match net::attach(Box::new(device), slot.int, &config) {
+    match net::attach(Box::new(device), Box::new(receiver), slot.int, &config) {
         Ok(()) => {
             if let Err(e) = gic::enable_spi(slot.int, CpuId::BOOT) {
                 kernel::log!(

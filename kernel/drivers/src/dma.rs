@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "implements the contract of virtio-drivers' Hal")]
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
 use spin::once::Once;
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
@@ -50,6 +51,104 @@ pub fn pages(n: usize) -> Option<&'static mut [u8]> {
     Some(unsafe { core::slice::from_raw_parts_mut(p, n * PAGE_SIZE) })
 }
 
+/// Pages that a device reads and writes while the driver does: words only, each access whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words {
+    base: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: the memory is reached through atomics only, and is never freed.
+unsafe impl Send for Words {}
+// SAFETY: as above.
+unsafe impl Sync for Words {}
+
+impl Words {
+    /// `n` zeroed pages.
+    pub(crate) fn new(n: usize) -> Option<Self> {
+        let memory = pages(n)?;
+        Some(Self {
+            bytes: memory.len(),
+            base: NonNull::from(memory).cast(),
+        })
+    }
+
+    /// The device's address of byte `at`.
+    pub(crate) fn address(&self, at: usize) -> u64 {
+        (self.base.expose_provenance().get() + at) as u64
+    }
+
+    #[inline]
+    fn at<T>(&self, at: usize) -> *mut T {
+        let fits = at + size_of::<T>() <= self.bytes && at.is_multiple_of(size_of::<T>());
+        assert!(fits, "word outside its pages");
+        // SAFETY: inside the pages, as just asserted.
+        unsafe { self.base.add(at) }.cast().as_ptr()
+    }
+
+    #[inline]
+    pub(crate) fn u16(&self, at: usize) -> &AtomicU16 {
+        // SAFETY: aligned, inside pages that live for ever and are reached through atomics only.
+        unsafe { AtomicU16::from_ptr(self.at(at)) }
+    }
+
+    #[inline]
+    pub(crate) fn u32(&self, at: usize) -> &AtomicU32 {
+        // SAFETY: as above.
+        unsafe { AtomicU32::from_ptr(self.at(at)) }
+    }
+
+    #[inline]
+    pub(crate) fn u64(&self, at: usize) -> &AtomicU64 {
+        // SAFETY: as above.
+        unsafe { AtomicU64::from_ptr(self.at(at)) }
+    }
+}
+
+/// Pages whose parts the driver and the device have in turn.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    base: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: the pages belong to this value alone, apart from what is lent to the device.
+unsafe impl Send for Buffers {}
+
+impl Buffers {
+    /// `n` zeroed pages.
+    pub(crate) fn new(n: usize) -> Option<Self> {
+        let memory = pages(n)?;
+        Some(Self {
+            bytes: memory.len(),
+            base: NonNull::from(memory).cast(),
+        })
+    }
+
+    /// The device's address of byte `at`.
+    pub(crate) fn address(&self, at: usize) -> u64 {
+        (self.base.expose_provenance().get() + at) as u64
+    }
+
+    /// Bytes `at..at + len`.
+    ///
+    /// # Safety
+    ///
+    /// The device has none of them, and will not get them while the slice lives.
+    #[inline]
+    pub(crate) unsafe fn slice(&mut self, at: usize, len: usize) -> &mut [u8] {
+        assert!(
+            at <= self.bytes && len <= self.bytes - at,
+            "outside the pages"
+        );
+        // SAFETY: inside the pages, as just asserted.
+        let p = unsafe { self.base.add(at) };
+        // SAFETY: initialised pages that live for ever; `&mut self` and the caller's promise make
+        // this the only access.
+        unsafe { NonNull::slice_from_raw_parts(p, len).as_mut() }
+    }
+}
+
 /// The platform interface of `virtio-drivers`.
 #[derive(Debug)]
 pub struct Platform;
@@ -84,4 +183,21 @@ unsafe impl Hal for Platform {
     }
 
     unsafe fn unshare(_paddr: PhysAddr, _buffer: NonNull<[u8]>, _direction: BufferDirection) {}
+}
+
+/// Pages of the host's, for tests.
+#[cfg(test)]
+pub(crate) fn install_for_tests() {
+    use std::alloc::{Layout, alloc, dealloc};
+    fn layout(n: usize) -> Layout {
+        Layout::from_size_align(n * PAGE_SIZE, PAGE_SIZE).unwrap()
+    }
+    let pages = DmaPages {
+        // SAFETY: the tests ask for at least one page.
+        alloc: |n| Some(unsafe { alloc(layout(n)) }.expose_provenance()),
+        // SAFETY: came from `alloc` with the same number of pages.
+        free: |at, n| unsafe { dealloc(core::ptr::with_exposed_provenance_mut(at), layout(n)) },
+    };
+    // SAFETY: the host's allocator keeps the contract.
+    unsafe { install(pages) };
 }

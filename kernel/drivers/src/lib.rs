@@ -7,11 +7,13 @@
 //! * [`pl011`]: the console;
 //! * [`dma`]: pages shared with devices;
 //! * [`mmio`]: register access;
-//! * [`transport`]: virtio-mmio with deferred notification;
+//! * [`transport`]: finding virtio-mmio devices;
+//! * `virtqueue`: the queues shared with them;
 //! * [`virtio_net`], [`virtio_rng`].
 #![no_std]
 
-extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod dma;
 pub mod mmio;
@@ -19,3 +21,4 @@ pub mod pl011;
 pub mod transport;
 pub mod virtio_net;
 pub mod virtio_rng;
+mod virtqueue;

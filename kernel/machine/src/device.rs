@@ -4,8 +4,24 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TxFull;
 
-/// Writes one frame of the requested length into a device buffer.
-pub type Frame<'a> = &'a mut dyn FnMut(&mut [u8]);
+/// What is left to the device of a frame on its way out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Finish {
+    /// Nothing: the frame is complete.
+    Nothing,
+    /// The checksum of the TCP segment that begins at byte `start`: its field holds the sum of the
+    /// pseudo-header so far. Unless `size` is 0, the segment is first cut into ones of `size` bytes
+    /// of payload. Only what the device [`Offers`].
+    Tcp {
+        /// Where the TCP header begins, counted from the frame's first byte.
+        start: u16,
+        /// Most bytes of payload in a segment; 0: the segment goes out as it is.
+        size: u16,
+    },
+}
+
+/// Writes one frame of the requested length into a device buffer, and says what is left to do.
+pub type Frame<'a> = &'a mut dyn FnMut(&mut [u8]) -> Finish;
 
 /// The sending half of a network device.
 pub trait NetTx {
@@ -24,25 +40,55 @@ pub trait NetTx {
     fn transmit(&mut self, len: usize, fill: Frame<'_>) -> Result<(), TxFull>;
 }
 
-/// An Ethernet device with polled receive and maskable interrupts.
+/// What a device does beyond moving frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Offers {
+    /// It completes TCP checksums.
+    pub checksums: bool,
+    /// Largest frame, headers included, that it cuts into TCP segments; 0: it cuts none.
+    pub cuts: usize,
+}
+
+/// An Ethernet device: all but its receive ring.
 pub trait NetDevice: NetTx + Send {
     /// The station address.
     fn mac(&self) -> [u8; 6];
 
-    /// Largest frame in bytes, Ethernet header included.
-    fn max_frame(&self) -> usize;
-
-    /// Takes one received frame, hands it to `f` together with the sending half, and gives the
-    /// buffer back to the device. False when nothing was waiting.
-    fn receive(&mut self, f: &mut dyn FnMut(&[u8], &mut dyn NetTx)) -> bool;
+    /// What may be left to it.
+    fn offers(&self) -> Offers {
+        Offers::default()
+    }
 
     /// Acknowledges the device's interrupt line. True when this device had raised it.
     fn acknowledge(&mut self) -> bool;
 
-    /// Allows (`true`) or suppresses receive interrupts. After allowing, returns true when frames
-    /// are already waiting, in which case no interrupt may come for them and the caller polls again.
-    fn set_interrupts(&mut self, on: bool) -> bool;
+    /// Allows (`true`) or suppresses receive interrupts. For frames that wait already when they are
+    /// allowed no interrupt may come: look afterwards ([`NetRx::is_waiting`]).
+    fn set_interrupts(&mut self, on: bool);
 
-    /// Tells the device about everything transmitted and every buffer returned since the last call.
+    /// Tells the device about everything transmitted since the last call.
     fn flush(&mut self);
+}
+
+/// A received frame, where the device has put it.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// Its bytes. Larger than any the wire carries when the device has joined TCP segments.
+    pub bytes: &'a [u8],
+    /// The device vouches for the checksum of its TCP segment or UDP datagram; the field need not hold
+    /// it.
+    pub vouched: bool,
+}
+
+/// A network device's receive ring. Its owner polls it, and takes no lock for that.
+pub trait NetRx: Send {
+    /// Takes one received frame, hands it to `f`, and takes the buffers back for the device. False
+    /// when nothing was waiting.
+    fn receive(&mut self, f: &mut dyn FnMut(Received<'_>)) -> bool;
+
+    /// True when a frame waits.
+    fn is_waiting(&mut self) -> bool;
+
+    /// Tells the device about every buffer it got since the last call.
+    fn refill(&mut self);
 }

@@ -49,7 +49,7 @@ pub use backend::{
 pub use backend::{World, with_world};
 
 pub use contention::Contention;
-pub use device::{Frame, NetDevice, NetTx, TxFull};
+pub use device::{Finish, Frame, NetDevice, NetRx, NetTx, Offers, Received, TxFull};
 pub use header::{Context, CpuHeader, HeldLock, HeldLocks, Hooks, ThreadHeader};
 pub use ids::{CpuId, IntId, MAX_CPUS};
 pub use irq::{Fault, Interrupt, IrqState, PreemptWord, Protection, StartError};

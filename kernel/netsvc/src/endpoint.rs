@@ -7,6 +7,8 @@
 //! An endpoint is recycled: buffers and set are allocated once and serve one connection after the
 //! other, so that connection churn does not touch the heap.
 
+mod echo;
+
 use core::fmt;
 
 use machine::{Duration, Instant};
@@ -75,6 +77,8 @@ pub struct Endpoint {
     first: u32,
     /// Bytes that the application has read.
     read: u32,
+    /// Most bytes of payload that the peer takes in a segment.
+    pub(crate) mss: u16,
 }
 
 impl Endpoint {
@@ -100,6 +104,7 @@ impl Endpoint {
             patience: PATIENCE,
             first: 0,
             read: 0,
+            mss: 0,
         })
     }
 
@@ -205,48 +210,6 @@ impl Endpoint {
         }
     }
 
-    /// Moves what arrived straight into the sending buffer, as far as there is room, and returns the
-    /// number of bytes; the echo service's whole work.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::recv`]; `Ok(0)` means that the peer has finished and everything was moved.
-    pub fn echo(&mut self) -> Result<usize, IoError> {
-        let mut moved = 0;
-        loop {
-            let room = self.room();
-            if self.readable() == 0 || room == 0 {
-                break;
-            }
-            let socket = self.socket_mut();
-            // At most twice per buffer: a ring buffer is two contiguous pieces.
-            let mut chunk = [0; 512];
-            let want = room.min(chunk.len());
-            let Ok(n) = socket.recv_slice(&mut chunk[..want]) else {
-                break;
-            };
-            let sent = socket.send_slice(&chunk[..n]);
-            self.count_read(n);
-            if sent != Ok(n) {
-                return Err(IoError::Closed);
-            }
-            moved += n;
-        }
-        if moved > 0 {
-            self.want_write = self.readable() > 0;
-            return Ok(moved);
-        }
-        if self.readable() > 0 {
-            self.want_write = true;
-            return if self.socket().may_send() {
-                Err(IoError::WouldBlock)
-            } else {
-                Err(IoError::Closed)
-            };
-        }
-        self.recv(&mut [0; 1])
-    }
-
     /// Says that nothing more will be sent; what is queued still goes out.
     pub fn shutdown(&mut self) {
         self.socket_mut().close();
@@ -342,11 +305,11 @@ impl Endpoint {
         self.limit.min(vanished).min(self.debt.due(self.patience))
     }
 
-    /// Looks what the peer owes, and how much of it came: `before` it was looked at last.
-    pub(crate) fn watch_debt(&mut self, before: &Snapshot, now: Instant) {
-        let queued = self.unacknowledged();
+    /// Looks what the peer owes, and how much of it came between two looks.
+    pub(crate) fn watch_debt(&mut self, before: &Snapshot, after: &Snapshot, now: Instant) {
+        let queued = after.queued;
         let closing = matches!(
-            self.state(),
+            after.state,
             State::FinWait1 | State::Closing | State::LastAck
         );
         let acknowledged = before.queued.saturating_sub(queued);
@@ -354,15 +317,18 @@ impl Endpoint {
             .look(now, acknowledged, queued, closing || queued > 0);
     }
 
-    /// Takes the application's events out: what changed since `before`.
-    pub(crate) fn take_events(&mut self, before: &Snapshot, now: Instant) -> Events {
-        let s = self.socket();
-        let state = s.state();
-        let open = !matches!(state, State::Listen | State::SynReceived);
+    /// Takes the application's events out: what changed between two looks.
+    pub(crate) fn take_events(
+        &mut self,
+        before: &Snapshot,
+        after: &Snapshot,
+        now: Instant,
+    ) -> Events {
+        let open = !matches!(after.state, State::Listen | State::SynReceived);
         let events = Events {
             established: open && matches!(before.state, State::Listen | State::SynReceived),
-            readable: s.recv_queue() != before.readable || (before.may_recv && !s.may_recv()),
-            writable: self.want_write && s.send_queue() < before.queued,
+            readable: after.readable != before.readable || (before.may_recv && !after.may_recv),
+            writable: self.want_write && after.queued < before.queued,
             deadline: now >= self.deadline,
             closed: false,
         };

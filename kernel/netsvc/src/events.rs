@@ -29,8 +29,8 @@ impl Events {
     }
 }
 
-/// What `Endpoint::take_events` compares with.
-#[derive(PartialEq, Eq)]
+/// What `Endpoint::take_events` compares.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     pub(crate) state: State,
     pub(crate) readable: usize,

@@ -10,13 +10,12 @@
 use smoltcp::wire::{EthernetFrame, IpAddress, Ipv4Packet, TcpPacket, TcpSeqNumber};
 
 use crate::frame::Segment;
-use crate::time_wait::checksums_hold;
 
 /// Longest headers: Ethernet, IPv4 and TCP with all options.
 pub(crate) const HEADERS: usize = 14 + 60 + 60;
 
 /// Writes the frame's headers with its FIN and without its payload to `out`. `None` when the frame
-/// has no FIN, has nothing else, or is damaged, and when the FIN is not at `expected`, the next
+/// has no FIN or has nothing else, and when the FIN is not at `expected`, the next
 /// number to arrive.
 pub(crate) fn alone<'a>(
     segment: &Segment,
@@ -26,7 +25,7 @@ pub(crate) fn alone<'a>(
 ) -> Option<&'a [u8]> {
     let end = segment.seq.wrapping_add(segment.payload);
     let next = segment.fin && segment.payload > 0 && end == expected;
-    if !next || !checksums_hold(frame) {
+    if !next {
         return None;
     }
     let packet = EthernetFrame::new_unchecked(frame).payload();

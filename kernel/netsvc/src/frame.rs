@@ -1,11 +1,10 @@
 //! The few header fields that decide where a frame goes, read in place.
 //!
-//! Only lengths that later reads rely on are checked here; checksums are smoltcp's business, except
-//! where this crate answers by itself (time-wait, UDP echo), which verifies its own.
+//! Only lengths that later reads rely on are checked here; checksums are next ([`crate::checksum`]).
 
 use crate::flow::Flow;
 
-const ETHERNET: usize = 14;
+pub(crate) const ETHERNET: usize = 14;
 
 /// What a frame is, as far as routing it to its room goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +21,13 @@ pub enum Frame {
     Fragment,
     /// Nothing this host speaks.
     Foreign,
+}
+
+impl Frame {
+    /// True for a whole IPv4 packet.
+    pub(crate) fn is_ipv4(self) -> bool {
+        matches!(self, Self::Tcp(_) | Self::Udp(_) | Self::Ipv4)
+    }
 }
 
 /// The fields of a TCP segment that this crate needs.
@@ -55,7 +61,7 @@ impl Segment {
 }
 
 #[inline]
-fn be16(b: &[u8], at: usize) -> u16 {
+pub(crate) fn be16(b: &[u8], at: usize) -> u16 {
     b.get(at..at + 2)
         .map_or(0, |s| u16::from_be_bytes([s[0], s[1]]))
 }

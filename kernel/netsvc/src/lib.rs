@@ -15,6 +15,7 @@ extern crate alloc;
 
 mod address;
 mod buffer;
+mod checksum;
 mod debt;
 mod endpoint;
 mod events;
@@ -22,6 +23,7 @@ mod fin;
 mod flow;
 mod frame;
 pub mod http;
+mod mss;
 mod phy;
 mod stack;
 mod stats;

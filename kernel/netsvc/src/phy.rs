@@ -5,14 +5,37 @@
 //! reply without a connection (ARP, ping, reset) that finds no room is written to a scratch buffer
 //! and lost, as if by the wire.
 
-use machine::NetTx;
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use machine::{Finish, NetTx, Offers};
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
+use crate::checksum;
+use crate::mss;
 use crate::stats::Stats;
 
-/// Largest Ethernet frame: 1,500 bytes of IP and the header.
+/// Largest Ethernet frame on the wire: 1,500 bytes of IP and the header.
 pub(crate) const MAX_FRAME: usize = 1514;
+
+/// How a poll sends.
+#[derive(Clone, Copy)]
+pub(crate) struct Sending {
+    pub(crate) offers: Offers,
+    /// Most bytes of payload that the peer takes in a segment.
+    pub(crate) mss: u16,
+}
+
+impl Sending {
+    /// Through a device that `offers` this, to a peer that takes what the wire carries.
+    pub(crate) fn of(offers: Offers) -> Self {
+        let mss = (MAX_FRAME - mss::PLAIN_HEADERS) as u16;
+        Self { offers, mss }
+    }
+
+    /// Largest frame that smoltcp may make.
+    pub(crate) fn most(self) -> usize {
+        self.offers.cuts.max(MAX_FRAME)
+    }
+}
 
 /// One poll's view of the device.
 pub(crate) struct OneFrame<'a> {
@@ -24,6 +47,7 @@ pub(crate) struct OneFrame<'a> {
 pub(crate) struct Out<'a> {
     tx: &'a mut dyn NetTx,
     scratch: &'a mut [u8],
+    how: Sending,
     pub(crate) frames: u32,
     pub(crate) bytes: u32,
     pub(crate) lost: u32,
@@ -36,10 +60,12 @@ impl<'a> OneFrame<'a> {
         frame: Option<&'a [u8]>,
         tx: &'a mut dyn NetTx,
         scratch: &'a mut [u8],
+        how: Sending,
     ) -> Self {
         let out = Out {
             tx,
             scratch,
+            how,
             frames: 0,
             bytes: 0,
             lost: 0,
@@ -62,18 +88,21 @@ impl Out<'_> {
     }
 
     /// Sends one frame, or loses it.
-    pub(crate) fn send<R>(&mut self, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+    fn send<R>(&mut self, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        let how = self.how;
         let mut once = Some(f);
         let mut result = None;
         let mut packet = true;
-        let sent = len <= MAX_FRAME
+        let sent = len <= how.most()
             && self
                 .tx
                 .transmit(len, &mut |buffer| {
-                    if let Some(f) = once.take() {
-                        result = Some(f(buffer));
-                        packet = buffer.get(12..14) != Some(&[0x08, 0x06]);
-                    }
+                    let Some(f) = once.take() else {
+                        return Finish::Nothing;
+                    };
+                    result = Some(f(buffer));
+                    packet = buffer.get(12..14) != Some(&[0x08, 0x06]);
+                    checksum::finish(buffer, how.offers, how.mss)
                 })
                 .is_ok();
         if sent {
@@ -112,7 +141,11 @@ impl<'a> Device for OneFrame<'a> {
     fn capabilities(&self) -> DeviceCapabilities {
         let mut c = DeviceCapabilities::default();
         c.medium = Medium::Ethernet;
-        c.max_transmission_unit = MAX_FRAME;
+        c.max_transmission_unit = self.out.how.most();
+        // What arrives was verified before it was routed; what TCP sends is completed in `send`.
+        c.checksum.ipv4 = Checksum::Tx;
+        c.checksum.udp = Checksum::Tx;
+        c.checksum.tcp = Checksum::None;
         c
     }
 }

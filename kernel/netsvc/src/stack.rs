@@ -15,16 +15,17 @@ mod connection;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-use machine::{Instant, NetTx, TxFull};
+use machine::{Instant, NetTx, Offers, Received, TxFull};
 use smoltcp::iface::{Config as InterfaceConfig, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::dhcpv4;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
 
 use crate::address::AddressConfig;
 use crate::buffer::{try_with_capacity, try_zeroed};
+use crate::checksum;
 use crate::flow::{Flow, FlowTable};
 use crate::frame::{self, Frame, Segment};
-use crate::phy::{MAX_FRAME, OneFrame};
+use crate::phy::{MAX_FRAME, OneFrame, Sending};
 use crate::smol;
 use crate::stats::Stats;
 use crate::time_wait::{self, Meeting, TimeWait};
@@ -50,6 +51,8 @@ pub struct Config {
     pub time_wait: usize,
     /// Answer UDP port 7.
     pub udp_echo: bool,
+    /// What may be left to the device.
+    pub offers: Offers,
 }
 
 impl Config {
@@ -65,6 +68,7 @@ impl Config {
             handshakes: 512,
             time_wait: 2048,
             udp_echo: true,
+            offers: Offers::default(),
         }
     }
 }
@@ -123,6 +127,7 @@ pub struct Stack {
     dhcp: Option<(SocketSet<'static>, SocketHandle)>,
     dhcp_due: Instant,
     scratch: Vec<u8>,
+    offers: Offers,
     stats: Stats,
 }
 
@@ -150,11 +155,11 @@ impl Stack {
         let mac = EthernetAddress(config.mac);
         let mut iface = InterfaceConfig::new(HardwareAddress::Ethernet(mac));
         iface.random_seed = config.random_seed;
-        let mut scratch = try_zeroed(MAX_FRAME)?;
+        let mut scratch = try_zeroed(MAX_FRAME.max(config.offers.cuts))?;
         let mut device = NoDevice;
         let interface = Interface::new(
             iface,
-            &mut OneFrame::new(None, &mut device, &mut scratch),
+            &mut OneFrame::new(None, &mut device, &mut scratch, Sending::of(config.offers)),
             smol(now),
         );
         let mut slots = try_with_capacity(config.connections)?;
@@ -183,6 +188,7 @@ impl Stack {
             dhcp: None,
             dhcp_due: Instant::FOREVER,
             scratch,
+            offers: config.offers,
             stats: Stats::default(),
         };
         match config.address {
@@ -265,10 +271,19 @@ impl Stack {
     }
 
     /// Routes a received frame, dealing with everything that needs no connection.
-    pub fn receive(&mut self, now: Instant, frame: &[u8], tx: &mut dyn NetTx) -> Route {
+    pub fn receive(&mut self, now: Instant, frame: Received<'_>, tx: &mut dyn NetTx) -> Route {
+        let Received {
+            bytes: frame,
+            vouched,
+        } = frame;
         self.stats.rx_frames += 1;
         self.stats.rx_bytes += frame.len() as u64;
-        match Frame::parse(frame) {
+        let kind = Frame::parse(frame);
+        if kind.is_ipv4() && !checksum::hold(frame, vouched) {
+            self.stats.rx_dropped += 1;
+            return Route::Done;
+        }
+        match kind {
             Frame::Tcp(segment) => return self.segment(now, &segment, frame, tx),
             Frame::Arp => {
                 self.nobody(now, frame, tx);
@@ -304,10 +319,6 @@ impl Stack {
         match self.flows.get(&s.flow) {
             Some(v) if v & TIME_WAIT == 0 => return Route::Flow(SlotId(v), *s),
             Some(v) => {
-                if !time_wait::checksums_hold(frame) {
-                    self.stats.rx_dropped += 1;
-                    return Route::Done;
-                }
                 match self.time_wait.meet(v & !TIME_WAIT, s, now) {
                     Meeting::Ignore => return Route::Done,
                     Meeting::Acknowledge(seq, ack) => {
@@ -352,7 +363,8 @@ impl Stack {
 
     /// Gives a frame to the interface alone, which answers ARP and ping and resets strays.
     fn nobody(&mut self, now: Instant, frame: &[u8], tx: &mut dyn NetTx) {
-        let mut device = OneFrame::new(Some(frame), tx, &mut self.scratch);
+        let mut device =
+            OneFrame::new(Some(frame), tx, &mut self.scratch, Sending::of(self.offers));
         self.interface
             .poll_ingress_single(smol(now), &mut device, &mut self.nobody);
         device.out().add_to(&mut self.stats);

@@ -11,7 +11,7 @@
 
 use alloc::vec::Vec;
 
-use machine::{Duration, Instant, NetTx};
+use machine::{Duration, Finish, Instant, NetTx};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Address,
@@ -179,26 +179,9 @@ pub(crate) fn acknowledge(
             &IpAddress::Ipv4(dst),
             &caps,
         );
+        Finish::Nothing
     })
     .is_ok()
-}
-
-/// True when the IPv4 and TCP checksums of a frame hold.
-pub(crate) fn checksums_hold(frame: &[u8]) -> bool {
-    let Ok(ethernet) = EthernetFrame::new_checked(frame) else {
-        return false;
-    };
-    let Ok(ip) = Ipv4Packet::new_checked(ethernet.payload()) else {
-        return false;
-    };
-    let Ok(tcp) = TcpPacket::new_checked(ip.payload()) else {
-        return false;
-    };
-    ip.verify_checksum()
-        && tcp.verify_checksum(
-            &IpAddress::Ipv4(ip.src_addr()),
-            &IpAddress::Ipv4(ip.dst_addr()),
-        )
 }
 
 #[cfg(test)]

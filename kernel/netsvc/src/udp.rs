@@ -4,14 +4,14 @@
 //! Requests from well-known small services are dropped, or two echo servers would answer each other
 //! for ever.
 
-use machine::NetTx;
+use machine::{Finish, NetTx};
 use smoltcp::wire::{EthernetAddress, EthernetFrame, IpAddress, Ipv4Packet, UdpPacket};
 
 /// The echo port.
 pub(crate) const ECHO: u16 = 7;
 
-/// Sends a datagram back. False when the datagram is not a sound one for `local`, or the device had
-/// no room.
+/// Sends a datagram back whose checksums hold. False when it is not a sound one for `local`, or the
+/// device had no room.
 pub(crate) fn echo(tx: &mut dyn NetTx, mac: EthernetAddress, local: u32, frame: &[u8]) -> bool {
     let Ok(ethernet) = EthernetFrame::new_checked(frame) else {
         return false;
@@ -30,9 +30,7 @@ pub(crate) fn echo(tx: &mut dyn NetTx, mac: EthernetAddress, local: u32, frame: 
         && src_ip.is_unicast()
         && src != dst
         && !src.is_loopback()
-        && udp.src_port() > 19
-        && ip.verify_checksum()
-        && udp.verify_checksum(&src_ip, &dst_ip);
+        && udp.src_port() > 19;
     if !sound {
         return false;
     }
@@ -65,6 +63,7 @@ pub(crate) fn echo(tx: &mut dyn NetTx, mac: EthernetAddress, local: u32, frame: 
         datagram.set_len((8 + payload.len()) as u16);
         datagram.payload_mut().copy_from_slice(payload);
         datagram.fill_checksum(&dst_ip, &src_ip);
+        Finish::Nothing
     })
     .is_ok()
 }

@@ -212,6 +212,13 @@ impl Conn {
         self.connection.lock().endpoint.echo()
     }
 
+    /// True when everything that arrived was read and the peer may still send: the session hears of
+    /// what comes next.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.connection.lock().endpoint.is_drained()
+    }
+
     /// Sends what was written, and tells the peer about room that reading made.
     pub fn flush(&self) {
         if let Some(i) = interface() {

@@ -1,15 +1,14 @@
 //! The interface: a device, a stack, and the BH work item that moves frames between them.
 //!
 //! Interrupt to reply: the handler acknowledges the device, suppresses further interrupts and queues
-//! the poll item on the system's BH queue; the item takes up to [`BUDGET`] frames, then either
-//! queues itself again or enables interrupts and looks once more, because a frame that
-//! came before the enabling causes no interrupt (virtio 1.2 2.7.10).
+//! the poll item on the system's BH queue (`poll.rs`).
 //!
 //! Invariant: interrupts of the device are suppressed from the handler until the item has found the
 //! device empty. The timer is armed no later than the stack's next deadline; both are read and
 //! written under the stack's lock.
 #![expect(unsafe_code, reason = "arms the interface's own timer")]
 
+mod poll;
 mod spare;
 
 use alloc::boxed::Box;
@@ -18,8 +17,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use machine::{Instant, NetDevice, NetTx, TxFull};
-use netsvc::{Config, Endpoint, Events, Route, SlotId, Stack};
+use machine::{Instant, NetDevice, NetRx, NetTx, TxFull};
+use netsvc::{Config, Endpoint, Events, SlotId, Stack};
 use sync::{BhOff, IrqOff, Rank, SpinLock};
 
 use self::spare::Spares;
@@ -33,18 +32,14 @@ use crate::timer::Timer;
 use crate::trace::{Head, Kind, emit_unmasked};
 use crate::wq::{self, DelayedWork, Run, Softirq, Threaded, Work};
 
-/// Frames taken in one run of the poll item.
-const BUDGET: usize = 64;
-/// Frames after which a long run tells the device what there is to send.
-const KICK: usize = 16;
-/// Largest Ethernet frame taken.
-const MAX_FRAME: usize = 1514;
 /// Connections beyond the limit that are let in at once, to be told that they cannot be served.
 const LOBBY: usize = 16;
 /// The network interface.
 pub struct Interface {
     mac: [u8; 6],
     device: SpinLock<Box<dyn NetDevice>, IrqOff>,
+    /// The receive ring, while the poll item does not have it.
+    receiver: SpinLock<Option<Box<dyn NetRx>>, BhOff>,
     stack: SpinLock<Shared, BhOff>,
     /// Who accepts on which port; read without the stack's lock.
     pub(super) ports: Ports,
@@ -122,12 +117,17 @@ fn poll_item(_cx: &BhCx<'_>, _run: &Run<'_, (), Softirq>) {
 
 impl Interface {
     /// An interface for `device`, or `None` when memory is out.
-    pub(super) fn new(device: Box<dyn NetDevice>, config: &NetConfig) -> Option<Self> {
+    pub(super) fn new(
+        device: Box<dyn NetDevice>,
+        receiver: Box<dyn NetRx>,
+        config: &NetConfig,
+    ) -> Option<Self> {
         let mac = device.mac();
         let key = [machine::entropy(), machine::entropy()];
         let mut stack = Config::new(mac, machine::entropy(), key);
         stack.address = config.address;
         stack.connections = config.connections + LOBBY;
+        stack.offers = device.offers();
         stack.handshakes = (config.connections / 2).max(1);
         let mut slots = try_vec_with_capacity(stack.connections).ok()?;
         slots.resize_with(stack.connections, || None);
@@ -143,6 +143,7 @@ impl Interface {
         Some(Self {
             mac,
             device: SpinLock::new(Rank::Device, "network device", device),
+            receiver: SpinLock::new(Rank::Leaf, "receive ring", Some(receiver)),
             stack: SpinLock::new(Rank::NetStack, "network stack", shared),
             ports: Ports::new(),
             timer: Timer::new(timer_due),
@@ -163,97 +164,6 @@ impl Interface {
     fn queue_poll(&'static self) {
         // Pending already is fine: the coming run polls the device.
         let _ = wq::bh().queue(&self.poll);
-    }
-
-    /// Body of the poll item.
-    fn poll_device(&'static self) {
-        self.polls.fetch_add(1, Ordering::Relaxed);
-        let mut frame = [0; MAX_FRAME];
-        for n in 1..=BUDGET {
-            let mut len = 0;
-            let taken = self.device.lock().receive(&mut |bytes, _| {
-                if let Some(to) = frame.get_mut(..bytes.len()) {
-                    to.copy_from_slice(bytes);
-                    len = bytes.len();
-                }
-            });
-            if !taken {
-                let mut device = self.device.lock();
-                device.flush();
-                if device.set_interrupts(true) {
-                    device.set_interrupts(false);
-                    drop(device);
-                    self.queue_poll();
-                }
-                return;
-            }
-            self.receive(&frame[..len]);
-            if n % KICK == 0 {
-                // The device sends while we receive, and its ring does not fill up.
-                self.device.lock().flush();
-            }
-        }
-        self.full_polls.fetch_add(1, Ordering::Relaxed);
-        self.device.lock().flush();
-        self.queue_poll();
-    }
-
-    /// Gives one frame to the stack and tells the session concerned.
-    fn receive(&'static self, frame: &[u8]) {
-        emit_unmasked(Kind::NetRx, Head::of(frame.len() as u32), 0, 0);
-        let now = machine::now();
-        let mut tx = Sender(&self.device);
-        let mut shared = self.stack.lock();
-        let done = match shared.stack.receive(now, frame, &mut tx) {
-            Route::Done => None,
-            Route::Flow(slot, segment) => {
-                let connection = shared.slots.get(slot.index()).and_then(Clone::clone);
-                connection.map(|c| {
-                    let mut locked = c.lock();
-                    let events = shared.stack.deliver(
-                        now,
-                        slot,
-                        &segment,
-                        frame,
-                        &mut locked.endpoint,
-                        &mut tx,
-                    );
-                    shared.settle(&mut locked, slot, events);
-                    drop(locked);
-                    (c, events)
-                })
-            }
-            Route::Open(segment) => {
-                match shared.connection() {
-                    Some(c) => {
-                        let outside = shared.is_full();
-                        let mut locked = c.lock();
-                        let slot =
-                            shared
-                                .stack
-                                .open(now, &segment, frame, &mut locked.endpoint, &mut tx);
-                        locked.slot = slot;
-                        locked.outside = outside && slot.is_some();
-                        drop(locked);
-                        match slot {
-                            Some(slot) => {
-                                shared.slots[slot.index()] = Some(c);
-                                shared.outside += usize::from(outside);
-                                shared.turned_away += u64::from(outside);
-                            }
-                            None => shared.keep(c),
-                        }
-                    }
-                    None => shared.stack.refuse(now, frame, &mut tx),
-                }
-                None
-            }
-        };
-        self.arm(&mut shared);
-        drop(shared);
-        if let Some((connection, events)) = done {
-            self.tell(connection, events);
-        }
     }
 
     /// Runs the stack's timers and the connections that are due.

@@ -9,9 +9,10 @@
 //!
 //! One interface. Its locks, in the order they are taken: the stack (`Rank::NetStack`, BH off), one
 //! connection (`Rank::Connection`, BH off), the device (`Rank::Device`, interrupts off: the handler
-//! acknowledges under it). A received frame is copied out of the device before the stack sees it, so
-//! interrupts are never masked for longer than one frame takes to copy or to write, and a
-//! reply can take the device's lock inside the connection's. Sessions are called without any lock.
+//! acknowledges under it). The receive ring has none: the poll item, which never runs twice at once,
+//! takes it out of its place and owns it while it runs. So a received frame is read where the device
+//! has put it, interrupts are never masked for longer than one frame takes to write, and a reply can
+//! take the device's lock inside the connection's. Sessions are called without any lock.
 //!
 //! Services use [`listen`] in two forms, which may be mixed: event form ([`Session::ready`] says that
 //! something happened; the session queues a work item that uses [`Conn::recv_now`]) and blocking form
@@ -24,7 +25,7 @@ mod stats;
 
 use core::fmt;
 
-use machine::{IntId, NetDevice};
+use machine::{IntId, NetDevice, NetRx};
 use netsvc::AddressConfig;
 use spin::Once;
 
@@ -40,9 +41,9 @@ pub use self::stats::{NetStats, stats};
 pub use netsvc::IoError;
 
 /// Bytes of each connection's receive buffer, and so of the window it offers.
-pub const RECEIVE_BUFFER: usize = 8 * 1024;
+pub const RECEIVE_BUFFER: usize = 16 * 1024;
 /// Bytes of each connection's send buffer.
-pub const SEND_BUFFER: usize = 8 * 1024;
+pub const SEND_BUFFER: usize = 16 * 1024;
 
 /// System-wide network state.
 pub struct System {
@@ -103,7 +104,7 @@ impl fmt::Display for AttachError {
     }
 }
 
-/// Makes `device` the system's network interface. Its interrupt `irq` is registered here; the board
+/// Makes `device`, whose receive ring is `receiver`, the system's network interface. Its interrupt `irq` is registered here; the board
 /// enables the line afterwards.
 ///
 /// # Errors
@@ -111,6 +112,7 @@ impl fmt::Display for AttachError {
 /// See [`AttachError`]; the device is dropped.
 pub fn attach(
     device: Box<dyn NetDevice>,
+    receiver: Box<dyn NetRx>,
     irq: IntId,
     config: &NetConfig,
 ) -> Result<(), AttachError> {
@@ -118,7 +120,7 @@ pub fn attach(
     if once.is_completed() {
         return Err(AttachError::Occupied);
     }
-    let interface = Interface::new(device, config).ok_or(AttachError::OutOfMemory)?;
+    let interface = Interface::new(device, receiver, config).ok_or(AttachError::OutOfMemory)?;
     let interface = try_box(interface).map_err(|_| AttachError::OutOfMemory)?;
     let interface = once.call_once(|| interface);
     crate::irq::register(irq, interface::interrupt, 0).map_err(|_| AttachError::TooManyDevices)?;

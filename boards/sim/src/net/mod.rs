@@ -217,7 +217,12 @@ pub(crate) fn connect(sim: &Sim) {
         return;
     }
     let config = services::boot::network();
-    match kernel::net::attach(Box::new(nic::Nic), int_of_line(LINE), &config) {
+    match kernel::net::attach(
+        Box::new(nic::Nic),
+        Box::new(nic::Nic),
+        int_of_line(LINE),
+        &config,
+    ) {
         Ok(()) => sim.enable_line(LINE, CpuId::BOOT),
         Err(e) => kernel::log!("network device: {e}"),
     }

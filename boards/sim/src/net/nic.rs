@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use machine::{Frame, NetDevice, NetTx, TxFull};
+use machine::{Frame, NetDevice, NetRx, NetTx, Received, TxFull};
 
 use super::{MAC, Network, network};
 use crate::core::NEVER;
@@ -228,21 +228,6 @@ impl NetDevice for Nic {
         MAC
     }
 
-    fn max_frame(&self) -> usize {
-        MAX_FRAME
-    }
-
-    fn receive(&mut self, f: &mut dyn FnMut(&[u8], &mut dyn NetTx)) -> bool {
-        let taken = Self::access(Access::Receive, |_, card, _| card.filled.pop_front());
-        let Some(frame) = taken else {
-            return false;
-        };
-        f(&frame, &mut Self);
-        let (_, network) = network();
-        network.card.borrow_mut().posted += 1;
-        true
-    }
-
     fn acknowledge(&mut self) -> bool {
         Self::access(Access::Acknowledge, |_, card, _| {
             card.waiting = false;
@@ -250,17 +235,40 @@ impl NetDevice for Nic {
         })
     }
 
-    fn set_interrupts(&mut self, on: bool) -> bool {
+    fn set_interrupts(&mut self, on: bool) {
         let how = if on { Access::Allow } else { Access::Suppress };
         Self::access(how, |_, card, _| card.receive_interrupts = on);
-        on && Self::access(Access::Receive, |_, card, _| !card.filled.is_empty())
     }
 
     fn flush(&mut self) {
         Self::access(Access::Kick, |network, card, now| {
             card.reap(now);
             Self::kick(network, card, now);
-            card.starved = false;
         });
+    }
+}
+
+impl NetRx for Nic {
+    fn receive(&mut self, f: &mut dyn FnMut(Received<'_>)) -> bool {
+        let taken = Self::access(Access::Receive, |_, card, _| card.filled.pop_front());
+        let Some(frame) = taken else {
+            return false;
+        };
+        f(Received {
+            bytes: &frame,
+            vouched: false,
+        });
+        let (_, network) = network();
+        network.card.borrow_mut().posted += 1;
+        outside(|| drop(frame));
+        true
+    }
+
+    fn is_waiting(&mut self) -> bool {
+        Self::access(Access::Receive, |_, card, _| !card.filled.is_empty())
+    }
+
+    fn refill(&mut self) {
+        Self::access(Access::Kick, |_, card, _| card.starved = false);
     }
 }

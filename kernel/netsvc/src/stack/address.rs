@@ -6,7 +6,7 @@ use smoltcp::socket::dhcpv4;
 use smoltcp::wire::{IpCidr, Ipv4Address, Ipv4Cidr};
 
 use super::Stack;
-use crate::phy::OneFrame;
+use crate::phy::{OneFrame, Sending};
 use crate::{smol, unsmol};
 
 impl Stack {
@@ -14,7 +14,7 @@ impl Stack {
         let Some((mut set, handle)) = self.dhcp.take() else {
             return;
         };
-        let mut device = OneFrame::new(frame, tx, &mut self.scratch);
+        let mut device = OneFrame::new(frame, tx, &mut self.scratch, Sending::of(self.offers));
         let at = smol(now);
         if frame.is_some() {
             self.interface
@@ -28,7 +28,7 @@ impl Stack {
         if let Some((address, router)) = config {
             self.set_address(address, router);
         }
-        let mut device = OneFrame::new(None, tx, &mut self.scratch);
+        let mut device = OneFrame::new(None, tx, &mut self.scratch, Sending::of(self.offers));
         while self.interface.poll_egress(at, &mut device, &mut set)
             == PollResult::SocketStateChanged
         {}

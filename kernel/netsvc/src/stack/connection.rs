@@ -3,18 +3,22 @@
 //! A run ([`Stack::run`]) is: give the arrived segment to the socket, see what that changed, send what
 //! is due, and note when the connection is due again. It touches this connection's set only.
 
-use machine::{Instant, NetTx};
+use machine::{Duration, Instant, NetTx};
 use smoltcp::iface::PollResult;
 use smoltcp::socket::tcp::State;
+use smoltcp::time::Instant as SmolInstant;
 
 use super::{SlotId, Stack, TIME_WAIT};
 use crate::endpoint::Endpoint;
-use crate::events::Events;
+use crate::events::{Events, Snapshot};
 use crate::fin;
 use crate::frame::Segment;
-use crate::phy::OneFrame;
-use crate::time_wait::checksums_hold;
+use crate::mss;
+use crate::phy::{OneFrame, Sending};
 use crate::{smol, unsmol};
+
+/// How long an acknowledgment waits for an answer to go with: smoltcp's delay.
+const ANSWER: Duration = Duration::from_millis(10);
 
 impl Stack {
     /// Opens the connection a SYN asks for. `None` when the SYN was not sound after all; the
@@ -36,7 +40,14 @@ impl Stack {
         self.handshakes += 1;
         self.stats.tcp_opened += 1;
         let slot = SlotId(id);
-        let events = self.deliver(now, slot, s, frame, endpoint, tx);
+        endpoint.mss = mss::allowed(frame);
+        let mut headers = [0; fin::HEADERS];
+        let cuts = u16::try_from(self.offers.cuts).unwrap_or(u16::MAX);
+        let raised = match cuts.checked_sub(mss::PLAIN_HEADERS as u16) {
+            Some(most) => mss::raise(frame, most, &mut headers),
+            None => None,
+        };
+        let events = self.deliver(now, slot, s, raised.unwrap_or(frame), endpoint, tx);
         (!events.closed).then_some(slot)
     }
 
@@ -79,6 +90,7 @@ impl Stack {
         tx: &mut dyn NetTx,
     ) -> Events {
         let before = endpoint.snapshot();
+        let mut after = before;
         let at = smol(now);
         let mut packets = 0;
         if let Some((segment, frame)) = arrived {
@@ -89,15 +101,17 @@ impl Stack {
                     packets += self.take(now, fin, endpoint, tx);
                 }
             }
-            if endpoint.snapshot() != before || is_sign_of_life(segment, frame, endpoint) {
+            after = endpoint.snapshot();
+            if after != before || is_sign_of_life(segment, endpoint) {
                 endpoint.heard = now;
             }
         }
         if endpoint.orphan {
             endpoint.discard();
+            after = endpoint.snapshot();
         }
-        endpoint.watch_debt(&before, now);
-        let mut state = endpoint.state();
+        endpoint.watch_debt(&before, &after, now);
+        let mut state = after.state;
         let index = slot.index();
         if self.slots[index].handshake && !matches!(state, State::Listen | State::SynReceived) {
             self.end_handshake_of(index);
@@ -106,6 +120,8 @@ impl Stack {
                 endpoint.limit = Instant::FOREVER;
             }
         }
+        let mut events = endpoint.take_events(&before, &after, now);
+        let mut due = None;
         if let (State::TimeWait, Some((segment, frame))) = (state, arrived) {
             self.enter_time_wait(now, segment, frame, tx);
         } else if self.slots[index].handshake && now >= endpoint.limit {
@@ -113,28 +129,25 @@ impl Stack {
             self.stats.tcp_syn_expired += 1;
             endpoint.abort();
             state = State::Closed;
+        } else if packets == 0 && arrived.is_some() && leaves_answer(&after, events, endpoint) {
+            let soon = self.wheel.wish(index).min(now + ANSWER);
+            self.wheel.set(index, soon.min(endpoint.own_deadline()));
+            return events;
         } else {
             if now >= endpoint.given_up() {
                 self.stats.tcp_timed_out += 1;
                 endpoint.abort();
             }
-            let mut device = OneFrame::new(None, tx, &mut self.scratch);
-            while self
-                .interface
-                .poll_egress(at, &mut device, &mut endpoint.sockets)
-                == PollResult::SocketStateChanged
-            {}
-            packets += device.out().packets;
-            device.out().add_to(&mut self.stats);
+            let sent;
+            (sent, due) = self.send(now, endpoint, tx);
+            packets += sent;
             state = endpoint.state();
         }
-        let mut events = endpoint.take_events(&before, now);
         if matches!(state, State::Closed | State::TimeWait | State::Listen) {
             self.forget(slot, endpoint, state);
             events.closed = true;
             return events;
         }
-        let due = self.interface.poll_at(at, &endpoint.sockets);
         let second = smoltcp::time::Duration::from_secs(1);
         if packets == 0 && due == Some(at + second) && !self.slots[index].waits_for_neighbour {
             // Nothing went out and the set is silenced for a second: the neighbour is unknown.
@@ -146,6 +159,30 @@ impl Stack {
         events
     }
 
+    /// Sends what is due; the number of packets, and when more is.
+    fn send(
+        &mut self,
+        now: Instant,
+        endpoint: &mut Endpoint,
+        tx: &mut dyn NetTx,
+    ) -> (u32, Option<SmolInstant>) {
+        let at = smol(now);
+        let sending = self.sending(endpoint);
+        let mut device = OneFrame::new(None, tx, &mut self.scratch, sending);
+        let due = loop {
+            let sent = self
+                .interface
+                .poll_egress(at, &mut device, &mut endpoint.sockets);
+            // Asked here, because it spares the vain attempt after the last segment.
+            let due = self.interface.poll_at(at, &endpoint.sockets);
+            if sent == PollResult::None || due.is_none_or(|t| t > at) {
+                break due;
+            }
+        };
+        device.out().add_to(&mut self.stats);
+        (device.out().packets, due)
+    }
+
     /// Gives a frame to the connection's socket; the number of packets that this sent.
     fn take(
         &mut self,
@@ -154,11 +191,19 @@ impl Stack {
         endpoint: &mut Endpoint,
         tx: &mut dyn NetTx,
     ) -> u32 {
-        let mut device = OneFrame::new(Some(frame), tx, &mut self.scratch);
+        let sending = self.sending(endpoint);
+        let mut device = OneFrame::new(Some(frame), tx, &mut self.scratch, sending);
         self.interface
             .poll_ingress_single(smol(now), &mut device, &mut endpoint.sockets);
         device.out().add_to(&mut self.stats);
         device.out().packets
+    }
+
+    fn sending(&self, endpoint: &Endpoint) -> Sending {
+        Sending {
+            offers: self.offers,
+            mss: endpoint.mss,
+        }
     }
 
     fn end_handshake_of(&mut self, index: usize) {
@@ -196,11 +241,21 @@ impl Stack {
     }
 }
 
+/// True when the application may send before the stack does, since it is told of bytes to read and the
+/// stack has nothing to send but their acknowledgment: that goes with the answer, as soon as the
+/// application lets it out ([`Stack::poll`]), or alone after [`ANSWER`].
+fn leaves_answer(now: &Snapshot, events: Events, endpoint: &Endpoint) -> bool {
+    now.state == State::Established
+        && events.readable
+        && now.queued == 0
+        && now.readable <= endpoint.socket().recv_capacity() / 2
+}
+
 /// True when a segment that changed nothing tells all the same that the peer is there, and is no
-/// damaged or forged frame: it acknowledges, its checksums hold, and it begins in the window or, as
-/// questions whether we are there do, one byte before it (RFC 9293 3.8.4, 3.10.7.4).
-fn is_sign_of_life(s: &Segment, frame: &[u8], endpoint: &Endpoint) -> bool {
+/// forged frame: it acknowledges, and it begins in the window or, as questions whether we are there
+/// do, one byte before it (RFC 9293 3.8.4, 3.10.7.4).
+fn is_sign_of_life(s: &Segment, endpoint: &Endpoint) -> bool {
     let window = endpoint.socket().recv_capacity() - endpoint.readable();
     let offset = s.seq.wrapping_sub(endpoint.expected().wrapping_sub(1));
-    s.ack.is_some() && !s.syn && offset as usize <= window && checksums_hold(frame)
+    s.ack.is_some() && !s.syn && offset as usize <= window
 }

@@ -124,7 +124,9 @@ fn only_segments_that_are_accepted_are_signs_of_life() {
             frame[at] ^= 0x55;
             frame
         };
-        assert_eq!(lifetime(damaged), 120, "a wrong {what} checksum");
+        // It reaches no connection, so the timer notices, which may be late by a tick of its wheel.
+        let seconds = lifetime(damaged);
+        assert!((120..=121).contains(&seconds), "a wrong {what} checksum");
     }
     assert_eq!(lifetime(|seq, ack| plain(seq - 2, ack)), 120, "old");
     assert_eq!(lifetime(|seq, ack| plain(seq + 4096, ack)), 120, "beyond");

@@ -2,14 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics when its harness fails")]
 
+mod answers;
 mod connections;
 mod debts;
 mod frames;
 mod link;
+mod offloads;
 mod time_wait;
 
 use link::{CLIENT, CLIENT_MAC, Faults, Random, SERVER, SERVER_MAC, Server, World};
-use machine::{Duration, Instant};
+use machine::{Duration, Instant, Offers};
 use proptest::prelude::*;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::tcp::State;
@@ -40,10 +42,11 @@ fn echo(world: &mut World, bytes: &[u8], port: u16) -> Vec<u8> {
     });
     assert!(
         done,
-        "echo hangs: {} sent, {} back, {}",
+        "echo hangs: {} sent, {} back, {}; {:?}",
         sent,
         back.len(),
-        world.socket(h).state()
+        world.socket(h).state(),
+        world.server.stack.stats()
     );
     back
 }
@@ -113,6 +116,10 @@ fn data_segment(
         timestamp: None,
         payload,
     };
+    tcp_frame(from, &tcp)
+}
+
+fn tcp_frame(from: [u8; 4], tcp: &TcpRepr<'_>) -> Vec<u8> {
     frame(ip(from, IpProtocol::Tcp, tcp.buffer_len()), |b| {
         let (src, dst) = (IpAddress::Ipv4(from.into()), IpAddress::Ipv4(SERVER.into()));
         tcp.emit(
@@ -145,7 +152,11 @@ fn arp(operation: ArpOperation) -> Vec<u8> {
 
 /// A server that knows the client's station.
 fn acquainted(connections: usize, handshakes: usize) -> Server {
-    let mut server = Server::new(connections, handshakes);
+    acquainted_with(connections, handshakes, Offers::default())
+}
+
+fn acquainted_with(connections: usize, handshakes: usize, offers: Offers) -> Server {
+    let mut server = Server::with(connections, handshakes, offers);
     server.receive(Instant::ZERO, &arp(ArpOperation::Request));
     assert_eq!(server.sent.frames.len(), 1, "no ARP reply");
     server.sent.frames.clear();

@@ -46,7 +46,7 @@ impl Queue {
         })
     }
 
-    /// `Doorbell::kick`, and what the device does after it filled a receive buffer.
+    /// `Virtqueue::kick`, and what the device does after it filled a receive buffer.
     fn put_and_tell(&self) {
         self.filled.store(1, Ordering::Release);
         fence_full();

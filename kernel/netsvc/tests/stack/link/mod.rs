@@ -3,9 +3,12 @@
 //! The server's side does what the executive does, without locks: endpoints in a table by slot, free
 //! ones in a pool, an echo application.
 
+mod offload;
+mod wire;
+
 use std::collections::VecDeque;
 
-use machine::{Duration, Instant, NetTx, TxFull};
+use machine::{Duration, Instant, NetTx, Offers, Received, TxFull};
 use netsvc::{AddressConfig, Config, Endpoint, Events, IoError, Route, SlotId, Stack};
 use smoltcp::iface::{Config as ClientConfig, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -13,72 +16,13 @@ use smoltcp::socket::tcp;
 use smoltcp::time::Instant as SmolInstant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
+use self::wire::Wire;
+pub(crate) use self::wire::{Faults, Random};
+
 pub(crate) const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub(crate) const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub(crate) const SERVER: [u8; 4] = [10, 0, 0, 1];
 pub(crate) const CLIENT: [u8; 4] = [10, 0, 0, 2];
-
-/// A small generator, so that a seed repeats a run.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    pub(crate) fn chance(&mut self, percent: u64) -> bool {
-        self.next() % 100 < percent
-    }
-}
-
-/// What a wire does, in percent of frames.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Faults {
-    pub(crate) lose: u64,
-    pub(crate) repeat: u64,
-    pub(crate) delay: u64,
-    pub(crate) damage: u64,
-}
-
-#[derive(Default)]
-pub(crate) struct Wire {
-    frames: Vec<(u64, u64, Vec<u8>)>,
-    count: u64,
-}
-
-impl Wire {
-    fn put(&mut self, now: u64, faults: Faults, random: &mut Random, mut frame: Vec<u8>) {
-        if random.chance(faults.lose) {
-            return;
-        }
-        if random.chance(faults.damage) {
-            let i = random.next() as usize % frame.len();
-            frame[i] ^= 1 << (random.next() % 8);
-        }
-        for _ in 0..=u32::from(random.chance(faults.repeat)) {
-            let extra = if random.chance(faults.delay) {
-                random.next() % 20_000_000
-            } else {
-                0
-            };
-            self.count += 1;
-            self.frames
-                .push((now + 100_000 + extra, self.count, frame.clone()));
-        }
-    }
-
-    fn take(&mut self, now: u64) -> Option<Vec<u8>> {
-        let i = (0..self.frames.len()).min_by_key(|&i| (self.frames[i].0, self.frames[i].1))?;
-        (self.frames[i].0 <= now).then(|| self.frames.swap_remove(i).2)
-    }
-
-    fn next(&self) -> Option<u64> {
-        self.frames.iter().map(|f| f.0).min()
-    }
-}
 
 /// Collects what the server sends.
 #[derive(Default)]
@@ -86,6 +30,8 @@ pub(crate) struct Sent {
     pub(crate) frames: Vec<Vec<u8>>,
     /// The device has no room.
     pub(crate) full: bool,
+    /// Bytes of the largest frame that the stack sent.
+    pub(crate) largest: usize,
 }
 
 impl NetTx for Sent {
@@ -98,8 +44,9 @@ impl NetTx for Sent {
             return Err(TxFull);
         }
         let mut frame = vec![0; len];
-        fill(&mut frame);
-        self.frames.push(frame);
+        let finish = fill(&mut frame);
+        self.largest = self.largest.max(len);
+        self.frames.extend(offload::cut(frame, finish));
         Ok(())
     }
 }
@@ -113,13 +60,21 @@ pub(crate) struct Server {
     /// Every endpoint ever made.
     pub(crate) made: usize,
     pub(crate) sent: Sent,
+    /// The application does nothing.
+    pub(crate) silent: bool,
 }
 
 impl Server {
     pub(crate) fn new(connections: usize, handshakes: usize) -> Self {
+        Self::with(connections, handshakes, Offers::default())
+    }
+
+    /// A server whose device does more than move frames.
+    pub(crate) fn with(connections: usize, handshakes: usize, offers: Offers) -> Self {
         let mut config = Config::new(SERVER_MAC, 0x1234_5678, [3, 5]);
         config.connections = connections;
         config.handshakes = handshakes;
+        config.offers = offers;
         config.address = AddressConfig::Static {
             address: SERVER.into(),
             prefix: 24,
@@ -134,11 +89,20 @@ impl Server {
             pool: Vec::new(),
             made: 0,
             sent: Sent::default(),
+            silent: false,
         }
     }
 
     pub(crate) fn receive(&mut self, now: Instant, frame: &[u8]) {
-        match self.stack.receive(now, frame, &mut self.sent) {
+        self.take(now, frame, false);
+    }
+
+    fn take(&mut self, now: Instant, frame: &[u8], vouched: bool) {
+        let received = Received {
+            bytes: frame,
+            vouched,
+        };
+        match self.stack.receive(now, received, &mut self.sent) {
             Route::Done => {}
             Route::Flow(slot, segment) => {
                 let mut e = self.endpoints[slot.index()]
@@ -194,7 +158,7 @@ impl Server {
             self.pool.push(e);
             return;
         }
-        if events.any() {
+        if events.any() && !self.silent {
             loop {
                 match e.echo() {
                     Ok(0) => break e.close(now),
@@ -271,12 +235,21 @@ pub(crate) struct World {
     pub(crate) nic: Nic,
     pub(crate) faults: Faults,
     pub(crate) random: Random,
+    /// The server's device joins segments.
+    joins: bool,
+    /// Frames that it made so.
+    pub(crate) joined: usize,
     to_server: Wire,
     to_client: Wire,
 }
 
 impl World {
     pub(crate) fn new(seed: u64, connections: usize, faults: Faults) -> Self {
+        Self::with(seed, connections, faults, Offers::default())
+    }
+
+    /// A world whose server's device does more than move frames, and joins segments if it cuts them.
+    pub(crate) fn with(seed: u64, connections: usize, faults: Faults, offers: Offers) -> Self {
         let mut nic = Nic::default();
         let mac = HardwareAddress::Ethernet(EthernetAddress(CLIENT_MAC));
         let mut config = ClientConfig::new(mac);
@@ -286,12 +259,14 @@ impl World {
         client.update_ip_addrs(|a| a.push(address).unwrap());
         Self {
             now: 0,
-            server: Server::new(connections, connections),
+            server: Server::with(connections, connections, offers),
             client,
             sockets: SocketSet::new(Vec::new()),
             nic,
             faults,
             random: Random(seed | 1),
+            joins: offers.cuts > 0,
+            joined: 0,
             to_server: Wire::default(),
             to_client: Wire::default(),
         }
@@ -324,8 +299,16 @@ impl World {
             let mut quiet = true;
             let at = self.at();
             self.server.due(at);
-            while let Some(frame) = self.to_server.take(self.now) {
-                self.server.receive(at, &frame);
+            let mut next = self.to_server.take(self.now);
+            while let Some(mut frame) = next {
+                next = self.to_server.take(self.now);
+                let mut joined = false;
+                while self.joins && next.as_ref().is_some_and(|n| offload::join(&mut frame, n)) {
+                    next = self.to_server.take(self.now);
+                    joined = true;
+                }
+                self.joined += usize::from(joined);
+                self.server.take(at, &frame, joined);
                 quiet = false;
             }
             while let Some(frame) = self.to_client.take(self.now) {

@@ -1,0 +1,190 @@
+//! The Internet checksum (RFC 1071): of what arrives, verified once before anybody looks at it; of what
+//! TCP sends, computed or left to the device.
+//!
+//! A sum here is folded to 16 bits and not complemented.
+
+use machine::{Finish, Offers};
+
+use crate::frame::{ETHERNET, be16};
+use crate::mss;
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const IP_HEADER: usize = 20;
+/// Where a TCP header has its length in words, its flags and its checksum.
+const TCP_LENGTH: usize = 12;
+const TCP_FLAGS: usize = 13;
+const TCP_CHECKSUM: usize = 16;
+const SYN: u8 = 2;
+
+/// The sum of `bytes` in 16-bit words, the last one padded with zero.
+fn sum(bytes: &[u8]) -> u16 {
+    // In the machine's byte order, two words at a time: the sum does not mind (RFC 1071 2.B, 2.C).
+    let mut total = 0u64;
+    let (words, rest) = bytes.as_chunks::<4>();
+    for word in words {
+        total += u64::from(u32::from_ne_bytes(*word));
+    }
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    total += u64::from(u32::from_ne_bytes(last));
+    u16::from_be(fold(total))
+}
+
+fn fold(total: u64) -> u16 {
+    let total = (total & 0xffff_ffff) + (total >> 32);
+    let total = (total & 0xffff) + (total >> 16 & 0xffff) + (total >> 32);
+    let total = (total & 0xffff) + (total >> 16);
+    ((total & 0xffff) + (total >> 16)) as u16
+}
+
+/// The sum of the pseudo-header of the packet `ip` (RFC 9293 3.1, RFC 768).
+fn pseudo_header(ip: &[u8], protocol: u8, len: usize) -> u16 {
+    let addresses: u64 = (12..IP_HEADER).step_by(2).map(|at| word(ip, at)).sum();
+    fold(addresses + u64::from(protocol) + len as u64)
+}
+
+fn word(bytes: &[u8], at: usize) -> u64 {
+    be16(bytes, at).into()
+}
+
+/// True when the checksums of an IPv4 frame hold whose lengths are sound: the header's, and that of TCP or
+/// UDP unless the device has `vouched` for it.
+pub(crate) fn hold(frame: &[u8], vouched: bool) -> bool {
+    let ip = frame.get(ETHERNET..).unwrap_or_default();
+    let header = usize::from(ip.first().map_or(0, |b| b & 15)) * 4;
+    let (Some(head), Some(body)) = (ip.get(..header), ip.get(header..be16(ip, 2).into())) else {
+        return false;
+    };
+    if sum(head) != 0xffff {
+        return false;
+    }
+    let protocol = head.get(9).copied().unwrap_or_default();
+    match protocol {
+        _ if vouched => true,
+        // A sender of UDP may leave it out.
+        UDP if be16(body, 6) == 0 => true,
+        TCP | UDP => {
+            let pseudo = pseudo_header(ip, protocol, body.len());
+            fold(u64::from(pseudo) + u64::from(sum(body))) == 0xffff
+        }
+        _ => true,
+    }
+}
+
+/// Completes a frame of smoltcp's, which leaves TCP's checksum at 0: all of it, or for a device that
+/// computes checksums the pseudo-header's part. A segment with more than `mss` bytes of payload the
+/// device has to cut.
+pub(crate) fn finish(frame: &mut [u8], offers: Offers, mss: u16) -> Finish {
+    let is_ip = be16(frame, 12) == 0x0800;
+    let Some(ip) = frame.get_mut(ETHERNET..).filter(|_| is_ip) else {
+        return Finish::Nothing;
+    };
+    // smoltcp sends no options.
+    if ip.get(9) != Some(&TCP) || ip.len() < IP_HEADER + 20 {
+        return Finish::Nothing;
+    }
+    let len = ip.len() - IP_HEADER;
+    if offers.cuts > 0 && ip[IP_HEADER + TCP_FLAGS] & SYN != 0 {
+        mss::lower(frame);
+    }
+    let ip = &mut frame[ETHERNET..];
+    let pseudo = pseudo_header(ip, TCP, len);
+    let tcp = &mut ip[IP_HEADER..];
+    let payload = len.saturating_sub(usize::from(tcp[TCP_LENGTH] >> 4) * 4);
+    let size = if payload > mss.into() { mss } else { 0 };
+    let start = (ETHERNET + IP_HEADER) as u16;
+    let (value, left) = if offers.checksums {
+        (pseudo, Finish::Tcp { start, size })
+    } else {
+        let all = fold(u64::from(pseudo) + u64::from(sum(tcp)));
+        (!all, Finish::Nothing)
+    };
+    tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&value.to_be_bytes());
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use proptest::prelude::*;
+    use smoltcp::wire::{IpAddress, Ipv4Packet, TcpPacket, UdpPacket};
+    use std::vec::Vec;
+
+    /// A packet of `protocol` with sound lengths and, where `fill`ed, checksums of smoltcp's.
+    fn frame(protocol: u8, body: &[u8], filled: bool) -> Vec<u8> {
+        let mut frame = std::vec![0; ETHERNET + IP_HEADER];
+        frame[12] = 8;
+        frame.extend_from_slice(body);
+        let mut ip = Ipv4Packet::new_unchecked(&mut frame[ETHERNET..]);
+        ip.set_version(4);
+        ip.set_header_len(20);
+        ip.set_total_len((IP_HEADER + body.len()) as u16);
+        ip.set_next_header(protocol.into());
+        ip.set_src_addr([10, 0, 0, 2].into());
+        ip.set_dst_addr([172, 31, 255, 254].into());
+        ip.fill_checksum();
+        if filled {
+            let (src, dst) = (ip.src_addr(), ip.dst_addr());
+            let (src, dst) = (IpAddress::Ipv4(src), IpAddress::Ipv4(dst));
+            match protocol {
+                TCP => TcpPacket::new_unchecked(ip.payload_mut()).fill_checksum(&src, &dst),
+                _ => {
+                    let mut udp = UdpPacket::new_unchecked(ip.payload_mut());
+                    udp.set_len(body.len() as u16);
+                    udp.fill_checksum(&src, &dst);
+                }
+            }
+        }
+        frame
+    }
+
+    proptest! {
+        /// smoltcp's checksums hold, and no changed bit goes unseen that they cover.
+        #[test]
+        fn one_changed_bit_is_seen(
+            tcp in any::<bool>(),
+            body in proptest::collection::vec(any::<u8>(), 20..300),
+            at in any::<prop::sample::Index>(),
+            bit in 0..8,
+        ) {
+            let mut frame = frame(if tcp { TCP } else { UDP }, &body, true);
+            prop_assert!(hold(&frame, false));
+            let at = ETHERNET + 12 + at.index(frame.len() - ETHERNET - 12);
+            frame[at] ^= 1u8 << bit;
+            prop_assert!(!hold(&frame, false));
+            prop_assert_eq!(hold(&frame, true), at >= ETHERNET + IP_HEADER);
+        }
+
+        /// What is computed here holds; what is left to a device is the pseudo-header's sum, so that
+        /// the device's sum over the segment, complemented, holds.
+        #[test]
+        fn finished_frames_hold(body in proptest::collection::vec(any::<u8>(), 20..300)) {
+            let field = ETHERNET + IP_HEADER + TCP_CHECKSUM;
+            let mut ours = frame(TCP, &body, false);
+            ours[field..field + 2].fill(0);
+            ours[ETHERNET + IP_HEADER + TCP_LENGTH] = 0x50;
+            let mut device = ours.clone();
+            let none = Offers::default();
+            prop_assert_eq!(finish(&mut ours, none, 1460), Finish::Nothing);
+            prop_assert!(hold(&ours, false));
+            let size = if body.len() > 120 { 100 } else { 0 };
+            let left = Finish::Tcp { start: 34, size };
+            let all = Offers { checksums: true, cuts: 0 };
+            prop_assert_eq!(finish(&mut device, all, 100), left);
+            let value = !sum(&device[ETHERNET + IP_HEADER..]);
+            device[field..field + 2].copy_from_slice(&value.to_be_bytes());
+            prop_assert!(hold(&device, false));
+        }
+    }
+
+    #[test]
+    fn a_datagram_may_have_none() {
+        let mut datagram = frame(UDP, &[0; 20], false);
+        datagram[ETHERNET + IP_HEADER + 5] = 20;
+        assert!(hold(&datagram, false));
+        datagram[ETHERNET + 3] = 200;
+        assert!(!hold(&datagram, false), "longer than the frame");
+    }
+}

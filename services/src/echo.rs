@@ -59,7 +59,12 @@ impl Protocol for Echo {
         for _ in 0..BUDGET {
             match conn.echo_now() {
                 Ok(0) => return Next::Close,
-                Ok(_) => self.since = machine::now(),
+                Ok(_) => {
+                    self.since = machine::now();
+                    if conn.is_drained() {
+                        return self.wait(conn);
+                    }
+                }
                 Err(IoError::WouldBlock) => return self.wait(conn),
                 Err(_) => return Next::Close,
             }

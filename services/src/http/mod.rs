@@ -208,6 +208,9 @@ impl Http {
             match self.machine.poll() {
                 Event::NeedMore => {
                     self.patience.notice(self.machine.awaits(), machine::now);
+                    if served > 0 && conn.is_drained() {
+                        return self.wait(conn, false);
+                    }
                     match conn.recv_now(self.machine.space()) {
                         Ok(0) => return Next::Close,
                         Ok(n) => self.machine.filled(n),

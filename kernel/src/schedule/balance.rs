@@ -9,7 +9,7 @@
 use core::sync::atomic::Ordering;
 
 use machine::{CpuId, Instant};
-use sched::{Dequeue, Enqueue};
+use sched::Dequeue;
 use sync::handshake::resched;
 
 use super::Rq;
@@ -30,31 +30,23 @@ pub(super) fn place(usable: CpuMask, here: CpuId) -> CpuId {
         .unwrap_or(here)
 }
 
-/// Core for a woken thread: its last one if that is idle or the only one allowed, else an idle one,
-/// else its last one. Of those it may run on, only cores `near` count, if there are any.
-pub(super) fn place_woken(t: &Thread, last: CpuId, near: CpuMask) -> CpuId {
-    let usable = t.allowed();
-    let allowed = match usable.and(near) {
-        CpuMask::NONE => usable,
-        nearby => nearby,
-    };
-    if allowed == CpuMask::single(last) {
-        return last;
-    }
+/// Core for a woken thread that may use those `allowed`: its last one if that is idle or the only one,
+/// else an idle one, else its last one.
+#[inline(always)]
+pub(super) fn place_woken(allowed: CpuMask, last: &'static CpuLocal) -> &'static CpuLocal {
     let idle = CpuMask(kernel().idle_mask.hint()).and(allowed);
-    if idle.contains(last) {
-        return last;
+    let candidates = if idle.is_empty() { allowed } else { idle };
+    if candidates.contains(last.id()) {
+        last
+    } else {
+        place_elsewhere(idle, allowed, last)
     }
-    if let Some(c) = idle.lowest() {
-        return c;
-    }
-    if allowed.contains(last) {
-        return last;
-    }
-    allowed
-        .iter()
-        .min_by_key(|&c| cpu(c).load())
-        .unwrap_or(last)
+}
+
+#[inline(never)]
+fn place_elsewhere(idle: CpuMask, allowed: CpuMask, last: &'static CpuLocal) -> &'static CpuLocal {
+    let least = || allowed.iter().min_by_key(|&c| cpu(c).load());
+    idle.lowest().or_else(least).map_or(last, cpu)
 }
 
 /// Core `c` has nothing to run and holds its own runqueue's lock: takes a waiting thread from the
@@ -78,21 +70,21 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
         if let Some(mut from) = cpu(id).rq.try_lock() {
             let found = from.queue.pull_candidate(|h| may_run(h, c.id()));
             if let Some(h) = found {
-                let _ = from.queue.dequeue(h, Dequeue::Migrate, now);
-                cpu(id).publish_load(from.queue.nr_runnable());
                 let t = thread_of(h);
+                from.take_off(t, Dequeue::Migrate, now);
+                cpu(id).publish_load(from.queue.nr_runnable());
                 emit(
                     Kind::SchedMigrateTask,
                     Head::of(t.id()),
                     id.index() as u64,
                     c.id().index() as u64,
                 );
-                t.set_cpu(c.id());
+                t.set_core(c);
                 if from.queue.nr_runnable() > 1 {
                     kick_idle_for(CpuMask::single(id).with(c.id()), &from);
                 }
                 drop(from);
-                let _ = rq.queue.enqueue(h, Enqueue::Migrate, now);
+                let _ = rq.take_over(t, now);
                 return true;
             }
         } else {
@@ -105,12 +97,20 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
 /// A core with this runqueue has more than one runnable thread: pokes an idle core that may take a
 /// waiting one. One that was poked before and has not looked yet is passed over, since it takes one
 /// thread only. So are `no_help`, which may still count as idle: the owner, and who has taken one.
+#[inline(always)]
 pub(super) fn kick_idle_for(no_help: CpuMask, rq: &Rq) {
-    // Pairs with `enter` in `reschedule`: the load was published before.
-    let idle = CpuMask(kernel().idle_mask.look() & !no_help.0).and(online());
     // A pinned thread may run elsewhere only while its core is offline.
-    let all_online = online() == kernel().present();
-    if idle.is_empty() || all_online && !rq.queue.any_movable() {
+    if rq.queue.any_movable() || online() != kernel().present() {
+        kick_idle_for_one(no_help, rq);
+    }
+}
+
+/// Of those that wait one or more may run elsewhere.
+#[inline(never)]
+fn kick_idle_for_one(no_help: CpuMask, rq: &Rq) {
+    // Pairs with `enter` in `go_idle`: the load was published before.
+    let idle = CpuMask(kernel().idle_mask.look() & !no_help.0).and(online());
+    if idle.is_empty() {
         return;
     }
     // Of the threads, too, those that only told cores may take are passed over: another may wait

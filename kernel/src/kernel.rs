@@ -199,6 +199,12 @@ impl Kernel {
         CpuMask(self.present.load(Ordering::Relaxed))
     }
 
+    /// Whether all cores of the machine are online.
+    #[inline(always)]
+    pub(crate) fn is_complete(&self) -> bool {
+        self.online.load(Ordering::Relaxed) == self.present.load(Ordering::Relaxed)
+    }
+
     /// What a panic in a work item does.
     pub fn panic_policy(&self) -> PanicPolicy {
         if self.panic_policy.load(Ordering::Relaxed) == PanicPolicy::Halt as u8 {

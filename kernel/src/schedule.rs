@@ -137,14 +137,6 @@ enum Why {
     Exit,
 }
 
-/// In what state a thread leaves its core.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Leaves {
-    Runnable = 0,
-    Asleep = 1,
-    Dead = 2,
-}
-
 /// Locks the runqueue that owns `t`; interrupts are masked.
 #[inline(always)]
 fn lock_rq_of(t: &Thread) -> (&'static CpuLocal, RqGuard) {
@@ -163,21 +155,26 @@ fn reschedule(why: Why) {
     // All threads but the idle one are their runqueue's current entity while they run.
     let prev_idle = rq.queue.current().is_none();
     debug_assert_eq!(prev_idle, core::ptr::eq(prev, &raw const **c.idle_thread()));
-    let (turn, leaves) = match why {
-        _ if prev_idle => (Turn::Keep, Leaves::Runnable),
-        Why::Block if prev.state() == State::Sleeping => (Turn::Sleep, Leaves::Asleep),
-        Why::Block | Why::Preempt => (Turn::Keep, Leaves::Runnable),
-        Why::Yield => (Turn::Yield, Leaves::Runnable),
-        Why::Exit => (Turn::Keep, Leaves::Dead),
-    };
-    let stays = prev_idle || leaves != Leaves::Runnable;
-    let astray = !stays && !prev.allowed().contains(c.id());
-    if astray {
-        // Not to be picked; whoever runs next moves it.
-        rq.take_off(prev, Dequeue::Migrate, now);
-    } else if leaves == Leaves::Dead {
-        rq.take_off(prev, Dequeue::Exit, now);
+    let asleep = why == Why::Block && prev.state() == State::Sleeping;
+    let ends = why == Why::Exit;
+    let astray = !asleep && !ends && !prev_idle && !prev.allowed().contains(c.id());
+    if astray || ends {
+        // Not to be picked; whoever runs next moves it, or frees it.
+        rq.take_off(
+            prev,
+            if ends {
+                Dequeue::Exit
+            } else {
+                Dequeue::Migrate
+            },
+            now,
+        );
     }
+    let turn = match why {
+        _ if asleep => Turn::Sleep,
+        Why::Yield => Turn::Yield,
+        _ => Turn::Keep,
+    };
     let picked = rq.queue.pick_next_after(turn, now);
     let next = match picked {
         Some(h) => {
@@ -221,17 +218,18 @@ fn reschedule(why: Why) {
     if next_idle {
         rq.idle_since = now;
     }
-    if why == Why::Exit || astray {
+    if astray || ends {
         c.leaver.set(Some(leaver(prev, astray)));
     }
     c.current
         .store(core::ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
-    wq::preempted::switched_out(c, prev, leaves == Leaves::Runnable && !astray, now);
-    wq::anatomy::switched(prev, leaves == Leaves::Asleep, next);
+    wq::preempted::switched_out(c, prev, !asleep && !ends && !astray, now);
+    wq::anatomy::switched(prev, asleep, next);
     if shown(Kind::SchedSwitch) {
         let id = |t: &Thread, idle| if idle { 0 } else { t.id() };
         let (from, to) = (id(prev, prev_idle), id(next, next_idle));
-        let leaves = leaves as u64;
+        // Runnable, asleep or dead.
+        let leaves = u64::from(asleep) + 2 * u64::from(ends);
         emit(Kind::SchedSwitch, Head::of(to), u64::from(from), leaves);
     }
     c.clock.switch_budget(&prev.budget, &next.budget, now);

@@ -45,11 +45,7 @@ impl Average {
     pub(crate) fn add(&mut self, se: &Entity) {
         if self.load == 0 {
             // An empty tree has no average: start at the first entity.
-            *self = Self {
-                zero: se.vruntime,
-                sum: 0,
-                load: u64::from(se.weight()),
-            };
+            *self = Self::of(se);
             return;
         }
         self.sum += key(se.vruntime, self.zero) * i64::from(se.weight());
@@ -73,18 +69,13 @@ impl Average {
         }
     }
 
-    /// Accounts for an entity that leaves the tree and one that enters it.
+    /// Of an entity that is the only one in the tree. It is the zero, too.
     #[inline(always)]
-    pub(crate) fn exchange(&mut self, out: &Entity, se: &Entity) {
-        if self.load == u64::from(out.weight()) {
-            *self = Self {
-                zero: se.vruntime,
-                sum: 0,
-                load: u64::from(se.weight()),
-            };
-        } else {
-            self.sub(out);
-            self.add(se);
+    pub(crate) fn of(se: &Entity) -> Self {
+        Self {
+            zero: se.vruntime,
+            sum: 0,
+            load: u64::from(se.weight()),
         }
     }
 

@@ -50,6 +50,16 @@ impl<A: Arena<Entity>> RunQueue<A> {
         if self.arena.get(h).slice_ns < self.arena.get(current).slice_ns {
             self.end_protection_for(h, current);
         }
+        let se = self.arena.get(current);
+        if self.average.is_behind(se.vruntime) && is_before(se.vruntime, se.protected_until) {
+            return Decision::Keep;
+        }
+        self.check_unprotected(current)
+    }
+
+    /// As [`Self::check_preempt`], where nothing protects what runs.
+    #[inline(never)]
+    fn check_unprotected(&mut self, current: Handle<Entity>) -> Decision {
         if self.pick_eevdf() == Some(current) {
             // It ran alone for longer than its protection: it goes on to the end of its request,
             // or the slice timer would undo the decision at once.
@@ -77,18 +87,29 @@ impl<A: Arena<Entity>> RunQueue<A> {
     /// among the eligible ones.
     #[inline(always)]
     pub(crate) fn pick_eevdf(&self) -> Option<Handle<Entity>> {
+        self.choose(self.eligible_current())
+    }
+
+    /// The current entity, if it is eligible.
+    #[inline(always)]
+    pub(crate) fn eligible_current(&self) -> Option<Handle<Entity>> {
+        self.current
+            .filter(|&h| self.average.is_behind(self.arena.get(h).vruntime))
+    }
+
+    /// As [`Self::pick_eevdf`]; `rival` is the current entity, if it is eligible.
+    #[inline(always)]
+    pub(crate) fn choose(&self, rival: Option<Handle<Entity>>) -> Option<Handle<Entity>> {
         let Some(first) = self.tree.first() else {
             return self.current;
         };
         let mut current = None;
-        if let Some(h) = self.current {
+        if let Some(h) = rival {
             let se = self.arena.get(h);
-            if self.average.is_behind(se.vruntime) {
-                if is_before(se.vruntime, se.protected_until) {
-                    return self.current;
-                }
-                current = Some((h, se.deadline));
+            if is_before(se.vruntime, se.protected_until) {
+                return rival;
             }
+            current = Some((h, se.deadline));
         }
         // Somebody is eligible always: who is alone with one that is not.
         let alone = current.is_none() && self.tree.is_only(&self.arena, first);

@@ -265,6 +265,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
     }
 
     /// Sets where an entity that joins starts, from the lag it left with.
+    #[inline(always)]
     fn place(&mut self, h: Handle<Entity>, is_new: bool) {
         let average = self.avg_vruntime();
         let load = self.total().load();

@@ -6,6 +6,7 @@
 use links::{Arena, Handle};
 use machine::Instant;
 
+use crate::average::Average;
 use crate::decision::Turn;
 use crate::entity::Entity;
 use crate::run_queue::RunQueue;
@@ -22,16 +23,22 @@ impl<A: Arena<Entity>> RunQueue<A> {
     #[inline(always)]
     pub fn pick_next_after(&mut self, turn: Turn, now: Instant) -> Option<Handle<Entity>> {
         self.charge_current(now);
-        match turn {
-            Turn::Keep => {}
-            Turn::Yield => self.end_request(),
-            Turn::Sleep => self.sleep(),
-        }
+        let rival = match turn {
+            Turn::Keep => self.eligible_current(),
+            Turn::Yield => {
+                self.end_request();
+                self.eligible_current()
+            }
+            Turn::Sleep => {
+                self.sleep();
+                None
+            }
+        };
         if self.tree.is_empty() {
             // Alone or nobody: nothing to protect against.
             return self.current;
         }
-        let mut best = self.pick_eevdf()?;
+        let mut best = self.choose(rival)?;
         debug_assert_eq!(self.check_choice(best), Ok(()));
         if self.arena.get(best).delayed {
             best = self.pass_over(best)?;
@@ -105,17 +112,25 @@ impl<A: Arena<Entity>> RunQueue<A> {
     /// `best`, which waits, runs from now on, instead of the current entity, if there is one.
     #[inline(always)]
     fn switch_to(&mut self, best: Handle<Entity>, now: Instant) {
-        if let Some(prev) = self.current {
-            let (out, se) = (self.arena.get(best), self.arena.get(prev));
-            self.average.exchange(out, se);
-            self.nr_movable += u32::from(out.pinned);
-            self.nr_movable -= u32::from(se.pinned);
-            self.tree.exchange(&mut self.arena, best, prev);
-        } else {
-            self.unlink(best);
+        match self.current {
+            Some(prev) if self.tree.is_only(&self.arena, best) => {
+                let se = self.arena.get(prev);
+                self.average = Average::of(se);
+                self.nr_movable = u32::from(!se.pinned);
+                self.tree.replace_only(&mut self.arena, best, prev);
+            }
+            prev => self.change_places(best, prev),
         }
         self.current = Some(best);
         self.exec_start = now;
         self.protect(best);
+    }
+
+    #[inline(never)]
+    fn change_places(&mut self, best: Handle<Entity>, prev: Option<Handle<Entity>>) {
+        self.unlink(best);
+        if let Some(prev) = prev {
+            self.link(prev);
+        }
     }
 }

@@ -100,7 +100,7 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
 #[inline(always)]
 pub(super) fn kick_idle_for(no_help: CpuMask, rq: &Rq) {
     // A pinned thread may run elsewhere only while its core is offline.
-    if rq.queue.any_movable() || online() != kernel().present() {
+    if rq.queue.any_movable() || !kernel().is_complete() {
         kick_idle_for_one(no_help, rq);
     }
 }

@@ -96,8 +96,10 @@ pub(crate) fn wake_near(t: &Thread, near: CpuMask) -> bool {
 /// Says that `t` was woken, on core `c`.
 #[inline(always)]
 fn tell(kind: Kind, c: &CpuLocal, t: &Thread) {
-    let on = c.id().index() as u64;
-    emit(kind, Head::of(t.id()), on, t.affinity().0);
+    if shown(kind) {
+        let on = c.id().index() as u64;
+        emit(kind, Head::of(t.id()), on, t.affinity().0);
+    }
 }
 
 /// Puts `t`, which is on no runqueue, on core `c`'s; interrupts are masked.

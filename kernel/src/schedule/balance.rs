@@ -59,39 +59,43 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
         return false;
     }
     let mut tried = CpuMask::single(c.id());
-    loop {
-        let busiest = kernel()
-            .present()
-            .iter()
-            .filter(|&id| !tried.contains(id) && cpu(id).load() > 1)
-            .max_by_key(|&id| cpu(id).load());
-        let Some(id) = busiest else { return false };
-        tried = tried.with(id);
-        if let Some(mut from) = cpu(id).rq.try_lock() {
-            let found = from.queue.pull_candidate(|h| may_run(h, c.id()));
-            if let Some(h) = found {
-                let t = thread_of(h);
-                from.take_off(t, Dequeue::Migrate, now);
-                cpu(id).publish_load(from.queue.nr_runnable());
-                emit(
-                    Kind::SchedMigrateTask,
-                    Head::of(t.id()),
-                    id.index() as u64,
-                    c.id().index() as u64,
-                );
-                t.set_core(c);
-                if from.queue.nr_runnable() > 1 {
-                    kick_idle_for(CpuMask::single(id).with(c.id()), &from);
-                }
-                drop(from);
-                let _ = rq.take_over(t, now);
-                return true;
-            }
-        } else {
-            // Whoever holds it may be about to leave us something: look again once.
-            resched::request_here(&c.header.need_resched);
+    while let Some(from) = busiest(tried) {
+        tried = tried.with(from.id());
+        if pull_from(from, c, rq, now) {
+            return true;
         }
     }
+    false
+}
+
+/// The core with most runnable threads, at least two, of those that were not tried.
+fn busiest(tried: CpuMask) -> Option<&'static CpuLocal> {
+    let busy = |c: &&CpuLocal| !tried.contains(c.id()) && c.load() > 1;
+    kernel().cpus().iter().filter(busy).max_by_key(|c| c.load())
+}
+
+#[inline(never)]
+fn pull_from(busy: &'static CpuLocal, c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
+    let Some(mut from) = busy.rq.try_lock() else {
+        // Whoever holds it may be about to leave us something: look again once.
+        resched::request_here(&c.header.need_resched);
+        return false;
+    };
+    let Some(h) = from.queue.pull_candidate(|h| may_run(h, c.id())) else {
+        return false;
+    };
+    let t = thread_of(h);
+    from.take_off(t, Dequeue::Migrate, now);
+    busy.publish_load(from.queue.nr_runnable());
+    let (left, on) = (busy.id().index() as u64, c.id().index() as u64);
+    emit(Kind::SchedMigrateTask, Head::of(t.id()), left, on);
+    t.set_core(c);
+    if from.queue.nr_runnable() > 1 {
+        kick_idle_for(CpuMask::single(busy.id()).with(c.id()), &from);
+    }
+    drop(from);
+    let _ = rq.take_over(t, now);
+    true
 }
 
 /// A core with this runqueue has more than one runnable thread: pokes an idle core that may take a

@@ -38,7 +38,7 @@ use sync::handshake::resched as resched_flag;
 
 use crate::cpu::{CpuLocal, CpuMask, this_cpu};
 use crate::thread::{State, Thread, ThreadRef, current};
-use crate::trace::{Head, Kind, emit, shown};
+use crate::trace::{Head, Kind, record, shown};
 use crate::{kernel, wq};
 
 pub(crate) mod audit;
@@ -218,19 +218,18 @@ fn reschedule(why: Why) {
     if next_idle {
         rq.idle_since = now;
     }
+    // As the trace tells it: runnable, asleep or dead.
+    let mut leaves = u64::from(asleep);
     if astray || ends {
-        c.leaver.set(Some(leaver(prev, astray)));
+        leaves = part_with(c, prev, astray);
     }
     c.current
         .store(core::ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
     wq::preempted::switched_out(c, prev, !asleep && !ends && !astray, now);
     wq::anatomy::switched(prev, asleep, next);
     if shown(Kind::SchedSwitch) {
-        let id = |t: &Thread, idle| if idle { 0 } else { t.id() };
-        let (from, to) = (id(prev, prev_idle), id(next, next_idle));
-        // Runnable, asleep or dead.
-        let leaves = u64::from(asleep) + 2 * u64::from(ends);
-        emit(Kind::SchedSwitch, Head::of(to), u64::from(from), leaves);
+        let to = Head::of(next.told_id);
+        record(c, Kind::SchedSwitch, to, u64::from(prev.told_id), leaves);
     }
     c.clock.switch_budget(&prev.budget, &next.budget, now);
     core::mem::forget(rq); // released by `finish_switch` of the thread that runs next
@@ -271,19 +270,21 @@ fn find_work(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> Option<Handle<E
     picked
 }
 
-/// What is to become of `prev`, which ends or, `astray`, moves.
+/// Has whoever runs next on core `c` free `prev`, which ends, or move it, which is `astray`. How it leaves.
 #[cold]
 #[inline(never)]
-fn leaver(prev: &'static Thread, astray: bool) -> Leaver {
-    if astray {
+fn part_with(c: &CpuLocal, prev: &'static Thread, astray: bool) -> u64 {
+    let (leaver, leaves) = if astray {
         // SAFETY: threads are `Arc`s; this one is alive while it is on a runqueue.
         unsafe { ThreadRef::increment_strong_count(prev) };
         // SAFETY: the count just taken.
-        Leaver::Astray(unsafe { ThreadRef::from_raw(prev) })
+        (Leaver::Astray(unsafe { ThreadRef::from_raw(prev) }), 0)
     } else {
         // SAFETY: the scheduler's reference, leaked by `start`; taken back once, here.
-        Leaver::Ended(unsafe { ThreadRef::from_raw(prev) })
-    }
+        (Leaver::Ended(unsafe { ThreadRef::from_raw(prev) }), 2)
+    };
+    c.leaver.set(Some(leaver));
+    leaves
 }
 
 /// First thing after a switch, on the side of the thread that now runs: releases the runqueue lock

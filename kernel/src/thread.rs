@@ -131,6 +131,8 @@ pub struct Thread {
     stack: Option<Stack>,
     pub(crate) name: Name,
     id: u32,
+    /// `[I]` what switches to and from it are told with: its number, or 0 of an idle thread.
+    pub(crate) told_id: u32,
 }
 
 // SAFETY: `entity`, `budget` and `away` are `[R]`, `waits` is `[G]`, `entry`, `survivors` and `scopes` are `[P]`; everything else is atomic, a
@@ -151,6 +153,7 @@ impl Thread {
         let stack = Stack::alloc(bytes)?;
         let (low, high) = (stack.low(), stack.high());
         let idle = entry.is_none();
+        let id = kernel().threads.next_id();
         let thread = mem::try_arc(Self {
             header: ThreadHeader::new(preempt, low, high),
             entity: UnsafeCell::new(Entity::new(b.nice, b.slice).pinned(b.affinity.count() == 1)),
@@ -176,7 +179,8 @@ impl Thread {
             exited: Completion::new(),
             stack: Some(stack),
             name: b.name.clone(),
-            id: kernel().threads.next_id(),
+            id,
+            told_id: if idle { 0 } else { id },
         })
         .ok()?;
         let main = if idle {

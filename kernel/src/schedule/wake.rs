@@ -15,7 +15,7 @@ use sync::handshake::resched as resched_flag;
 use super::{Rq, balance, lock_rq_of, migrate};
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::thread::{State, Thread, ThreadRef};
-use crate::trace::{Head, Kind, emit, pack_name, shown};
+use crate::trace::{Head, Kind, emit, pack_name, record, shown};
 use crate::wq;
 
 /// Starts a new thread on one of `usable` (not empty).
@@ -98,7 +98,7 @@ pub(crate) fn wake_near(t: &Thread, near: CpuMask) -> bool {
 fn tell(kind: Kind, c: &CpuLocal, t: &Thread) {
     if shown(kind) {
         let on = c.id().index() as u64;
-        emit(kind, Head::of(t.id()), on, t.affinity().0);
+        record(this_cpu(), kind, Head::of(t.id()), on, t.affinity().0);
     }
 }
 

@@ -58,10 +58,10 @@ impl Protocol for Echo {
     fn run(&mut self, _cx: &ThreadCx<'_>, conn: &Conn) -> Next {
         for _ in 0..BUDGET {
             match conn.echo_now() {
-                Ok(0) => return Next::Close,
-                Ok(_) => {
+                Ok((0, _)) => return Next::Close,
+                Ok((_, all)) => {
                     self.since = machine::now();
-                    if conn.is_drained() {
+                    if all {
                         return self.wait(conn);
                     }
                 }
@@ -81,8 +81,7 @@ impl Echo {
         if machine::now() >= deadline {
             return Next::Close;
         }
-        conn.set_deadline(deadline);
-        conn.flush();
+        conn.flush_until(deadline);
         Next::Wait
     }
 }

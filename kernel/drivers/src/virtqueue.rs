@@ -142,24 +142,32 @@ impl Virtqueue {
         index.store(self.given.to_le(), Release);
     }
 
-    /// The next buffer the device has finished with; it stays there until [`Self::advance`].
-    /// `ahead` more are skipped.
+    /// Buffers that the device has finished with and [`Self::advance`] has not passed.
     #[inline]
-    pub(crate) fn peek(&self, ahead: u16) -> Option<Used> {
+    pub(crate) fn ready(&self) -> u16 {
         let done = u16::from_le(self.rings.u16(USED + 2).load(Acquire));
-        if done.wrapping_sub(self.taken) <= ahead {
-            return None;
-        }
+        done.wrapping_sub(self.taken)
+    }
+
+    /// The next buffer the device has finished with; it stays there until [`Self::advance`].
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<Used> {
+        (self.ready() > 0).then(|| self.used(0))
+    }
+
+    /// The buffer behind `ahead` others, of those that are [`Self::ready`].
+    #[inline]
+    pub(crate) fn used(&self, ahead: u16) -> Used {
         let at = USED + 4 + 8 * usize::from(self.taken.wrapping_add(ahead) % SIZE);
         let descriptor = u32::from_le(self.rings.u32(at).load(Relaxed));
         assert!(
             descriptor < u32::from(SIZE),
             "virtio: the device returned a buffer it was not given"
         );
-        Some(Used {
+        Used {
             descriptor: descriptor as u16,
             len: u32::from_le(self.rings.u32(at + 4).load(Relaxed)),
-        })
+        }
     }
 
     /// Takes `n` buffers back that [`Self::peek`] has shown.

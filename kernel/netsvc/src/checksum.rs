@@ -19,16 +19,28 @@ const SYN: u8 = 2;
 
 /// The sum of `bytes` in 16-bit words, the last one padded with zero.
 fn sum(bytes: &[u8]) -> u16 {
-    // In the machine's byte order, two words at a time: the sum does not mind (RFC 1071 2.B, 2.C).
-    let mut total = 0u64;
     let (words, rest) = bytes.as_chunks::<4>();
-    for word in words {
-        total += u64::from(u32::from_ne_bytes(*word));
-    }
     let mut last = [0; 4];
     last[..rest.len()].copy_from_slice(rest);
-    total += u64::from(u32::from_ne_bytes(last));
-    u16::from_be(fold(total))
+    u16::from_be(fold(total(words) + total(&[last])))
+}
+
+/// The sum of whole words in the machine's byte order, two at a time: it does not mind (RFC 1071 2.B, 2.C).
+#[inline]
+fn total(words: &[[u8; 4]]) -> u64 {
+    words
+        .iter()
+        .map(|w| u64::from(u32::from_ne_bytes(*w)))
+        .sum()
+}
+
+/// The sum of an IPv4 header.
+fn header_sum(head: &[u8]) -> u16 {
+    match head.first_chunk::<IP_HEADER>() {
+        // Of known length, and so without a loop.
+        Some(plain) if head.len() == IP_HEADER => u16::from_be(fold(total(plain.as_chunks().0))),
+        _ => sum(head),
+    }
 }
 
 fn fold(total: u64) -> u16 {
@@ -40,12 +52,9 @@ fn fold(total: u64) -> u16 {
 
 /// The sum of the pseudo-header of the packet `ip` (RFC 9293 3.1, RFC 768).
 fn pseudo_header(ip: &[u8], protocol: u8, len: usize) -> u16 {
-    let addresses: u64 = (12..IP_HEADER).step_by(2).map(|at| word(ip, at)).sum();
-    fold(addresses + u64::from(protocol) + len as u64)
-}
-
-fn word(bytes: &[u8], at: usize) -> u64 {
-    be16(bytes, at).into()
+    let addresses = ip.get(12..).and_then(<[u8]>::first_chunk::<8>);
+    let addresses = addresses.map_or(0, |a| u16::from_be(fold(total(a.as_chunks().0))));
+    fold(u64::from(addresses) + u64::from(protocol) + len as u64)
 }
 
 /// True when the checksums of an IPv4 frame hold whose lengths are sound: the header's, and that of TCP or
@@ -56,7 +65,7 @@ pub(crate) fn hold(frame: &[u8], vouched: bool) -> bool {
     let (Some(head), Some(body)) = (ip.get(..header), ip.get(header..be16(ip, 2).into())) else {
         return false;
     };
-    if sum(head) != 0xffff {
+    if header_sum(head) != 0xffff {
         return false;
     }
     let protocol = head.get(9).copied().unwrap_or_default();
@@ -74,15 +83,15 @@ pub(crate) fn hold(frame: &[u8], vouched: bool) -> bool {
 
 /// Completes a frame of smoltcp's, which leaves TCP's checksum at 0: all of it, or for a device that
 /// computes checksums the pseudo-header's part. A segment with more than `mss` bytes of payload the
-/// device has to cut.
-pub(crate) fn finish(frame: &mut [u8], offers: Offers, mss: u16) -> Finish {
+/// device has to cut. Also says how many bytes of payload there are.
+pub(crate) fn finish(frame: &mut [u8], offers: Offers, mss: u16) -> (Finish, u32) {
     let is_ip = be16(frame, 12) == 0x0800;
     let Some(ip) = frame.get_mut(ETHERNET..).filter(|_| is_ip) else {
-        return Finish::Nothing;
+        return (Finish::Nothing, 0);
     };
     // smoltcp sends no options.
     if ip.get(9) != Some(&TCP) || ip.len() < IP_HEADER + 20 {
-        return Finish::Nothing;
+        return (Finish::Nothing, 0);
     }
     let len = ip.len() - IP_HEADER;
     if offers.cuts > 0 && ip[IP_HEADER + TCP_FLAGS] & SYN != 0 {
@@ -101,7 +110,7 @@ pub(crate) fn finish(frame: &mut [u8], offers: Offers, mss: u16) -> Finish {
         (!all, Finish::Nothing)
     };
     tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&value.to_be_bytes());
-    left
+    (left, payload as u32)
 }
 
 #[cfg(test)]
@@ -167,12 +176,12 @@ mod tests {
             ours[ETHERNET + IP_HEADER + TCP_LENGTH] = 0x50;
             let mut device = ours.clone();
             let none = Offers::default();
-            prop_assert_eq!(finish(&mut ours, none, 1460), Finish::Nothing);
+            prop_assert_eq!(finish(&mut ours, none, 1460).0, Finish::Nothing);
             prop_assert!(hold(&ours, false));
             let size = if body.len() > 120 { 100 } else { 0 };
             let left = Finish::Tcp { start: 34, size };
             let all = Offers { checksums: true, cuts: 0 };
-            prop_assert_eq!(finish(&mut device, all, 100), left);
+            prop_assert_eq!(finish(&mut device, all, 100), (left, body.len() as u32 - 20));
             let value = !sum(&device[ETHERNET + IP_HEADER..]);
             device[field..field + 2].copy_from_slice(&value.to_be_bytes());
             prop_assert!(hold(&device, false));

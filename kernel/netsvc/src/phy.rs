@@ -53,6 +53,8 @@ pub(crate) struct Out<'a> {
     pub(crate) lost: u32,
     /// Frames that were not ARP.
     pub(crate) packets: u32,
+    /// Bytes of TCP's payload.
+    pub(crate) payload: u32,
 }
 
 impl<'a> OneFrame<'a> {
@@ -70,6 +72,7 @@ impl<'a> OneFrame<'a> {
             bytes: 0,
             lost: 0,
             packets: 0,
+            payload: 0,
         };
         Self { frame, out }
     }
@@ -93,6 +96,7 @@ impl Out<'_> {
         let mut once = Some(f);
         let mut result = None;
         let mut packet = true;
+        let mut payload = 0;
         let sent = len <= how.most()
             && self
                 .tx
@@ -102,13 +106,16 @@ impl Out<'_> {
                     };
                     result = Some(f(buffer));
                     packet = buffer.get(12..14) != Some(&[0x08, 0x06]);
-                    checksum::finish(buffer, how.offers, how.mss)
+                    let (finish, bytes) = checksum::finish(buffer, how.offers, how.mss);
+                    payload = bytes;
+                    finish
                 })
                 .is_ok();
         if sent {
             self.frames += 1;
             self.bytes += len as u32;
             self.packets += u32::from(packet);
+            self.payload += payload;
         } else {
             self.lost += 1;
             if let (Some(f), Some(buffer)) = (once.take(), self.scratch.get_mut(..len)) {

@@ -203,13 +203,16 @@ impl Conn {
         self.connection.lock().endpoint.send(bytes)
     }
 
-    /// Moves what arrived into the sending buffer, without waiting and without an own copy.
+    /// Moves what arrived into the sending buffer, without waiting and without an own copy. The
+    /// number of bytes, and whether nothing is left: then the session hears of what comes next.
     ///
     /// # Errors
     ///
     /// As [`Self::recv_now`].
-    pub fn echo_now(&self) -> Result<usize, IoError> {
-        self.connection.lock().endpoint.echo()
+    pub fn echo_now(&self) -> Result<(usize, bool), IoError> {
+        let endpoint = &mut self.connection.lock().endpoint;
+        let moved = endpoint.echo()?;
+        Ok((moved, endpoint.is_drained()))
     }
 
     /// True when everything that arrived was read and the peer may still send: the session hears of
@@ -222,7 +225,7 @@ impl Conn {
     /// Sends what was written, and tells the peer about room that reading made.
     pub fn flush(&self) {
         if let Some(i) = interface() {
-            i.flush(&self.connection);
+            i.flush(&self.connection, None);
         }
     }
 
@@ -232,10 +235,12 @@ impl Conn {
         self.connection.lock().endpoint.unacknowledged()
     }
 
-    /// Asks to be told at `at` ([`Session::ready`], or the end of a blocking call); `FOREVER` takes
-    /// the wish back. Takes effect with the next [`Self::flush`].
-    pub fn set_deadline(&self, at: Instant) {
-        self.connection.lock().endpoint.set_deadline(at);
+    /// As [`Self::flush`], and asks to be told at `at` ([`Session::ready`], or the end of a blocking
+    /// call); `FOREVER` takes the wish back.
+    pub fn flush_until(&self, at: Instant) {
+        if let Some(i) = interface() {
+            i.flush(&self.connection, Some(at));
+        }
     }
 
     /// How long the peer may take to acknowledge a kibibyte, or all that is sent if that is less; then
@@ -330,7 +335,7 @@ impl Conn {
     ///
     /// As [`Self::recv`].
     pub fn echo(&self, cx: &ThreadCx<'_>, timeout: Option<Duration>) -> Result<usize, IoError> {
-        let n = self.blocking(cx, timeout, || self.echo_now())?;
+        let n = self.blocking(cx, timeout, || self.echo_now().map(|(n, _)| n))?;
         self.flush();
         Ok(n)
     }

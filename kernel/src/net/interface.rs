@@ -194,13 +194,17 @@ impl Interface {
         self.device.lock().flush();
     }
 
-    /// Sends what an application made due on a connection. Thread or BH context, without locks.
-    pub(super) fn flush(&'static self, connection: &Arc<Connection>) {
+    /// Sends what an application made due on a connection, and sets its deadline if there is a new
+    /// one. Thread or BH context, without locks.
+    pub(super) fn flush(&'static self, connection: &Connection, deadline: Option<Instant>) {
         let now = machine::now();
         let mut tx = Sender(&self.device);
         let mut shared = self.stack.lock();
         let mut locked = connection.lock();
         let Some(slot) = locked.slot else { return };
+        if let Some(at) = deadline {
+            locked.endpoint.set_deadline(at);
+        }
         let events = shared.stack.poll(now, slot, &mut locked.endpoint, &mut tx);
         shared.settle(&mut locked, slot, events);
         drop(locked);

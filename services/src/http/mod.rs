@@ -277,8 +277,7 @@ impl Http {
 
 /// Sends what is written, and wants to run again at `deadline` or when something happens.
 fn doze(conn: &Conn, deadline: Instant) -> Next {
-    conn.set_deadline(deadline);
-    conn.flush();
+    conn.flush_until(deadline);
     Next::Wait
 }
 

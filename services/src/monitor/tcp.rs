@@ -76,8 +76,7 @@ impl Protocol for Monitor {
 }
 
 fn wait(conn: &Conn, at: Instant) -> Next {
-    conn.set_deadline(at);
-    conn.flush();
+    conn.flush_until(at);
     Next::Wait
 }
 

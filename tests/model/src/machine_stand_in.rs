@@ -109,14 +109,6 @@ pub mod preempt {
     }
 
     section!(IrqGuard);
-
-    impl IrqGuard {
-        /// One within another.
-        pub fn within() -> Self {
-            Self::new()
-        }
-    }
-
     section!(BhGuard);
     section!(PreemptGuard);
 

@@ -36,9 +36,10 @@ pub(super) fn buffers(header: &[u8]) -> u16 {
 }
 
 /// Writes the header of `frame`, which is complete but for what `finish` says.
-pub(super) fn write(header: &mut [u8], frame: &[u8], finish: Finish) {
+pub(super) fn write(header: &mut [u8; BYTES], frame: &[u8], finish: Finish) {
     let Finish::Tcp { start, size } = finish else {
-        return header.fill(0);
+        *header = [0; BYTES];
+        return;
     };
     let words = frame.get(usize::from(start) + TCP_LENGTH);
     let length = u16::from(words.map_or(5, |b| b >> 4)) * 4;
@@ -47,13 +48,22 @@ pub(super) fn write(header: &mut [u8], frame: &[u8], finish: Finish) {
     } else {
         (CUT_TCP4, start + length)
     };
-    header[0] = NEEDS_CHECKSUM;
-    header[1] = kind;
-    header[2..4].copy_from_slice(&repeated.to_le_bytes());
-    header[4..6].copy_from_slice(&size.to_le_bytes());
-    header[6..8].copy_from_slice(&start.to_le_bytes());
-    header[8..10].copy_from_slice(&TCP_CHECKSUM.to_le_bytes());
-    header[10..12].fill(0);
+    let [repeated, size, start, offset] =
+        [repeated, size, start, TCP_CHECKSUM].map(u16::to_le_bytes);
+    *header = [
+        NEEDS_CHECKSUM,
+        kind,
+        repeated[0],
+        repeated[1],
+        size[0],
+        size[1],
+        start[0],
+        start[1],
+        offset[0],
+        offset[1],
+        0,
+        0,
+    ];
 }
 
 #[cfg(test)]

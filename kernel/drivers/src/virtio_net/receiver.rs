@@ -13,8 +13,9 @@ use super::header;
 use crate::dma::Buffers;
 use crate::virtqueue::{Direction, SIZE, Used, Virtqueue};
 
-/// Bytes of one buffer: a frame that nobody joined fits into one.
-const BUFFER: usize = 2048;
+/// Bytes of one buffer: a frame that nobody joined fits into one, and one of 16 KiB takes five.
+const BUFFER: usize = 4096;
+const BUFFERS: u16 = SIZE / 2;
 const PAGE: usize = 4096;
 /// Largest frame the device may join: an IPv4 packet and the Ethernet header.
 const JOINED: usize = 14 + 65_535;
@@ -39,13 +40,13 @@ impl Receiver {
     /// Gives all buffers to the device; `None` when memory is out. `merges`: a frame may take several
     /// buffers. `vouches`: what the device says of checksums counts.
     pub(super) fn new(mut queue: Virtqueue, merges: bool, vouches: bool) -> Option<Self> {
-        let buffers = Buffers::new(usize::from(SIZE) * BUFFER / PAGE)?;
+        let buffers = Buffers::new(usize::from(BUFFERS) * BUFFER / PAGE)?;
         let joined = if merges {
             Some(Buffers::new((header::BYTES + JOINED).div_ceil(PAGE))?)
         } else {
             None
         };
-        for n in 0..SIZE {
+        for n in 0..BUFFERS {
             let address = buffers.address(usize::from(n) * BUFFER);
             queue.describe(n, address, BUFFER as u32, Direction::FromDevice);
             queue.give(n);
@@ -60,10 +61,10 @@ impl Receiver {
 
     /// Where the `count` buffers that are next begin, and their bytes, if they lie in one piece.
     fn in_place(&self, count: u16) -> Option<(usize, usize)> {
-        let start = offset(self.queue.peek(0)?);
+        let start = offset(self.queue.used(0));
         let mut len = 0;
         for n in 0..count {
-            let part = self.queue.peek(n)?;
+            let part = self.queue.used(n);
             if offset(part) != start + len {
                 return None;
             }
@@ -79,7 +80,7 @@ impl Receiver {
         let all = unsafe { joined.slice(0, header::BYTES + JOINED) };
         let mut at = 0;
         for n in 0..count {
-            let part = self.queue.peek(n)?;
+            let part = self.queue.used(n);
             // SAFETY: the device has finished with the buffer, and gets it back through `give` only.
             let bytes = unsafe { self.buffers.slice(offset(part), length(part)) };
             all.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
@@ -101,19 +102,21 @@ fn length(used: Used) -> usize {
 
 impl NetRx for Receiver {
     fn receive(&mut self, f: &mut dyn FnMut(Received<'_>)) -> bool {
-        let Some(first) = self.queue.peek(0) else {
+        let ready = self.queue.ready();
+        if ready == 0 {
             return false;
-        };
+        }
+        let first = self.queue.used(0);
         // SAFETY: the device has finished with the buffer, and gets it back below.
         let head = unsafe { self.buffers.slice(offset(first), header::BYTES) };
         let vouched = self.vouches && header::is_vouched(head);
         let count = match self.joined {
-            Some(_) => header::buffers(head).clamp(1, SIZE),
+            Some(_) => header::buffers(head).clamp(1, BUFFERS),
             None => 1,
         };
         let place = if count == 1 {
             Some((offset(first), length(first)))
-        } else if self.queue.peek(count - 1).is_some() {
+        } else if count <= ready {
             self.in_place(count)
         } else {
             // The frame's end is on its way.
@@ -127,19 +130,15 @@ impl NetRx for Receiver {
         if let Some(bytes) = whole.and_then(|b| b.get(header::BYTES..)) {
             f(Received { bytes, vouched });
         }
-        self.queue.advance(1);
-        self.queue.give(first.descriptor);
-        for _ in 1..count {
-            if let Some(used) = self.queue.peek(0) {
-                self.queue.advance(1);
-                self.queue.give(used.descriptor);
-            }
+        for n in 0..count {
+            self.queue.give(self.queue.used(n).descriptor);
         }
+        self.queue.advance(count);
         true
     }
 
     fn is_waiting(&mut self) -> bool {
-        self.queue.peek(0).is_some()
+        self.queue.ready() > 0
     }
 
     fn refill(&mut self) {

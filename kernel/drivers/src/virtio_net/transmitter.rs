@@ -3,7 +3,7 @@
 //! The slots form a ring. A frame that does not fit before the memory's end begins at its start, and
 //! what is left over goes with it. Slots come back in the ring's order, whatever the order in which
 //! the device finishes. Completions cause no interrupt; they are looked for when room is
-//! needed or at [`Transmitter::flush`]. Only a full ring turns the interrupt on, until
+//! needed. Only a full ring turns the interrupt on, until
 //! the next acknowledgement, so that whoever waits is told.
 #![expect(unsafe_code, reason = "buffers lent to the device")]
 
@@ -59,7 +59,7 @@ impl Transmitter {
 
     /// Takes back the slots of completed frames.
     fn reap(&mut self) {
-        while let Some(used) = self.queue.peek(0) {
+        while let Some(used) = self.queue.peek() {
             self.queue.advance(1);
             self.done[usize::from(used.descriptor)] = true;
         }
@@ -123,7 +123,6 @@ impl Transmitter {
     /// Tells the device of every frame since the last call.
     pub(super) fn flush(&mut self) {
         self.queue.kick();
-        self.reap();
     }
 }
 
@@ -144,7 +143,9 @@ impl NetTx for Transmitter {
         let at = slot * SLOT;
         // SAFETY: `take` says that the device has none of these slots, and gets them below.
         let buffer = unsafe { self.buffers.slice(at, bytes) };
-        let (head, frame) = buffer.split_at_mut(header::BYTES);
+        let Some((head, frame)) = buffer.split_first_chunk_mut() else {
+            unreachable!("longer than its header")
+        };
         let finish = fill(frame);
         header::write(head, frame, finish);
         let address = self.buffers.address(at);

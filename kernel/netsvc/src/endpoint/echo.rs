@@ -1,6 +1,11 @@
 //! Sending back what arrived, from one buffer to the other.
 
+use core::mem::MaybeUninit;
+
 use super::{Endpoint, IoError};
+
+/// Most bytes moved at once, on the stack.
+const PIECE: usize = 8 * 1024;
 
 impl Endpoint {
     /// Moves what arrived straight into the sending buffer, as far as there is room, and returns the
@@ -10,13 +15,9 @@ impl Endpoint {
     ///
     /// As [`Self::recv`]; `Ok(0)` means that the peer has finished and everything was moved.
     pub fn echo(&mut self) -> Result<usize, IoError> {
-        // Most streams are of few bytes at a time; room for many costs its zeroing.
-        let moved = if self.readable() <= 256 {
-            self.shift::<256>()?
-        } else {
-            self.shift::<4096>()?
-        };
-        self.want_write = self.readable() > 0;
+        let readable = self.readable();
+        let moved = self.shift(self.room().min(readable))?;
+        self.want_write = moved < readable;
         if moved > 0 {
             return Ok(moved);
         }
@@ -27,26 +28,30 @@ impl Endpoint {
         }
     }
 
-    /// Moves bytes from the receiving to the sending buffer, by pieces of up to `N`.
-    fn shift<const N: usize>(&mut self) -> Result<usize, IoError> {
-        let mut piece = [0; N];
+    /// Moves `left` bytes from the receiving to the sending buffer, which are there and have room.
+    fn shift(&mut self, mut left: usize) -> Result<usize, IoError> {
+        // smoltcp lends one of its buffers at a time.
+        let mut piece = [const { MaybeUninit::uninit() }; PIECE];
         let mut moved = 0;
-        loop {
-            let want = self.room().min(self.readable()).min(N);
-            if want == 0 {
-                return Ok(moved);
-            }
+        while left > 0 {
             let socket = self.socket_mut();
-            let Ok(n) = socket.recv_slice(&mut piece[..want]) else {
-                return Ok(moved);
-            };
-            let sent = socket.send_slice(&piece[..n]);
+            // Up to where the ring buffer begins again.
+            let there = socket.peek(left.min(PIECE)).unwrap_or_default();
+            let n = there.len();
+            if n == 0 {
+                break;
+            }
+            let bytes = piece[..n].write_copy_of_slice(there);
+            let sent = socket.send_slice(bytes);
+            let taken = socket.recv(|_| (n, ()));
             self.count_read(n);
-            if sent != Ok(n) {
+            if sent != Ok(n) || taken.is_err() {
                 return Err(IoError::Closed);
             }
             moved += n;
+            left -= n;
         }
+        Ok(moved)
     }
 
     /// True when there is nothing to read now and the peer may still send: whoever has read

@@ -1,5 +1,7 @@
 //! The head of one request: what it asks for, and how its body ends.
 
+use core::mem::MaybeUninit;
+
 use super::response::Status;
 
 /// Most bytes in a head, from the method to the empty line.
@@ -182,9 +184,9 @@ impl<'a> Fields<'a> {
 impl Head {
     /// Parses a complete head, `head` ending with its empty line.
     pub(crate) fn parse(head: &[u8]) -> Result<Self, Status> {
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut request = httparse::Request::new(&mut fields);
-        match request.parse(head) {
+        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        match request.parse_with_uninit_headers(head, &mut fields) {
             Ok(httparse::Status::Complete(n)) if n == head.len() => {}
             Err(httparse::Error::TooManyHeaders) => return Err(Status::HeaderFieldsTooLarge),
             Ok(_) => return Err(Status::BadRequest),

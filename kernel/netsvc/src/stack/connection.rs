@@ -15,10 +15,22 @@ use crate::fin;
 use crate::frame::Segment;
 use crate::mss;
 use crate::phy::{OneFrame, Sending};
-use crate::{smol, unsmol};
+use crate::{smol, smol_duration, unsmol};
 
 /// How long an acknowledgment waits for an answer to go with: smoltcp's delay.
 const ANSWER: Duration = Duration::from_millis(10);
+/// When smoltcp is asked what it wants next, if that is no sooner: to repeat what was just sent, which it does after a
+/// second at least (RFC 6298 2.4), or to ask a silent peer whether it is there.
+const ASK: Duration = Duration::from_millis(200);
+
+/// What [`Stack::send`] did.
+struct Sent {
+    packets: u32,
+    /// When more is due.
+    due: Option<SmolInstant>,
+    /// All data that was queued is on its way.
+    all: bool,
+}
 
 impl Stack {
     /// Opens the connection a SYN asks for. `None` when the SYN was not sound after all; the
@@ -78,7 +90,33 @@ impl Stack {
         endpoint: &mut Endpoint,
         tx: &mut dyn NetTx,
     ) -> Events {
-        self.run(now, slot, None, endpoint, tx)
+        if self.answer(now, slot, endpoint, tx) {
+            Events::default()
+        } else {
+            self.run(now, slot, None, endpoint, tx)
+        }
+    }
+
+    /// The usual poll: an application lets out all it wrote on an open connection. False when it is
+    /// another one, which [`Self::run`] is for, or not all went out.
+    fn answer(
+        &mut self,
+        now: Instant,
+        slot: SlotId,
+        endpoint: &mut Endpoint,
+        tx: &mut dyn NetTx,
+    ) -> bool {
+        let it = endpoint.snapshot();
+        if it.state != State::Established || it.queued == 0 || endpoint.orphan {
+            return false;
+        }
+        endpoint.watch_debt(&it, &it, now);
+        let own = endpoint.own_deadline();
+        if now >= own || !self.send(now, &it, endpoint, tx).all {
+            return false;
+        }
+        self.wheel.set(slot.index(), own.min(now + ASK));
+        true
     }
 
     fn run(
@@ -129,18 +167,19 @@ impl Stack {
             self.stats.tcp_syn_expired += 1;
             endpoint.abort();
             state = State::Closed;
-        } else if packets == 0 && arrived.is_some() && leaves_answer(&after, events, endpoint) {
-            let soon = self.wheel.wish(index).min(now + ANSWER);
-            self.wheel.set(index, soon.min(endpoint.own_deadline()));
+        } else if packets == 0 && arrived.is_some() && has_nothing_to_send(&after) {
+            let later = if after.readable > 0 { ANSWER } else { ASK };
+            let wish = self.wheel.wish(index).min(now + later);
+            self.wheel.set(index, wish.min(endpoint.own_deadline()));
             return events;
         } else {
             if now >= endpoint.given_up() {
                 self.stats.tcp_timed_out += 1;
                 endpoint.abort();
             }
-            let sent;
-            (sent, due) = self.send(now, endpoint, tx);
-            packets += sent;
+            let sent = self.send(now, &after, endpoint, tx);
+            due = sent.due;
+            packets += sent.packets;
             state = endpoint.state();
         }
         if matches!(state, State::Closed | State::TimeWait | State::Listen) {
@@ -159,28 +198,36 @@ impl Stack {
         events
     }
 
-    /// Sends what is due; the number of packets, and when more is.
+    /// Sends what is due on a connection that looks like `it`.
     fn send(
         &mut self,
         now: Instant,
+        it: &Snapshot,
         endpoint: &mut Endpoint,
         tx: &mut dyn NetTx,
-    ) -> (u32, Option<SmolInstant>) {
+    ) -> Sent {
         let at = smol(now);
         let sending = self.sending(endpoint);
+        // In other states something else than data may be to send.
+        let data = it.state == State::Established && it.queued > 0;
         let mut device = OneFrame::new(None, tx, &mut self.scratch, sending);
-        let due = loop {
+        let (due, all) = loop {
             let sent = self
                 .interface
                 .poll_egress(at, &mut device, &mut endpoint.sockets);
+            if data && device.out().payload as usize >= it.queued {
+                // All there is has just been sent, so nothing else is due.
+                break (Some(at + smol_duration(ASK)), true);
+            }
             // Asked here, because it spares the vain attempt after the last segment.
             let due = self.interface.poll_at(at, &endpoint.sockets);
             if sent == PollResult::None || due.is_none_or(|t| t > at) {
-                break due;
+                break (due, false);
             }
         };
         device.out().add_to(&mut self.stats);
-        (device.out().packets, due)
+        let packets = device.out().packets;
+        Sent { packets, due, all }
     }
 
     /// Gives a frame to the connection's socket; the number of packets that this sent.
@@ -241,14 +288,10 @@ impl Stack {
     }
 }
 
-/// True when the application may send before the stack does, since it is told of bytes to read and the
-/// stack has nothing to send but their acknowledgment: that goes with the answer, as soon as the
-/// application lets it out ([`Stack::poll`]), or alone after [`ANSWER`].
-fn leaves_answer(now: &Snapshot, events: Events, endpoint: &Endpoint) -> bool {
-    now.state == State::Established
-        && events.readable
-        && now.queued == 0
-        && now.readable <= endpoint.socket().recv_capacity() / 2
+/// True when the stack has nothing to send but, perhaps, an acknowledgment: that goes with the answer as
+/// soon as the application lets one out ([`Stack::poll`]), or alone after [`ANSWER`].
+fn has_nothing_to_send(now: &Snapshot) -> bool {
+    now.state == State::Established && now.queued == 0
 }
 
 /// True when a segment that changed nothing tells all the same that the peer is there, and is no

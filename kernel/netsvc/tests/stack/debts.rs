@@ -114,6 +114,8 @@ fn lifetime(frame: impl Fn(u32, u32) -> Vec<u8>) -> u64 {
 
 #[test]
 fn only_segments_that_are_accepted_are_signs_of_life() {
+    // The timer notices, which may be late by a tick of its wheel.
+    let given_up = |seconds| (120..=121).contains(&seconds);
     let plain = |seq, ack| segment(CLIENT, 9000, TcpControl::None, seq, Some(ack));
     assert_eq!(lifetime(plain), 600, "acknowledgments");
     // RFC 9293 3.8.4: a question is one byte before the window.
@@ -124,14 +126,15 @@ fn only_segments_that_are_accepted_are_signs_of_life() {
             frame[at] ^= 0x55;
             frame
         };
-        // It reaches no connection, so the timer notices, which may be late by a tick of its wheel.
-        let seconds = lifetime(damaged);
-        assert!((120..=121).contains(&seconds), "a wrong {what} checksum");
+        assert!(given_up(lifetime(damaged)), "a wrong {what} checksum");
     }
-    assert_eq!(lifetime(|seq, ack| plain(seq - 2, ack)), 120, "old");
-    assert_eq!(lifetime(|seq, ack| plain(seq + 4096, ack)), 120, "beyond");
+    assert!(given_up(lifetime(|seq, ack| plain(seq - 2, ack))), "old");
+    assert!(
+        given_up(lifetime(|seq, ack| plain(seq + 4096, ack))),
+        "beyond"
+    );
     let alone = |seq, _| segment(CLIENT, 9000, TcpControl::None, seq, None);
-    assert_eq!(lifetime(alone), 120, "no acknowledgment");
+    assert!(given_up(lifetime(alone)), "no acknowledgment");
     let syn = |seq, _| segment(CLIENT, 9000, TcpControl::Syn, seq, None);
-    assert_eq!(lifetime(syn), 120, "the opening again");
+    assert!(given_up(lifetime(syn)), "the opening again");
 }

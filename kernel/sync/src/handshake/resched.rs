@@ -22,13 +22,8 @@ pub fn request_here(flag: &PlainBool) {
 }
 
 /// The scheduler answers: what was stored before the requests is visible to the look that follows.
-///
-/// Where it finds none there is nothing to answer: whoever asks later finds none either, and
-/// interrupts this core.
-#[inline(always)]
+#[inline]
 pub fn answer(flag: &PlainBool) {
     sync_point();
-    if flag.load(Ordering::Relaxed) {
-        flag.swap(false, Ordering::AcqRel);
-    }
+    flag.swap(false, Ordering::AcqRel);
 }

@@ -69,7 +69,7 @@ fn no_frame_overwrites_another() {
         .iter()
         .for_each(|(taken, ..)| device.give_back(*taken, 0));
     device.publish();
-    transmitter.flush();
+    transmitter.reap();
     assert_eq!(transmitter.free, SLOTS);
 }
 
@@ -110,7 +110,7 @@ fn room_for_the_largest_is_in_one_piece() {
     assert_eq!(taken.len, MOST * SLOT);
     device.give_back(taken, 0);
     device.publish();
-    transmitter.flush();
+    transmitter.reap();
     assert_eq!(transmitter.free, SLOTS);
 }
 

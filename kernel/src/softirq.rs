@@ -24,7 +24,7 @@ use crate::{ipi, schedule, timer, wq};
 
 /// Most passes over the pending vectors in one entry (S4).
 const MAX_PASSES: u32 = 10;
-/// Longest one entry may take (S4, S5).
+/// Longest one entry may take (S4, S5), and go on starting BH items (A3, K4).
 const MAX_TIME: Duration = Duration::from_millis(2);
 
 /// Softirq vectors, in order of urgency (S1).
@@ -105,15 +105,18 @@ pub(crate) struct SoftirqState {
     deferred: AtomicU64,
     /// Vectors whose handlers left a section open (S12).
     leaks: AtomicU64,
+    /// [`MAX_TIME`] by the raw counter.
+    pub(crate) longest: u64,
 }
 
 impl SoftirqState {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             thread: Once::new(),
             runs: [const { AtomicU64::new(0) }; VECTORS],
             deferred: AtomicU64::new(0),
             leaks: AtomicU64::new(0),
+            longest: machine::stamp_span(MAX_TIME),
         }
     }
 }
@@ -121,6 +124,13 @@ impl SoftirqState {
 /// Raises `vector` on this core. Any context.
 pub fn raise(vector: Vector) {
     let irq = sync::IrqGuard::new();
+    raise_masked(vector);
+    drop(irq);
+}
+
+/// As [`raise`], with interrupts masked.
+#[inline(always)]
+fn raise_masked(vector: Vector) {
     let c = this_cpu();
     let pending = &c.header.softirq_pending;
     // Owner core with interrupts masked: load and store instead of an atomic update.
@@ -132,19 +142,25 @@ pub fn raise(vector: Vector) {
     if !in_hardirq() && !in_softirq() {
         wake_ksoftirqd();
     }
-    drop(irq);
 }
 
 /// Raises `vector` on core `target`, by IPI when that is another core (K3). Any context. While that core
 /// is offline nothing happens: its timers and BH items are another core's.
 pub fn raise_on(target: CpuId, vector: Vector) {
     let irq = sync::IrqGuard::new();
+    raise_on_masked(target, vector);
+    drop(irq);
+}
+
+/// As [`raise_on`], with interrupts masked.
+#[inline]
+pub(crate) fn raise_on_masked(target: CpuId, vector: Vector) {
+    debug_assert!(machine::irqs_masked(), "raised with interrupts on");
     if target == this_cpu().id() {
-        raise(vector);
+        raise_masked(vector);
     } else {
         ipi::raise_softirq(target, vector);
     }
-    drop(irq);
 }
 
 /// How often each vector ran on core `c`, and how many entries left work to ksoftirqd.
@@ -197,7 +213,7 @@ fn run() {
     let c = this_cpu();
     let serving = SoftirqGuard::new();
     let cx = BhCx { scope: PhantomData };
-    let end = machine::now() + MAX_TIME;
+    let end = machine::stamp() + c.softirq.longest;
     let mut passes = 0;
     loop {
         let mut bits = c.header.softirq_pending.load(Ordering::Relaxed);
@@ -224,7 +240,7 @@ fn run() {
         }
         if passes >= MAX_PASSES
             || c.header.need_resched.load(Ordering::Relaxed)
-            || machine::now() >= end
+            || machine::stamp() >= end
         {
             c.softirq.deferred.fetch_add(1, Ordering::Relaxed);
             drop(serving);

@@ -12,8 +12,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::thread_local;
 
 use crate::{
-    Context, CpuHeader, CpuId, Hooks, Instant, IntId, Interrupt, IrqState, Protection, StartError,
-    ThreadHeader,
+    Context, CpuHeader, CpuId, Duration, Hooks, Instant, IntId, Interrupt, IrqState, Protection,
+    StartError, ThreadHeader,
 };
 
 /// A simulated machine. Each method is the host form of the function of the same name in the metal
@@ -314,6 +314,12 @@ pub fn store_event(to: &[AtomicU64; 4], words: [u64; 4]) {
     for (to, word) in to.iter().zip(words) {
         to.store(word, Ordering::Relaxed);
     }
+}
+
+/// How much [`stamp`] grows in `span`.
+#[must_use]
+pub fn stamp_span(span: Duration) -> u64 {
+    span.as_nanos()
 }
 
 /// When [`stamp`] said `stamp`.

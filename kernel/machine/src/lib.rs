@@ -43,7 +43,7 @@ pub use backend::{
     fence_full, idle, irq_ack, irq_disable, irq_enable, irq_end, irq_hold, irq_release,
     irq_restore, irq_save, irqs_masked, leave_cpu, lock_released, now, observe, pages_allowed,
     percpu, protect, reboot, relax, route_irq, send_ipi, set_current, set_percpu, shutdown, stamp,
-    stamp_time, start_cpu, store_event, switch, sync_point, thread_allowed,
+    stamp_span, stamp_time, start_cpu, store_event, switch, sync_point, thread_allowed,
 };
 #[cfg(not(target_os = "none"))]
 pub use backend::{World, with_world};

@@ -12,8 +12,8 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use crate::{
-    Context, CpuHeader, CpuId, Instant, IntId, Interrupt, IrqState, Protection, StartError,
-    ThreadHeader,
+    Context, CpuHeader, CpuId, Duration, Instant, IntId, Interrupt, IrqState, Protection,
+    StartError, ThreadHeader,
 };
 
 /// This core's header. The answer is stale as soon as the thread can migrate: keep preemption or
@@ -229,6 +229,9 @@ unsafe extern "Rust" {
     /// When [`stamp`] said `stamp`.
     #[link_name = "rt_stamp_time"]
     pub safe fn stamp_time(stamp: u64) -> Instant;
+    /// How much [`stamp`] grows in `span`, at least.
+    #[link_name = "rt_stamp_span"]
+    pub safe fn stamp_span(span: Duration) -> u64;
     /// Programs this core's one-shot timer; a deadline in the past fires at once.
     #[link_name = "rt_arm_timer"]
     pub safe fn arm_timer(deadline: Instant);

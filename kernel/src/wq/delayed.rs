@@ -20,10 +20,10 @@ use super::alarm::{Alarm, Destination};
 use super::errors::WaitError;
 use super::header::{Header, Vtable};
 use super::item::{Context, Handler, Inside, Run, Work, sealed, vtable_of};
-use super::ops;
 use super::queue::{Queue, Target};
 use super::submitted::{Submitted, joined, refused};
 use super::typed::{Kind, Workqueue};
+use super::{await_item, ops, steal};
 use crate::thread::ThreadCx;
 
 /// A work item that is queued after a delay.
@@ -181,7 +181,7 @@ impl<T: Send + Sync + 'static, C: Context> DelayedWork<T, C> {
                 machine::relax();
                 continue;
             }
-            waited |= ops::flush(cx, h)? || early;
+            waited |= await_item::flush(cx, h)? || early;
             // Put off: what was over now is the run that was in its way.
             if !put_off {
                 return Ok(waited);
@@ -290,7 +290,7 @@ impl<K: Kind> Workqueue<K> {
         delay: Duration,
     ) -> Submitted {
         let (h, d) = (item.header(), item.delayed());
-        let stolen = ops::steal(h);
+        let stolen = steal::steal(h);
         let mut others = stolen.was;
         let s = h.word.state();
         let result = if s.depth > 0 || s.poisoned {

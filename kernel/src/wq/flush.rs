@@ -18,7 +18,7 @@ use super::queue::Queue;
 use super::rescuer::{no_progress, promised, promises};
 use super::share::Shares;
 use super::waiting::QueueWait;
-use super::worker::current_worker;
+use super::worker::{Worker, current_worker};
 use crate::completion::Completion;
 use crate::thread::{self, ThreadCx};
 use crate::trace::{Head, Kind, emit_unmasked};
@@ -112,14 +112,38 @@ impl Queue {
     /// Waits until everything queued before the call is over (I1).
     pub(super) fn flush(&self, cx: &ThreadCx<'_>) -> Result<(), WaitError> {
         self.may_wait()?;
-        self.wait_for_all(cx)?;
+        emit_unmasked(Kind::FlushStart, Head::of(0), 0, queue_name(self));
+        if !self.is_at_rest() {
+            self.wait_for_all(cx)?;
+        }
         emit_unmasked(Kind::FlushEnd, Head::of(0), 0, queue_name(self));
         Ok(())
     }
 
+    /// Nothing that was queued before the call is in flight: no share has anything of the only colour there
+    /// is, at the moment it is looked at. False also while another flush is under way.
+    fn is_at_rest(&self) -> bool {
+        let g = self.flush.lock();
+        let none_of = |c| {
+            g.shares.iter().all(|share| {
+                let (_, g) = share.lock();
+                share.pwq(&g).is_empty_of(c)
+            })
+        };
+        g.policy.only_colour().is_some_and(none_of)
+    }
+
     /// Whether the running thread may wait for the queue's items (I4, H6).
+    #[inline(always)]
     fn may_wait(&self) -> Result<(), WaitError> {
-        if current_worker().is_some_and(|w| w.works_for(self)) {
+        match current_worker() {
+            None => Ok(()),
+            Some(w) => self.may_be_awaited_by(w),
+        }
+    }
+
+    fn may_be_awaited_by(&self, w: &Worker) -> Result<(), WaitError> {
+        if w.works_for(self) {
             return Err(WaitError::SelfWait);
         }
         match promised().filter(|_| !promises(self)) {
@@ -150,7 +174,6 @@ impl Queue {
     }
 
     fn start_flush(&self, me: &FlushNode) -> FlushStart {
-        emit_unmasked(Kind::FlushStart, Head::of(0), 0, queue_name(self));
         let mut g = self.flush.lock();
         let FlushState {
             policy,

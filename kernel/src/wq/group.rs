@@ -29,7 +29,7 @@ use self::place::Place;
 use super::errors::WaitError;
 use super::header::{Header, Hold, WeakOp};
 use super::item::sealed;
-use super::ops;
+use super::{await_item, ops};
 use crate::mem::{AllocError, try_vec_with_capacity};
 
 use crate::mutex::{LockError, Mutex, Poisoned};
@@ -245,7 +245,7 @@ impl Group {
         for n in 0..members {
             let Some(h) = self.held(n) else { continue };
             // What runs is on its way: no memory is needed for it (H6).
-            match ops::wait_for(cx, h, None) {
+            match await_item::wait_for(cx, h, None) {
                 Ok(_) => {}
                 Err(WaitError::Poisoned) => found.poisoned += 1,
                 Err(e) => refused = Some(e),
@@ -297,7 +297,7 @@ impl Group {
                 continue;
             };
             // An item whose timer is armed was not queued.
-            match ops::flush(cx, h) {
+            match await_item::flush(cx, h) {
                 Ok(_) => {}
                 Err(WaitError::Poisoned) => result = Err(WaitError::Poisoned),
                 Err(e) => return Err(e),

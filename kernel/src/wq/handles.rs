@@ -6,18 +6,22 @@
 
 use core::cell::Cell;
 use core::mem::offset_of;
+use core::sync::atomic::Ordering;
 
 use links::{Arena, Direct, Handle};
 use workqueue::{Call, Flusher, Item, Pwq, Turn, Worker as WorkerNode};
+use workword::Place;
 
 use super::anatomy;
 use super::flush::FlushNode;
 use super::header::Header;
 use super::pool::Pool;
+use super::pool_beside;
 use super::queue::Queue;
 use super::share::{Share, Slots};
 use super::urge;
 use super::worker::Worker;
+use crate::kernel;
 use crate::timer::Timer;
 use crate::trace::{Head, Kind, emit, told};
 
@@ -98,6 +102,14 @@ impl workqueue::Store for Store {
         let mut g = share_of(pwq).slots().lock();
         let Slots { policy, turns } = &mut *g;
         policy.free(turns).map(|t| share_of_turn(t).handle())
+    }
+
+    fn renew_slot(&mut self, pwq: Handle<Pwq>, more: bool) -> bool {
+        let share = share_of(pwq);
+        let mut g = share.slots().lock();
+        let Slots { policy, turns } = &mut *g;
+        self.granted_under = policy.max();
+        policy.renew(turns, share.turn(), more)
     }
 
     fn accept_slot(&mut self, pwq: Handle<Pwq>) -> bool {
@@ -216,6 +228,19 @@ pub(super) fn flush_of<'a>(h: Handle<Flusher>) -> &'a FlushNode {
     let p = core::ptr::with_exposed_provenance::<FlushNode>(h.raw() - offset_of!(FlushNode, node));
     // SAFETY: the flush policy hands out handles of waiting flushes.
     unsafe { &*p }
+}
+
+/// The pool at `place`.
+#[inline(always)]
+pub(super) fn pool_at(place: Place) -> &'static Pool {
+    let table = &kernel().wq.bound;
+    if let Some(pool) = table.get(place.index()) {
+        let pool = pool.load(Ordering::Acquire);
+        // SAFETY: null, or a pool, which is never freed.
+        let pool = unsafe { pool.as_ref() };
+        return pool.expect("an item ran on a core of this machine");
+    }
+    pool_beside(place.index())
 }
 
 /// The pool whose mayday timer this is.

@@ -34,6 +34,7 @@ mod alarm;
 pub(crate) mod anatomy;
 mod attrs;
 mod audit;
+mod await_item;
 mod barrier;
 pub(crate) mod bh;
 mod builder;
@@ -70,6 +71,7 @@ pub mod scope;
 mod seats;
 mod share;
 mod show;
+mod steal;
 mod submitted;
 mod system;
 mod task;
@@ -86,9 +88,7 @@ use core::sync::atomic::{
 };
 
 use machine::MAX_CPUS;
-use spin::Once;
 use workqueue::Kind as PoolKind;
-use workword::Place;
 
 pub use self::anatomy::{
     BOUNDS as LATENCY_BOUNDS, Parts, QueueLatency, SlowestItem, Spread, Summary, anatomy,
@@ -144,6 +144,7 @@ pub(crate) use self::worker::worker_panicked;
 pub use workqueue::{Attrs, Scope};
 
 use self::alarm::Refused;
+use self::handles::pool_at;
 use self::hog::Hogs;
 use self::pool::Pool;
 use self::queue::Class;
@@ -201,7 +202,7 @@ impl CpuPools {
 #[derive(Debug)]
 pub struct System {
     /// `[I]` pools of the cores, by place.
-    bound: [Once<&'static Pool>; FIRST_UNBOUND],
+    bound: [AtomicPtr<Pool>; FIRST_UNBOUND],
     unbound: unbound::Table,
     dedicated: dedicated::Table,
     /// `[I]` a [`Backend`], of queues that ask for none.
@@ -232,7 +233,7 @@ pub struct System {
 impl System {
     pub(crate) const fn new() -> Self {
         Self {
-            bound: [const { Once::new() }; FIRST_UNBOUND],
+            bound: [const { AtomicPtr::new(core::ptr::null_mut()) }; FIRST_UNBOUND],
             unbound: unbound::Table::new(),
             dedicated: dedicated::Table::new(),
             backend: AtomicU8::new(Backend::ConcurrencyManaged as u8),
@@ -253,14 +254,9 @@ impl System {
     }
 }
 
-/// The pool at `place`.
-#[inline]
-fn pool_at(place: Place) -> &'static Pool {
-    let n = place.index();
-    if n < FIRST_UNBOUND {
-        let pool = kernel().wq.bound[n].get();
-        pool.expect("an item ran on a core of this machine")
-    } else if n < FIRST_DEDICATED {
+/// As [`pool_at`], of a pool that is no core's.
+fn pool_beside(n: usize) -> &'static Pool {
+    if n < FIRST_DEDICATED {
         kernel().wq.unbound.at(n - FIRST_UNBOUND)
     } else {
         kernel().wq.dedicated.at(n - FIRST_DEDICATED)

@@ -1,97 +1,38 @@
-//! Cancelling, disabling and waiting for one item (I5, J1-J7).
-//!
-//! Cancelling must own the item first. It may be idle (claim it), on a list (take the lock of the
-//! pool that the word names, look again, unlink it), or in the hands of somebody who has masked
-//! interrupts and is about to queue it (try again). A delayed item's armed timer is disarmed.
+//! Cancelling and disabling one item (J1-J7).
 
 use links::{Arena, Handle};
 use machine::PreemptWord;
 use sync::IrqGuard;
-use workqueue::{Awaited, Item, Worker as WorkerNode};
-use workword::{Enable, Seize};
+use workqueue::{Item, Worker as WorkerNode};
+use workword::Enable;
 
-use super::alarm::{Alarm, Destination};
-use super::barrier::Barrier;
+use super::await_item::{flush, is_at_rest, wait_for_other};
 use super::errors::{TooDeep, WaitError};
-use super::handles::{item_name, share_of};
-use super::header::{Header, Hold};
+use super::handles::{item_name, pool_at};
+use super::header::Header;
 use super::item::{Context, Softirq, Work};
-use super::pool::{Inner, Pool};
-use super::pool_at;
-use super::queue::Queue;
-use super::rescuer::{no_progress, promised, promises};
-use super::urge;
-use super::waiting::ItemWait;
+use super::pool::Pool;
+use super::steal::{steal, withdraw};
 use super::worker::current_worker;
 use crate::cpu::this_cpu;
 use crate::softirq::BhCx;
 use crate::thread::ThreadCx;
 use crate::trace::{Head, Kind, emit, emit_unmasked};
-use crate::waits::{SleepsIn, Wait, sleeps_in};
-
-/// An item taken away from whoever had it. Dropped in this order: first the section in which the
-/// item stays owned ends, then what may run destructors is given up.
-pub(super) struct Stolen {
-    _owned: IrqGuard,
-    /// It was pending.
-    pub(super) was: bool,
-    /// The count its submission held.
-    _hold: Hold,
-    /// The queue its timer would have put it on.
-    _to: Option<Destination>,
-}
-
-impl Stolen {
-    const fn new(owned: IrqGuard, was: bool, hold: Hold, to: Option<Destination>) -> Self {
-        Self {
-            _owned: owned,
-            was,
-            _hold: hold,
-            _to: to,
-        }
-    }
-}
-
-/// Owns item `h`, taking it off its list or timer if it was pending (J7).
-pub(super) fn steal(h: &Header) -> Stolen {
-    loop {
-        let irq = IrqGuard::new();
-        match h.word.seize() {
-            Seize::Idle(_) => return Stolen::new(irq, false, Hold::NONE, None),
-            Seize::Queued(place) => {
-                let pool = pool_at(place);
-                let mut g = pool.lock();
-                let s = h.word.state();
-                if s.queued && s.place == place {
-                    let Inner { policy, store, .. } = &mut *g;
-                    emit(Kind::CancelWork, pool.head(), item_name(h.handle()), 0);
-                    let r = policy.remove(store, h.handle());
-                    h.word.unqueue();
-                    urge::look_again(pool, &g);
-                    pool.wake(r.wake);
-                    pool.flushed(r.flushed);
-                    let rest = pool.conclude(&mut g, r.hand, r.gone);
-                    drop(g);
-                    if !rest.is_none() {
-                        rest.carry_out();
-                    }
-                    return Stolen::new(irq, true, h.take_hold(), None);
-                }
-            }
-            Seize::Busy => {
-                let to = h.alarm().and_then(Alarm::disarm);
-                if to.is_some() {
-                    return Stolen::new(irq, true, h.take_hold(), to);
-                }
-            }
-        }
-        drop(irq);
-        machine::relax();
-    }
-}
 
 /// J1: takes the item out if it is pending.
 fn cancel(h: &Header) -> bool {
+    match withdraw(h, false) {
+        Some(hold) => {
+            drop(hold);
+            true
+        }
+        None => cancel_otherwise(h),
+    }
+}
+
+/// As [`cancel`]: it is idle, its timer is armed, or somebody has it.
+#[inline(never)]
+fn cancel_otherwise(h: &Header) -> bool {
     let stolen = steal(h);
     // What joined an idle item meanwhile is taken out with it.
     let joined = h.word.release();
@@ -147,126 +88,29 @@ pub(super) fn is_own_run(h: &Header) -> bool {
     current_worker().is_some_and(|me| me.executes(h))
 }
 
-/// Waits until the last submission so far is over (I5). True if there was something to wait for.
-pub(super) fn flush(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
-    wait_for(cx, h, promised())
-}
-
-/// As [`flush`]; a caller that was `promised` progress waits only for what is promised it too.
-pub(super) fn wait_for(
-    cx: &ThreadCx<'_>,
-    h: &Header,
-    promised: Option<&'static Queue>,
-) -> Result<bool, WaitError> {
-    if is_own_run(h) {
-        return Err(WaitError::SelfWait);
-    }
-    wait_for_other(cx, h, promised)
-}
-
-/// As [`wait_for`], of an item that is not the caller's own.
-fn wait_for_other(
-    cx: &ThreadCx<'_>,
-    h: &Header,
-    promised: Option<&'static Queue>,
-) -> Result<bool, WaitError> {
-    let barrier = Barrier::new();
-    let what = ItemWait::new(h, barrier.handle());
-    let wait = Wait::of_current(&what);
-    let mut inserted = insert_barrier(h, &barrier, promised, wait.is_some())?;
-    if let (Some(wait), Inserted::MustLook) = (&wait, inserted) {
-        inserted = wait.begin(|| {
-            what.placed();
-            insert_barrier(h, &barrier, promised, false)
-        })??;
-    }
-    let waited = inserted == Inserted::Waits;
-    if waited {
-        let _said = sleeps_in(SleepsIn::Item);
-        barrier.done.wait(cx);
-    }
-    // Nobody waits for this thread's wait any more when what it names is gone.
-    drop(wait);
-    if h.word.state().poisoned {
-        Err(WaitError::Poisoned)
-    } else {
-        Ok(waited)
-    }
-}
-
-/// What became of a barrier.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Inserted {
-    /// It will be reached.
-    Waits,
-    /// There is nothing to wait for.
-    Nothing,
-    /// There is, and the wait graph must be asked first.
-    MustLook,
-}
-
-/// Puts `barrier` behind `h`; with `look` only if there is nothing to wait for.
-fn insert_barrier(
-    h: &Header,
-    barrier: &Barrier,
-    promised: Option<&'static Queue>,
-    look: bool,
-) -> Result<Inserted, WaitError> {
-    loop {
-        // Claimed on another core and not on its list yet: the caller's submission may have been
-        // merged into that one, so the item is not idle.
-        if h.is_changing_hands() {
-            machine::relax();
-            continue;
-        }
-        let place = h.word.state().place;
-        if !place.is_some() {
-            return Ok(Inserted::Nothing);
-        }
-        let pool = pool_at(place);
-        let mut g = pool.lock();
-        // Published elsewhere meanwhile, or carried there: that pool's lock is the one to hold.
-        if h.belongs_to(place) {
-            let Inner { policy, store, .. } = &mut *g;
-            let (item, barrier) = (h.handle(), barrier.handle());
-            if let Some(waits) = promised
-                && let Some(p) = policy.pwq_of(store, item)
-                && !promises(share_of(p).queue())
-            {
-                let target = share_of(p).queue().attributes.name.clone();
-                drop(g);
-                return Err(no_progress(waits, &target));
-            }
-            if look && policy.awaited(store, item, None) != Awaited::Nothing {
-                return Ok(Inserted::MustLook);
-            }
-            let waits = policy.insert_barrier(store, item, barrier);
-            if waits {
-                urge::waits(pool, &g, barrier);
-            }
-            let (kind, b) = if waits {
-                (Kind::InsertBarrier, item_name(barrier))
-            } else {
-                (Kind::FlushIdle, 0)
-            };
-            emit(kind, pool.head(), item_name(item), b);
-            return Ok(if waits {
-                Inserted::Waits
-            } else {
-                Inserted::Nothing
-            });
-        }
-    }
-}
-
-/// J2: disables, waits for a running instance, and enables again.
+/// J2: disables, waits for a running instance, and enables again. An item that waited on a list and was not
+/// executed at the moment it went off it is neither pending nor running then, which is all that is asked for.
 fn cancel_sync(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
     if is_own_run(h) {
         return Err(WaitError::SelfWait);
     }
+    match withdraw(h, true) {
+        Some(hold) => {
+            drop(hold);
+            Ok(true)
+        }
+        None => cancel_and_wait(cx, h),
+    }
+}
+
+fn cancel_and_wait(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
     let disabled = disable(h);
     // What runs is on its way: no memory is needed for it (H6).
-    let waited = wait_for_other(cx, h, None);
+    let waited = if is_at_rest(h) {
+        Ok(false)
+    } else {
+        wait_for_other(cx, h, None)
+    };
     if disabled.is_ok() {
         if !matches!(waited, Err(WaitError::Deadlock(_))) {
             over(h);

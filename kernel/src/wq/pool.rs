@@ -260,7 +260,7 @@ impl Pool {
     fn wake_now(&self, w: Handle<WorkerNode>) {
         if self.kind == Kind::Bh {
             if let Some(cpu) = self.server() {
-                softirq::raise_on(cpu, self.vector());
+                softirq::raise_on_masked(cpu, self.vector());
             }
         } else if let Some(thread) = worker_of(w).thread() {
             emit(

@@ -230,7 +230,7 @@ impl Queue {
     ) -> Submitted {
         let seen = h.word.look();
         if !seen.is_idle()
-            && let Some(n) = h.word.join()
+            && let Some(n) = h.word.join_seen(seen)
         {
             return joined(n);
         }

@@ -1,5 +1,7 @@
 //! The first workers, and the queues that everybody may use (A4).
 
+use core::sync::atomic::Ordering;
+
 use workqueue::Kind as PoolKind;
 use workword::Place;
 
@@ -31,7 +33,8 @@ pub(crate) fn init(cx: &ThreadCx<'_>) {
         for (k, pool) in c.wq.pools.iter().enumerate() {
             let place = n * PER_CORE + k;
             pool.install(Place::new(place as u16), Some(c.id()));
-            kernel().wq.bound[place].call_once(|| pool);
+            let pool = core::ptr::from_ref(pool).cast_mut();
+            kernel().wq.bound[place].store(pool, Ordering::Release);
         }
     }
     let cores = kernel().cpus().len();

@@ -145,7 +145,18 @@ mod tests {
         assert_eq!(node.check(0, 1), Ok(()));
         assert!(node.check(0, 0).is_err(), "a grant that was lost");
         assert!(node.accept(&mut turns, other) && !turns.get(other).waits());
+        assert!(!node.renew(&mut turns, other, false), "nobody waits");
         assert!(!node.take(&mut turns, one));
+        assert!(!node.renew(&mut turns, other, false), "one is before it");
+        assert!(node.renew(&mut turns, one, true) && turns.get(one).waits());
+        assert!(!node.take(&mut turns, other), "D5: behind one");
+        assert!(node.renew(&mut turns, one, true), "and one goes behind it");
+        assert!(!node.renew(&mut turns, one, true));
+        assert!(node.renew(&mut turns, other, false) && !turns.get(other).waits());
+        node.set_max(0);
+        assert!(!node.renew(&mut turns, one, false), "the limit was lowered");
+        node.set_max(1);
+        assert_eq!(node.check(1, 0), Ok(()));
         node.set_max(2);
         assert!(node.check(1, 0).is_err(), "a free slot beside a line");
     }

@@ -72,21 +72,19 @@ impl Pool {
         );
         let colour = node.current_colour;
         let share = pwq(s, p);
-        let usual = worker(s, w).apart == 0 && !share.ways.any(Ways::BY_NODE | Ways::LEAVES);
+        let usual = worker(s, w).apart == 0 && !share.ways.any(Ways::LEAVES);
         if !usual || item(s, h).on == On::Inactive {
+            return Some(self.end(s, w, Outcome::Returned));
+        }
+        let by_node = share.ways.any(Ways::BY_NODE);
+        if by_node && (share.inactive.is_empty() || !s.renew_slot(p, share.nr_inactive > 1)) {
             return Some(self.end(s, w, Outcome::Returned));
         }
         let node = worker_mut(s, w);
         (node.current, node.current_pwq) = (None, None);
         item_mut(s, h).runner = None;
-        let share = pwq_mut(s, p);
-        share.stats.completed += 1;
-        share.nr_active -= 1;
-        let waits = !share.inactive.is_empty() && share.nr_active < share.max_active;
-        let flushed = share.leave(colour);
-        if waits {
-            self.activate_first(s, p);
-        }
+        pwq_mut(s, p).stats.completed += 1;
+        let flushed = self.free_slot(s, p, colour);
         flushed.then_some(Finished {
             flushed: Some(p),
             ..Finished::NOTHING

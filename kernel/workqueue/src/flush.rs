@@ -92,6 +92,17 @@ impl Flush {
         }
     }
 
+    /// The colour of all that is in flight: that of new items, as long as no flush is under way.
+    #[inline(always)]
+    #[must_use]
+    pub const fn only_colour(&self) -> Option<Colour> {
+        if self.first {
+            None
+        } else {
+            Some(self.work_colour)
+        }
+    }
+
     /// Flush `f` begins. `pass(wait_for, work_colour)` calls [`crate::Pwq::flush`] on every pwq
     /// under its pool's lock; true if any was armed.
     pub fn start<A: Arena<Flusher>>(

@@ -23,6 +23,10 @@ pub trait Store: Arena<Item> + Arena<Worker> + Arena<Pwq> {
     fn free_slot(&mut self, _pwq: Handle<Pwq>) -> Option<Handle<Pwq>> {
         None
     }
+    /// [`crate::NodeLimit::renew`] for `pwq`.
+    fn renew_slot(&mut self, _pwq: Handle<Pwq>, _more: bool) -> bool {
+        false
+    }
     /// [`crate::NodeLimit::accept`] for `pwq`.
     fn accept_slot(&mut self, _pwq: Handle<Pwq>) -> bool {
         true

@@ -159,6 +159,25 @@ impl NodeLimit {
         true
     }
 
+    /// As [`Self::free`] and then [`Self::accept`], in one step, where the slot that the pwq of `t` gives back comes
+    /// to itself, because it is the first of the line. With `more` that waits it stands at the end of the
+    /// line then (D5). False: nothing changed.
+    #[must_use = "the slot is to be given back otherwise"]
+    pub fn renew<A: Arena<Turn>>(&mut self, a: &mut A, t: Handle<Turn>, more: bool) -> bool {
+        if self.nr > self.max || self.line.front() != Some(t) {
+            return false;
+        }
+        let lone = self.line.back() == Some(t);
+        if !(lone && more) {
+            self.line.remove_front(a, t);
+            a.get_mut(t).wait = Wait::No;
+            if more {
+                self.stand(a, t);
+            }
+        }
+        true
+    }
+
     /// The pwq of `t` has nothing that waits any more, and will be used for something else.
     pub fn leave<A: Arena<Turn>>(&mut self, a: &mut A, t: Handle<Turn>) {
         debug_assert!(!a.get(t).is_granted(), "a pwq goes away with a grant");

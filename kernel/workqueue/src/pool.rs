@@ -28,20 +28,6 @@ pub struct Queued {
     pub active: bool,
 }
 
-/// What removing a pending item decided.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use = "the worker must be woken, the flush told"]
-pub struct Removed {
-    /// Wake this worker.
-    pub wake: Option<Handle<Worker>>,
-    /// This pwq finished the colour that a flush waits for.
-    pub flushed: Option<Handle<Pwq>>,
-    /// The slot is kept for this pwq: see [`Pool::accept`].
-    pub hand: Option<Handle<Pwq>>,
-    /// This pwq has left the pool, or can move.
-    pub gone: Option<Handle<Pwq>>,
-}
-
 /// An execution used its budget and has left concurrency management.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "the worker must be woken"]
@@ -187,59 +173,6 @@ impl Pool {
             }
             List::push_back_of(s, |s| &mut pwq_mut(s, p).inactive, h);
             Queued { wake: None, active }
-        }
-    }
-
-    /// (7) Takes a queued item out (cancel). Barriers behind it stay and release their waiters
-    /// (I7); a slot it had goes to the next inactive item, one it had not stays uncounted (J7).
-    pub fn remove<S: Store>(&mut self, s: &mut S, h: Handle<Item>) -> Removed {
-        let it = item_mut(s, h);
-        let (on, colour, linked, runs) = (it.on, it.colour, it.is_linked(), it.runner.is_some());
-        let Some(p) = it.pwq.take() else {
-            return Removed {
-                wake: None,
-                flushed: None,
-                hand: None,
-                gone: None,
-            };
-        };
-        it.on = On::Nothing;
-        it.set_linked(false);
-        match on {
-            On::Nothing => {}
-            On::Worklist => {
-                self.worklist.remove(s, h);
-                self.pending -= 1;
-            }
-            On::Scheduled(w) => {
-                let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
-                list.remove(s, h);
-                worker_mut(s, w).scheduled = list;
-            }
-            On::Inactive => {
-                let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
-                let behind = if linked { list.next(s, h) } else { None };
-                list.remove(s, h);
-                let released = self.release_chain(s, &mut list, behind);
-                let share = pwq_mut(s, p);
-                share.inactive = list;
-                share.nr_waiting_barriers -= released;
-                share.nr_inactive -= 1;
-                share.nr_beside -= u32::from(runs);
-            }
-        }
-        let share = pwq_mut(s, p);
-        share.stats.cancelled += 1;
-        let flushed = share.leave(colour).then_some(p);
-        let hand = match on {
-            On::Inactive => None,
-            _ => self.give_back(s, p),
-        };
-        Removed {
-            wake: self.kick(s),
-            flushed,
-            hand,
-            gone: Self::left(s, p),
         }
     }
 

@@ -279,6 +279,13 @@ impl Pwq {
         self.stats.completed + self.stats.cancelled
     }
 
+    /// Nothing of colour `c` is in flight.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_empty_of(&self, c: Colour) -> bool {
+        self.in_flight[c as usize % COLOURS] == 0
+    }
+
     /// Items with a max_active slot.
     #[must_use]
     pub const fn active(&self) -> u32 {

@@ -91,6 +91,18 @@ impl Pool {
         })
     }
 
+    /// The pseudo worker of a BH pool begins its turn, before [`Pool::next`].
+    pub fn begin_turn<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) {
+        debug_assert!(self.kind == Kind::Bh, "a thread has no turns");
+        if worker(s, w).phase == Phase::Idle && self.pending > 0 {
+            self.idle.remove(s, w);
+            self.nr_idle -= 1;
+            let epoch = self.epoch;
+            let node = worker_mut(s, w);
+            (node.phase, node.woken, node.epoch) = (Phase::Working, false, epoch);
+        }
+    }
+
     /// [`Pool::next`] of a worker that was idle, whose list is not empty, or that finds nothing.
     #[inline(never)]
     fn next_after_change<S: Store>(

@@ -20,11 +20,13 @@ impl Sim {
             Seize::Idle(_) => false,
             Seize::Busy => panic!("no owner between steps"),
             Seize::Queued(_) => {
-                let r = self.pool.remove(&mut self.s, self.items[i]);
+                let removed = self.pool.remove(&mut self.s, self.items[i]);
                 self.words[i].unqueue();
-                self.wake(r.wake);
-                self.flushed(r.flushed);
-                self.conclude(r.hand, r.gone);
+                if let Some(r) = removed {
+                    self.wake(r.wake);
+                    self.flushed(r.flushed);
+                    self.conclude(r.hand, r.gone);
+                }
                 true
             }
         };

@@ -53,6 +53,11 @@ impl Store for Slabs {
         let _known = n.turn(p);
         n.limit.free(&mut n.turns).map(|t| n.pwq(t))
     }
+    fn renew_slot(&mut self, p: Handle<Pwq>, more: bool) -> bool {
+        let n = self.node();
+        let t = n.turn(p);
+        n.limit.renew(&mut n.turns, t, more)
+    }
     fn accept_slot(&mut self, p: Handle<Pwq>) -> bool {
         let n = self.node();
         let t = n.turn(p);

@@ -9,7 +9,7 @@ use links::{Handle, List};
 
 use crate::item::{On, item, item_mut, pwq, pwq_mut};
 use crate::ways::{Leaving, Ways};
-use crate::{Item, Pool, Pwq, Store, Worker};
+use crate::{Colour, Item, Pool, Pwq, Store, Worker};
 
 /// What accepting a slot decided.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -50,7 +50,7 @@ impl Pool {
             slot = !pwq(s, p).inactive.is_empty() && s.take_slot(p);
         }
         // It may have emptied while the slot was on its way, and waited for that with leaving.
-        result.gone = Self::departs(s, p);
+        result.gone = Self::left(s, p);
         result.wake = self.kick(s);
         result
     }
@@ -179,6 +179,20 @@ impl Pool {
         let list = &pwq(s, p).inactive;
         let barriers = list.iter(s).filter(|&h| item(s, h).is_barrier());
         barriers.for_each(f);
+    }
+
+    /// An active item of `p`, which stays, is over, or out, and its slot is `p`'s: the next that waits has it.
+    /// True if it was the last of its colour, and a flush waits for that.
+    #[inline(always)]
+    pub(crate) fn free_slot<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, c: Colour) -> bool {
+        let share = pwq_mut(s, p);
+        share.nr_active -= 1;
+        let waits = !share.inactive.is_empty() && share.nr_active < share.max_active;
+        let flushed = share.leave(c);
+        if waits {
+            self.activate_first(s, p);
+        }
+        flushed
     }
 
     /// An active item of `p` is over; who gets its slot, if that is another pwq.

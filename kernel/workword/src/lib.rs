@@ -24,8 +24,10 @@
 #[cfg(test)]
 extern crate std;
 
+mod mark;
 mod state;
 mod word;
 
+pub use mark::{Mark, Seen};
 pub use state::{Place, State};
-pub use word::{Claim, Enable, Mark, Seen, Seize, Word, WorkWord};
+pub use word::{Claim, Enable, Seize, Word, WorkWord};

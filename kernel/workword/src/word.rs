@@ -17,6 +17,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use machine::sync_point;
 
+use crate::mark::{Mark, REFUSE, Seen};
 use crate::state::{
     BH, COUNT, COUNT_ONE, DEPTH, DEPTH_ONE, IDLE, PENDING, PLACE, POISONED, Place, QUEUED, State,
     count_of, depth_of, one_more, place_bits, place_of,
@@ -58,7 +59,8 @@ impl Word for AtomicU64 {
         failure: Ordering,
     ) -> Result<u64, u64> {
         sync_point();
-        self.compare_exchange_weak(old, new, success, failure)
+        // The one that does not fail without a reason: of the weak one's answer the compiler makes a value first.
+        self.compare_exchange(old, new, success, failure)
     }
     #[inline(always)]
     fn fetch_and(&self, mask: u64, order: Ordering) -> u64 {
@@ -108,47 +110,6 @@ pub enum Enable {
     Underflow,
 }
 
-/// A word as it was at some moment: [`WorkWord::look`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Seen(u64);
-
-impl Seen {
-    /// Nobody owned the item, and a submission would not have been refused.
-    #[inline(always)]
-    #[must_use]
-    pub const fn is_idle(self) -> bool {
-        self.0 & (PENDING | REFUSE) == 0
-    }
-}
-
-/// What a submission adds to the word of an idle item that ran last at the place it is for. Made once for
-/// a place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Mark(u64);
-
-impl Mark {
-    /// The mark of `place`, which is a BH pool's or not.
-    #[must_use]
-    pub const fn at(place: Place, bh: bool) -> Self {
-        let bh = if bh { BH } else { 0 };
-        Self(PENDING | QUEUED | COUNT_ONE | place_bits(place) | bh)
-    }
-
-    /// As a number.
-    #[inline(always)]
-    #[must_use]
-    pub const fn raw(self) -> u64 {
-        self.0
-    }
-
-    /// Of a number that [`Self::raw`] gave.
-    #[inline(always)]
-    #[must_use]
-    pub const fn from_raw(raw: u64) -> Self {
-        Self(raw)
-    }
-}
-
 /// The data word of one work item.
 #[derive(Debug)]
 pub struct WorkWord<A = AtomicU64>(A);
@@ -166,9 +127,6 @@ impl Default for WorkWord {
         Self::new()
     }
 }
-
-/// Whether a word refuses submissions.
-const REFUSE: u64 = DEPTH | POISONED;
 
 /// Whether a submission joins another one. A disabled item is pending only in the hands of somebody
 /// who disables or cancels it once more: what joins that would be lost, so it is refused.
@@ -199,7 +157,13 @@ impl<A: Word> WorkWord<A> {
     /// Replaces the word by what `f` makes of it, always by a write. `Err` leaves it.
     #[inline(always)]
     fn update<E>(&self, f: impl Fn(u64) -> Result<u64, E>) -> Result<u64, E> {
-        let mut old = self.0.load(Ordering::Relaxed);
+        self.update_from(self.0.load(Ordering::Relaxed), f)
+    }
+
+    /// As [`Self::update`]; `old` was read a moment ago.
+    #[inline(always)]
+    fn update_from<E>(&self, old: u64, f: impl Fn(u64) -> Result<u64, E>) -> Result<u64, E> {
+        let mut old = old;
         loop {
             let new = f(old)?;
             match self
@@ -227,10 +191,10 @@ impl<A: Word> WorkWord<A> {
         let Seen(old) = seen;
         // A pool is BH or not for ever, so where the place is the same that is.
         seen.is_idle()
-            && (old ^ mark.0) & PLACE == 0
+            && (old ^ mark.raw()) & PLACE == 0
             && self
                 .0
-                .compare_exchange_weak(old, old | mark.0, Ordering::AcqRel, Ordering::Relaxed)
+                .compare_exchange_weak(old, old | mark.raw(), Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
     }
 
@@ -238,7 +202,13 @@ impl<A: Word> WorkWord<A> {
     /// was not pending and nothing changed. Needs no interrupts masked, unlike [`Self::claim`].
     #[inline(always)]
     pub fn join(&self) -> Option<u32> {
-        self.update(|w| {
+        self.join_seen(self.look())
+    }
+
+    /// As [`Self::join`], from what was seen on.
+    #[inline(always)]
+    pub fn join_seen(&self, seen: Seen) -> Option<u32> {
+        self.update_from(seen.0, |w| {
             if can_join(w) {
                 Ok(one_more(w))
             } else {

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, AtomicUsize, fence};
 use loom::thread;
-use workword::{Claim, Place, Seize, Word, WorkWord};
+use workword::{Claim, Mark, Place, Seize, Word, WorkWord};
 
 const POOL: Place = Place::new(1);
 const PENDING_QUEUED: u64 = 0b11;
@@ -40,6 +40,37 @@ impl Word for Loom {
 
 fn word() -> Arc<WorkWord<Loom>> {
     Arc::new(WorkWord::with(|v| Loom(AtomicU64::new(v))))
+}
+
+/// One submission as the executive makes it: from what was seen, in one step if it can. True: it owned the item.
+fn submit_seen(w: &WorkWord<Loom>) -> bool {
+    let seen = w.look();
+    if !seen.is_idle() && w.join_seen(seen).is_some() {
+        return false;
+    }
+    w.claim_seen(seen, Mark::at(POOL, false))
+        || matches!(w.claim_at(POOL, false), Claim::Claimed(_))
+}
+
+/// Of two submissions of an idle item that ran before, and a run that may come between, each run has one owner, and none is
+/// lost.
+#[test]
+fn b3_a_submission_from_what_was_seen_is_counted_once() {
+    loom::model(|| {
+        let w = word();
+        assert!(matches!(w.claim_at(POOL, false), Claim::Claimed(_)));
+        assert_eq!(w.take(), 1);
+        let w2 = w.clone();
+        let other = thread::spawn(move || submit_seen(&w2));
+        let mine = submit_seen(&w);
+        let mut served = if mine { w.take() } else { 0 };
+        let others = other.join().expect("the other ends");
+        assert!(mine || others, "nobody owned the item");
+        if w.state().queued {
+            served += w.take();
+        }
+        assert_eq!(served, 2, "a submission was lost, or counted twice");
+    });
 }
 
 #[test]

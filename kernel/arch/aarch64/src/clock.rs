@@ -13,7 +13,7 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTV_CTL_EL0, CNTV_CVAL_EL0, Readable, Writeable};
-use machine::Instant;
+use machine::{Duration, Instant};
 
 use crate::scale::Scale;
 
@@ -61,6 +61,12 @@ pub fn ticks() -> u64 {
 #[unsafe(no_mangle)]
 pub(crate) fn rt_now() -> Instant {
     Instant::from_nanos(scale().nanos(ticks()))
+}
+
+/// Definition of the seam's `stamp_span`.
+#[unsafe(no_mangle)]
+pub(crate) fn rt_stamp_span(span: Duration) -> u64 {
+    scale().ticks_at(span.as_nanos())
 }
 
 /// Definition of the seam's `stamp_time`.

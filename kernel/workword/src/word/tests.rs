@@ -84,3 +84,41 @@ fn a_poisoned_item_refuses_until_cleared() {
     w.clear_poison();
     assert_eq!(w.claim(), Claim::Claimed(Place::NONE));
 }
+
+/// The usual case of a submission does what `claim_at` does, or nothing.
+#[test]
+fn b3_what_was_seen_is_claimed_if_it_is_still_so() {
+    let w = WorkWord::new();
+    let mark = Mark::at(P, false);
+    assert_eq!(Mark::from_raw(mark.raw()), mark);
+    let fresh = w.look();
+    assert!(fresh.is_idle());
+    assert!(!w.claim_seen(fresh, mark), "it never ran there");
+    assert!(matches!(w.claim_at(P, false), Claim::Claimed(_)));
+    assert!(!w.look().is_idle());
+    assert!(!w.claim_seen(w.look(), mark), "it is pending");
+    assert_eq!(w.join_seen(w.look()), Some(2));
+    assert_eq!(w.join_seen(fresh), None, "what was idle is claimed");
+    assert_eq!(w.take(), 2);
+    let seen = w.look();
+    assert!(!w.claim_seen(seen, Mark::at(Q, false)), "another place");
+    assert_eq!(w.look(), seen, "nothing changed");
+    assert!(w.claim_seen(seen, mark));
+    let s = w.state();
+    assert!(s.pending && s.queued && !s.bh && s.place == P && s.submissions == 1);
+    assert!(!w.claim_seen(seen, mark), "it was claimed meanwhile");
+    w.take();
+    assert!(matches!(w.seize(), Seize::Idle(_)));
+    assert!(w.release_disabled().1);
+    assert!(!w.look().is_idle());
+    assert!(!w.claim_seen(w.look(), mark), "it is disabled (B9)");
+}
+
+#[test]
+fn b3_a_bh_pools_mark_says_so() {
+    let w = WorkWord::new();
+    assert!(matches!(w.claim_at(P, true), Claim::Claimed(_)));
+    w.take();
+    assert!(w.claim_seen(w.look(), Mark::at(P, true)));
+    assert!(w.state().bh);
+}

@@ -1,0 +1,165 @@
+//! Waiting for the last submission of one item (I5, I6).
+
+use links::Arena;
+use workqueue::{Awaited, Item};
+
+use super::barrier::Barrier;
+use super::errors::WaitError;
+use super::handles::{item_name, pool_at, share_of};
+use super::header::Header;
+use super::ops::is_own_run;
+use super::pool::Inner;
+use super::queue::Queue;
+use super::rescuer::{no_progress, promised, promises};
+use super::urge;
+use super::waiting::ItemWait;
+use crate::thread::ThreadCx;
+use crate::trace::{Kind, emit};
+use crate::waits::{SleepsIn, Wait, sleeps_in};
+
+/// Waits until the last submission so far is over (I5). True if there was something to wait for.
+#[inline(always)]
+pub(super) fn flush(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
+    if is_at_rest(h) {
+        return Ok(false);
+    }
+    flush_busy(cx, h)
+}
+
+#[inline(never)]
+fn flush_busy(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
+    wait_for(cx, h, promised())
+}
+
+/// As [`flush`]; a caller that was `promised` progress waits only for what is promised it too.
+pub(super) fn wait_for(
+    cx: &ThreadCx<'_>,
+    h: &Header,
+    promised: Option<&'static Queue>,
+) -> Result<bool, WaitError> {
+    if is_at_rest(h) {
+        return Ok(false);
+    }
+    if is_own_run(h) {
+        return Err(WaitError::SelfWait);
+    }
+    wait_for_other(cx, h, promised)
+}
+
+/// Nothing of `h` is pending or executed; false also where it was poisoned.
+#[inline(always)]
+pub(super) fn is_at_rest(h: &Header) -> bool {
+    let s = h.word.state();
+    if s.pending || s.poisoned {
+        return false;
+    }
+    if !s.place.is_some() {
+        return true;
+    }
+    let pool = pool_at(s.place);
+    let g = pool.lock();
+    let now = h.word.state();
+    let unrun = || Arena::<Item>::get(&g.store, h.handle()).runner().is_none();
+    // It may have panicked since the first look.
+    let idle = now.place == s.place && !now.pending && !now.poisoned;
+    let rests = idle && unrun();
+    if rests {
+        emit(Kind::FlushIdle, pool.head(), item_name(h.handle()), 0);
+    }
+    rests
+}
+
+/// As [`wait_for`], of an item that is not the caller's own.
+pub(super) fn wait_for_other(
+    cx: &ThreadCx<'_>,
+    h: &Header,
+    promised: Option<&'static Queue>,
+) -> Result<bool, WaitError> {
+    let barrier = Barrier::new();
+    let what = ItemWait::new(h, barrier.handle());
+    let wait = Wait::of_current(&what);
+    let mut inserted = insert_barrier(h, &barrier, promised, wait.is_some())?;
+    if let (Some(wait), Inserted::MustLook) = (&wait, inserted) {
+        inserted = wait.begin(|| {
+            what.placed();
+            insert_barrier(h, &barrier, promised, false)
+        })??;
+    }
+    let waited = inserted == Inserted::Waits;
+    if waited {
+        let _said = sleeps_in(SleepsIn::Item);
+        barrier.done.wait(cx);
+    }
+    // Nobody waits for this thread's wait any more when what it names is gone.
+    drop(wait);
+    if h.word.state().poisoned {
+        Err(WaitError::Poisoned)
+    } else {
+        Ok(waited)
+    }
+}
+
+/// What became of a barrier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Inserted {
+    /// It will be reached.
+    Waits,
+    /// There is nothing to wait for.
+    Nothing,
+    /// There is, and the wait graph must be asked first.
+    MustLook,
+}
+
+/// Puts `barrier` behind `h`; with `look` only if there is nothing to wait for.
+fn insert_barrier(
+    h: &Header,
+    barrier: &Barrier,
+    promised: Option<&'static Queue>,
+    look: bool,
+) -> Result<Inserted, WaitError> {
+    loop {
+        // Claimed on another core and not on its list yet: the caller's submission may have been
+        // merged into that one, so the item is not idle.
+        if h.is_changing_hands() {
+            machine::relax();
+            continue;
+        }
+        let place = h.word.state().place;
+        if !place.is_some() {
+            return Ok(Inserted::Nothing);
+        }
+        let pool = pool_at(place);
+        let mut g = pool.lock();
+        // Published elsewhere meanwhile, or carried there: that pool's lock is the one to hold.
+        if h.belongs_to(place) {
+            let Inner { policy, store, .. } = &mut *g;
+            let (item, barrier) = (h.handle(), barrier.handle());
+            if let Some(waits) = promised
+                && let Some(p) = policy.pwq_of(store, item)
+                && !promises(share_of(p).queue())
+            {
+                let target = share_of(p).queue().attributes.name.clone();
+                drop(g);
+                return Err(no_progress(waits, &target));
+            }
+            if look && policy.awaited(store, item, None) != Awaited::Nothing {
+                return Ok(Inserted::MustLook);
+            }
+            let waits = policy.insert_barrier(store, item, barrier);
+            if waits {
+                urge::waits(pool, &g, barrier);
+            }
+            let (kind, b) = if waits {
+                (Kind::InsertBarrier, item_name(barrier))
+            } else {
+                (Kind::FlushIdle, 0)
+            };
+            emit(kind, pool.head(), item_name(item), b);
+            return Ok(if waits {
+                Inserted::Waits
+            } else {
+                Inserted::Nothing
+            });
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Taking a pending item out: what cancelling leaves on the lists.
+
+use links::Handle;
+
+use crate::item::{On, item, item_mut, pwq, pwq_mut, worker_mut};
+use crate::ways::Ways;
+use crate::{Item, Pool, Pwq, Store, Worker};
+
+/// What removing a pending item decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the worker must be woken, the flush told"]
+pub struct Removed {
+    /// Wake this worker.
+    pub wake: Option<Handle<Worker>>,
+    /// This pwq finished the colour that a flush waits for.
+    pub flushed: Option<Handle<Pwq>>,
+    /// The slot is kept for this pwq: see [`Pool::accept`].
+    pub hand: Option<Handle<Pwq>>,
+    /// This pwq has left the pool, or can move.
+    pub gone: Option<Handle<Pwq>>,
+}
+
+impl Pool {
+    /// (7) Takes a queued item out (cancel). Barriers behind it stay and release their waiters
+    /// (I7); a slot it had goes to the next inactive item, one it had not stays uncounted (J7). `None`: the usual
+    /// case, nothing follows from it.
+    #[inline(always)]
+    pub fn remove<S: Store>(&mut self, s: &mut S, h: Handle<Item>) -> Option<Removed> {
+        let it = item(s, h);
+        let Some(p) = it.pwq.filter(|_| it.on == On::Worklist && it.is_plain()) else {
+            return Some(self.remove_otherwise(s, h));
+        };
+        if pwq(s, p).ways.any(Ways::BY_NODE | Ways::LEAVES) {
+            return Some(self.remove_otherwise(s, h));
+        }
+        self.worklist.remove(s, h);
+        self.pending -= 1;
+        let it = item_mut(s, h);
+        it.on = On::Nothing;
+        it.pwq = None;
+        let colour = it.colour;
+        pwq_mut(s, p).stats.cancelled += 1;
+        let flushed = self.free_slot(s, p, colour);
+        flushed.then_some(Removed {
+            wake: None,
+            flushed: Some(p),
+            hand: None,
+            gone: None,
+        })
+    }
+
+    /// As [`Self::remove`]: it is not on the list, something is linked to it, or its slot is the node's.
+    fn remove_otherwise<S: Store>(&mut self, s: &mut S, h: Handle<Item>) -> Removed {
+        let it = item_mut(s, h);
+        let (on, colour, linked, runs) = (it.on, it.colour, it.is_linked(), it.runner.is_some());
+        let Some(p) = it.pwq.take() else {
+            return Removed {
+                wake: None,
+                flushed: None,
+                hand: None,
+                gone: None,
+            };
+        };
+        it.on = On::Nothing;
+        it.set_linked(false);
+        match on {
+            On::Nothing => {}
+            On::Worklist => {
+                self.worklist.remove(s, h);
+                self.pending -= 1;
+            }
+            On::Scheduled(w) => {
+                let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
+                list.remove(s, h);
+                worker_mut(s, w).scheduled = list;
+            }
+            On::Inactive => {
+                let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
+                let behind = if linked { list.next(s, h) } else { None };
+                list.remove(s, h);
+                let released = self.release_chain(s, &mut list, behind);
+                let share = pwq_mut(s, p);
+                share.inactive = list;
+                share.nr_waiting_barriers -= released;
+                share.nr_inactive -= 1;
+                share.nr_beside -= u32::from(runs);
+            }
+        }
+        let share = pwq_mut(s, p);
+        share.stats.cancelled += 1;
+        let flushed = share.leave(colour).then_some(p);
+        let hand = match on {
+            On::Inactive => None,
+            _ => self.give_back(s, p),
+        };
+        Removed {
+            wake: self.kick(s),
+            flushed,
+            hand,
+            gone: Self::left(s, p),
+        }
+    }
+}

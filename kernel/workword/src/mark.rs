@@ -5,7 +5,7 @@ use crate::state::{BH, COUNT_ONE, DEPTH, PENDING, POISONED, Place, QUEUED, place
 /// Whether a word refuses submissions.
 pub(crate) const REFUSE: u64 = DEPTH | POISONED;
 
-/// A word as it was at some moment: [`WorkWord::look`].
+/// A word as it was at some moment: [`crate::WorkWord::look`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Seen(pub(crate) u64);
 

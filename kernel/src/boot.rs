@@ -134,6 +134,9 @@ pub(crate) extern "C" fn idle_main(_: usize) -> ! {
             machine::relax();
         } else {
             machine::idle();
+            // What ended the wait, by a call: as an interrupt it would save and restore registers in
+            // which there is nothing.
+            irq::handle();
         }
         machine::irq_enable();
         sync::resched_if_due();

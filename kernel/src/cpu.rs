@@ -158,6 +158,7 @@ pub fn cpu(id: CpuId) -> &'static CpuLocal {
 }
 
 /// The cores that take part in scheduling.
+#[inline(always)]
 #[must_use]
 pub fn online() -> CpuMask {
     CpuMask(crate::kernel().online.load(Ordering::Relaxed))

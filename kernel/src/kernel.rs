@@ -65,6 +65,7 @@ pub struct Kernel {
     early_thread: ThreadHeader,
     info: Once<BootInfo>,
     cpus: Once<Box<[CpuLocal]>>,
+    present: AtomicU64,
     pub(crate) online: AtomicU64,
     pub(crate) idle_mask: IdleMask,
     pub(crate) hotplug: crate::mutex::Mutex<()>,
@@ -111,6 +112,7 @@ impl Kernel {
             early_thread: ThreadHeader::new(PreemptWord::PREEMPT, 0, usize::MAX),
             info: Once::new(),
             cpus: Once::new(),
+            present: AtomicU64::new(0),
             online: AtomicU64::new(0),
             idle_mask: IdleMask::new(),
             hotplug: crate::mutex::Mutex::new(()),
@@ -186,12 +188,21 @@ impl Kernel {
     }
 
     pub(crate) fn install_cpus(&self, cpus: Box<[CpuLocal]>) {
+        let all = CpuMask::first_n(cpus.len());
+        self.present.store(all.0, Ordering::Relaxed);
         self.cpus.call_once(|| cpus);
     }
 
     /// All cores of the machine, online or not.
+    #[inline(always)]
     pub fn present(&self) -> CpuMask {
-        CpuMask::first_n(self.cpus().len())
+        CpuMask(self.present.load(Ordering::Relaxed))
+    }
+
+    /// Whether all cores of the machine are online.
+    #[inline(always)]
+    pub(crate) fn is_complete(&self) -> bool {
+        self.online.load(Ordering::Relaxed) == self.present.load(Ordering::Relaxed)
     }
 
     /// What a panic in a work item does.

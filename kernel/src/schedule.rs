@@ -15,7 +15,7 @@
 //!
 //! # Which runqueue owns a thread
 //!
-//! `thread.owner`, changed only under the lock of the runqueue it names. Lockers read it, lock, and
+//! `thread.home`, changed only under the lock of the runqueue it names. Lockers read it, lock, and
 //! check that it still holds (`lock_rq_of`).
 //!
 //! # Contract with the workqueues (docs/rules.md 8)
@@ -30,21 +30,22 @@
 
 use core::sync::atomic::Ordering;
 
-use links::Direct;
+use links::{Direct, Handle};
 use machine::Instant;
-use sched::{Decision, Dequeue, Enqueue, Entity, RunQueue};
+use sched::{Decision, Dequeue, Enqueue, Entity, RunQueue, Turn};
 use sync::SpinGuard;
 use sync::handshake::resched as resched_flag;
 
-use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
-use crate::thread::{self, Name, State, Thread, ThreadRef, current};
-use crate::trace::{Head, Kind, emit};
+use crate::cpu::{CpuLocal, CpuMask, this_cpu};
+use crate::thread::{State, Thread, ThreadRef, current};
+use crate::trace::{Head, Kind, record, shown};
 use crate::{kernel, wq};
 
 pub(crate) mod audit;
 mod balance;
 mod leave;
 mod migrate;
+mod view;
 mod wake;
 
 pub(crate) use self::leave::{
@@ -60,8 +61,8 @@ pub(crate) use self::wake::{lend, set_affinity, set_nice, start, wake, wake_near
 #[derive(Debug)]
 pub(crate) struct Rq {
     queue: RunQueue<Direct<Entity>>,
-    /// When the running thread (idle included) got the core.
-    since: Instant,
+    /// When the idle thread got the core; while it runs.
+    idle_since: Instant,
     /// Context switches on this core.
     pub(crate) switches: u64,
     /// The core is offline: no thread is put here.
@@ -79,10 +80,31 @@ impl Rq {
         let arena = unsafe { Direct::new() };
         Self {
             queue: RunQueue::starting_at(arena, cores, Self::BEFORE_THE_WRAP.wrapping_neg()),
-            since: Instant::ZERO,
+            idle_since: Instant::ZERO,
             switches: 0,
             closed: false,
         }
+    }
+
+    /// Takes `t` off, for whatever reason but that it runs and blocks.
+    #[inline(never)]
+    fn take_off(&mut self, t: &Thread, why: Dequeue, now: Instant) {
+        let _gone = self.queue.dequeue(t.handle(), why, now);
+    }
+
+    /// Takes over `t` from another core's runqueue.
+    #[inline(never)]
+    fn take_over(&mut self, t: &Thread, now: Instant) -> Decision {
+        self.queue.enqueue(t.handle(), Enqueue::Migrate, now)
+    }
+
+    /// Core `c` has something to run again.
+    #[inline(always)]
+    fn idle_ended(&self, c: &CpuLocal, now: Instant) {
+        let ns = now.since(self.idle_since).as_nanos();
+        // Written under this lock only.
+        let before = c.idle_ns.load(Ordering::Relaxed);
+        c.idle_ns.store(before + ns, Ordering::Relaxed);
     }
 }
 
@@ -90,6 +112,7 @@ type RqGuard = SpinGuard<'static, Rq>;
 
 /// Virtual runtime of `t`, and its lag in nanoseconds if it is on a runqueue.
 pub(crate) fn account_of(t: &Thread) -> (u64, i64) {
+    let _irq = sync::IrqGuard::new();
     let (_, rq) = lock_rq_of(t);
     let h = t.handle();
     let entity = rq.queue.entity(h);
@@ -114,136 +137,101 @@ enum Why {
     Exit,
 }
 
-/// In what state a thread leaves its core.
-#[derive(Clone, Copy)]
-enum Leaves {
-    Runnable = 0,
-    Asleep = 1,
-    Dead = 2,
-}
-
-/// Locks the runqueue that owns `t`.
+/// Locks the runqueue that owns `t`; interrupts are masked.
+#[inline(always)]
 fn lock_rq_of(t: &Thread) -> (&'static CpuLocal, RqGuard) {
-    let lock = |n| {
-        let c = cpu(machine::CpuId::new(n as usize));
-        (c, c.rq.lock())
-    };
-    t.owner
-        .lock(lock)
-        .expect("a thread is some runqueue's from its making on")
-        .1
+    t.lock_core(|c| c.rq.lock_masked())
 }
 
 /// Picks and switches. Interrupts are masked on entry and on return; the thread may return on
 /// another core.
 fn reschedule(why: Why) {
     let c = this_cpu();
-    let mut rq = c.rq.lock();
-    // A swap: what other cores did before they set the flag is visible to the look below.
+    let mut rq = c.rq.lock_masked();
     resched_flag::answer(&c.header.need_resched);
-    let mut poked = balance::take_poke(c);
+    let poked = balance::take_poke(c);
     let now = machine::now();
     let prev = current();
-    let prev_idle = core::ptr::eq(prev, &raw const **c.idle_thread());
-    let mut leaves = Leaves::Runnable;
-    if !prev_idle {
-        match why {
-            Why::Block if prev.state() == State::Sleeping => {
-                let _ = rq.queue.dequeue(prev.handle(), Dequeue::Sleep, now);
-                leaves = Leaves::Asleep;
+    // All threads but the idle one are their runqueue's current entity while they run.
+    let prev_idle = rq.queue.current().is_none();
+    debug_assert_eq!(prev_idle, core::ptr::eq(prev, &raw const **c.idle_thread()));
+    let asleep = why == Why::Block && prev.state() == State::Sleeping;
+    let ends = why == Why::Exit;
+    let astray = !asleep && !ends && !prev_idle && !prev.allowed().contains(c.id());
+    if astray || ends {
+        // Not to be picked; whoever runs next moves it, or frees it.
+        rq.take_off(
+            prev,
+            if ends {
+                Dequeue::Exit
+            } else {
+                Dequeue::Migrate
+            },
+            now,
+        );
+    }
+    let turn = match why {
+        _ if asleep => Turn::Sleep,
+        Why::Yield => Turn::Yield,
+        _ => Turn::Keep,
+    };
+    let picked = rq.queue.pick_next_after(turn, now);
+    let next = match picked {
+        Some(h) => {
+            if prev_idle {
+                kernel().idle_mask.leave(CpuMask::single(c.id()).0);
             }
-            Why::Exit => {
-                let _ = rq.queue.dequeue(prev.handle(), Dequeue::Exit, now);
-                leaves = Leaves::Dead;
+            if poked {
+                balance::pass_on(c);
             }
-            Why::Yield => rq.queue.yield_current(now),
-            Why::Block | Why::Preempt => {}
+            Some(h)
         }
-    }
-    let stays = prev_idle || !matches!(leaves, Leaves::Runnable);
-    let astray = !stays && !prev.allowed().contains(c.id());
+        None => find_work(c, &mut rq, now),
+    };
     if astray {
-        // Not to be picked; whoever runs next moves it.
-        let _ = rq.queue.dequeue(prev.handle(), Dequeue::Migrate, now);
-    }
-    let me = CpuMask::single(c.id()).0;
-    let mut picked = rq.queue.pick_next(now);
-    let mut announced = prev_idle;
-    if picked.is_none() {
-        // First say "idle", then look at the others' runqueues: whoever makes a second thread
-        // runnable publishes its load and then looks who is idle. One of the two sees the other.
-        kernel().idle_mask.enter(me);
-        announced = true;
-        if balance::pull(c, &mut rq, now) {
-            picked = rq.queue.pick_next(now);
-            // A failed try may have left it set; this core has something to do now. So may a poke
-            // that came meanwhile, for a thread that still waits.
-            resched_flag::answer(&c.header.need_resched);
-            poked = balance::take_poke(c);
-        }
-    }
-    if astray {
-        let _ = rq.queue.enqueue(prev.handle(), Enqueue::Migrate, now);
+        let _ = rq.take_over(prev, now);
     }
     debug_assert_eq!(rq.queue.check(), Ok(()), "runqueue of {:?}", c.id());
-    let next = match picked {
+    let next_idle = next.is_none();
+    let next = match next {
         // SAFETY: a queued entity belongs to a live thread.
         Some(h) => unsafe { Thread::of_entity(h) },
         None => c.idle_thread(),
     };
-    if announced && picked.is_some() {
-        kernel().idle_mask.leave(me);
-    }
-    if poked && picked.is_some() {
-        balance::pass_on(c);
-    }
-    c.publish_load(rq.queue.nr_runnable());
+    let runnable = rq.queue.nr_runnable();
+    c.publish_load(runnable);
     c.clock.set_slice_end(rq.queue.slice_end(now));
     if core::ptr::eq(prev, next) {
-        drop(rq);
-        c.clock.program();
         return;
     }
-    if rq.queue.nr_runnable() > 1 {
+    if runnable > 1 {
         // The thread that was put back may be one that an idle core can take.
         balance::kick_idle_for(CpuMask::single(c.id()), &rq);
     }
-    let ran = now.since(rq.since).as_nanos();
-    rq.since = now;
     rq.switches += 1;
     if prev_idle {
-        c.idle_ns.fetch_add(ran, Ordering::Relaxed);
+        rq.idle_ended(c, now);
     } else {
-        prev.cpu_ns.fetch_add(ran, Ordering::Relaxed);
+        let ran = rq.queue.entity(prev.handle()).sum_exec();
+        prev.cpu_ns.store(ran.as_nanos(), Ordering::Relaxed);
     }
-    if why == Why::Exit {
-        // SAFETY: the scheduler's reference, leaked by `start`; taken back once, here.
-        let prev = unsafe { ThreadRef::from_raw(prev) };
-        c.leaver.set(Some(Leaver::Ended(prev)));
-    } else if astray {
-        // SAFETY: threads are `Arc`s; this one is alive while it is on a runqueue.
-        unsafe { ThreadRef::increment_strong_count(prev) };
-        // SAFETY: the count just taken.
-        let prev = unsafe { ThreadRef::from_raw(prev) };
-        c.leaver.set(Some(Leaver::Astray(prev)));
+    if next_idle {
+        rq.idle_since = now;
+    }
+    // As the trace tells it: runnable, asleep or dead.
+    let mut leaves = u64::from(asleep);
+    if astray || ends {
+        leaves = part_with(c, prev, astray);
     }
     c.current
         .store(core::ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
-    let (from, to) = (
-        if prev_idle { 0 } else { prev.id() },
-        if picked.is_some() { next.id() } else { 0 },
-    );
-    let waits = matches!(leaves, Leaves::Runnable) && !astray;
-    wq::preempted::switched_out(c, prev, waits, now);
-    wq::anatomy::switched(prev, matches!(leaves, Leaves::Asleep), next);
-    emit(
-        Kind::SchedSwitch,
-        Head::of(to),
-        u64::from(from),
-        leaves as u64,
-    );
+    wq::preempted::switched_out(c, prev, !asleep && !ends && !astray, now);
+    wq::anatomy::switched(prev, asleep, next);
+    if shown(Kind::SchedSwitch) {
+        let to = Head::of(next.told_id);
+        record(c, Kind::SchedSwitch, to, u64::from(prev.told_id), leaves);
+    }
     c.clock.switch_budget(&prev.budget, &next.budget, now);
-    c.clock.program();
     core::mem::forget(rq); // released by `finish_switch` of the thread that runs next
     // SAFETY: interrupts are masked and the switch to `next` follows.
     unsafe { machine::set_current(&raw const next.header) };
@@ -257,9 +245,52 @@ fn reschedule(why: Why) {
     wq::preempted::switched_in(prev);
 }
 
+/// Core `c` has nothing to run: it says so, and looks for something on other cores.
+///
+/// First "idle", then the look at the others' runqueues: whoever makes a second thread runnable
+/// publishes its load and then looks who is idle. One of the two sees the other.
+#[inline(never)]
+fn find_work(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> Option<Handle<Entity>> {
+    let me = CpuMask::single(c.id()).0;
+    kernel().idle_mask.enter(me);
+    if !balance::pull(c, rq, now) {
+        return None;
+    }
+    let picked = rq.queue.pick_next(now);
+    // A failed try may have left it set; this core has something to do now. So may a poke
+    // that came meanwhile, for a thread that still waits.
+    resched_flag::answer(&c.header.need_resched);
+    let poked = balance::take_poke(c);
+    if picked.is_some() {
+        kernel().idle_mask.leave(me);
+        if poked {
+            balance::pass_on(c);
+        }
+    }
+    picked
+}
+
+/// Has whoever runs next on core `c` free `prev`, which ends, or move it, which is `astray`. How it leaves.
+#[cold]
+#[inline(never)]
+fn part_with(c: &CpuLocal, prev: &'static Thread, astray: bool) -> u64 {
+    let (leaver, leaves) = if astray {
+        // SAFETY: threads are `Arc`s; this one is alive while it is on a runqueue.
+        unsafe { ThreadRef::increment_strong_count(prev) };
+        // SAFETY: the count just taken.
+        (Leaver::Astray(unsafe { ThreadRef::from_raw(prev) }), 0)
+    } else {
+        // SAFETY: the scheduler's reference, leaked by `start`; taken back once, here.
+        (Leaver::Ended(unsafe { ThreadRef::from_raw(prev) }), 2)
+    };
+    c.leaver.set(Some(leaver));
+    leaves
+}
+
 /// First thing after a switch, on the side of the thread that now runs: releases the runqueue lock
 /// taken by the thread before, and frees that thread if it ended, or moves it if it wants to leave.
 /// Interrupts are masked.
+#[inline(always)]
 fn finish_switch() {
     let c = this_cpu();
     // SAFETY: the lock is held by this core since `reschedule` forgot its guard.
@@ -280,7 +311,7 @@ pub(crate) fn finish_first_switch() {
 #[inline(never)]
 fn open(c: &'static CpuLocal) -> RqGuard {
     let mut rq = c.rq.lock();
-    (rq.closed, rq.since) = (false, machine::now());
+    (rq.closed, rq.idle_since) = (false, machine::now());
     c.clock.reset();
     kernel().idle_mask.enter(CpuMask::single(c.id()).0);
     rq
@@ -326,62 +357,8 @@ pub(crate) fn slice_timer(now: Instant) {
         // The end stays in the past until `reschedule` has picked: programming it again would
         // raise the same interrupt for ever.
         resched_flag::request_here(&c.header.need_resched);
-        c.clock.set_slice_end(None);
+        c.clock.note_slice_end(None);
     } else {
-        c.clock.set_slice_end(rq.queue.slice_end(now));
-    }
-}
-
-impl CpuLocal {
-    fn publish_load(&self, n: usize) {
-        self.nr_runnable.store(n as u64, Ordering::Relaxed);
-    }
-
-    /// Runnable threads on this core, the running one included; a hint.
-    pub fn load(&self) -> usize {
-        self.nr_runnable.load(Ordering::Relaxed) as usize
-    }
-
-    /// Name of the thread that runs on this core; stale at once.
-    pub fn current_name(&self) -> Name {
-        let rq = self.rq.lock();
-        let t = self.current.load(Ordering::Relaxed);
-        // SAFETY: a core's running thread changes, and the one before is freed, only after this
-        // lock was taken for the switch, so while it is held the pointer is good.
-        let name = unsafe { t.as_ref() }.map_or_else(Name::new, |t| thread::cut(t.name()));
-        drop(rq);
-        name
-    }
-
-    /// Number of the thread that runs on this core; 0 for its idle thread. Stale at once.
-    pub fn current_id(&self) -> u32 {
-        let _rq = self.rq.lock();
-        let t = self.current.load(Ordering::Relaxed);
-        if self
-            .idle
-            .get()
-            .is_some_and(|idle| core::ptr::eq(&raw const **idle, t))
-        {
-            return 0;
-        }
-        // SAFETY: as for `current_name`.
-        unsafe { t.as_ref() }.map_or(0, Thread::id)
-    }
-
-    /// Context switches of this core so far.
-    pub fn switches(&self) -> u64 {
-        self.rq.lock().switches
-    }
-
-    /// Nanoseconds this core has been idle, the running idle period included.
-    pub fn idle_ns(&self) -> u64 {
-        let rq = self.rq.lock();
-        let base = self.idle_ns.load(Ordering::Relaxed);
-        let idle = rq.queue.current().is_none();
-        base + if idle {
-            machine::now().since(rq.since).as_nanos()
-        } else {
-            0
-        }
+        c.clock.note_slice_end(rq.queue.slice_end(now));
     }
 }

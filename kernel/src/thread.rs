@@ -38,17 +38,17 @@ use machine::{CpuId, Duration, ThreadHeader};
 use sched::Entity;
 pub use sched::Nice;
 pub use sync::handshake::State;
-use sync::handshake::{Owner, ParkToken, SleepState};
+use sync::handshake::{Home, ParkToken, SleepState};
 use workqueue::anatomy::Away;
 
 use crate::completion::Completion;
-use crate::cpu::{CpuMask, online};
+use crate::cpu::{CpuLocal, cpu};
 use crate::lend::{self, Party};
 use crate::mem::{self, Stack};
 use crate::mutex::HeldMutexes;
 use crate::timer::Timer;
 use crate::waits::{SleepsIn, Wait};
-use crate::{kernel, schedule, trace, waits, wq};
+use crate::{kernel, schedule, waits, wq};
 
 mod builder;
 mod current;
@@ -90,7 +90,7 @@ pub struct Thread {
     /// `[A]` see [`State`]; `Sleeping -> Running` by others only under `[R]`.
     pub(crate) state: SleepState,
     /// `[A]` core whose runqueue owns the thread; changed under that runqueue's lock only.
-    pub(crate) owner: Owner,
+    pub(crate) home: Home<CpuLocal>,
     /// `[A]` cores it may run on.
     affinity: AtomicU64,
     /// `[A]` CPU time in nanoseconds, complete up to the last switch.
@@ -131,6 +131,8 @@ pub struct Thread {
     stack: Option<Stack>,
     pub(crate) name: Name,
     id: u32,
+    /// `[I]` what switches to and from it are told with: its number, or 0 of an idle thread.
+    pub(crate) told_id: u32,
 }
 
 // SAFETY: `entity`, `budget` and `away` are `[R]`, `waits` is `[G]`, `entry`, `survivors` and `scopes` are `[P]`; everything else is atomic, a
@@ -151,11 +153,12 @@ impl Thread {
         let stack = Stack::alloc(bytes)?;
         let (low, high) = (stack.low(), stack.high());
         let idle = entry.is_none();
+        let id = kernel().threads.next_id();
         let thread = mem::try_arc(Self {
             header: ThreadHeader::new(preempt, low, high),
             entity: UnsafeCell::new(Entity::new(b.nice, b.slice).pinned(b.affinity.count() == 1)),
             state: SleepState::new(),
-            owner: Owner::new(0),
+            home: Home::new(core::ptr::from_ref(cpu(CpuId::BOOT)).cast_mut()),
             affinity: AtomicU64::new(b.affinity.0),
             cpu_ns: AtomicU64::new(0),
             worker: AtomicPtr::new(core::ptr::null_mut()),
@@ -176,7 +179,8 @@ impl Thread {
             exited: Completion::new(),
             stack: Some(stack),
             name: b.name.clone(),
-            id: kernel().threads.next_id(),
+            id,
+            told_id: if idle { 0 } else { id },
         })
         .ok()?;
         let main = if idle {
@@ -230,48 +234,6 @@ impl Thread {
     /// A number no other thread of this kernel has had.
     pub const fn id(&self) -> u32 {
         self.id
-    }
-
-    /// Core whose runqueue owns the thread; a hint unless that runqueue is locked.
-    #[inline(always)]
-    pub fn cpu(&self) -> CpuId {
-        CpuId::new(self.owner.get() as usize)
-    }
-
-    /// Moves the thread to another core's care; under the runqueue lock of the old one.
-    #[inline(always)]
-    pub(crate) fn set_cpu(&self, cpu: CpuId) {
-        self.owner.give(cpu.index() as u32);
-    }
-
-    /// Cores it may run on.
-    pub fn affinity(&self) -> CpuMask {
-        CpuMask(self.affinity.load(Ordering::Relaxed))
-    }
-
-    /// Cores it may use now: those of its affinity that are online, or all that are online while none
-    /// of them is.
-    pub(crate) fn allowed(&self) -> CpuMask {
-        let online = online();
-        let both = self.affinity().and(online);
-        if both.is_empty() { online } else { both }
-    }
-
-    /// Sets the cores it may run on, at once: a running or queued thread moves there. While
-    /// none of them is online it runs anywhere.
-    pub fn set_affinity(&self, mask: CpuMask) {
-        schedule::set_affinity(self, mask);
-    }
-
-    /// Stores what [`Self::set_affinity`] asks for; under the lock of the runqueue that owns it.
-    pub(crate) fn store_affinity(&self, mask: CpuMask) {
-        self.affinity.store(mask.0, Ordering::Relaxed);
-        trace::emit(
-            trace::Kind::SchedSetAffinity,
-            trace::Head::of(self.id),
-            0,
-            mask.0,
-        );
     }
 
     /// State at the moment of the call.

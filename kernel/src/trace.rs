@@ -26,7 +26,7 @@ pub use trace::{Categories, Event, Field, Kind, Name, Reader, Value};
 pub(crate) use trace::{Head, pack_name};
 use trace::{Ring, Slot};
 
-use crate::cpu::{cpu, this_cpu};
+use crate::cpu::{CpuLocal, cpu, this_cpu};
 use crate::kernel;
 use crate::mem::{PAGE, Pages};
 
@@ -211,6 +211,18 @@ pub(crate) fn set_anatomy(on: bool) {
     for c in kernel().cpus() {
         c.trace.set_aside(on);
     }
+}
+
+/// As [`emit`], on core `c`, the running one, where [`shown`] has just said yes: it is not asked again.
+#[inline(always)]
+pub(crate) fn record(c: &CpuLocal, kind: Kind, head: Head, a: u64, b: u64) {
+    debug_assert!(core::ptr::eq(c, this_cpu()), "another core's ring");
+    let ring = &c.trace;
+    // Where all is shown, that says nothing of what is wanted.
+    if COMPILED_IN && (!machine::OBSERVED || ring.wants(kind.category())) {
+        ring.push(Event::pack(machine::stamp(), kind, head, a, b));
+    }
+    show(kind, head, a, b);
 }
 
 /// Shows an event to the simulator.

@@ -160,12 +160,8 @@ pub(crate) fn wait_in_or<'a, S, M: Mode>(
     emit_unmasked(Kind::ContentionBegin, limited, name(lock), 0);
     let mut in_time = true;
     loop {
+        // Nobody has granted it anything since the lock was taken.
         prepare_to_sleep();
-        if waiters(&mut guard).granted(h) {
-            cancel_sleep();
-            emit_unmasked(Kind::ContentionEnd, Head::of(0), name(lock), 0);
-            return (guard, Waited::Granted);
-        }
         let is_ready = ready(&guard);
         if is_ready || !in_time {
             cancel_sleep();
@@ -189,6 +185,10 @@ pub(crate) fn wait_in_or<'a, S, M: Mode>(
             Some(at) => schedule_until(cx, at),
         };
         guard = lock.lock();
+        if waiters(&mut guard).granted(h) {
+            emit_unmasked(Kind::ContentionEnd, Head::of(0), name(lock), 0);
+            return (guard, Waited::Granted);
+        }
     }
 }
 

@@ -22,7 +22,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use crate::tree_node::{TreeLinks, TreeNode};
+use crate::tree_node::TreeNode;
 use crate::{Arena, Handle};
 
 /// A tree of `T`s linked through their links of kind `K`.
@@ -126,59 +126,85 @@ impl<T: TreeNode<K>, K> Tree<T, K> {
     }
 
     /// Inserts `h`, which is in no tree of this kind, behind all nodes equal to it.
+    #[inline(always)]
     pub fn insert<A: Arena<T>>(&mut self, arena: &mut A, h: Handle<T>) {
         debug_assert!(
             !arena.get(h).tree_links().is_linked(),
             "insertion of a node that is in a tree"
         );
-        let mut parent = None;
-        let mut at = self.root;
-        let mut to_left = false;
-        let mut is_first = true;
-        while let Some(node) = at {
-            parent = at;
-            let other = arena.get(node);
-            to_left = arena.get(h).before(other);
-            at = if to_left {
-                other.tree_links().left
-            } else {
-                is_first = false;
-                other.tree_links().right
-            };
-        }
         let summary = arena.get(h).summarize(None, None);
+        // Whoever is in no tree has neither parent nor children.
         let links = arena.get_mut(h).tree_links_mut();
-        *links = TreeLinks {
-            parent,
-            left: None,
-            right: None,
-            height: 1,
-            summary,
-            kind: PhantomData,
+        links.height = 1;
+        links.summary = summary;
+        match self.root {
+            None => (self.root, self.first) = (Some(h), Some(h)),
+            Some(root) => self.insert_below(arena, root, h),
+        }
+    }
+
+    /// Hangs `h` where it belongs in the tree with this root.
+    #[inline(never)]
+    fn insert_below<A: Arena<T>>(&mut self, arena: &mut A, root: Handle<T>, h: Handle<T>) {
+        let (mut parent, mut is_first) = (root, true);
+        let to_left = loop {
+            let other = arena.get(parent);
+            let to_left = arena.get(h).before(other);
+            is_first &= to_left;
+            let links = other.tree_links();
+            let below = if to_left { links.left } else { links.right };
+            match below {
+                Some(below) => parent = below,
+                None => break to_left,
+            }
         };
         if is_first {
             self.first = Some(h);
         }
-        match parent {
-            None => self.root = Some(h),
-            Some(p) => {
-                let links = arena.get_mut(p).tree_links_mut();
-                if to_left {
-                    links.left = Some(h);
-                } else {
-                    links.right = Some(h);
-                }
-                self.retrace(arena, parent, None);
-            }
+        arena.get_mut(h).tree_links_mut().parent = Some(parent);
+        let links = arena.get_mut(parent).tree_links_mut();
+        if to_left {
+            links.left = Some(h);
+        } else {
+            links.right = Some(h);
         }
+        self.retrace(arena, Some(parent), None);
+    }
+
+    /// Whether `h` is all that is in the tree.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_only<A: Arena<T>>(&self, arena: &A, h: Handle<T>) -> bool {
+        self.root == Some(h) && arena.get(h).tree_links().height == 1
+    }
+
+    /// Takes `out`, which is all that is in this tree, out and inserts `h`, which is in none of this
+    /// kind.
+    #[inline(always)]
+    pub fn replace_only<A: Arena<T>>(&mut self, arena: &mut A, out: Handle<T>, h: Handle<T>) {
+        debug_assert!(self.is_only(arena, out), "it is not the only one");
+        arena.get_mut(out).tree_links_mut().height = 0;
+        self.root = None;
+        self.insert(arena, h);
     }
 
     /// Takes `h`, which is in this tree, out.
+    #[inline(always)]
     pub fn remove<A: Arena<T>>(&mut self, arena: &mut A, h: Handle<T>) {
         debug_assert!(
             self.contains(arena, h),
             "removal of a node that is not in this tree"
         );
+        if self.is_only(arena, h) {
+            arena.get_mut(h).tree_links_mut().height = 0;
+            (self.root, self.first) = (None, None);
+        } else {
+            self.remove_of_many(arena, h);
+        }
+    }
+
+    #[inline(never)]
+    fn remove_of_many<A: Arena<T>>(&mut self, arena: &mut A, h: Handle<T>) {
         let links = arena.get_mut(h).tree_links_mut();
         let (parent, left, right, height) = (links.parent, links.left, links.right, links.height);
         if self.first == Some(h) {
@@ -249,9 +275,11 @@ impl<T: TreeNode<K>, K> Tree<T, K> {
         let mut forced = through.is_some();
         while let Some(h) = at {
             let was_through = through == Some(h);
-            let before = arena.get(h).tree_links();
-            let (height, parent) = (before.height, before.parent);
-            let (left, right) = (side(arena, before.left).0, side(arena, before.right).0);
+            let node = arena.get(h);
+            let links = node.tree_links();
+            let (height, parent) = (links.height, links.parent);
+            let (left, left_summary) = side(arena, links.left);
+            let (right, right_summary) = side(arena, links.right);
             let changed = if left > right + 1 {
                 self.rotate_from_left(arena, h);
                 true
@@ -259,7 +287,13 @@ impl<T: TreeNode<K>, K> Tree<T, K> {
                 self.rotate_from_right(arena, h);
                 true
             } else {
-                pull_up(arena, h) | (arena.get(h).tree_links().height != height)
+                let summary = node.summarize(left_summary, right_summary);
+                let now = 1 + left.max(right);
+                let changed = height != now || links.summary != summary;
+                let links = arena.get_mut(h).tree_links_mut();
+                links.height = now;
+                links.summary = summary;
+                changed
             };
             if was_through {
                 forced = false;
@@ -271,6 +305,7 @@ impl<T: TreeNode<K>, K> Tree<T, K> {
     }
 
     /// Makes the left child of `h`, which is two higher than the right one, the local root.
+    #[inline(never)]
     fn rotate_from_left<A: Arena<T>>(&mut self, arena: &mut A, h: Handle<T>) {
         let Some(l) = arena.get(h).tree_links().left else {
             return;
@@ -283,6 +318,7 @@ impl<T: TreeNode<K>, K> Tree<T, K> {
     }
 
     /// Makes the right child of `h`, which is two higher than the left one, the local root.
+    #[inline(never)]
     fn rotate_from_right<A: Arena<T>>(&mut self, arena: &mut A, h: Handle<T>) {
         let Some(r) = arena.get(h).tree_links().right else {
             return;
@@ -414,19 +450,17 @@ fn side<T: TreeNode<K>, A: Arena<T>, K>(
     }
 }
 
-/// Recomputes height and summary of `h` from its children; whether the summary changed.
+/// Recomputes height and summary of `h` from its children.
 #[inline(always)]
-fn pull_up<T: TreeNode<K>, A: Arena<T>, K>(arena: &mut A, h: Handle<T>) -> bool {
+fn pull_up<T: TreeNode<K>, A: Arena<T>, K>(arena: &mut A, h: Handle<T>) {
     let node = arena.get(h);
     let links = node.tree_links();
     let (left, left_summary) = side(arena, links.left);
     let (right, right_summary) = side(arena, links.right);
     let summary = node.summarize(left_summary, right_summary);
-    let changed = links.summary != summary;
     let links = arena.get_mut(h).tree_links_mut();
     links.height = 1 + left.max(right);
     links.summary = summary;
-    changed
 }
 
 impl<T: TreeNode<K>, K> Default for Tree<T, K> {

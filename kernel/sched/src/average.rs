@@ -41,12 +41,12 @@ impl Average {
     }
 
     /// Accounts for an entity that enters the tree.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add(&mut self, se: &Entity) {
         if self.load == 0 {
             // An empty tree has no average: start at the first entity.
-            self.zero = se.vruntime;
-            self.sum = 0;
+            *self = Self::of(se);
+            return;
         }
         self.sum += key(se.vruntime, self.zero) * i64::from(se.weight());
         self.load += u64::from(se.weight());
@@ -56,12 +56,26 @@ impl Average {
     }
 
     /// Accounts for an entity that leaves the tree, before its `vruntime` or weight changes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sub(&mut self, se: &Entity) {
-        self.sum -= key(se.vruntime, self.zero) * i64::from(se.weight());
         self.load -= u64::from(se.weight());
-        if self.sum.unsigned_abs() >> DRIFT_BITS > self.load && self.load != 0 {
+        if self.load == 0 {
+            self.sum = 0;
+            return;
+        }
+        self.sum -= key(se.vruntime, self.zero) * i64::from(se.weight());
+        if self.sum.unsigned_abs() >> DRIFT_BITS > self.load {
             self.move_zero();
+        }
+    }
+
+    /// Of an entity that is the only one in the tree. It is the zero, too.
+    #[inline(always)]
+    pub(crate) fn of(se: &Entity) -> Self {
+        Self {
+            zero: se.vruntime,
+            sum: 0,
+            load: u64::from(se.weight()),
         }
     }
 
@@ -81,6 +95,19 @@ impl Average {
         total
     }
 
+    /// Whether an entity at `v` that runs has no negative lag. Its own weight is on both sides of that
+    /// question and does not count: it is whether it is behind the others' average.
+    #[inline(always)]
+    pub(crate) fn is_behind(&self, v: u64) -> bool {
+        i128::from(self.sum) >= i128::from(key(v, self.zero)) * i128::from(self.load as i64)
+    }
+
+    /// The average while the tree is empty and nobody runs.
+    #[inline(always)]
+    pub(crate) const fn zero(&self) -> u64 {
+        self.zero
+    }
+
     /// Nothing, for counting again from scratch.
     pub(crate) const fn restart(&self) -> Self {
         Self::new(self.zero)
@@ -93,6 +120,7 @@ impl Average {
     }
 
     #[cold]
+    #[inline(never)]
     fn move_zero(&mut self) {
         let load = self.load as i64;
         let by = self.sum / load;
@@ -121,7 +149,7 @@ impl Total {
     /// Whether an entity at `v` has no negative lag.
     #[inline(always)]
     pub(crate) fn is_eligible(&self, v: u64) -> bool {
-        self.sum >= i128::from(key(v, self.zero)) * i128::from(self.load)
+        self.sum >= i128::from(key(v, self.zero)) * i128::from(self.load as i64)
     }
 
     /// The average, rounded down so that an entity at the average is eligible.
@@ -130,11 +158,25 @@ impl Total {
             return self.zero;
         }
         let by = match i64::try_from(self.sum) {
-            Ok(sum) => sum.div_euclid(self.load as i64),
-            Err(_) => self.sum.div_euclid(i128::from(self.load)) as i64,
+            Ok(sum) => floor_div(sum, self.load),
+            Err(_) => self.far_average(),
         };
         self.zero.wrapping_add(by as u64)
     }
+
+    #[cold]
+    #[inline(never)]
+    fn far_average(&self) -> i64 {
+        self.sum.div_euclid(i128::from(self.load)) as i64
+    }
+}
+
+/// `a / b`, rounded down.
+#[inline(always)]
+fn floor_div(a: i64, b: u64) -> i64 {
+    // Below zero a division rounds up: from one nearer to zero it gives one too much.
+    let below = a >> 63;
+    (a - below).wrapping_div(b as i64) + below
 }
 
 /// Distance of `v` from the zero.
@@ -144,12 +186,18 @@ const fn key(v: u64, zero: u64) -> i64 {
 }
 
 /// `a * b / c`, rounded toward zero, without overflow in between. `c` is positive.
-#[inline]
+#[inline(always)]
 pub(crate) fn mul_div(a: i64, b: u64, c: u64) -> i64 {
     match a.checked_mul(b as i64) {
-        Some(product) => product / c as i64,
-        None => (i128::from(a) * i128::from(b) / i128::from(c)) as i64,
+        Some(product) => product.wrapping_div(c as i64),
+        None => far_mul_div(a, b, c),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn far_mul_div(a: i64, b: u64, c: u64) -> i64 {
+    (i128::from(a) * i128::from(b) / i128::from(c)) as i64
 }
 
 #[cfg(test)]

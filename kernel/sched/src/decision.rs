@@ -25,6 +25,18 @@ pub enum Dequeue {
     Exit,
 }
 
+/// What the current entity does when another one may get the core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turn {
+    /// It wants to go on.
+    Keep,
+    /// It gives the rest of its request up: the next one starts a whole slice later. Of no effect
+    /// when nobody else is runnable or it already owes time.
+    Yield,
+    /// It blocks, as with [`Dequeue::Sleep`].
+    Sleep,
+}
+
 /// Whether a dequeued entity has really left.
 #[must_use = "a delayed entity must be woken on this runqueue"]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -26,7 +26,7 @@ use links::{Handle, TreeLinks, TreeNode};
 use machine::Duration;
 
 use crate::loan::Loan;
-use crate::weight::{FRACTION_BITS, Nice, scale, to_virtual};
+use crate::weight::{Nice, to_virtual};
 
 /// Shortest slice a thread may ask for.
 pub const MIN_SLICE: Duration = Duration::from_micros(100);
@@ -60,11 +60,11 @@ pub struct Entity {
     pub(crate) protected_until: u64,
     /// Virtual lag saved when last dequeued.
     pub(crate) vlag: i64,
-    sum_exec_ns: u64,
+    pub(crate) sum_exec_ns: u64,
     /// Virtual time below one nanosecond, in 1/2^22 ns.
-    fraction: u32,
+    pub(crate) fraction: u32,
     weight: u32,
-    inverse: u32,
+    pub(crate) inverse: u32,
     /// Length of a request in ns of CPU time.
     pub(crate) slice_ns: u32,
     /// What requests are to be, 0 for the runqueue's base slice: what the thread asked for, or lent.
@@ -207,39 +207,6 @@ impl Entity {
         self.delayed
     }
 
-    /// A request's length in virtual time.
-    #[inline(always)]
-    pub(crate) const fn vslice(&self) -> u64 {
-        to_virtual(self.slice_ns as u64, self.inverse)
-    }
-
-    /// `ns` of this entity's CPU time in virtual time.
-    #[inline(always)]
-    pub(crate) const fn to_virtual(&self, ns: u64) -> u64 {
-        to_virtual(ns, self.inverse)
-    }
-
-    /// Accounts `ns` of CPU time.
-    #[inline(always)]
-    pub(crate) fn charge(&mut self, ns: u64) {
-        let scaled = scale(ns, self.inverse) + u128::from(self.fraction);
-        self.fraction = scaled as u32 & ((1 << FRACTION_BITS) - 1);
-        self.vruntime = self.vruntime.wrapping_add((scaled >> FRACTION_BITS) as u64);
-        self.sum_exec_ns = self.sum_exec_ns.wrapping_add(ns);
-    }
-
-    /// The least CPU time after which `vruntime` reaches `v`.
-    #[inline]
-    pub(crate) fn time_until(&self, v: u64) -> u64 {
-        let distance = v.wrapping_sub(self.vruntime) as i64;
-        if distance <= 0 {
-            return 0;
-        }
-        // Saturates beyond 2^42 virtual ns (over an hour), far above any slice.
-        let distance = (distance as u64).min((1 << 42) - 1);
-        ((distance << FRACTION_BITS) - u64::from(self.fraction)).div_ceil(u64::from(self.inverse))
-    }
-
     pub(crate) const fn set_own_nice(&mut self, nice: Nice) {
         self.own_nice = nice;
     }
@@ -350,46 +317,24 @@ impl TreeNode for Entity {
 
     #[inline(always)]
     fn summarize(&self, left: Option<Summary>, right: Option<Summary>) -> Summary {
-        let mut all = Summary {
+        let own = Summary {
             min_vruntime: self.vruntime,
             min_slice_ns: self.slice_ns,
         };
-        for side in [left, right].into_iter().flatten() {
-            if is_before(side.min_vruntime, all.min_vruntime) {
-                all.min_vruntime = side.min_vruntime;
-            }
-            all.min_slice_ns = cmp::min(all.min_slice_ns, side.min_slice_ns);
-        }
-        all
+        own.with(left).with(right)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_until_is_what_a_charge_needs() {
-        for nice in [Nice::MIN, Nice::ZERO, Nice::MAX] {
-            let mut se = Entity::new(nice, None);
-            se.charge(12_345);
-            assert_eq!(se.time_until(se.vruntime), 0);
-            assert_eq!(se.time_until(se.vruntime - 1), 0, "it is past that");
-            let v = se.vruntime + 1_000_000;
-            let ns = se.time_until(v);
-            se.charge(ns - 1);
-            assert!(is_before(se.vruntime, v));
-            se.charge(1);
-            assert!(!is_before(se.vruntime, v));
+impl Summary {
+    /// Of these and those of `side`.
+    #[inline(always)]
+    fn with(mut self, side: Option<Self>) -> Self {
+        if let Some(side) = side {
+            if is_before(side.min_vruntime, self.min_vruntime) {
+                self.min_vruntime = side.min_vruntime;
+            }
+            self.min_slice_ns = cmp::min(self.min_slice_ns, side.min_slice_ns);
         }
-    }
-
-    #[test]
-    fn time_until_saturates_far_away() {
-        let se = Entity::new(Nice::ZERO, None);
-        let longest = (1 << 42) - 1;
-        for v in [longest, longest + 1, longest + 2, 1 << 50, (1 << 63) - 1] {
-            assert_eq!(se.time_until(v), longest);
-        }
+        self
     }
 }

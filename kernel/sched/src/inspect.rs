@@ -14,9 +14,14 @@ use crate::weight::NICE_0_WEIGHT;
 
 impl<A: Arena<Entity>> RunQueue<A> {
     /// The weighted average of virtual runtimes as of the last charge.
+    #[inline(always)]
     #[must_use]
     pub fn avg_vruntime(&self) -> u64 {
-        self.total().average()
+        match self.current {
+            _ if !self.tree.is_empty() => self.total().average(),
+            Some(alone) => self.arena.get(alone).vruntime,
+            None => self.average.zero(),
+        }
     }
 
     /// What a queued entity should have received minus what it did, in ns of CPU time, as of the

@@ -13,6 +13,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod account;
 mod average;
 pub mod balance;
 mod decision;
@@ -24,9 +25,10 @@ mod pick;
 mod pull;
 mod reweight;
 mod run_queue;
+mod turn;
 mod weight;
 
-pub use decision::{Decision, Dequeue, Dequeued, Enqueue};
+pub use decision::{Decision, Dequeue, Dequeued, Enqueue, Turn};
 pub use entity::{Entity, MAX_SLICE, MIN_SLICE, Summary};
 pub use ledger::Lag;
 pub use loan::Loan;

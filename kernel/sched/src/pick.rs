@@ -8,14 +8,13 @@
 
 use links::{Arena, Handle};
 
-use crate::average::Total;
 use crate::decision::Decision;
 use crate::entity::{Entity, is_before};
 use crate::run_queue::RunQueue;
 
 impl<A: Arena<Entity>> RunQueue<A> {
     /// Starts the protection of what has been picked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn protect(&mut self, h: Handle<Entity>) {
         let min_slice_ns = self
             .tree
@@ -34,7 +33,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
     }
 
     /// Continues with what runs: as if picked anew when its protection is over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn protect_again(&mut self, current: Handle<Entity>) {
         let se = self.arena.get(current);
         if !is_before(se.vruntime, se.protected_until) {
@@ -43,21 +42,24 @@ impl<A: Arena<Entity>> RunQueue<A> {
     }
 
     /// Whether `h`, just enqueued, or somebody else should replace what runs.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_preempt(&mut self, h: Handle<Entity>) -> Decision {
         let Some(current) = self.current else {
             return Decision::Resched;
         };
-        let (curr, se) = (self.arena.get(current), self.arena.get(h));
-        if se.slice_ns < curr.slice_ns {
-            let total = self.total();
-            if total.is_eligible(se.vruntime)
-                && (is_before(se.deadline, curr.deadline) || !total.is_eligible(curr.vruntime))
-            {
-                let curr = self.arena.get_mut(current);
-                curr.protected_until = curr.vruntime;
-            }
+        if self.arena.get(h).slice_ns < self.arena.get(current).slice_ns {
+            self.end_protection_for(h, current);
         }
+        let se = self.arena.get(current);
+        if self.average.is_behind(se.vruntime) && is_before(se.vruntime, se.protected_until) {
+            return Decision::Keep;
+        }
+        self.check_unprotected(current)
+    }
+
+    /// As [`Self::check_preempt`], where nothing protects what runs.
+    #[inline(never)]
+    fn check_unprotected(&mut self, current: Handle<Entity>) -> Decision {
         if self.pick_eevdf() == Some(current) {
             // It ran alone for longer than its protection: it goes on to the end of its request,
             // or the slice timer would undo the decision at once.
@@ -68,28 +70,53 @@ impl<A: Arena<Entity>> RunQueue<A> {
         }
     }
 
+    /// What runs is protected from `h`, which asks for less at a time, no longer if that is to go first.
+    #[inline(never)]
+    fn end_protection_for(&mut self, h: Handle<Entity>, current: Handle<Entity>) {
+        let total = self.total();
+        let (curr, se) = (self.arena.get(current), self.arena.get(h));
+        if total.is_eligible(se.vruntime)
+            && (is_before(se.deadline, curr.deadline) || !total.is_eligible(curr.vruntime))
+        {
+            let curr = self.arena.get_mut(current);
+            curr.protected_until = curr.vruntime;
+        }
+    }
+
     /// The entity to run: the current one while protected and eligible, else the earliest deadline
     /// among the eligible ones.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pick_eevdf(&self) -> Option<Handle<Entity>> {
+        self.choose(self.eligible_current())
+    }
+
+    /// The current entity, if it is eligible.
+    #[inline(always)]
+    pub(crate) fn eligible_current(&self) -> Option<Handle<Entity>> {
+        self.current
+            .filter(|&h| self.average.is_behind(self.arena.get(h).vruntime))
+    }
+
+    /// As [`Self::pick_eevdf`]; `rival` is the current entity, if it is eligible.
+    #[inline(always)]
+    pub(crate) fn choose(&self, rival: Option<Handle<Entity>>) -> Option<Handle<Entity>> {
         let Some(first) = self.tree.first() else {
             return self.current;
         };
-        let total = self.total();
         let mut current = None;
-        if let Some(h) = self.current {
+        if let Some(h) = rival {
             let se = self.arena.get(h);
-            if total.is_eligible(se.vruntime) {
-                if is_before(se.vruntime, se.protected_until) {
-                    return self.current;
-                }
-                current = Some((h, se.deadline));
+            if is_before(se.vruntime, se.protected_until) {
+                return rival;
             }
+            current = Some((h, se.deadline));
         }
-        let best = if total.is_eligible(self.arena.get(first).vruntime) {
+        // Somebody is eligible always: who is alone with one that is not.
+        let alone = current.is_none() && self.tree.is_only(&self.arena, first);
+        let best = if alone || self.total().is_eligible(self.arena.get(first).vruntime) {
             Some(first)
         } else {
-            self.search(&total)
+            self.search()
         };
         match (best, current) {
             (Some(b), Some((h, deadline))) if is_before(deadline, self.arena.get(b).deadline) => {
@@ -102,7 +129,9 @@ impl<A: Arena<Entity>> RunQueue<A> {
 
     /// The leftmost eligible entity of the tree: subtrees without an eligible one are skipped by
     /// their least virtual runtime.
-    fn search(&self, total: &Total) -> Option<Handle<Entity>> {
+    #[inline(never)]
+    fn search(&self) -> Option<Handle<Entity>> {
+        let total = self.total();
         let mut at = self.tree.root();
         while let Some(h) = at {
             let se = self.arena.get(h);

@@ -17,7 +17,7 @@
 //! * a new thread gets half a slice, so that forking does not pay.
 //!
 //! Invariants: the current entity is queued but not in the tree; `average` covers exactly the
-//! tree; `nr_queued` = tree + current; delayed entities are never current.
+//! tree; `nr_queued` = tree + current; between operations no delayed entity is current.
 //!
 //! Times passed in must not go backwards for one runqueue (if they do, no time is charged). The
 //! caller holds the runqueue lock for every operation; none allocates, loops are O(log n) except
@@ -91,6 +91,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
     /// delayed on, is re-activated in place. [`Decision::Resched`] when it (or another one whose
     /// turn has come meanwhile) should replace what runs; otherwise [`RunQueue::slice_end`] may
     /// have changed.
+    #[inline(always)]
     pub fn enqueue(&mut self, h: Handle<Entity>, why: Enqueue, now: Instant) -> Decision {
         self.charge_current(now);
         if self.arena.get(h).delayed {
@@ -131,51 +132,8 @@ impl<A: Arena<Entity>> RunQueue<A> {
             self.upset();
             return Dequeued::Delayed;
         }
-        let average = self.total().average();
-        if is_current {
-            self.current = None;
-        } else {
-            self.unlink(h);
-        }
-        self.leave(h, average, why == Dequeue::Migrate);
-        self.upset();
+        self.take_off(h, why == Dequeue::Migrate);
         Dequeued::Gone
-    }
-
-    /// Chooses what runs next, makes it current and puts the previous current entity, if it is
-    /// still queued, back. Takes delayed entities whose turn it would be off for good. `None` when
-    /// nothing is runnable.
-    pub fn pick_next(&mut self, now: Instant) -> Option<Handle<Entity>> {
-        self.charge_current(now);
-        if self.tree.is_empty() {
-            // Alone or nobody: nothing to protect against.
-            return self.current;
-        }
-        loop {
-            let best = self.pick_eevdf()?;
-            debug_assert_eq!(self.check_choice(best), Ok(()));
-            if self.current == Some(best) {
-                self.protect_again(best);
-                self.step(0);
-                return self.current;
-            }
-            if self.arena.get(best).delayed {
-                let average = self.total().average();
-                self.unlink(best);
-                self.leave(best, average, false);
-                self.upset();
-                continue;
-            }
-            self.unlink(best);
-            if let Some(prev) = self.current {
-                self.link(prev);
-            }
-            self.current = Some(best);
-            self.exec_start = now;
-            self.protect(best);
-            self.step(0);
-            return self.current;
-        }
     }
 
     /// What runs, as far as the runqueue knows.
@@ -203,6 +161,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
     /// The exact time at which the current entity's protection ends: at its deadline, or earlier
     /// when somebody with a shorter slice is queued. Not before `now`; `None` when nothing else is
     /// queued. (A delayed entity counts: its debt must be settled while somebody runs.)
+    #[inline(always)]
     #[must_use]
     pub fn slice_end(&self, now: Instant) -> Option<Instant> {
         let se = self.arena.get(self.current?);
@@ -211,24 +170,6 @@ impl<A: Arena<Entity>> RunQueue<A> {
         }
         let end = self.exec_start + Duration::from_nanos(se.time_until(se.protected_until));
         Some(if end < now { now } else { end })
-    }
-
-    /// Gives the rest of the current request up: the next one starts a whole slice later. Does
-    /// nothing when nobody else is runnable or the entity already owes time. The caller calls
-    /// [`RunQueue::pick_next`] afterwards.
-    pub fn yield_current(&mut self, now: Instant) {
-        let Some(current) = self.current else { return };
-        if self.nr_runnable() <= 1 {
-            return;
-        }
-        self.charge_current(now);
-        let se = self.arena.get(current);
-        if self.total().is_eligible(se.vruntime) {
-            let se = self.arena.get_mut(current);
-            se.vruntime = se.deadline;
-            se.deadline = se.deadline.wrapping_add(se.vslice());
-            self.upset();
-        }
     }
 
     /// Runnable entities: the current and all queued ones without the delayed ones.
@@ -271,13 +212,13 @@ impl<A: Arena<Entity>> RunQueue<A> {
     }
 
     /// Accounts for the time since the last charge; a used-up request is followed by the next.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn charge_current(&mut self, now: Instant) {
         let Some(current) = self.current else { return };
-        let ns = now.since(self.exec_start).as_nanos();
-        if ns == 0 {
+        if now <= self.exec_start {
             return;
         }
+        let ns = now.as_nanos() - self.exec_start.as_nanos();
         self.exec_start = now;
         let se = self.arena.get_mut(current);
         let allowed = if is_before(se.vruntime, se.protected_until) {
@@ -289,21 +230,25 @@ impl<A: Arena<Entity>> RunQueue<A> {
         let over = (se.vruntime.wrapping_sub(allowed) as i64).max(0) as u64;
         let over = over * u64::from(se.weight());
         if !is_before(se.vruntime, se.deadline) {
-            let vslice = se.vslice();
-            let past = se.vruntime.wrapping_sub(se.deadline);
-            se.deadline = if self.tree.is_empty() {
-                // Alone, no slice timer runs: the requests that it would have ended, in one step.
-                // A fresh one instead would make the entity look as if it had just begun.
-                let whole = past / vslice + 1;
-                se.deadline.wrapping_add(whole.wrapping_mul(vslice))
-            } else {
-                se.vruntime.wrapping_add(vslice)
-            };
+            se.next_request(self.tree.is_empty());
         }
         self.step(over);
     }
 
-    #[inline]
+    /// One that is queued, or current, leaves.
+    #[inline(never)]
+    pub(crate) fn take_off(&mut self, h: Handle<Entity>, keep_deadline: bool) {
+        let average = self.avg_vruntime();
+        if self.current == Some(h) {
+            self.current = None;
+        } else {
+            self.unlink(h);
+        }
+        self.leave(h, average, keep_deadline);
+        self.upset();
+    }
+
+    #[inline(always)]
     pub(crate) fn link(&mut self, h: Handle<Entity>) {
         let se = self.arena.get(h);
         self.average.add(se);
@@ -311,7 +256,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
         self.tree.insert(&mut self.arena, h);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unlink(&mut self, h: Handle<Entity>) {
         self.tree.remove(&mut self.arena, h);
         let se = self.arena.get(h);
@@ -320,13 +265,14 @@ impl<A: Arena<Entity>> RunQueue<A> {
     }
 
     /// Sets where an entity that joins starts, from the lag it left with.
+    #[inline(always)]
     fn place(&mut self, h: Handle<Entity>, is_new: bool) {
-        let total = self.total();
-        let average = total.average();
+        let average = self.avg_vruntime();
+        let load = self.total().load();
         let se = self.arena.get_mut(h);
         let mut lag = 0;
-        if se.vlag != 0 && total.load() != 0 {
-            lag = mul_div(se.vlag, total.load() + u64::from(se.weight()), total.load());
+        if se.vlag != 0 && load != 0 {
+            lag = mul_div(se.vlag, load + u64::from(se.weight()), load);
         }
         se.vruntime = average.wrapping_sub(lag as u64);
         if se.relative_deadline {
@@ -340,27 +286,37 @@ impl<A: Arena<Entity>> RunQueue<A> {
 
     /// Wakes a delayed entity: it keeps its debt; if it has been owed time meanwhile, that was
     /// because it slept, and it starts over at zero lag.
+    #[inline(always)]
     fn undelay(&mut self, h: Handle<Entity>) {
-        let vlag = self
-            .total()
-            .average()
-            .wrapping_sub(self.arena.get(h).vruntime) as i64;
-        if vlag > 0 {
-            self.unlink(h);
-            self.arena.get_mut(h).vlag = 0;
-            self.place(h, false);
-            self.link(h);
-        }
-        self.arena.get_mut(h).delayed = false;
+        let se = self.arena.get_mut(h);
+        se.delayed = false;
         self.nr_delayed -= 1;
+        let later = se.vruntime.wrapping_add(1);
+        if self.total().is_eligible(later) {
+            self.start_over(h);
+        }
+    }
+
+    #[inline(never)]
+    fn start_over(&mut self, h: Handle<Entity>) {
+        self.unlink(h);
+        let average = self.avg_vruntime();
+        let se = self.arena.get_mut(h);
+        se.vlag = 0;
+        se.vruntime = average;
+        se.deadline = average.wrapping_add(se.vslice());
+        self.link(h);
     }
 
     /// Saves the lag of an entity that has been taken out of tree and current.
-    fn leave(&mut self, h: Handle<Entity>, average: u64, keep_deadline: bool) {
+    #[inline(always)]
+    pub(crate) fn leave(&mut self, h: Handle<Entity>, average: u64, keep_deadline: bool) {
         let se = self.arena.get_mut(h);
-        let limit = se.vlag_limit();
-        let vlag = average.wrapping_sub(se.vruntime) as i64;
-        se.vlag = vlag.clamp(-limit, if se.delayed { 0 } else { limit });
+        se.vlag = average.wrapping_sub(se.vruntime) as i64;
+        if se.vlag != 0 {
+            let limit = se.vlag_limit();
+            se.vlag = se.vlag.clamp(-limit, if se.delayed { 0 } else { limit });
+        }
         se.queued = false;
         if keep_deadline {
             se.deadline = se.deadline.wrapping_sub(se.vruntime);

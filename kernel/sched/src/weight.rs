@@ -13,6 +13,9 @@ pub const NICE_0_WEIGHT: u32 = 1024;
 /// Bits of virtual time below one nanosecond.
 pub(crate) const FRACTION_BITS: u32 = 22;
 
+/// The inverse weight of nice 0, whose virtual time is CPU time.
+pub(crate) const UNIT: u32 = 1 << FRACTION_BITS;
+
 const WEIGHTS: [u32; 40] = [
     88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904,
     3906, 3121, 2501, 1991, 1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87,
@@ -91,6 +94,7 @@ mod tests {
     #[test]
     fn inverse_weights_are_the_published_ones() {
         assert_eq!(Nice::ZERO.inverse_weight(), 4_194_304);
+        assert_eq!(Nice::ZERO.inverse_weight(), UNIT);
         assert_eq!(Nice::MIN.inverse_weight(), 48_388);
         assert_eq!(Nice::MAX.inverse_weight(), 286_331_153);
     }

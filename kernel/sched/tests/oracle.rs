@@ -8,7 +8,7 @@ use links::{Handle, Slab};
 use machine::{Duration, Instant};
 use model::{Model, Oracle};
 use proptest::prelude::*;
-use sched::{Decision, Dequeue, Dequeued, Enqueue, Entity, Loan, Nice, RunQueue};
+use sched::{Decision, Dequeue, Dequeued, Enqueue, Entity, Loan, Nice, RunQueue, Turn};
 
 const CORES: usize = 8;
 
@@ -21,6 +21,9 @@ enum Op {
     Migrate(usize),
     Exit(usize),
     Pick,
+    /// The current one blocks, or gives up its request, and another is picked, in one.
+    SleepAndPick,
+    YieldAndPick,
     Update,
     Yield,
     SetNice(usize, i8),
@@ -39,6 +42,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => who.prop_map(Op::Migrate),
         1 => who.prop_map(Op::Exit),
         8 => Just(Op::Pick),
+        8 => Just(Op::SleepAndPick),
+        2 => Just(Op::YieldAndPick),
         2 => Just(Op::Update),
         2 => Just(Op::Yield),
         2 => (who, -20..=19i8).prop_map(|(i, n)| Op::SetNice(i, n)),
@@ -135,6 +140,21 @@ impl Pair {
             Op::Pick => {
                 let want = self.oracle.pick_next(now).map(|i| self.handles[i]);
                 assert_eq!(self.rq.pick_next(at), want);
+            }
+            Op::SleepAndPick => {
+                if let Some(i) = self.oracle.current {
+                    let gone = self.oracle.dequeue(i, Dequeue::Sleep, now) == Dequeued::Gone;
+                    self.away[i] = Away::Asleep;
+                    let want = self.oracle.pick_next(now).map(|i| self.handles[i]);
+                    assert_eq!(self.rq.pick_next_after(Turn::Sleep, at), want);
+                    // One that owes time may leave all the same, if its turn comes at once.
+                    assert!(!gone || !self.rq.entity(self.handles[i]).is_queued());
+                }
+            }
+            Op::YieldAndPick => {
+                self.oracle.yield_current(now);
+                let want = self.oracle.pick_next(now).map(|i| self.handles[i]);
+                assert_eq!(self.rq.pick_next_after(Turn::Yield, at), want);
             }
             Op::Update => assert_eq!(self.rq.update(at), self.oracle.update(now)),
             Op::Yield => {

@@ -11,7 +11,7 @@ use sched::{Lag, Loan};
 
 use super::Rq;
 use crate::audit::{Fairness, Locked, Share, Sound};
-use crate::cpu::{CpuLocal, cpu};
+use crate::cpu::CpuLocal;
 use crate::kernel;
 use crate::thread::Thread;
 
@@ -45,7 +45,7 @@ pub(crate) fn check_sleepers() -> Result<(), (u32, &'static str)> {
 }
 
 fn check_sleeper(t: &Thread) -> Result<(), &'static str> {
-    let owner = cpu(t.cpu());
+    let owner = t.core();
     match owner.rq.try_lock() {
         // It may have changed its owner before the lock was taken.
         Some(rq) if t.cpu() == owner.id() => rq.queue.check_saved(t.handle()),
@@ -55,7 +55,7 @@ fn check_sleeper(t: &Thread) -> Result<(), &'static str> {
 
 /// The nice value and the slice that count for `t`; `None` while its runqueue is locked.
 pub(crate) fn counts(t: &Thread) -> Option<Loan> {
-    let owner = cpu(t.cpu());
+    let owner = t.core();
     let rq = owner.rq.try_lock()?;
     // As above.
     (t.cpu() == owner.id()).then(|| rq.queue.counts(t.handle()))

@@ -9,7 +9,7 @@
 use core::sync::atomic::Ordering;
 
 use machine::{CpuId, Instant};
-use sched::{Dequeue, Enqueue};
+use sched::Dequeue;
 use sync::handshake::resched;
 
 use super::Rq;
@@ -30,31 +30,23 @@ pub(super) fn place(usable: CpuMask, here: CpuId) -> CpuId {
         .unwrap_or(here)
 }
 
-/// Core for a woken thread: its last one if that is idle or the only one allowed, else an idle one,
-/// else its last one. Of those it may run on, only cores `near` count, if there are any.
-pub(super) fn place_woken(t: &Thread, last: CpuId, near: CpuMask) -> CpuId {
-    let usable = t.allowed();
-    let allowed = match usable.and(near) {
-        CpuMask::NONE => usable,
-        nearby => nearby,
-    };
-    if allowed == CpuMask::single(last) {
-        return last;
-    }
+/// Core for a woken thread that may use those `allowed`: its last one if that is idle or the only one,
+/// else an idle one, else its last one.
+#[inline(always)]
+pub(super) fn place_woken(allowed: CpuMask, last: &'static CpuLocal) -> &'static CpuLocal {
     let idle = CpuMask(kernel().idle_mask.hint()).and(allowed);
-    if idle.contains(last) {
-        return last;
+    let candidates = if idle.is_empty() { allowed } else { idle };
+    if candidates.contains(last.id()) {
+        last
+    } else {
+        place_elsewhere(idle, allowed, last)
     }
-    if let Some(c) = idle.lowest() {
-        return c;
-    }
-    if allowed.contains(last) {
-        return last;
-    }
-    allowed
-        .iter()
-        .min_by_key(|&c| cpu(c).load())
-        .unwrap_or(last)
+}
+
+#[inline(never)]
+fn place_elsewhere(idle: CpuMask, allowed: CpuMask, last: &'static CpuLocal) -> &'static CpuLocal {
+    let least = || allowed.iter().min_by_key(|&c| cpu(c).load());
+    idle.lowest().or_else(least).map_or(last, cpu)
 }
 
 /// Core `c` has nothing to run and holds its own runqueue's lock: takes a waiting thread from the
@@ -67,50 +59,62 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
         return false;
     }
     let mut tried = CpuMask::single(c.id());
-    loop {
-        let busiest = kernel()
-            .present()
-            .iter()
-            .filter(|&id| !tried.contains(id) && cpu(id).load() > 1)
-            .max_by_key(|&id| cpu(id).load());
-        let Some(id) = busiest else { return false };
-        tried = tried.with(id);
-        if let Some(mut from) = cpu(id).rq.try_lock() {
-            let found = from.queue.pull_candidate(|h| may_run(h, c.id()));
-            if let Some(h) = found {
-                let _ = from.queue.dequeue(h, Dequeue::Migrate, now);
-                cpu(id).publish_load(from.queue.nr_runnable());
-                let t = thread_of(h);
-                emit(
-                    Kind::SchedMigrateTask,
-                    Head::of(t.id()),
-                    id.index() as u64,
-                    c.id().index() as u64,
-                );
-                t.set_cpu(c.id());
-                if from.queue.nr_runnable() > 1 {
-                    kick_idle_for(CpuMask::single(id).with(c.id()), &from);
-                }
-                drop(from);
-                let _ = rq.queue.enqueue(h, Enqueue::Migrate, now);
-                return true;
-            }
-        } else {
-            // Whoever holds it may be about to leave us something: look again once.
-            resched::request_here(&c.header.need_resched);
+    while let Some(from) = busiest(tried) {
+        tried = tried.with(from.id());
+        if pull_from(from, c, rq, now) {
+            return true;
         }
     }
+    false
+}
+
+/// The core with most runnable threads, at least two, of those that were not tried.
+fn busiest(tried: CpuMask) -> Option<&'static CpuLocal> {
+    let busy = |c: &&CpuLocal| !tried.contains(c.id()) && c.load() > 1;
+    kernel().cpus().iter().filter(busy).max_by_key(|c| c.load())
+}
+
+#[inline(never)]
+fn pull_from(busy: &'static CpuLocal, c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
+    let Some(mut from) = busy.rq.try_lock() else {
+        // Whoever holds it may be about to leave us something: look again once.
+        resched::request_here(&c.header.need_resched);
+        return false;
+    };
+    let Some(h) = from.queue.pull_candidate(|h| may_run(h, c.id())) else {
+        return false;
+    };
+    let t = thread_of(h);
+    from.take_off(t, Dequeue::Migrate, now);
+    busy.publish_load(from.queue.nr_runnable());
+    let (left, on) = (busy.id().index() as u64, c.id().index() as u64);
+    emit(Kind::SchedMigrateTask, Head::of(t.id()), left, on);
+    t.set_core(c);
+    if from.queue.nr_runnable() > 1 {
+        kick_idle_for(CpuMask::single(busy.id()).with(c.id()), &from);
+    }
+    drop(from);
+    let _ = rq.take_over(t, now);
+    true
 }
 
 /// A core with this runqueue has more than one runnable thread: pokes an idle core that may take a
 /// waiting one. One that was poked before and has not looked yet is passed over, since it takes one
 /// thread only. So are `no_help`, which may still count as idle: the owner, and who has taken one.
+#[inline(always)]
 pub(super) fn kick_idle_for(no_help: CpuMask, rq: &Rq) {
-    // Pairs with `enter` in `reschedule`: the load was published before.
-    let idle = CpuMask(kernel().idle_mask.look() & !no_help.0).and(online());
     // A pinned thread may run elsewhere only while its core is offline.
-    let all_online = online() == kernel().present();
-    if idle.is_empty() || all_online && !rq.queue.any_movable() {
+    if rq.queue.any_movable() || !kernel().is_complete() {
+        kick_idle_for_one(no_help, rq);
+    }
+}
+
+/// Of those that wait one or more may run elsewhere.
+#[inline(never)]
+fn kick_idle_for_one(no_help: CpuMask, rq: &Rq) {
+    // Pairs with `enter` in `go_idle`: the load was published before.
+    let idle = CpuMask(kernel().idle_mask.look() & !no_help.0).and(online());
+    if idle.is_empty() {
         return;
     }
     // Of the threads, too, those that only told cores may take are passed over: another may wait

@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 use machine::Instant;
 
 use super::{Why, reschedule};
-use crate::thread::{State, ThreadCx, current};
+use crate::thread::{State, Thread, ThreadCx, current};
 use crate::trace::{Head, Kind, emit};
 use crate::wq;
 
@@ -41,14 +41,26 @@ pub(crate) fn schedule_blocked(_cx: &ThreadCx<'_>) {
     let me = current();
     let worker = !me.worker.load(Ordering::Relaxed).is_null();
     if worker && me.state() == State::Sleeping {
-        wq::hooks::worker_sleeping(me);
+        worker_sleeps(me);
     }
     let irq = machine::irq_save();
     reschedule(Why::Block);
     machine::irq_restore(irq);
     if worker {
-        wq::hooks::worker_running(me);
+        worker_runs(me);
     }
+}
+
+// Apart, so that other threads need not save the registers that these take.
+
+#[inline(never)]
+fn worker_sleeps(me: &Thread) {
+    wq::hooks::worker_sleeping(me);
+}
+
+#[inline(never)]
+fn worker_runs(me: &Thread) {
+    wq::hooks::worker_running(me);
 }
 
 /// As [`schedule_blocked`], waking up by itself at `at`. False when the time is over.

@@ -16,7 +16,7 @@
 //! that it now sees without this one.
 
 use machine::CpuId;
-use sched::{Dequeue, Enqueue};
+use sched::Dequeue;
 
 use super::balance::{place, thread_of};
 use super::wake::{kick, settle};
@@ -47,12 +47,12 @@ fn hand_over(c: &'static CpuLocal, rq: &mut Rq, t: &Thread) -> bool {
         return false;
     }
     let now = machine::now();
-    let _gone = rq.queue.dequeue(t.handle(), Dequeue::Migrate, now);
+    rq.take_off(t, Dequeue::Migrate, now);
     c.publish_load(rq.queue.nr_runnable());
     let (from, on) = (c.id().index() as u64, target.id().index() as u64);
     emit(Kind::SchedMigrateTask, Head::of(t.id()), from, on);
-    t.set_cpu(target.id());
-    let decision = to.queue.enqueue(t.handle(), Enqueue::Migrate, now);
+    t.set_core(target);
+    let decision = to.take_over(t, now);
     settle(target, &mut to, decision, now);
     true
 }
@@ -88,15 +88,15 @@ pub(super) fn see_off(leaver: Leaver) {
 }
 
 /// Locks core `c`'s runqueue in order to put `t` there, which it owns; if that is closed, or `t` may
-/// not run there by now, another one.
+/// not run there by now, another one. Interrupts are masked.
 pub(super) fn lock_open(mut c: &'static CpuLocal, t: &Thread) -> (&'static CpuLocal, RqGuard) {
     loop {
-        let rq = c.rq.lock();
+        let rq = c.rq.lock_masked();
         if !rq.closed && t.allowed().contains(c.id()) {
             return (c, rq);
         }
         let next = cpu(place(t.allowed(), this_cpu().id()));
-        t.set_cpu(next.id());
+        t.set_core(next);
         drop(rq);
         c = next;
     }
@@ -110,7 +110,7 @@ pub(crate) fn evacuate(c: &'static CpuLocal) {
             return;
         };
         if rq.queue.entity(h).is_delayed() {
-            let _gone = rq.queue.dequeue(h, Dequeue::Sleep, machine::now());
+            rq.take_off(thread_of(h), Dequeue::Sleep, machine::now());
         } else if !hand_over(c, &mut rq, thread_of(h)) {
             drop(rq);
             machine::relax();
@@ -140,6 +140,7 @@ pub(crate) fn reopen(c: &'static CpuLocal) {
 /// again.
 pub(super) fn rehome(t: &Thread) {
     loop {
+        let _irq = sync::IrqGuard::new();
         let (c, mut rq) = lock_rq_of(t);
         if t.allowed().contains(c.id()) {
             // Perhaps by now only, since the cores it asked for have gone: the core that left it out of
@@ -164,6 +165,7 @@ pub(super) fn rehome(t: &Thread) {
 
 /// Whether `t` is runnable on a core that it may not use, or on its way from there.
 fn is_astray(t: &Thread) -> bool {
+    let _irq = sync::IrqGuard::new();
     let (_, rq) = lock_rq_of(t);
     let queued = rq.queue.entity(t.handle());
     queued.is_queued() && !queued.is_delayed() && !t.allowed().contains(t.cpu())

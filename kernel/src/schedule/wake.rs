@@ -15,7 +15,7 @@ use sync::handshake::resched as resched_flag;
 use super::{Rq, balance, lock_rq_of, migrate};
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::thread::{State, Thread, ThreadRef};
-use crate::trace::{Head, Kind, emit, pack_name, shown};
+use crate::trace::{Head, Kind, emit, pack_name, record, shown};
 use crate::wq;
 
 /// Starts a new thread on one of `usable` (not empty).
@@ -24,14 +24,15 @@ pub(crate) fn start(t: &ThreadRef, usable: CpuMask) {
     let raw = Arc::into_raw(Arc::clone(t));
     let irq = sync::IrqGuard::new();
     let target = balance::place(usable, this_cpu().id());
-    t.set_cpu(target);
+    let target = cpu(target);
+    t.set_core(target);
     if shown(Kind::TaskNewtask) {
         let priority = (i16::from(t.nice().get()) + 120) as u16;
         let (a, b) = pack_name(t.name());
         emit(Kind::TaskNewtask, Head::with(t.id(), priority), a, b);
     }
     // SAFETY: just made from the Arc; the scheduler's reference keeps it alive.
-    enqueue_on(cpu(target), unsafe { &*raw }, Enqueue::New);
+    enqueue_on(target, unsafe { &*raw }, Enqueue::New);
     drop(irq);
 }
 
@@ -54,68 +55,77 @@ pub(crate) fn wake_near(t: &Thread, near: CpuMask) -> bool {
         return false;
     }
     t.state.set(State::Running);
-    let (id, from) = (Head::of(t.id()), owner.id().index() as u64);
-    let in_debt = rq.queue.entity(t.handle()).is_delayed();
-    let here = t.allowed().and(near).contains(owner.id());
-    let stays = in_debt && here;
-    if in_debt && !stays {
-        // It pays where it may or shall run: what it owes goes with it.
-        let _gone = rq.queue.dequeue(t.handle(), Dequeue::Sleep, machine::now());
+    let e = rq.queue.entity(t.handle());
+    let (queued, in_debt) = (e.is_queued(), e.is_delayed());
+    if queued && !in_debt {
+        // It has not given up its core yet: `reschedule` finds it running.
+        tell(Kind::SchedWakeup, owner, t);
+        return true;
     }
-    if stays {
-        // Still queued, paying off its lag: it goes on where it is.
+    let usable = t.allowed();
+    let nearby = usable.and(near);
+    // In debt it is still queued, paying off its lag, and goes on where it is.
+    let target = if in_debt && nearby.contains(owner.id()) {
+        owner
+    } else {
+        if in_debt {
+            // It pays where it may or shall run: what it owes goes with it.
+            rq.take_off(t, Dequeue::Sleep, machine::now());
+        }
+        let allowed = if nearby.is_empty() { usable } else { nearby };
+        balance::place_woken(allowed, owner)
+    };
+    if core::ptr::eq(target, owner) {
         wq::anatomy::woken(t);
-        emit(Kind::SchedWakeup, id, from, t.affinity().0);
+        tell(Kind::SchedWakeup, owner, t);
         let now = machine::now();
         let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
         settle(owner, &mut rq, decision, now);
-    } else if !rq.queue.entity(t.handle()).is_queued() {
-        let target = balance::place_woken(t, owner.id(), near);
-        if target == owner.id() {
-            wq::anatomy::woken(t);
-            emit(Kind::SchedWakeup, id, from, t.affinity().0);
-            let now = machine::now();
-            let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
-            settle(owner, &mut rq, decision, now);
-        } else {
-            // State is Running and the thread is on no runqueue: no other waker touches it.
-            wq::anatomy::woken(t);
-            emit(Kind::SchedMigrateTask, id, from, target.index() as u64);
-            t.set_cpu(target);
-            drop(rq);
-            enqueue_on(cpu(target), t, Enqueue::Wakeup);
-        }
     } else {
-        // It has not given up its core yet: `reschedule` finds it running.
-        emit(Kind::SchedWakeup, id, from, t.affinity().0);
+        // State is Running and the thread is on no runqueue: no other waker touches it.
+        let (from, on) = (owner.id().index() as u64, target.id().index() as u64);
+        wq::anatomy::woken(t);
+        emit(Kind::SchedMigrateTask, Head::of(t.id()), from, on);
+        t.set_core(target);
+        drop(rq);
+        enqueue_on(target, t, Enqueue::Wakeup);
     }
     true
 }
 
-/// Puts `t`, which is on no runqueue, on core `c`'s.
+/// Says that `t` was woken, on core `c`.
+#[inline(always)]
+fn tell(kind: Kind, c: &CpuLocal, t: &Thread) {
+    if shown(kind) {
+        let on = c.id().index() as u64;
+        record(this_cpu(), kind, Head::of(t.id()), on, t.affinity().0);
+    }
+}
+
+/// Puts `t`, which is on no runqueue, on core `c`'s; interrupts are masked.
+#[inline(never)]
 fn enqueue_on(c: &'static CpuLocal, t: &Thread, why: Enqueue) {
     let (c, mut rq) = migrate::lock_open(c, t);
     let kind = match why {
         Enqueue::New => Kind::SchedWakeupNew,
         _ => Kind::SchedWakeup,
     };
-    let on = c.id().index() as u64;
-    emit(kind, Head::of(t.id()), on, t.affinity().0);
+    tell(kind, c, t);
     let now = machine::now();
     let decision = rq.queue.enqueue(t.handle(), why, now);
     settle(c, &mut rq, decision, now);
 }
 
 /// After a change of `c`'s runqueue: tells the core what it must do about it.
+#[inline(always)]
 pub(super) fn settle(c: &'static CpuLocal, rq: &mut Rq, decision: Decision, now: Instant) {
     let n = rq.queue.nr_runnable();
     c.publish_load(n);
-    let local = c.id() == this_cpu().id();
+    let local = core::ptr::eq(c, this_cpu());
     if decision == Decision::Resched || rq.queue.current().is_none() {
         let _ = kick(c, local);
     } else if local {
         c.clock.set_slice_end(rq.queue.slice_end(now));
-        c.clock.program();
     } else if n == 2 {
         // The core was alone with its thread and has no slice timer running: make it look.
         let _ = kick(c, local);

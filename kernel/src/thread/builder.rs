@@ -118,7 +118,7 @@ impl Builder {
     /// The idle thread of a core: never on a runqueue, body `entry` of the boot module.
     pub(crate) fn make_idle(self, cpu: CpuId) -> Option<ThreadRef> {
         let thread = Thread::make(&self, None, 0)?;
-        thread.set_cpu(cpu);
+        thread.set_core(crate::cpu::cpu(cpu));
         kernel().threads.add(&thread);
         Some(thread)
     }

@@ -1,10 +1,74 @@
 //! On which core a thread is, and who decides on which it may be.
+#![expect(unsafe_code, reason = "cores' data lives for ever")]
 
 use core::sync::atomic::Ordering;
 
+use machine::CpuId;
+
 use super::Thread;
+use crate::cpu::{CpuLocal, CpuMask, online};
+use crate::{schedule, trace};
 
 impl Thread {
+    /// Core whose runqueue owns the thread; a hint unless that runqueue is locked.
+    #[inline(always)]
+    pub fn cpu(&self) -> CpuId {
+        self.core().id()
+    }
+
+    /// As [`Self::cpu`]: the core's data.
+    #[inline(always)]
+    pub(crate) fn core(&self) -> &'static CpuLocal {
+        core_at(self.home.get())
+    }
+
+    /// Locks the runqueue that owns the thread.
+    #[inline(always)]
+    pub(crate) fn lock_core<G>(
+        &self,
+        mut lock: impl FnMut(&'static CpuLocal) -> G,
+    ) -> (&'static CpuLocal, G) {
+        let (c, guard) = self.home.lock(|c| lock(core_at(c)));
+        (core_at(c), guard)
+    }
+
+    /// Moves the thread to another core's care; under the runqueue lock of the old one.
+    #[inline(always)]
+    pub(crate) fn set_core(&self, c: &'static CpuLocal) {
+        self.home.move_to(core::ptr::from_ref(c).cast_mut());
+    }
+
+    /// Cores it may run on.
+    pub fn affinity(&self) -> CpuMask {
+        CpuMask(self.affinity.load(Ordering::Relaxed))
+    }
+
+    /// Cores it may use now: those of its affinity that are online, or all that are online while none
+    /// of them is.
+    #[inline(always)]
+    pub(crate) fn allowed(&self) -> CpuMask {
+        let online = online();
+        let both = self.affinity().and(online);
+        if both.is_empty() { online } else { both }
+    }
+
+    /// Sets the cores it may run on, at once: a running or queued thread moves there. While
+    /// none of them is online it runs anywhere.
+    pub fn set_affinity(&self, mask: CpuMask) {
+        schedule::set_affinity(self, mask);
+    }
+
+    /// Stores what [`Self::set_affinity`] asks for; under the lock of the runqueue that owns it.
+    pub(crate) fn store_affinity(&self, mask: CpuMask) {
+        self.affinity.store(mask.0, Ordering::Relaxed);
+        trace::emit(
+            trace::Kind::SchedSetAffinity,
+            trace::Head::of(self.id),
+            0,
+            mask.0,
+        );
+    }
+
     /// Whether the kernel alone decides on which cores it runs: workers, `ksoftirqd` and idle threads, as Linux's
     /// `PF_NO_SETAFFINITY`.
     pub fn has_fixed_cores(&self) -> bool {
@@ -15,7 +79,14 @@ impl Thread {
 
     /// Whether its core executes it at this moment; stale at once.
     pub(crate) fn has_core(&self) -> bool {
-        let current = crate::cpu::cpu(self.cpu()).current.load(Ordering::Relaxed);
+        let current = self.core().current.load(Ordering::Relaxed);
         core::ptr::eq(current, self)
     }
+}
+
+/// The core that a thread's home names.
+#[inline(always)]
+fn core_at(home: *mut CpuLocal) -> &'static CpuLocal {
+    // SAFETY: made from a reference to a core's data, which is never freed nor borrowed mutably.
+    unsafe { &*home }
 }

@@ -25,8 +25,8 @@ pub(crate) struct CoreClock {
     slice_end: Cell<Instant>,
     /// When the budget of the item that the running worker executes ends, if it keeps the core.
     budget_end: Cell<Instant>,
-    /// When a worker may have waited for the core for long: a time that [`Self::program`], which every
-    /// switch calls, has no eye on; it is set when it comes up, and again when the timer has fired.
+    /// When a worker may have waited for the core for long: a time that [`Self::program`] has no eye on;
+    /// it is set when it comes up, and again when the timer has fired.
     watch_due: Cell<Instant>,
     pub(super) timer_due: Cell<Instant>,
     programmed: Cell<Instant>,
@@ -63,8 +63,17 @@ impl CoreClock {
     }
 
     /// Notes when the running thread's slice ends; interrupts are masked.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set_slice_end(&self, at: Option<Instant>) {
+        let at = at.unwrap_or(Instant::FOREVER);
+        self.slice_end.set(at);
+        if at < self.programmed.get() {
+            self.set_hardware(at);
+        }
+    }
+
+    /// As [`Self::set_slice_end`], in the timer's interrupt, at whose end the hardware is set for all.
+    pub(crate) fn note_slice_end(&self, at: Option<Instant>) {
         self.slice_end.set(at.unwrap_or(Instant::FOREVER));
     }
 
@@ -84,17 +93,27 @@ impl CoreClock {
         self.budget_end.set(Instant::FOREVER);
     }
 
-    /// At a switch: `prev` keeps what is left of its budget, `next` goes on with what it has left.
-    /// Interrupts are masked.
+    /// At a switch: `prev` keeps what is left of its budget, `next` goes on with what it has left. While
+    /// it runs it has nothing laid by. Interrupts are masked.
     #[inline(always)]
     pub(crate) fn switch_budget(&self, prev: &Cell<Duration>, next: &Cell<Duration>, now: Instant) {
         let end = self.budget_end.get();
-        prev.set(if end == Instant::FOREVER {
-            Duration::MAX
-        } else {
-            end.since(now)
-        });
-        self.budget_end.set(now + next.get());
+        if end != Instant::FOREVER {
+            prev.set(end.since(now));
+            self.end_budget();
+        }
+        if next.get() != Duration::MAX {
+            self.resume_budget(next.replace(Duration::MAX), now);
+        }
+    }
+
+    #[inline(never)]
+    fn resume_budget(&self, left: Duration, now: Instant) {
+        let end = now + left;
+        self.budget_end.set(end);
+        if end < self.programmed.get() {
+            self.set_hardware(end);
+        }
     }
 
     /// Sets the hardware timer if it would fire too late; interrupts are masked.

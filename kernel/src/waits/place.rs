@@ -84,6 +84,12 @@ impl Label {
         SleepsIn::ALL[usize::from(self.0.load(Ordering::Relaxed))]
     }
 
+    #[inline(always)]
+    fn is_nothing(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == SleepsIn::Nothing as u8
+    }
+
+    #[inline(always)]
     fn set(&self, to: SleepsIn) {
         self.0.store(to as u8, Ordering::Relaxed);
     }
@@ -96,9 +102,10 @@ pub(crate) struct Said {
 }
 
 /// The running thread is about to sleep in `what`, unless it has named something around that.
+#[inline(always)]
 pub(crate) fn sleeps_in(what: SleepsIn) -> Said {
     let label = &current().sleeps_in;
-    let first = label.get() == SleepsIn::Nothing;
+    let first = label.is_nothing();
     if first {
         label.set(what);
     }
@@ -106,6 +113,7 @@ pub(crate) fn sleeps_in(what: SleepsIn) -> Said {
 }
 
 impl Drop for Said {
+    #[inline(always)]
     fn drop(&mut self) {
         if self.first {
             current().sleeps_in.set(SleepsIn::Nothing);

@@ -223,6 +223,16 @@ pub struct IrqGuard {
 }
 
 impl IrqGuard {
+    /// For a section within one that masks interrupts already: nothing is saved, nothing put back.
+    #[inline(always)]
+    pub(crate) fn within() -> Self {
+        debug_assert!(machine::irqs_masked(), "a section within none");
+        Self {
+            state: IrqState::new(false),
+            _not_send: PhantomData,
+        }
+    }
+
     /// Masks interrupts.
     #[inline(always)]
     #[expect(

@@ -230,6 +230,22 @@ impl<T, M: Mode> SpinLock<T, M> {
     }
 }
 
+impl<T> SpinLock<T, IrqOff> {
+    /// As [`Self::lock`], where interrupts are masked already and stay so until the guard is dropped.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::lock`], and in such builds where interrupts are not masked.
+    #[inline(always)]
+    pub fn lock_masked(&self) -> SpinGuard<'_, T> {
+        let section = IrqGuard::within();
+        machine::sync_point();
+        self.check(false);
+        self.take();
+        self.guard(section)
+    }
+}
+
 impl<T: fmt::Debug, M: Mode> fmt::Debug for SpinLock<T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpinLock")

@@ -109,6 +109,14 @@ pub mod preempt {
     }
 
     section!(IrqGuard);
+
+    impl IrqGuard {
+        /// One within another.
+        pub fn within() -> Self {
+            Self::new()
+        }
+    }
+
     section!(BhGuard);
     section!(PreemptGuard);
 

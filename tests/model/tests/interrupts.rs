@@ -100,6 +100,10 @@ impl PreemptWord {
 pub(crate) struct IrqState(bool);
 
 impl IrqState {
+    pub(crate) const fn new(was_enabled: bool) -> Self {
+        Self(was_enabled)
+    }
+
     pub(crate) fn was_enabled(&self) -> bool {
         self.0
     }

@@ -40,7 +40,14 @@ impl Scale {
     #[inline(always)]
     #[must_use]
     pub const fn nanos(&self, ticks: u64) -> u64 {
-        ((ticks as u128 * self.nanos_per_tick as u128) >> 32) as u64
+        Self::nanos_of(ticks, self.nanos_per_tick)
+    }
+
+    /// As [`Self::nanos`], for these [`Self::nanos_per_tick`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn nanos_of(ticks: u64, per_tick: u64) -> u64 {
+        ((ticks as u128 * per_tick as u128) >> 32) as u64
     }
 
     /// First counter value, up to a few ticks more, whose time is not before `nanos`.

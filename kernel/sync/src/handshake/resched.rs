@@ -22,8 +22,13 @@ pub fn request_here(flag: &PlainBool) {
 }
 
 /// The scheduler answers: what was stored before the requests is visible to the look that follows.
-#[inline]
+///
+/// Where it finds none there is nothing to answer: whoever asks later finds none either, and
+/// interrupts this core.
+#[inline(always)]
 pub fn answer(flag: &PlainBool) {
     sync_point();
-    flag.swap(false, Ordering::AcqRel);
+    if flag.load(Ordering::Relaxed) {
+        flag.swap(false, Ordering::AcqRel);
+    }
 }

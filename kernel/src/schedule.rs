@@ -231,7 +231,7 @@ fn reschedule(why: Why) {
         let to = Head::of(next.told_id);
         record(c, Kind::SchedSwitch, to, u64::from(prev.told_id), leaves);
     }
-    c.clock.switch_budget(&prev.budget, &next.budget, now);
+    c.clock.switch_budget(&prev.budget, &next.budget);
     core::mem::forget(rq); // released by `finish_switch` of the thread that runs next
     // SAFETY: interrupts are masked and the switch to `next` follows.
     unsafe { machine::set_current(&raw const next.header) };

@@ -34,7 +34,7 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU64, Ordering};
 
 use links::Handle;
-use machine::{CpuId, Duration, ThreadHeader};
+use machine::{CpuId, ThreadHeader};
 use sched::Entity;
 pub use sched::Nice;
 pub use sync::handshake::State;
@@ -46,7 +46,7 @@ use crate::cpu::{CpuLocal, cpu};
 use crate::lend::{self, Party};
 use crate::mem::{self, Stack};
 use crate::mutex::HeldMutexes;
-use crate::timer::Timer;
+use crate::timer::{NO_BUDGET, Timer};
 use crate::waits::{SleepsIn, Wait};
 use crate::{kernel, schedule, waits, wq};
 
@@ -97,8 +97,8 @@ pub struct Thread {
     pub(crate) cpu_ns: AtomicU64,
     /// `[A]` non-null for a worker of a pool; the scheduler then calls its hooks.
     pub(crate) worker: AtomicPtr<wq::Worker>,
-    /// `[R]` what is left of its work item's CPU budget while it does not run (E14).
-    pub(crate) budget: Cell<Duration>,
+    /// `[R]` what is left of its work item's CPU budget while it does not run, a span of the raw counter (E14).
+    pub(crate) budget: Cell<u64>,
     /// Whether its pool is told when it waits for its core for long.
     pub(crate) watch: wq::preempted::Watch,
     /// `[R]` for how long it was off its core; itself may read it.
@@ -163,7 +163,7 @@ impl Thread {
             cpu_ns: AtomicU64::new(0),
             worker: AtomicPtr::new(core::ptr::null_mut()),
             park_token: ParkToken::new(),
-            budget: Cell::new(Duration::MAX),
+            budget: Cell::new(NO_BUDGET),
             watch: wq::preempted::Watch::new(),
             away: Cell::new(Away::new()),
             sleep_timer: Timer::new(wake_sleeper),

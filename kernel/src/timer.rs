@@ -28,7 +28,7 @@ use crate::trace::{Head, Kind, emit, emit_unmasked, name, with_function};
 
 mod clock;
 
-pub(crate) use self::clock::{CoreClock, interrupt};
+pub(crate) use self::clock::{CoreClock, NO_BUDGET, interrupt};
 
 /// Most callbacks in one run of the TIMER softirq.
 const BATCH: usize = 32;

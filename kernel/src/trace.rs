@@ -22,9 +22,9 @@ use core::sync::atomic::{AtomicU64, Ordering, fence};
 use machine::CpuId;
 
 pub use recording::{Busy, Recorded, Recording};
+use trace::{Asked, Ring, Slot};
 pub use trace::{Categories, Event, Field, Kind, Name, Reader, Value};
 pub(crate) use trace::{Head, pack_name};
-use trace::{Ring, Slot};
 
 use crate::cpu::{CpuLocal, cpu, this_cpu};
 use crate::kernel;
@@ -200,13 +200,45 @@ pub(crate) fn shown(kind: Kind) -> bool {
     machine::OBSERVED || COMPILED_IN && this_cpu().trace.wants(kind.category())
 }
 
-/// As [`shown`], or the latency anatomy is on, which is noted at the same places: one question for both.
-#[inline(always)]
-pub(crate) fn told(kind: Kind) -> bool {
-    machine::OBSERVED || this_cpu().trace.wants_or_aside(kind.category())
+/// What is to be told of an event of kind `kind`, and noted for the latency anatomy at the same place: one
+/// question for both. Interrupts are masked.
+#[derive(Clone, Copy)]
+pub(crate) struct Told {
+    kind: Kind,
+    asked: Asked,
 }
 
-/// Says on every core whether [`told`] is to say yes for the anatomy's sake.
+impl Told {
+    #[inline(always)]
+    pub(crate) fn of(kind: Kind) -> Self {
+        let asked = this_cpu().trace.asked(kind.category());
+        Self { kind, asked }
+    }
+
+    /// Anybody wants to know.
+    #[inline(always)]
+    pub(crate) fn anybody(self) -> bool {
+        machine::OBSERVED || self.asked.anything()
+    }
+
+    /// The anatomy does.
+    #[inline(always)]
+    pub(crate) fn anatomy(self) -> bool {
+        self.asked.aside()
+    }
+
+    /// As [`emit`].
+    #[inline(always)]
+    pub(crate) fn emit(self, head: Head, a: u64, b: u64) {
+        if COMPILED_IN && self.asked.event() {
+            let event = Event::pack(machine::stamp(), self.kind, head, a, b);
+            this_cpu().trace.push(event);
+        }
+        show(self.kind, head, a, b);
+    }
+}
+
+/// Says on every core whether [`Told::anatomy`] is to say yes for the anatomy's sake.
 pub(crate) fn set_anatomy(on: bool) {
     for c in kernel().cpus() {
         c.trace.set_aside(on);

@@ -10,7 +10,7 @@
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use machine::{Duration, Instant};
+use machine::Instant;
 use sync::handshake::Running;
 
 use crate::cpu::this_cpu;
@@ -20,16 +20,22 @@ use crate::thread;
 /// [`CoreClock::went_on`] of a core that rests.
 const AT_REST: u64 = u64::MAX;
 
+/// A budget that never ends.
+pub(crate) const NO_BUDGET: u64 = u64::MAX;
+
 /// What a core's hardware timer is set to and why. `[C]` but `running`.
 pub(crate) struct CoreClock {
     slice_end: Cell<Instant>,
-    /// When the budget of the item that the running worker executes ends, if it keeps the core.
-    budget_end: Cell<Instant>,
+    /// When the budget of the item that the running worker executes ends, if it keeps the core, by the raw
+    /// counter: it begins anew with each item. [`NO_BUDGET`] if it has none.
+    budget_end: Cell<u64>,
     /// When a worker may have waited for the core for long: a time that [`Self::program`] has no eye on;
     /// it is set when it comes up, and again when the timer has fired.
     watch_due: Cell<Instant>,
     pub(super) timer_due: Cell<Instant>,
     programmed: Cell<Instant>,
+    /// The same by the raw counter, or a moment later.
+    programmed_stamp: Cell<u64>,
     /// When the core last went on after [`Self::hold`], in nanoseconds; [`AT_REST`] until it does.
     went_on: AtomicU64,
     /// Address of the timer whose callback runs on this core, for `cancel_sync`.
@@ -40,10 +46,11 @@ impl CoreClock {
     pub(crate) const fn new() -> Self {
         Self {
             slice_end: Cell::new(Instant::FOREVER),
-            budget_end: Cell::new(Instant::FOREVER),
+            budget_end: Cell::new(NO_BUDGET),
             watch_due: Cell::new(Instant::FOREVER),
             timer_due: Cell::new(Instant::FOREVER),
             programmed: Cell::new(Instant::FOREVER),
+            programmed_stamp: Cell::new(u64::MAX),
             went_on: AtomicU64::new(0),
             running: Running::new(),
         }
@@ -51,15 +58,11 @@ impl CoreClock {
 
     /// The core starts: nothing is programmed. Interrupts are masked.
     pub(crate) fn reset(&self) {
-        for at in [
-            &self.slice_end,
-            &self.budget_end,
-            &self.watch_due,
-            &self.timer_due,
-            &self.programmed,
-        ] {
+        for at in [&self.slice_end, &self.watch_due, &self.timer_due] {
             at.set(Instant::FOREVER);
         }
+        self.end_budget();
+        self.nothing_programmed();
     }
 
     /// Notes when the running thread's slice ends; interrupts are masked.
@@ -77,42 +80,43 @@ impl CoreClock {
         self.slice_end.set(at.unwrap_or(Instant::FOREVER));
     }
 
-    /// The running worker may use the core for `budget`, from now on; interrupts are masked.
+    /// The running worker may use the core for `budget`, a span of the raw counter, from now on; interrupts are
+    /// masked.
     #[inline(always)]
-    pub(crate) fn start_budget(&self, budget: Duration) {
-        let end = machine::now() + budget;
+    pub(crate) fn start_budget(&self, budget: u64) {
+        let end = machine::stamp() + budget;
         self.budget_end.set(end);
-        if end < self.programmed.get() {
-            self.set_hardware(end);
+        if end < self.programmed_stamp.get() {
+            self.set_hardware(machine::stamp_time(end));
         }
     }
 
     /// The running worker's budget counts no more; interrupts are masked.
     #[inline(always)]
     pub(crate) fn end_budget(&self) {
-        self.budget_end.set(Instant::FOREVER);
+        self.budget_end.set(NO_BUDGET);
+    }
+
+    /// When the budget ends.
+    #[inline(always)]
+    fn budget_time(&self) -> Instant {
+        match self.budget_end.get() {
+            NO_BUDGET => Instant::FOREVER,
+            end => machine::stamp_time(end),
+        }
     }
 
     /// At a switch: `prev` keeps what is left of its budget, `next` goes on with what it has left. While
     /// it runs it has nothing laid by. Interrupts are masked.
     #[inline(always)]
-    pub(crate) fn switch_budget(&self, prev: &Cell<Duration>, next: &Cell<Duration>, now: Instant) {
+    pub(crate) fn switch_budget(&self, prev: &Cell<u64>, next: &Cell<u64>) {
         let end = self.budget_end.get();
-        if end != Instant::FOREVER {
-            prev.set(end.since(now));
+        if end != NO_BUDGET {
+            prev.set(end.saturating_sub(machine::stamp()));
             self.end_budget();
         }
-        if next.get() != Duration::MAX {
-            self.resume_budget(next.replace(Duration::MAX), now);
-        }
-    }
-
-    #[inline(never)]
-    fn resume_budget(&self, left: Duration, now: Instant) {
-        let end = now + left;
-        self.budget_end.set(end);
-        if end < self.programmed.get() {
-            self.set_hardware(end);
+        if next.get() != NO_BUDGET {
+            self.start_budget(next.replace(NO_BUDGET));
         }
     }
 
@@ -123,7 +127,7 @@ impl CoreClock {
             .slice_end
             .get()
             .min(self.timer_due.get())
-            .min(self.budget_end.get());
+            .min(self.budget_time());
         if at < self.programmed.get() {
             self.set_hardware(at);
         }
@@ -150,7 +154,7 @@ impl CoreClock {
     /// are masked.
     pub(crate) fn hold(&self, until: Instant) {
         self.went_on.store(AT_REST, Ordering::Relaxed);
-        self.programmed.set(Instant::FOREVER);
+        self.nothing_programmed();
         if until == Instant::FOREVER {
             machine::cancel_timer();
         } else {
@@ -171,7 +175,7 @@ impl CoreClock {
     pub(crate) fn go_on(&self) {
         self.went_on
             .store(machine::now().as_nanos(), Ordering::Relaxed);
-        self.programmed.set(Instant::FOREVER);
+        self.nothing_programmed();
         machine::cancel_timer();
         self.program_all();
     }
@@ -180,7 +184,15 @@ impl CoreClock {
     #[inline(never)]
     fn set_hardware(&self, at: Instant) {
         self.programmed.set(at);
+        let ahead = machine::stamp_span(at.since(machine::now()));
+        self.programmed_stamp.set(machine::stamp() + ahead);
         machine::arm_timer(at);
+    }
+
+    /// The hardware timer is not set for anything.
+    fn nothing_programmed(&self) {
+        self.programmed.set(Instant::FOREVER);
+        self.programmed_stamp.set(u64::MAX);
     }
 }
 
@@ -188,11 +200,11 @@ impl CoreClock {
 pub(crate) fn interrupt() {
     let c = this_cpu();
     let now = machine::now();
-    c.clock.programmed.set(Instant::FOREVER);
+    c.clock.nothing_programmed();
     if c.clock.slice_end.get() <= now {
         crate::schedule::slice_timer(now);
     }
-    if c.clock.budget_end.get() <= now {
+    if c.clock.budget_end.get() <= machine::stamp() {
         c.clock.end_budget();
         crate::wq::hooks::worker_over_budget(thread::current());
     }

@@ -102,41 +102,35 @@ pub(crate) fn woken(t: &Thread) {
     }
 }
 
+// The next functions are called while the anatomy is on: who tells the trace of the same asks for both
+// ([`trace::Told`]).
+
 /// Item `h` is queued; under its pool's lock.
 #[inline(always)]
 pub(super) fn queued(h: &Header) {
-    if kernel().wq.anatomy.is_on() {
-        h.stamps.set(Stamps::queued(machine::stamp()));
-    }
+    h.stamps.set(Stamps::queued(machine::stamp()));
 }
 
 /// Item `h` gets its slot; under its pool's lock.
+#[inline(always)]
 pub(super) fn activated(h: &Header) {
-    if kernel().wq.anatomy.is_on() {
-        let mut stamps = h.stamps.get();
-        stamps.activate(machine::stamp());
-        h.stamps.set(stamps);
-    }
+    let mut stamps = h.stamps.get();
+    stamps.activate(machine::stamp());
+    h.stamps.set(stamps);
 }
 
 /// Item `h` starts on the running thread, a worker's; under its pool's lock.
 #[inline(always)]
 pub(super) fn started(w: &Worker, h: &Header) {
-    if kernel().wq.anatomy.is_on() {
-        let away = thread::current().away.get();
-        let course = Course::start(h.stamps.get(), machine::stamp(), &away);
-        w.course.set(course);
-    }
+    let away = thread::current().away.get();
+    let course = Course::start(h.stamps.get(), machine::stamp(), &away);
+    w.course.set(course);
 }
 
 /// As [`started`], in a softirq: the course is the caller's.
 #[inline(always)]
 pub(super) fn started_bh(h: &Header) -> Course {
-    if kernel().wq.anatomy.is_on() {
-        Course::start(h.stamps.get(), machine::stamp(), &Away::new())
-    } else {
-        Course::new()
-    }
+    Course::start(h.stamps.get(), machine::stamp(), &Away::new())
 }
 
 /// A worker was brought back to its pod, and starts an item of `share` (N4); under its pool's lock `g`.
@@ -148,10 +142,6 @@ pub(super) fn brought_back(share: &Share, g: &mut Inner) {
 /// Item `h` of `share` is over on worker `w`'s thread, the running one; under its pool's lock `g`.
 #[inline(always)]
 pub(super) fn over(w: &Worker, share: &Share, h: &Header, g: &mut Inner) {
-    // Off: spares the copy of the course.
-    if !kernel().wq.anatomy.is_on() {
-        return;
-    }
     let course = w.course.get();
     if course.is_whole(kernel().wq.anatomy.since()) {
         let away = thread::current().away.get();

@@ -20,7 +20,7 @@ use super::pool::{Inner, Pool};
 use super::share::Share;
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::softirq::{BhCx, raise};
-use crate::trace::{Kind, emit, told, with_function};
+use crate::trace::{Kind, Told, emit, with_function};
 
 /// Most items in one softirq entry (A3, K4); the longest time is that of all softirqs.
 const BATCH: u32 = 10;
@@ -130,8 +130,9 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
         let submissions = h.word.take();
         // The share is kept by its item.
         let share: &Share = share_of(pwq);
-        if told(Kind::ExecuteStart) {
-            tell_start(pool, share, h, course);
+        let told = Told::of(Kind::ExecuteStart);
+        if told.anybody() {
+            tell_start(told, (pool, share), h, course);
         }
         drop(g);
         drop(done);
@@ -142,8 +143,9 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
         left.items -= 1;
         left.begun = true;
         g = pool.lock();
-        if told(Kind::ExecuteEnd) {
-            tell_end(pool, share, h, course, &mut g);
+        let told = Told::of(Kind::ExecuteEnd);
+        if told.anybody() {
+            tell_end(told, (pool, share), h, course, &mut g);
         }
         let Inner { policy, store, .. } = &mut *g;
         if let Some(f) = policy.finish(store, me, (item, pwq)) {
@@ -155,20 +157,30 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
 }
 
 /// Tells whoever wants to know that `h` starts; under `pool`'s lock.
-#[cold]
-fn tell_start(pool: &Pool, share: &Share, h: &Header, course: &mut Course) {
+#[inline(always)]
+fn tell_start(told: Told, (pool, share): (&Pool, &Share), h: &Header, course: &mut Course) {
     let head = with_function(pool.head(), h.function());
     let queue = queue_name(share.queue_ptr());
-    emit(Kind::ExecuteStart, head, item_name(h.handle()), queue);
-    *course = anatomy::started_bh(h);
+    told.emit(head, item_name(h.handle()), queue);
+    if told.anatomy() {
+        *course = anatomy::started_bh(h);
+    }
 }
 
 /// As [`tell_start`]: `h` is over.
-#[cold]
-fn tell_end(pool: &Pool, share: &Share, h: &Header, course: &Course, g: &mut Inner) {
+#[inline(always)]
+fn tell_end(
+    told: Told,
+    (pool, share): (&Pool, &Share),
+    h: &Header,
+    course: &Course,
+    g: &mut Inner,
+) {
     let queue = queue_name(share.queue_ptr());
-    emit(Kind::ExecuteEnd, pool.head(), item_name(h.handle()), queue);
-    anatomy::over_bh(course, share, h, g);
+    told.emit(pool.head(), item_name(h.handle()), queue);
+    if told.anatomy() {
+        anatomy::over_bh(course, share, h, g);
+    }
 }
 
 /// The type of the BH item that this core executes; in BH context.

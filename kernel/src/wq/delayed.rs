@@ -41,7 +41,7 @@ unsafe impl<T: Send + Sync, C: Context> Send for DelayedWork<T, C> {}
 
 // SAFETY: `repr(C)`, the item first, the table made for this type.
 unsafe impl<T: Send + Sync + 'static, C: Context> Inside<Work<T, C>> for DelayedWork<T, C> {
-    const VTABLE: Vtable = vtable_of::<T, C, Self>(offset_of!(Self, alarm));
+    const VTABLE: Vtable = vtable_of::<T, Self>(offset_of!(Self, alarm));
 }
 
 impl<T, C: Context> fmt::Debug for DelayedWork<T, C> {

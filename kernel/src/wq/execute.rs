@@ -19,7 +19,7 @@ use super::urge;
 use super::worker::{Worker, WorkerKind};
 use crate::kernel;
 use crate::thread::{self, ThreadCx};
-use crate::trace::{Kind, emit, told, with_function};
+use crate::trace::{Kind, Told, emit, with_function};
 
 /// (4) to (6) of the item's life: runs one item or barrier.
 #[inline(always)]
@@ -47,8 +47,9 @@ pub(super) fn execute<'p>(
         let after = g.policy.tuning().preempted_after;
         thread::current().watch.begin(after);
     }
-    if told(Kind::ExecuteStart) {
-        tell_start(w, share, h);
+    let told = Told::of(Kind::ExecuteStart);
+    if told.anybody() {
+        tell_start(told, w, share, h);
     }
     if w.marks.get() != 0 {
         marked(w, share, &mut g);
@@ -70,8 +71,9 @@ pub(super) fn execute<'p>(
         thread::current().watch.end();
     }
     let mut g = pool.lock();
-    if told(Kind::ExecuteEnd) {
-        tell_end(w, share, h, &mut g);
+    let told = Told::of(Kind::ExecuteEnd);
+    if told.anybody() {
+        tell_end(told, w, share, h, &mut g);
     }
     after.hold = hold;
     let Inner { policy, store, .. } = &mut *g;
@@ -117,27 +119,29 @@ fn pass_barrier<'p>(
 }
 
 /// Tells whoever wants to know that `w` starts `h`; under its pool's lock.
-#[cold]
-fn tell_start(w: &Worker, share: &Share, h: &Header) {
-    emit(
-        Kind::ExecuteStart,
+#[inline(always)]
+fn tell_start(told: Told, w: &Worker, share: &Share, h: &Header) {
+    told.emit(
         with_function(w.pool().head(), h.function()),
         item_name(h.handle()),
         queue_name(share.queue_ptr()),
     );
-    anatomy::started(w, h);
+    if told.anatomy() {
+        anatomy::started(w, h);
+    }
 }
 
 /// As [`tell_start`]: `h` is over.
-#[cold]
-fn tell_end(w: &Worker, share: &Share, h: &Header, g: &mut Inner) {
-    emit(
-        Kind::ExecuteEnd,
+#[inline(always)]
+fn tell_end(told: Told, w: &Worker, share: &Share, h: &Header, g: &mut Inner) {
+    told.emit(
         w.pool().head(),
         item_name(h.handle()),
         queue_name(share.queue_ptr()),
     );
-    anatomy::over(w, share, h, g);
+    if told.anatomy() {
+        anatomy::over(w, share, h, g);
+    }
 }
 
 /// `w`, which is marked, starts an item of `share`; under its pool's lock `g`.

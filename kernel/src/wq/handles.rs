@@ -23,7 +23,7 @@ use super::urge;
 use super::worker::Worker;
 use crate::kernel;
 use crate::timer::Timer;
-use crate::trace::{Head, Kind, emit, told};
+use crate::trace::{Head, Kind, Told};
 
 /// The nodes that one pool's lock protects.
 #[derive(Debug)]
@@ -77,8 +77,9 @@ arena!(Pwq, pwqs);
 impl workqueue::Store for Store {
     #[inline(always)]
     fn activated(&mut self, item: Handle<Item>, pwq: Handle<Pwq>) {
-        if told(Kind::ActivateWork) {
-            self.tell_activated(item, pwq);
+        let told = Told::of(Kind::ActivateWork);
+        if told.anybody() {
+            self.tell_activated(told, item, pwq);
         }
     }
 
@@ -138,18 +139,15 @@ impl workqueue::Store for Store {
 }
 
 impl Store {
-    #[cold]
-    fn tell_activated(&self, item: Handle<Item>, pwq: Handle<Pwq>) {
+    #[inline(always)]
+    fn tell_activated(&self, told: Told, item: Handle<Item>, pwq: Handle<Pwq>) {
         let share = share_of(pwq);
         let head = limited(share.pool().head(), pwq, self);
-        // SAFETY: a pending item is kept alive by its submission; barriers never wait for slots.
-        anatomy::activated(unsafe { Header::of(item) });
-        emit(
-            Kind::ActivateWork,
-            head,
-            item_name(item),
-            queue_name(share.queue_ptr()),
-        );
+        if told.anatomy() {
+            // SAFETY: a pending item is kept alive by its submission; barriers never wait for slots.
+            anatomy::activated(unsafe { Header::of(item) });
+        }
+        told.emit(head, item_name(item), queue_name(share.queue_ptr()));
     }
 }
 

@@ -17,7 +17,9 @@ use super::alarm::Alarm;
 
 /// The functions of one type of item.
 pub(super) struct Vtable {
-    pub(super) run: unsafe fn(*const Header, *const (), u32, bool),
+    /// Runs the item; `None` where [`Header::function`] is the handler itself, which is given the context
+    /// and an [`ErasedRun`].
+    pub(super) run: Option<unsafe fn(*const Header, *const (), u32, bool)>,
     pub(super) retain: unsafe fn(*const Header),
     pub(super) release: unsafe fn(*const Header),
     /// What may be done with a weak count on the item's `Arc`.
@@ -28,6 +30,14 @@ pub(super) struct Vtable {
     pub(super) name: fn() -> &'static str,
     /// Where the alarm is, from the header on; `None` for items without delay.
     pub(super) alarm: Option<usize>,
+}
+
+/// A [`super::item::Run`] of an item of any type.
+#[repr(C)]
+pub(super) struct ErasedRun {
+    pub(super) item: *const Header,
+    pub(super) submissions: u32,
+    pub(super) owned: bool,
 }
 
 /// What is done with a weak count on an item.
@@ -153,8 +163,23 @@ impl Header {
     /// submission's count.
     #[inline(always)]
     pub(super) unsafe fn run(&self, cx: *const (), submissions: u32, owned: bool) {
-        // SAFETY: promised by the caller; the table fits the item.
-        unsafe { (self.vtable.run)(self, cx, submissions, owned) }
+        match self.vtable.run {
+            None => {
+                let run = ErasedRun {
+                    item: self,
+                    submissions,
+                    owned,
+                };
+                // SAFETY: the table says that the function takes these two, as references: of sized types
+                // they are passed like pointers.
+                let handler: unsafe fn(*const (), *const ErasedRun) =
+                    unsafe { core::mem::transmute(self.function) };
+                // SAFETY: promised by the caller.
+                unsafe { handler(cx, &raw const run) }
+            }
+            // SAFETY: promised by the caller; the table fits the item.
+            Some(run) => unsafe { run(self, cx, submissions, owned) },
+        }
     }
 }
 

@@ -25,10 +25,10 @@
 use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, offset_of};
 use core::ops::Deref;
 
-use super::header::{Header, Vtable, WeakOp};
+use super::header::{ErasedRun, Header, Vtable, WeakOp};
 use crate::softirq::BhCx;
 use crate::thread::ThreadCx;
 
@@ -78,7 +78,7 @@ pub struct Work<T, C: Context = Threaded> {
 
 impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
     const VTABLE: Vtable = Vtable {
-        run: run::<T, C>,
+        run: None,
         retain: retain::<Self>,
         release: release::<Self>,
         weak: weak::<Self>,
@@ -120,9 +120,9 @@ pub(super) unsafe trait Inside<W> {
 
 /// The table of an item that is the first field of `Outer`.
 /// `alarm` is the offset of its [`Alarm`].
-pub(super) const fn vtable_of<T: Send + Sync + 'static, C: Context, Outer>(alarm: usize) -> Vtable {
+pub(super) const fn vtable_of<T: Send + Sync + 'static, Outer>(alarm: usize) -> Vtable {
     Vtable {
-        run: run::<T, C>,
+        run: None,
         retain: retain::<Outer>,
         release: release::<Outer>,
         weak: weak::<Outer>,
@@ -130,30 +130,6 @@ pub(super) const fn vtable_of<T: Send + Sync + 'static, C: Context, Outer>(alarm
         name: core::any::type_name::<T>,
         alarm: Some(alarm),
     }
-}
-
-/// [`Vtable::run`] of items of this type.
-///
-/// # Safety
-///
-/// As [`Header::run`]; `h` is the header of a `Work<T, C>`.
-unsafe fn run<T: Send + Sync + 'static, C: Context>(
-    h: *const Header,
-    cx: *const (),
-    submissions: u32,
-    owned: bool,
-) {
-    // SAFETY: the header is the first field of a live `Work<T, C>`, whose table this is in.
-    let work = unsafe { &*h.cast::<Work<T, C>>() };
-    // SAFETY: the caller of `Header::run` passed the context that `C` asks for.
-    let cx = unsafe { &*cx.cast::<C::Cx<'_>>() };
-    let run = Run {
-        work,
-        submissions,
-        owned,
-        not_send: PhantomData,
-    };
-    (work.handler)(cx, &run);
 }
 
 /// Takes one more count.
@@ -245,12 +221,21 @@ impl<T, C: Context> fmt::Debug for Work<T, C> {
 }
 
 /// One run of an item, as its handler sees it.
+// An `ErasedRun` of known type.
+#[repr(C)]
 pub struct Run<'a, T, C: Context = Threaded> {
     work: &'a Work<T, C>,
     submissions: u32,
     owned: bool,
     not_send: PhantomData<*const ()>,
 }
+
+const _: () = {
+    assert!(size_of::<Run<'_, u8>>() == size_of::<ErasedRun>());
+    assert!(offset_of!(Run<'_, u8>, work) == offset_of!(ErasedRun, item));
+    assert!(offset_of!(Run<'_, u8>, submissions) == offset_of!(ErasedRun, submissions));
+    assert!(offset_of!(Run<'_, u8>, owned) == offset_of!(ErasedRun, owned));
+};
 
 impl<T, C: Context> Run<'_, T, C> {
     /// How many submissions this run serves: 1, and one more for each that found it pending.

@@ -48,6 +48,8 @@ pub(crate) struct Pool {
     place: AtomicU32,
     /// `[I]` what a submission makes of an item's word.
     mark: PlainAtomicU64,
+    /// `[A]` the budget of an item (E14), a span of the raw counter; changed with the policy's numbers.
+    budget: PlainAtomicU64,
     /// `[I]` its core, or `u32::MAX` for an unbound pool; of a dedicated one set before use.
     cpu: AtomicU32,
     /// `[L]` the core whose softirq runs a BH pool's items, and the core that is to be that next
@@ -107,6 +109,7 @@ impl Pool {
             ),
             place: AtomicU32::new(u32::MAX),
             mark: PlainAtomicU64::new(0),
+            budget: PlainAtomicU64::new(0),
             cpu: AtomicU32::new(u32::MAX),
             server: AtomicU32::new(u32::MAX),
             heir: AtomicU32::new(u32::MAX),
@@ -130,6 +133,7 @@ impl Pool {
         self.place.store(place.index() as u32, Ordering::Relaxed);
         let mark = Mark::at(place, self.kind == Kind::Bh);
         self.mark.store(mark.raw(), Ordering::Relaxed);
+        self.note_budget(Tuning::LINUX);
         let n = cpu.map_or(u32::MAX, |c| c.index() as u32);
         self.cpu.store(n, Ordering::Relaxed);
         self.server.store(n, Ordering::Relaxed);
@@ -241,9 +245,22 @@ impl Pool {
         }
     }
 
+    fn note_budget(&self, tuning: Tuning) {
+        // The counter does not come to half of what it can count.
+        let budget = machine::stamp_span(tuning.cpu_intensive_after).min(u64::MAX / 2);
+        self.budget.store(budget, Ordering::Relaxed);
+    }
+
+    /// How long an item may use the core (E14).
+    #[inline(always)]
+    pub(super) fn budget(&self) -> u64 {
+        self.budget.load(Ordering::Relaxed)
+    }
+
     /// Changes the pool's numbers.
     pub(super) fn set_tuning(&'static self, g: &mut Inner, tuning: Tuning) {
         let Inner { policy, store, .. } = g;
+        self.note_budget(tuning);
         if let Some(at) = policy.set_tuning(store, tuning) {
             arm_reaper(self, at);
         }

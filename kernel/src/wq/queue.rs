@@ -36,7 +36,7 @@ use super::submitted::{Submitted, joined, refused};
 use super::worker::current_worker;
 use super::{QueueName, pool_at};
 use crate::cpu::topology;
-use crate::trace::{Head, Kind, emit, emit_unmasked, told};
+use crate::trace::{Head, Kind, Told, emit_unmasked};
 
 /// Which core's pool gets an item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -377,24 +377,23 @@ impl Inner {
     /// (1), (2) of the item's life: puts a published item on a list, and wakes whom that needs.
     #[inline(always)]
     fn link(&mut self, pool: &'static Pool, share: &Share, h: &Header) {
-        let q = self
-            .policy
-            .queue(&mut self.store, share.handle(), h.handle());
-        if told(Kind::QueueWork) {
-            self.tell_queued(pool, share, h, q.active);
+        let (p, item) = (share.handle(), h.handle());
+        let q = self.policy.queue(&mut self.store, p, item);
+        let told = Told::of(Kind::QueueWork);
+        if told.anybody() {
+            self.tell_queued(told, (pool, share), h, q.active);
         }
         pool.wake(q.wake);
     }
 
-    #[cold]
-    fn tell_queued(&self, pool: &Pool, share: &Share, h: &Header, active: bool) {
+    #[inline(always)]
+    fn tell_queued(&self, told: Told, (pool, share): (&Pool, &Share), h: &Header, active: bool) {
         let head = limited(pool.head(), share.handle(), &self.store);
-        anatomy::queued(h);
-        emit(
-            Kind::QueueWork,
-            head.flags(head.flags | (u8::from(active) * Kind::ACTIVE)),
-            item_name(h.handle()),
-            queue_name(share.queue_ptr()),
-        );
+        if told.anatomy() {
+            anatomy::queued(h);
+        }
+        let head = head.flags(head.flags | (u8::from(active) * Kind::ACTIVE));
+        let queue = queue_name(share.queue_ptr());
+        told.emit(head, item_name(h.handle()), queue);
     }
 }

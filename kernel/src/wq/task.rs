@@ -43,7 +43,7 @@ where
     T: Send,
 {
     const LENT: Vtable = Vtable {
-        run: run::<F, T>,
+        run: Some(run::<F, T>),
         retain,
         release: release::<F, T>,
         weak: never_shared,
@@ -64,8 +64,9 @@ where
     }
 
     pub(super) const fn with(body: F, vtable: &'static Vtable) -> Self {
+        let run: unsafe fn(*const Header, *const (), u32, bool) = run::<F, T>;
         Self {
-            header: Header::new(vtable, vtable.run as *const ()),
+            header: Header::new(vtable, run as *const ()),
             joint: Cell::new(core::ptr::null()),
             body: UnsafeCell::new(Some(body)),
             result: UnsafeCell::new(None),

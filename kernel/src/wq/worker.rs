@@ -189,7 +189,7 @@ impl Worker {
         let node: &WorkerNode = links::Arena::get(&g.store, self.handle());
         let clock = &this_cpu().clock;
         if g.policy.counts(node) {
-            clock.start_budget(g.policy.tuning().cpu_intensive_after);
+            clock.start_budget(self.pool().budget());
         } else {
             clock.end_budget();
         }

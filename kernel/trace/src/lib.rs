@@ -29,4 +29,4 @@ mod ring;
 pub use event::{Event, Head};
 pub use field::{Field, Name, Value, pack_name};
 pub use kind::{Categories, Kind};
-pub use ring::{NoMemory, Reader, Ring, Slot, Word};
+pub use ring::{Asked, NoMemory, Reader, Ring, Slot, Word};

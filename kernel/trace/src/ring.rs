@@ -74,6 +74,33 @@ impl Word for AtomicU64 {
 const ASIDE: u32 = 1 << 17;
 const _: () = assert!(Categories::ALL.0 & ASIDE == 0);
 
+/// What is to be done at a place where something happens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asked(u32);
+
+impl Asked {
+    /// Anything at all.
+    #[inline(always)]
+    #[must_use]
+    pub const fn anything(self) -> bool {
+        self.0 != 0
+    }
+
+    /// What [`Ring::set_aside`] is for.
+    #[inline(always)]
+    #[must_use]
+    pub const fn aside(self) -> bool {
+        self.0 & ASIDE != 0
+    }
+
+    /// An event is to be written.
+    #[inline(always)]
+    #[must_use]
+    pub const fn event(self) -> bool {
+        self.0 & !ASIDE != 0
+    }
+}
+
 /// One event's place.
 pub type Slot<A> = [A; 4];
 
@@ -134,14 +161,13 @@ where
         }
     }
 
-    /// Whether events of `categories` are to be written, or [`Self::set_aside`] was told: one look for both.
+    /// Which of `categories` are to be written, and whether [`Self::set_aside`] was told: one look for both.
     #[inline(always)]
-    pub fn wants_or_aside(&self, categories: Categories) -> bool {
-        self.wanted.load(Ordering::Relaxed) & (categories.0 | ASIDE) != 0
+    pub fn asked(&self, categories: Categories) -> Asked {
+        Asked(self.wanted.load(Ordering::Relaxed) & (categories.0 | ASIDE))
     }
 
-    /// Has [`Self::wants_or_aside`] say yes to everything, for something that is done at the same places as
-    /// events, or no more.
+    /// Has [`Asked::aside`] say yes, for something that is done at the same places as events, or no more.
     pub fn set_aside(&self, on: bool) {
         if on {
             self.wanted.fetch_or(ASIDE, Ordering::Relaxed);

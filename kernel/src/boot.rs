@@ -138,8 +138,11 @@ pub(crate) extern "C" fn idle_main(_: usize) -> ! {
             // which there is nothing.
             irq::handle();
         }
+        // As an interrupt would on its way out.
+        if c.header.need_resched.load(Ordering::Acquire) {
+            schedule::preempt();
+        }
         machine::irq_enable();
-        sync::resched_if_due();
     }
 }
 

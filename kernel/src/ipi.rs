@@ -145,12 +145,19 @@ pub(crate) fn handle() {
         softirqs &= softirqs - 1;
     }
     if bits & PULSE != 0 {
-        crate::lockup::answer();
+        answer_for_pulse();
     }
     if bits & CALL != 0 {
         make_calls(&c.mailbox);
     }
     emit(Kind::IpiExit, Head::of(0), 0, 0);
+}
+
+// Apart, as it wants a large frame.
+#[cold]
+#[inline(never)]
+fn answer_for_pulse() {
+    crate::lockup::answer();
 }
 
 fn make_calls(mailbox: &Mailbox) {

@@ -170,6 +170,7 @@ const fn number(irq: Interrupt) -> u32 {
     }
 }
 
+#[inline(never)]
 fn device(int: IntId) {
     let table = &kernel().irqs;
     let entries = table.entries.lock();

@@ -143,8 +143,21 @@ fn lock_rq_of(t: &Thread) -> (&'static CpuLocal, RqGuard) {
     t.lock_core(|c| c.rq.lock_masked())
 }
 
+/// The running thread sleeps, unless it was woken meanwhile. As [`reschedule`].
+#[inline(never)]
+fn reschedule_blocked() {
+    reschedule(Why::Block);
+}
+
+/// The running thread gives up its turn. As [`reschedule`].
+#[inline(never)]
+fn reschedule_yielding() {
+    reschedule(Why::Yield);
+}
+
 /// Picks and switches. Interrupts are masked on entry and on return; the thread may return on
-/// another core.
+/// another core. One copy for each reason: what the others want is not asked there.
+#[inline(always)]
 fn reschedule(why: Why) {
     let c = this_cpu();
     let mut rq = c.rq.lock_masked();
@@ -160,15 +173,12 @@ fn reschedule(why: Why) {
     let astray = !asleep && !ends && !prev_idle && !prev.allowed().contains(c.id());
     if astray || ends {
         // Not to be picked; whoever runs next moves it, or frees it.
-        rq.take_off(
-            prev,
-            if ends {
-                Dequeue::Exit
-            } else {
-                Dequeue::Migrate
-            },
-            now,
-        );
+        let how = if ends {
+            Dequeue::Exit
+        } else {
+            Dequeue::Migrate
+        };
+        rq.take_off(prev, how, now);
     }
     let turn = match why {
         _ if asleep => Turn::Sleep,
@@ -337,16 +347,17 @@ pub(crate) fn enter_idle() -> ! {
     unreachable!("the boot flow is never continued");
 }
 
-/// Hook: preemption on interrupt exit; interrupts are masked.
+/// Hook: preemption on interrupt exit; interrupts are masked. The thread goes on wanting the core.
+#[inline(never)]
 pub(crate) fn preempt() {
     reschedule(Why::Preempt);
 }
 
 /// Hook: a section ended with a reschedule due; interrupts are on.
 pub(crate) fn resched() {
-    let irq = machine::irq_save();
-    reschedule(Why::Preempt);
-    machine::irq_restore(irq);
+    machine::irq_disable();
+    preempt();
+    machine::irq_enable();
 }
 
 /// This core's timer says the slice may be over; interrupts are masked.

@@ -112,7 +112,7 @@ pub(super) fn kick_idle_for(no_help: CpuMask, rq: &Rq) {
 /// Of those that wait one or more may run elsewhere.
 #[inline(never)]
 fn kick_idle_for_one(no_help: CpuMask, rq: &Rq) {
-    // Pairs with `enter` in `go_idle`: the load was published before.
+    // Pairs with `enter` in `find_work`: the load was published before.
     let idle = CpuMask(kernel().idle_mask.look() & !no_help.0).and(online());
     if idle.is_empty() {
         return;

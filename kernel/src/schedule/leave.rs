@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 
 use machine::Instant;
 
-use super::{Why, reschedule};
+use super::{Why, reschedule, reschedule_blocked, reschedule_yielding};
 use crate::thread::{State, Thread, ThreadCx, current};
 use crate::trace::{Head, Kind, emit};
 use crate::wq;
@@ -18,7 +18,7 @@ use crate::wq;
 pub(crate) fn yield_current() {
     might_sleep("yield_now");
     let irq = machine::irq_save();
-    reschedule(Why::Yield);
+    reschedule_yielding();
     machine::irq_restore(irq);
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn schedule_blocked(_cx: &ThreadCx<'_>) {
         worker_sleeps(me);
     }
     let irq = machine::irq_save();
-    reschedule(Why::Block);
+    reschedule_blocked();
     machine::irq_restore(irq);
     if worker {
         worker_runs(me);

@@ -20,7 +20,7 @@ use sched::Dequeue;
 
 use super::balance::{place, thread_of};
 use super::wake::{kick, settle};
-use super::{Rq, RqGuard, Why, lock_rq_of, reschedule};
+use super::{Rq, RqGuard, lock_rq_of, preempt};
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::kernel;
 use crate::thread::{Thread, ThreadCx, ThreadRef, current};
@@ -65,7 +65,7 @@ pub(crate) fn run_on(_cx: &ThreadCx<'_>, mask: CpuMask) {
     me.set_affinity(mask);
     let irq = machine::irq_save();
     if !me.allowed().contains(this_cpu().id()) {
-        reschedule(Why::Preempt);
+        preempt();
     }
     machine::irq_restore(irq);
 }

@@ -197,6 +197,7 @@ impl CoreClock {
 }
 
 /// The hardware timer fired; hard-interrupt context.
+#[inline(never)]
 pub(crate) fn interrupt() {
     let c = this_cpu();
     let now = machine::now();

@@ -4,7 +4,8 @@
 //! cuts segments ([`machine::Offers::cuts`]) smoltcp is told of an MTU as large as the device takes, and
 //! of a peer that takes as much ([`raise`]); how large the pieces are is the device's to know
 //! ([`allowed`]). Our own SYN keeps saying what the wire carries ([`lower`]). (smoltcp can be told of
-//! a cutting device, too, but 0.14 does so with IPv6 compiled in only, which made an echo of 64 bytes 5 % dearer.)
+//! a cutting device, too, but 0.14 compiles that with IPv6 only, which made an echo of 64 bytes 5 %
+//! dearer.)
 //!
 //! The option is of RFC 9293 3.2 and 3.7.1.
 

@@ -128,7 +128,9 @@ impl Interface {
         stack.address = config.address;
         stack.connections = config.connections + LOBBY;
         stack.offers = device.offers();
-        stack.handshakes = (config.connections / 2).max(1);
+        // As many as connections: of a crowd that comes at once half would else wait for a second to try
+        // again. The lobby stays out of a flood's reach.
+        stack.handshakes = config.connections;
         let mut slots = try_vec_with_capacity(stack.connections).ok()?;
         slots.resize_with(stack.connections, || None);
         let shared = Shared {

@@ -105,8 +105,8 @@ impl fmt::Display for AttachError {
     }
 }
 
-/// Makes `device`, whose receive ring is `receiver`, the system's network interface. Its interrupt `irq` is registered here; the board
-/// enables the line afterwards.
+/// Makes `device`, whose receive ring is `receiver`, the system's network interface. Its interrupt
+/// `irq` is registered here; the board enables the line afterwards.
 ///
 /// # Errors
 ///

@@ -19,8 +19,8 @@ use crate::{smol, smol_duration, unsmol};
 
 /// How long an acknowledgment waits for an answer to go with: smoltcp's delay.
 const ANSWER: Duration = Duration::from_millis(10);
-/// When smoltcp is asked what it wants next, if that is no sooner: to repeat what was just sent, which it does after a
-/// second at least (RFC 6298 2.4), or to ask a silent peer whether it is there.
+/// When smoltcp is asked what it wants next, if that is no sooner: to repeat what was just sent, which
+/// it does after a second at least (RFC 6298 2.4), or to ask a silent peer whether it is there.
 const ASK: Duration = Duration::from_millis(200);
 
 /// What [`Stack::send`] did.

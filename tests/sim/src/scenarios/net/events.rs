@@ -93,10 +93,12 @@ fn dreamer(client: &Client<'_>) {
     let mut events = Events::open(&stream, 20);
     events.next();
     client.sleep(Duration::from_secs(5));
-    for _ in 0..5 {
-        events.next();
+    // A hundred were due, and the connection's buffers hold less than thirty.
+    for _ in 0..30 {
+        if events.skipped <= 50 {
+            events.next();
+        }
     }
-    // A hundred were due, and the connection's buffers hold less than ten.
     assert!(events.skipped > 50, "{} were left out", events.skipped);
     stream.reset();
 }

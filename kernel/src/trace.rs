@@ -215,26 +215,23 @@ impl Told {
         Self { kind, asked }
     }
 
-    /// Anybody wants to know.
-    #[inline(always)]
-    pub(crate) fn anybody(self) -> bool {
-        machine::OBSERVED || self.asked.anything()
-    }
-
-    /// The anatomy does.
+    /// The anatomy wants to note it.
     #[inline(always)]
     pub(crate) fn anatomy(self) -> bool {
         self.asked.aside()
     }
 
-    /// As [`emit`].
+    /// As [`emit`], of what `event` says: it is asked only where somebody sees the event.
     #[inline(always)]
-    pub(crate) fn emit(self, head: Head, a: u64, b: u64) {
-        if COMPILED_IN && self.asked.event() {
-            let event = Event::pack(machine::stamp(), self.kind, head, a, b);
-            this_cpu().trace.push(event);
+    pub(crate) fn emit(self, event: impl FnOnce() -> (Head, u64, u64)) {
+        if machine::OBSERVED || COMPILED_IN && self.asked.event() {
+            let (head, a, b) = event();
+            if COMPILED_IN && self.asked.event() {
+                let event = Event::pack(machine::stamp(), self.kind, head, a, b);
+                this_cpu().trace.push(event);
+            }
+            show(self.kind, head, a, b);
         }
-        show(self.kind, head, a, b);
     }
 }
 

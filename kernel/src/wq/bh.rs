@@ -131,8 +131,12 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
         // The share is kept by its item.
         let share: &Share = share_of(pwq);
         let told = Told::of(Kind::ExecuteStart);
-        if told.anybody() {
-            tell_start(told, (pool, share), h, course);
+        told.emit(|| {
+            let head = with_function(pool.head(), h.function());
+            (head, item_name(item), queue_name(share.queue_ptr()))
+        });
+        if told.anatomy() {
+            *course = anatomy::started_bh(h);
         }
         drop(g);
         drop(done);
@@ -144,8 +148,9 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
         left.begun = true;
         g = pool.lock();
         let told = Told::of(Kind::ExecuteEnd);
-        if told.anybody() {
-            tell_end(told, (pool, share), h, course, &mut g);
+        told.emit(|| (pool.head(), item_name(item), queue_name(share.queue_ptr())));
+        if told.anatomy() {
+            anatomy::over_bh(course, share, h, &mut g);
         }
         let Inner { policy, store, .. } = &mut *g;
         if let Some(f) = policy.finish(store, me, (item, pwq)) {
@@ -154,33 +159,6 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
         done = hold;
     }
     drop(done);
-}
-
-/// Tells whoever wants to know that `h` starts; under `pool`'s lock.
-#[inline(always)]
-fn tell_start(told: Told, (pool, share): (&Pool, &Share), h: &Header, course: &mut Course) {
-    let head = with_function(pool.head(), h.function());
-    let queue = queue_name(share.queue_ptr());
-    told.emit(head, item_name(h.handle()), queue);
-    if told.anatomy() {
-        *course = anatomy::started_bh(h);
-    }
-}
-
-/// As [`tell_start`]: `h` is over.
-#[inline(always)]
-fn tell_end(
-    told: Told,
-    (pool, share): (&Pool, &Share),
-    h: &Header,
-    course: &Course,
-    g: &mut Inner,
-) {
-    let queue = queue_name(share.queue_ptr());
-    told.emit(pool.head(), item_name(h.handle()), queue);
-    if told.anatomy() {
-        anatomy::over_bh(course, share, h, g);
-    }
 }
 
 /// The type of the BH item that this core executes; in BH context.

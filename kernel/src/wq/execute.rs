@@ -48,8 +48,12 @@ pub(super) fn execute<'p>(
         thread::current().watch.begin(after);
     }
     let told = Told::of(Kind::ExecuteStart);
-    if told.anybody() {
-        tell_start(told, w, share, h);
+    told.emit(|| {
+        let head = with_function(pool.head(), h.function());
+        (head, item_name(item), queue_name(share.queue_ptr()))
+    });
+    if told.anatomy() {
+        anatomy::started(w, h);
     }
     if w.marks.get() != 0 {
         marked(w, share, &mut g);
@@ -72,8 +76,9 @@ pub(super) fn execute<'p>(
     }
     let mut g = pool.lock();
     let told = Told::of(Kind::ExecuteEnd);
-    if told.anybody() {
-        tell_end(told, w, share, h, &mut g);
+    told.emit(|| (pool.head(), item_name(item), queue_name(share.queue_ptr())));
+    if told.anatomy() {
+        anatomy::over(w, share, h, &mut g);
     }
     after.hold = hold;
     let Inner { policy, store, .. } = &mut *g;
@@ -116,32 +121,6 @@ fn pass_barrier<'p>(
         g = pool.lock();
     }
     g
-}
-
-/// Tells whoever wants to know that `w` starts `h`; under its pool's lock.
-#[inline(always)]
-fn tell_start(told: Told, w: &Worker, share: &Share, h: &Header) {
-    told.emit(
-        with_function(w.pool().head(), h.function()),
-        item_name(h.handle()),
-        queue_name(share.queue_ptr()),
-    );
-    if told.anatomy() {
-        anatomy::started(w, h);
-    }
-}
-
-/// As [`tell_start`]: `h` is over.
-#[inline(always)]
-fn tell_end(told: Told, w: &Worker, share: &Share, h: &Header, g: &mut Inner) {
-    told.emit(
-        w.pool().head(),
-        item_name(h.handle()),
-        queue_name(share.queue_ptr()),
-    );
-    if told.anatomy() {
-        anatomy::over(w, share, h, g);
-    }
 }
 
 /// `w`, which is marked, starts an item of `share`; under its pool's lock `g`.

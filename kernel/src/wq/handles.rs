@@ -78,8 +78,14 @@ impl workqueue::Store for Store {
     #[inline(always)]
     fn activated(&mut self, item: Handle<Item>, pwq: Handle<Pwq>) {
         let told = Told::of(Kind::ActivateWork);
-        if told.anybody() {
-            self.tell_activated(told, item, pwq);
+        told.emit(|| {
+            let share = share_of(pwq);
+            let head = limited(share.pool().head(), pwq, self);
+            (head, item_name(item), queue_name(share.queue_ptr()))
+        });
+        if told.anatomy() {
+            // SAFETY: a pending item is kept alive by its submission; barriers never wait for slots.
+            anatomy::activated(unsafe { Header::of(item) });
         }
     }
 
@@ -135,19 +141,6 @@ impl workqueue::Store for Store {
         }
         policy.leave(turns, share.turn());
         true
-    }
-}
-
-impl Store {
-    #[inline(always)]
-    fn tell_activated(&self, told: Told, item: Handle<Item>, pwq: Handle<Pwq>) {
-        let share = share_of(pwq);
-        let head = limited(share.pool().head(), pwq, self);
-        if told.anatomy() {
-            // SAFETY: a pending item is kept alive by its submission; barriers never wait for slots.
-            anatomy::activated(unsafe { Header::of(item) });
-        }
-        told.emit(head, item_name(item), queue_name(share.queue_ptr()));
     }
 }
 

@@ -229,7 +229,7 @@ impl Queue {
         retain: impl FnOnce() -> bool,
     ) -> Submitted {
         let seen = h.word.look();
-        if !seen.is_idle()
+        if seen.is_pending()
             && let Some(n) = h.word.join_seen(seen)
         {
             return joined(n);
@@ -380,20 +380,14 @@ impl Inner {
         let (p, item) = (share.handle(), h.handle());
         let q = self.policy.queue(&mut self.store, p, item);
         let told = Told::of(Kind::QueueWork);
-        if told.anybody() {
-            self.tell_queued(told, (pool, share), h, q.active);
-        }
-        pool.wake(q.wake);
-    }
-
-    #[inline(always)]
-    fn tell_queued(&self, told: Told, (pool, share): (&Pool, &Share), h: &Header, active: bool) {
-        let head = limited(pool.head(), share.handle(), &self.store);
+        told.emit(|| {
+            let head = limited(pool.head(), p, &self.store);
+            let head = head.flags(head.flags | (u8::from(q.active) * Kind::ACTIVE));
+            (head, item_name(item), queue_name(share.queue_ptr()))
+        });
         if told.anatomy() {
             anatomy::queued(h);
         }
-        let head = head.flags(head.flags | (u8::from(active) * Kind::ACTIVE));
-        let queue = queue_name(share.queue_ptr());
-        told.emit(head, item_name(h.handle()), queue);
+        pool.wake(q.wake);
     }
 }

@@ -79,13 +79,6 @@ const _: () = assert!(Categories::ALL.0 & ASIDE == 0);
 pub struct Asked(u32);
 
 impl Asked {
-    /// Anything at all.
-    #[inline(always)]
-    #[must_use]
-    pub const fn anything(self) -> bool {
-        self.0 != 0
-    }
-
     /// What [`Ring::set_aside`] is for.
     #[inline(always)]
     #[must_use]
@@ -309,6 +302,26 @@ mod tests {
         }
         assert_eq!(reader.read(&ring), None);
         assert_eq!(reader.lost(), 0);
+    }
+
+    #[test]
+    fn what_is_asked_for_aside_is_no_category() {
+        let ring = ring::<8>();
+        ring.want(Categories::SCHED);
+        assert!(!ring.asked(Categories::WORKQUEUE).event());
+        assert!(!ring.asked(Categories::WORKQUEUE).aside());
+        ring.set_aside(true);
+        assert_eq!(ring.wanted(), Categories::SCHED, "it is not told of");
+        let asked = ring.asked(Categories::WORKQUEUE);
+        assert!(asked.aside() && !asked.event());
+        assert!(ring.asked(Categories::SCHED).event());
+        ring.want(Categories::NONE);
+        assert!(ring.asked(Categories::IRQ).aside(), "it stays");
+        assert!(!ring.wants(Categories::ALL));
+        ring.want(Categories(u32::MAX));
+        ring.set_aside(false);
+        assert!(!ring.asked(Categories::IRQ).aside(), "nor is it a category");
+        assert!(ring.asked(Categories::IRQ).event());
     }
 
     #[test]

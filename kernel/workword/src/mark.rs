@@ -10,6 +10,13 @@ pub(crate) const REFUSE: u64 = DEPTH | POISONED;
 pub struct Seen(pub(crate) u64);
 
 impl Seen {
+    /// Somebody owned the item, or it was queued: a submission may join.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_pending(self) -> bool {
+        self.0 & PENDING != 0
+    }
+
     /// Nobody owned the item, and a submission would not have been refused.
     #[inline(always)]
     #[must_use]

@@ -45,7 +45,7 @@ fn word() -> Arc<WorkWord<Loom>> {
 /// One submission as the executive makes it: from what was seen, in one step if it can. True: it owned the item.
 fn submit_seen(w: &WorkWord<Loom>) -> bool {
     let seen = w.look();
-    if !seen.is_idle() && w.join_seen(seen).is_some() {
+    if seen.is_pending() && w.join_seen(seen).is_some() {
         return false;
     }
     w.claim_seen(seen, Mark::at(POOL, false))

@@ -95,7 +95,7 @@ fn b3_what_was_seen_is_claimed_if_it_is_still_so() {
     assert!(fresh.is_idle());
     assert!(!w.claim_seen(fresh, mark), "it never ran there");
     assert!(matches!(w.claim_at(P, false), Claim::Claimed(_)));
-    assert!(!w.look().is_idle());
+    assert!(w.look().is_pending() && !w.look().is_idle());
     assert!(!w.claim_seen(w.look(), mark), "it is pending");
     assert_eq!(w.join_seen(w.look()), Some(2));
     assert_eq!(w.join_seen(fresh), None, "what was idle is claimed");
@@ -110,7 +110,7 @@ fn b3_what_was_seen_is_claimed_if_it_is_still_so() {
     w.take();
     assert!(matches!(w.seize(), Seize::Idle(_)));
     assert!(w.release_disabled().1);
-    assert!(!w.look().is_idle());
+    assert!(!w.look().is_pending() && !w.look().is_idle());
     assert!(!w.claim_seen(w.look(), mark), "it is disabled (B9)");
 }
 

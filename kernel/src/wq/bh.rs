@@ -8,8 +8,8 @@
 use core::sync::atomic::Ordering;
 
 use machine::CpuId;
-use workqueue::Step;
 use workqueue::anatomy::Course;
+use workqueue::{Begun, Step};
 
 use super::anatomy;
 use super::barrier::Barrier;
@@ -110,7 +110,7 @@ fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
             break;
         }
         // No thread waits here: anything but an item means that there is none.
-        let Step::Run { item, pwq, .. } = policy.next(store, me, machine::now) else {
+        let Step::Run(Begun { item, pwq, .. }) = policy.next(store, me, machine::now) else {
             hotplug::bequeath(pool, &mut g);
             drop(g);
             break;

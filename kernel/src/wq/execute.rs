@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use links::Handle;
 use sync::SpinGuard;
-use workqueue::{Finished, Item, Pwq};
+use workqueue::{Begun, Finished, Item};
 
 use super::anatomy;
 use super::barrier::Barrier;
@@ -26,11 +26,12 @@ use crate::trace::{Kind, Told, emit, with_function};
 pub(super) fn execute<'p>(
     cx: &ThreadCx<'_>,
     w: &'static Worker,
-    (item, pwq): (Handle<Item>, Option<Handle<Pwq>>),
+    begun: Begun,
     mut g: SpinGuard<'p, Inner>,
     after: &mut After,
 ) -> SpinGuard<'p, Inner> {
-    let Some(pwq) = pwq else {
+    let Begun { item, .. } = begun;
+    let Some(pwq) = begun.pwq else {
         return pass_barrier(w, item, g, after);
     };
     let pool = w.pool();
@@ -58,7 +59,7 @@ pub(super) fn execute<'p>(
     if w.marks.get() != 0 {
         marked(w, share, &mut g);
     }
-    w.set_budget(&g);
+    w.set_budget(begun.counted);
     drop(g);
     // The item before this one: outside the lock, and before this one is "current".
     after.settle();
@@ -80,12 +81,24 @@ pub(super) fn execute<'p>(
     if told.anatomy() {
         anatomy::over(w, share, h, &mut g);
     }
-    after.hold = hold;
+    after.note(hold);
     let Inner { policy, store, .. } = &mut *g;
     if let Some(f) = policy.finish(store, w.handle(), (item, pwq)) {
         after.rest = follow(pool, &mut g, &f);
     }
     g
+}
+
+/// As [`execute`], of a worker that comes to the list, or to what was put on its own: not where time is short.
+#[inline(never)]
+pub(super) fn execute_first<'p>(
+    cx: &ThreadCx<'_>,
+    w: &'static Worker,
+    begun: Begun,
+    g: SpinGuard<'p, Inner>,
+    after: &mut After,
+) -> SpinGuard<'p, Inner> {
+    execute(cx, w, begun, g, after)
 }
 
 /// What follows from the end of an item, as far as it concerns `pool`, whose lock is `g`.

@@ -44,7 +44,7 @@ pub(crate) fn worker_running(t: &Thread) {
         let Inner { policy, store, .. } = &mut *g;
         policy.resume(store, w.handle());
         urge::look_again(w.pool(), &g);
-        w.set_budget(&g);
+        w.set_budget(w.is_counted(&g));
     }
 }
 

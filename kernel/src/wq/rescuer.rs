@@ -228,10 +228,10 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
         let Inner { policy, store, .. } = &mut *g;
         let again = |_| r.queue.call_rescuer(share);
         match policy.rescue(store, &mut turn, others, again) {
-            RescueStep::Run { item, pwq, wake } => {
-                pool.wake(wake);
+            RescueStep::Run(begun) => {
+                pool.wake(begun.wake);
                 r.turn.set(Some(turn));
-                g = execute(cx, w, (item, pwq), g, &mut after);
+                g = execute(cx, w, begun, g, &mut after);
             }
             RescueStep::Yield(wake) => {
                 pool.wake(wake);

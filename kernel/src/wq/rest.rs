@@ -109,10 +109,16 @@ impl After {
     #[inline(always)]
     pub(super) fn settle(&mut self) {
         self.hold = Hold::NONE;
-        let rest = core::mem::take(&mut self.rest);
-        if !rest.is_none() {
-            rest.carry_out();
+        if !self.rest.is_none() {
+            core::mem::take(&mut self.rest).carry_out();
         }
+    }
+
+    /// The item is over whose count is `hold`; what was left of the one before is done.
+    #[inline(always)]
+    pub(super) fn note(&mut self, hold: Hold) {
+        debug_assert!(!self.is_some(), "something was not settled");
+        core::mem::forget(core::mem::replace(&mut self.hold, hold));
     }
 }
 

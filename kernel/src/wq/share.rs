@@ -40,6 +40,8 @@ use crate::trace::{Kind, emit};
 /// A queue's share of one pool.
 #[repr(C)]
 pub(super) struct Share {
+    /// `[A]` changed under the lock of the pool it names.
+    pool: Home<Pool>,
     /// `[L]` of the pool.
     pub(super) pwq: UnsafeCell<Pwq>,
     /// `[N]` of the node's slots.
@@ -48,8 +50,6 @@ pub(super) struct Share {
     pub(super) books: UnsafeCell<Books>,
     /// `[L]` of the queue's mayday lock.
     pub(super) call: UnsafeCell<Call>,
-    /// `[A]` changed under the lock of the pool it names.
-    pool: Home<Pool>,
     /// `[L]` of the pool: where it moves (D9), or null.
     next: AtomicPtr<Pool>,
     /// `[P]` of whoever was told that it can move: another one that can.

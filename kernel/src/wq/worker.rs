@@ -20,7 +20,7 @@ use workqueue::anatomy::Course;
 use workqueue::{Item, Kind as PoolKind, Step, Worker as WorkerNode};
 
 use super::anatomy;
-use super::execute::execute;
+use super::execute::{execute, execute_first};
 use super::handles::{arm_mayday, arm_reaper, item_name, queue_name, share_of};
 use super::header::Header;
 use super::manager;
@@ -183,16 +183,20 @@ impl Worker {
     }
 
     /// Starts the CPU budget of what it executes, if concurrency management counts it (E14), else it has
-    /// none; own thread only, with the pool's lock `g`.
+    /// none; own thread only, under the pool's lock.
     #[inline(always)]
-    pub(super) fn set_budget(&self, g: &Inner) {
-        let node: &WorkerNode = links::Arena::get(&g.store, self.handle());
+    pub(super) fn set_budget(&self, counted: bool) {
         let clock = &this_cpu().clock;
-        if g.policy.counts(node) {
+        if counted {
             clock.start_budget(self.pool().budget());
         } else {
             clock.end_budget();
         }
+    }
+
+    /// Whether concurrency management counts it; under its pool's lock `g`.
+    pub(super) fn is_counted(&self, g: &Inner) -> bool {
+        g.policy.counts(links::Arena::get(&g.store, self.handle()))
     }
 
     /// The queue whose item it executes; own thread only.
@@ -257,15 +261,20 @@ pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
     let mut g = pool.lock();
     loop {
         let Inner { policy, store, .. } = &mut *g;
-        let step = policy.next(store, w.handle(), machine::now);
-        if let Step::Run { item, pwq, wake } = step {
-            pool.wake(wake);
-            g = execute(cx, w, (item, pwq), g, &mut after);
+        if let Some(begun) = policy.go_on(store, w.handle()) {
+            pool.wake(begun.wake);
+            g = execute(cx, w, begun, g, &mut after);
             continue;
         }
-        this_cpu().clock.end_budget();
+        let step = policy.look_about(store, w.handle(), machine::now);
+        if !matches!(step, Step::Run(_)) {
+            this_cpu().clock.end_budget();
+        }
         match step {
-            Step::Run { .. } => {}
+            Step::Run(begun) => {
+                pool.wake(begun.wake);
+                g = execute_first(cx, w, begun, g, &mut after);
+            }
             Step::Create { mayday_at } => {
                 arm_mayday(pool, mayday_at);
                 drop(g);

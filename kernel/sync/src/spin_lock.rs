@@ -66,11 +66,14 @@ impl RelaxStrategy for Relax {
 }
 
 /// A spin lock around `T`. `M` says what holding it disables.
+#[repr(C)]
 pub struct SpinLock<T, M: Mode = IrqOff> {
+    // First, so that what begins with a lock has the word that is taken at its own address: AArch64's exclusive
+    // accesses know no offsets.
+    inner: SpinMutex<T, Relax>,
     rank: Rank,
     name: &'static str,
     mode: PhantomData<fn() -> M>,
-    inner: SpinMutex<T, Relax>,
 }
 
 /// Proof that the lock is held; releases it when dropped.

@@ -98,7 +98,7 @@ fn d9_pwq_stays_when_its_barriers_were_let_go_before_it_moved() {
     let _ = sim.pool.remove(&mut sim.s, waits);
     assert!(!sim.pool.still_moves(&mut sim.s, p), "the barrier is here");
     let run = sim.pool.next(&mut sim.s, first, || sim.now);
-    assert!(matches!(run, Step::Run { item, .. } if item == barrier));
+    assert!(matches!(run, Step::Run(b) if b.item == barrier));
     assert_eq!(sim.finish(first).gone, Some(p));
     assert!(sim.pool.still_moves(&mut sim.s, p));
 }

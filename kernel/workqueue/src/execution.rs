@@ -34,17 +34,24 @@ impl Finished {
     };
 }
 
-/// An execution that begins.
-pub(crate) struct Begun {
-    pub(crate) item: Handle<Item>,
-    pub(crate) pwq: Option<Handle<Pwq>>,
-    pub(crate) wake: Option<Handle<Worker>>,
+/// An execution that begins: what [`Step::Run`] says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct Begun {
+    /// The item or barrier.
+    pub item: Handle<Item>,
+    /// For whom, if it is an item.
+    pub pwq: Option<Handle<Pwq>>,
+    /// Concurrency management counts the worker (E1).
+    pub counted: bool,
+    /// A worker to wake first (F1, E13).
+    pub wake: Option<Handle<Worker>>,
 }
 
 impl From<Begun> for Step {
     #[inline(always)]
-    fn from(Begun { item, pwq, wake }: Begun) -> Self {
-        Self::Run { item, pwq, wake }
+    fn from(begun: Begun) -> Self {
+        Self::Run(begun)
     }
 }
 
@@ -192,9 +199,11 @@ impl Pool {
         node.current_colour = colour;
         node.current_active = !barrier;
         node.apart = if heavy { Worker::CPU_INTENSIVE } else { 0 };
+        let counted = self.counts(worker(s, w));
         Begun {
             item: h,
             pwq: p.filter(|_| !barrier),
+            counted,
             wake: self.kick(s),
         }
     }

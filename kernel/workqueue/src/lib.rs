@@ -109,7 +109,7 @@ mod sim_rest;
 mod sim_store;
 
 pub use awaited::{Awaited, Held};
-pub use execution::Finished;
+pub use execution::{Begun, Finished};
 pub use flush::{Cascade, Flush, FlushStart, Flusher};
 pub use item::{Item, Outcome, Store};
 pub use kind::Kind;

@@ -132,8 +132,8 @@ impl Rescue {
 }
 
 impl From<Begun> for RescueStep {
-    fn from(Begun { item, pwq, wake }: Begun) -> Self {
-        Self::Run { item, pwq, wake }
+    fn from(begun: Begun) -> Self {
+        Self::Run(begun)
     }
 }
 
@@ -142,14 +142,7 @@ impl From<Begun> for RescueStep {
 #[must_use]
 pub enum RescueStep {
     /// As [`crate::Step::Run`].
-    Run {
-        /// The item or barrier.
-        item: Handle<Item>,
-        /// For whom, if it is an item.
-        pwq: Option<Handle<Pwq>>,
-        /// A worker to wake first.
-        wake: Option<Handle<Worker>>,
-    },
+    Run(Begun),
     /// Others have waited for sixteen items: the pwq has been put at the end of the list of calls,
     /// and the rescuer answers the next one. Wake this worker first.
     Yield(Option<Handle<Worker>>),

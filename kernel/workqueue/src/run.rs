@@ -6,21 +6,14 @@ use machine::Instant;
 use crate::execution::{Begun, Finished};
 use crate::item::{On, item, item_mut, pwq, worker, worker_mut};
 use crate::ways::Ways;
-use crate::{Item, Kind, Outcome, Phase, Pool, Pwq, Store, Worker};
+use crate::{Kind, Outcome, Phase, Pool, Store, Worker};
 
 /// What a worker does next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Step {
     /// Execute `item` (end its pending state before the lock is released), after waking `wake`.
-    Run {
-        /// The item or barrier.
-        item: Handle<Item>,
-        /// For whom, if it is an item.
-        pwq: Option<Handle<Pwq>>,
-        /// A worker to wake first (F1, E13).
-        wake: Option<Handle<Worker>>,
-    },
+    Run(Begun),
     /// Create a worker without the lock, then report to [`Pool::created`] or
     /// [`Pool::keep_creating`] (E9, E10).
     Create {
@@ -48,13 +41,14 @@ impl Pool {
     ) -> Step {
         match self.go_on(s, w) {
             Some(begun) => begun.into(),
-            None => self.next_after_change(s, w, now),
+            None => self.look_about(s, w, now),
         }
     }
 
-    /// From one item to the next, without the questions that only a change answers anew.
+    /// (4) The next item of `w` if it goes on as it did, without the questions that only a change answers anew;
+    /// `None`: [`Self::look_about`].
     #[inline(always)]
-    fn go_on<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Begun> {
+    pub fn go_on<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Begun> {
         let node = worker(s, w);
         let lone = self.nr_running == 0;
         // Only who executes items has an epoch, and each item before this one was counted in it.
@@ -87,6 +81,7 @@ impl Pool {
         Some(Begun {
             item: h,
             pwq: Some(p),
+            counted: self.core,
             wake: if lone { self.kick(s) } else { None },
         })
     }
@@ -105,7 +100,7 @@ impl Pool {
 
     /// [`Pool::next`] of a worker that was idle, whose list is not empty, or that finds nothing.
     #[inline(never)]
-    fn next_after_change<S: Store>(
+    pub fn look_about<S: Store>(
         &mut self,
         s: &mut S,
         w: Handle<Worker>,

@@ -13,7 +13,7 @@ use workword::{Claim, Place, WorkWord};
 use crate::item::On;
 use crate::sim_rescue::SimRescuer;
 use crate::sim_store::Slabs;
-use crate::{Finished, Flush, Flusher, Item, Kind, Pool, Pwq, Step, Tuning, Worker};
+use crate::{Begun, Finished, Flush, Flusher, Item, Kind, Pool, Pwq, Step, Tuning, Worker};
 
 const HERE: Place = Place::new(0);
 
@@ -293,7 +293,7 @@ impl Sim {
                 self.mayday_at = Some(mayday_at);
                 Act::Creating
             }
-            Step::Run { item, wake, .. } => {
+            Step::Run(Begun { item, wake, .. }) => {
                 self.wake(wake);
                 assert!(
                     !self.pool.kind.grows() || self.pool.nr_idle > 0 || self.pool.manager,

@@ -107,7 +107,7 @@ impl Sim {
             maydays.call(calls, call)
         });
         let act = match step {
-            RescueStep::Run { item, wake, .. } => {
+            RescueStep::Run(crate::Begun { item, wake, .. }) => {
                 self.wake(wake);
                 self.rescuers[n].rescue = Some(rescue);
                 self.begin(self.rescuers[n].h, item)

@@ -186,10 +186,9 @@ impl Pool {
     #[inline(always)]
     pub(crate) fn free_slot<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, c: Colour) -> bool {
         let share = pwq_mut(s, p);
-        share.nr_active -= 1;
-        let waits = !share.inactive.is_empty() && share.nr_active < share.max_active;
         let flushed = share.leave(c);
-        if waits {
+        share.nr_active -= 1;
+        if !share.inactive.is_empty() && share.nr_active < share.max_active {
             self.activate_first(s, p);
         }
         flushed

@@ -44,7 +44,14 @@ pub fn arguments(options: &Options, ports: &Ports, kernel: &Path) -> Vec<OsStrin
     } else {
         ""
     };
-    add("-M", format!("virt,gic-version={}{el2}", options.gic));
+    // Who counts instructions wants the same ones again, and QEMU's device tree has a random seed otherwise (QEMU
+    // 7.0 and later can leave it out).
+    let seed = if options.icount {
+        ",dtb-randomness=off"
+    } else {
+        ""
+    };
+    add("-M", format!("virt,gic-version={}{el2}{seed}", options.gic));
     match options.accel {
         Accel::Tcg => {
             // Counting instructions needs one host thread; else every core has its own.

@@ -133,6 +133,9 @@ fn compared(path: &Path, smp: u32) -> Outcome<BTreeMap<String, f64>> {
     Ok(figures)
 }
 
+/// How many boots `--bless` takes the dearest figure of.
+const BLESSED_BOOTS: u32 = 5;
+
 /// Where the budgets stand.
 #[must_use]
 pub fn budgets_path() -> PathBuf {
@@ -149,16 +152,24 @@ fn bless(names: &[String], limit: Duration) -> Outcome<u8> {
     for smp in [1, 4] {
         let mut machine = machine(names, smp, "cortex-a57");
         machine.append.push_str(" settings=lean");
-        let (mut first, second) = (boot(&machine, limit)?, boot(&machine, limit)?);
-        first.rows.retain(|f| {
-            let again = second.get(&f.settings, &f.row).map(bench::Figures::figure);
-            let agree = again.is_some_and(|again| bench::agree(f.figure(), again));
-            if !agree {
-                println!("{smp} core(s), {}: two boots differ, no budget", f.row);
+        // A row may come out one way or another, by when the boot's first interrupt falls: the dearest counts.
+        let mut dearest = boot(&machine, limit)?;
+        for _ in 1..BLESSED_BOOTS {
+            let again = boot(&machine, limit)?;
+            for f in &mut dearest.rows {
+                let other = again.rows.iter().find(|o| {
+                    (&o.settings, &o.row) == (&f.settings, &f.row) && o.figure() > f.figure()
+                });
+                if let Some(other) = other {
+                    if !bench::agree(f.figure(), other.figure()) {
+                        let (less, more) = (f.figure(), other.figure());
+                        println!("{smp} core(s), {}: {less:.2} or {more:.2}", f.row);
+                    }
+                    *f = other.clone();
+                }
             }
-            agree
-        });
-        budgets.bless(&first, smp);
+        }
+        budgets.bless(&dearest, smp);
     }
     write(&path, &budgets.text())?;
     Ok(0)

@@ -8,10 +8,10 @@
 //! # The life of a work item
 //!
 //! ```text
-//!          (1) Queue::submit                       (4) worker::execute, bh::run
+//!          (1) Queue::submit                       (4) execute, bh::run
 //!   idle ────────────────────▶ on a pool's list ──────────────────────────────▶ running
 //!    ▲ │ ▲                            ▲   │                                       │
-//!    │ │ └──────(5) ops::steal ───────┼───┤ (cancel, disable, mod_delayed)        │
+//!    │ │ └──────(5) steal ────────────┼───┤ (cancel, disable, mod_delayed)        │
 //!    │ │                              │   ▼                                       │
 //!    │ ├─(1) no max_active slot─▶ inactive ─(3) finish or remove frees a slot──▶ list
 //!    │ └─(2) queue_delayed─▶ timer armed ──(2') delayed::fire──▶ as (1)           │

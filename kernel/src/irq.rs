@@ -1,6 +1,6 @@
 //! Interrupts: from the machine's "one is pending" to the handlers.
 //!
-//! The machine layer calls `handle` on the core's interrupt stack with interrupts masked. It
+//! The machine layer calls `handle` on the core's interrupt stack, an idle core on its own, with interrupts masked. It
 //! takes interrupts from the controller until there is none, then runs softirqs (with interrupts
 //! enabled) if this was the outermost context. The machine layer then preempts the interrupted
 //! thread if that is due.
@@ -141,7 +141,7 @@ pub fn spurious() -> u64 {
     kernel().irqs.spurious.load(Ordering::Relaxed)
 }
 
-/// Hook: interrupts are pending. On the interrupt stack, interrupts masked on entry and on return.
+/// Hook: interrupts are pending. On the interrupt stack, or that of an idle thread; interrupts masked on entry and on return.
 pub(crate) fn handle() {
     let context = HardIrqGuard::new();
     while let Some(irq) = machine::irq_ack() {

@@ -80,14 +80,22 @@ impl CoreClock {
         self.slice_end.set(at.unwrap_or(Instant::FOREVER));
     }
 
-    /// The running worker may use the core for `budget`, a span of the raw counter, from now on; interrupts are
-    /// masked.
+    /// The running worker may use the core for `budget`, a span of the raw counter or [`NO_BUDGET`], from now on;
+    /// interrupts are masked.
     #[inline(always)]
     pub(crate) fn start_budget(&self, budget: u64) {
-        let end = machine::stamp() + budget;
+        let end = machine::stamp().saturating_add(budget);
         self.budget_end.set(end);
         if end < self.programmed_stamp.get() {
-            self.set_hardware(machine::stamp_time(end));
+            self.set_for_budget(machine::stamp_time(end));
+        }
+    }
+
+    /// The raw counter said that the hardware timer may fire too late for a budget that ends at `at`.
+    #[cold]
+    fn set_for_budget(&self, at: Instant) {
+        if at < self.programmed.get() {
+            self.set_hardware(at);
         }
     }
 

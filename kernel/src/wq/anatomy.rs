@@ -68,7 +68,12 @@ pub fn set_anatomy(on: bool) {
     } else if switch.load(Ordering::Relaxed) == u64::MAX {
         switch.store(machine::stamp().max(1), Ordering::Relaxed);
     }
-    trace::set_anatomy(on);
+    // Until both say the same: somebody else may change it meanwhile.
+    while {
+        let on = kernel().wq.anatomy.is_on();
+        trace::set_anatomy(on);
+        on != kernel().wq.anatomy.is_on()
+    } {}
 }
 
 /// Whether the latency anatomy is on. It is, unless somebody turned it off.

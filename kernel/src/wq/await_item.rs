@@ -28,7 +28,10 @@ pub(super) fn flush(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
 
 #[inline(never)]
 fn flush_busy(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
-    wait_for(cx, h, promised())
+    if is_own_run(h) {
+        return Err(WaitError::SelfWait);
+    }
+    wait_for_other(cx, h, promised())
 }
 
 /// As [`flush`]; a caller that was `promised` progress waits only for what is promised it too.

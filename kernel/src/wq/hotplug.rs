@@ -138,7 +138,10 @@ fn serve(pool: &Pool, g: &mut Inner, to: CpuId) {
         let adopted = &cpu(to).wq.adopted[usize::from(pool.highpri)];
         adopted.fetch_or(CpuMask::single(home).0, Ordering::Relaxed);
     }
-    if g.policy.pending() > 0 {
+    // What was raised on the core before is lost with it, also if what it was raised for was cancelled: until there
+    // was a turn nobody raises it again.
+    let node: &WorkerNode = links::Arena::get(&g.store, pool.bh_worker());
+    if g.policy.pending() > 0 || node.is_woken() {
         softirq::raise_on(to, pool.vector());
     }
 }

@@ -288,11 +288,9 @@ pub const fn is_highpri_pool(id: usize) -> bool {
 }
 
 fn each_pool(mut f: impl FnMut(&'static Pool)) {
-    kernel()
-        .cpus()
-        .iter()
-        .flat_map(|c| &c.wq.pools)
-        .for_each(&mut f);
+    // A report of what went wrong during boot may ask before they have their places.
+    let bound = kernel().cpus().iter().flat_map(|c| &c.wq.pools);
+    bound.filter(|p| p.is_installed()).for_each(&mut f);
     let used = |pool: &&'static Pool| pool.is_used();
     let unbound = kernel().wq.unbound.pools().iter();
     let others = unbound.chain(kernel().wq.dedicated.pools());

@@ -9,7 +9,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64 as PlainAtomicU64};
 
 use links::Handle;
-use machine::{CpuId, CpuMask};
+use machine::{CpuId, CpuMask, Duration};
 use sched::Nice;
 use sync::atomic::{AtomicBool, AtomicI8, AtomicU64, Ordering};
 use sync::{Rank, SpinGuard, SpinLock};
@@ -25,8 +25,11 @@ use crate::lend::Party;
 use crate::schedule;
 use crate::softirq::{self, Vector};
 use crate::soon::Patience;
-use crate::timer::Timer;
+use crate::timer::{NO_BUDGET, Timer};
 use crate::trace::{self, Head, emit};
+
+/// A budget of this length is none (E14): longer than any that can be asked for.
+const LONGEST_BUDGET: Duration = Duration::from_secs(3600);
 
 /// What the pool's lock protects.
 #[derive(Debug)]
@@ -174,6 +177,11 @@ impl Pool {
         matches!(self.kind, Kind::Bound | Kind::Bh) || self.used.load(Ordering::Relaxed)
     }
 
+    /// It has its place and core.
+    pub(super) fn is_installed(&self) -> bool {
+        self.place.load(Ordering::Relaxed) != u32::MAX
+    }
+
     /// Its number in the pool table.
     #[inline(always)]
     pub(super) fn place(&self) -> Place {
@@ -246,8 +254,12 @@ impl Pool {
     }
 
     fn note_budget(&self, tuning: Tuning) {
-        // The counter does not come to half of what it can count.
-        let budget = machine::stamp_span(tuning.cpu_intensive_after).min(u64::MAX / 2);
+        let after = tuning.cpu_intensive_after;
+        let budget = if after < LONGEST_BUDGET {
+            machine::stamp_span(after)
+        } else {
+            NO_BUDGET
+        };
         self.budget.store(budget, Ordering::Relaxed);
     }
 

@@ -16,7 +16,7 @@ use super::header::{Header, Hold};
 use super::pool::{Inner, Pool};
 use super::rest::Rest;
 use super::urge;
-use crate::trace::{Kind, emit};
+use crate::trace::{Head, Kind, emit};
 
 /// An item taken away from whoever had it. Dropped in this order: first the section in which the
 /// item stays owned ends, then what may run destructors is given up.
@@ -116,6 +116,10 @@ pub(super) fn withdraw(h: &Header, at_rest: bool) -> Option<Hold> {
     let rest = unlink(h, pool, &mut g, || {
         h.word.take();
     });
+    if at_rest {
+        let head = Head::of(0).flags(Kind::AT_REST);
+        emit(Kind::CancelSync, head, item_name(h.handle()), 0);
+    }
     drop(g);
     if !rest.is_none() {
         rest.carry_out();

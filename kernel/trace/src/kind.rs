@@ -335,6 +335,9 @@ impl Kind {
     pub const PANICKED: u8 = 1;
     /// Flag of [`Kind::EnableWork`]: it was the last one, the item can be queued again.
     pub const ENABLED: u8 = 1;
+    /// [`Self::CancelSync`]: it was taken off its list while no run was going on, so nobody had to wait, nor to
+    /// disable it.
+    pub const AT_REST: u8 = 1;
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Pool {
 
     fn next_epoch(&mut self) {
         self.core = !self.core && self.kind == Kind::Bound;
-        // By two from the last one on, past the one that no pool has.
+        // Past the one that no pool has.
         let next = self.epoch.wrapping_add(1);
         self.epoch = if next == Worker::NO_EPOCH { 1 } else { next };
     }

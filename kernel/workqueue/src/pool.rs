@@ -5,6 +5,9 @@
 //! unbound pool starts every active item as soon as a worker can be woken (F1). A BH pool has one
 //! pseudo worker, the softirq of its core (K2). A dedicated pool has one worker and never another.
 //!
+//! Who is told to wake a worker does so: until that worker has come it is not named again
+//! ([`Pool::kick`]), whatever happens meanwhile.
+//!
 //! Invariants (docs/rules.md 7): a bound pool's list is non-empty only while a worker runs, or a
 //! woken worker or a manager is on its way (5); `nr_running` equals the counted workers whenever
 //! the lock is released (6); a worker starts an item only if another is idle or a manager is at

@@ -101,7 +101,7 @@ impl Pool {
         }
     }
 
-    /// Looks at a pwq. For how long its items have waited for a slot while none of its items
+    /// Looks at a pwq. For how long its items have waited for a slot while none of its items began or
     /// ended, if that is `limit` or longer; once (N8 a).
     pub fn watch_slots<S: Store>(
         &mut self,
@@ -110,9 +110,9 @@ impl Pool {
         now: Instant,
         limit: Duration,
     ) -> Option<Duration> {
+        let stats = self.stats(s, p);
         let share = pwq_mut(s, p);
-        // A slot goes on when an item is over.
-        let step = (share.nr_inactive > 0).then_some(share.stats.completed);
+        let step = (share.nr_inactive > 0).then_some(stats.started + stats.completed);
         share.mark.look(step, now, limit)
     }
 

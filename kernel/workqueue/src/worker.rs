@@ -121,6 +121,12 @@ impl Worker {
         self.apart & Self::CPU_INTENSIVE != 0
     }
 
+    /// Somebody was told to wake it, and it has not come yet.
+    #[must_use]
+    pub const fn is_woken(&self) -> bool {
+        self.woken
+    }
+
     /// When it last went idle.
     #[must_use]
     pub const fn idle_since(&self) -> Instant {

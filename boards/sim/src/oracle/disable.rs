@@ -64,7 +64,7 @@ impl Disables {
                 "an item is refused as disabled, and nobody has disabled it"
             ),
             Kind::CancelSync => ensure!(
-                self.depth(e.a) > 0,
+                self.depth(e.a) > 0 || e.head.flags & Kind::AT_REST != 0,
                 "7.10",
                 "an item was cancelled and waited for, and is not disabled meanwhile"
             ),

@@ -63,7 +63,8 @@ impl Scale {
         let lack = nanos - reached;
         let more = ((lack as u128 * self.ticks_per_nano as u128) >> 64) as u64;
         let mut ticks = guess.saturating_add(more);
-        while self.nanos(ticks) < nanos {
+        // In full width: the last times that can be said are beyond what `nanos` can.
+        while (ticks as u128 * self.nanos_per_tick as u128) >> 32 < nanos as u128 {
             ticks += 1;
         }
         ticks
@@ -103,6 +104,25 @@ mod tests {
                     assert!(at >= ns, "{hz} Hz: {ns} fires at {at}");
                     assert!(at <= ns + 4 * period, "{hz} Hz: {ns} fires late at {at}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_time_has_ticks() {
+        for hz in [
+            1_000_000,
+            19_200_000,
+            24_000_000,
+            54_000_000,
+            62_500_000,
+            100_000_000,
+            1_000_000_000,
+        ] {
+            let s = Scale::new(hz);
+            for ns in [u64::MAX, u64::MAX - 1, u64::MAX / 2] {
+                let exact = (u128::from(s.ticks_at(ns)) * u128::from(s.nanos_per_tick)) >> 32;
+                assert!(exact >= u128::from(ns), "{hz} Hz: {ns}");
             }
         }
     }

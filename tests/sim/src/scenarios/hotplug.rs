@@ -33,6 +33,10 @@ pub(super) const ALL: &[Scenario] = &[
         .about("BH items of a core that leaves run elsewhere, once each and in order (K5, S14)")
         .cpus_range(2, 6)
         .endures(HARDY),
+    Scenario::new("hotplug-of-cancelled-softirqs", 4, cancelled_bh_items)
+        .about("what was raised for a BH item that was cancelled is not missed when its core goes (K2, K5)")
+        .cpus_range(2, 5)
+        .endures(HARDY),
     Scenario::new("hotplug-of-timers", 3, timers)
         .about("timers and calls of a core that leaves are neither lost nor early nor doubled")
         .cpus_range(2, 6)
@@ -250,6 +254,34 @@ fn bh_items(cx: &ThreadCx<'_>) {
         assert_eq!(next[n].get(), *queued, "core {n}");
     }
     pluggers.join(cx);
+    assert_at_rest(cx);
+}
+
+/// A raise that goes with a core was perhaps for an item that is none any more: the next one runs all the same.
+fn cancelled_bh_items(cx: &ThreadCx<'_>) {
+    let pluggers = plugger(8);
+    let runs = Arc::new(Count::default());
+    let item = || {
+        new_bh_item(Arc::clone(&runs), |_, run| {
+            run.up();
+        })
+    };
+    let mut left = 0;
+    for _ in 0..60 {
+        let item = item();
+        assert_eq!(wq::bh().queue_on(any_core(), &item), Submitted::Queued);
+        left += usize::from(!item.cancel());
+        if one_in(2) {
+            dawdle(cx);
+        }
+    }
+    pluggers.join(cx);
+    for n in 0..present() {
+        let queued = wq::bh().queue_on(CpuId::new(n), &item());
+        assert_eq!(queued, Submitted::Queued);
+    }
+    wq::bh().flush(cx).expect("not one of its items");
+    assert_eq!(runs.get(), left + present());
     assert_at_rest(cx);
 }
 

@@ -168,9 +168,10 @@ class Ps(Command):
         states = variants("sync::handshake::sleep::State")
         sleeps = variants("kernel::waits::place::SleepsIn")
         running = current()
+        homes = {int(c.address): number(field(c, "header", "id")) for c in cpus()}
         print(f"{'id':>5} {'core':>4} {'state':8} {'nice':>4} {'vruntime':>20} {'cpu ms':>10} {'sleeps in':10} name")
         for t in threads():
-            core = number(field(t, "owner"))
+            core = homes.get(number(field(t, "home")), "?")
             state = named(states, number(field(t, "state")))
             if int(t.address) in running:
                 state = "on core"

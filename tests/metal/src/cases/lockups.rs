@@ -227,7 +227,8 @@ fn threads(cx: &ThreadCx<'_>) {
     for t in &parked {
         let info = all.iter().find(|i| i.id == t.id()).expect("it is listed");
         assert_eq!(info.sleeps_in, kernel::waits::SleepsIn::Park);
-        assert_eq!(info.lag_ns, 0);
+        // Who went to sleep in debt stays in line until that is paid.
+        assert!(info.lag_ns <= 0, "{} ns", info.lag_ns);
         assert!(!info.is_worker);
     }
     let me = all.iter().find(|i| i.id == thread::current().id());

@@ -112,7 +112,7 @@ fn complete(said: &str, code: u8) -> Result<(), String> {
         let mut frames = report.lines().map(str::trim).filter(|l| l.starts_with('#'));
         frames.any(|f| f.contains(name))
     };
-    for name in ["stray_handler+0x", "wq::item::run", "thread_main"] {
+    for name in ["stray_handler+0x", "wq::execute::", "thread_main"] {
         check(frame(name), format!("{name} in the backtrace"))?;
     }
     block(report)

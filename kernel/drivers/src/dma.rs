@@ -53,37 +53,31 @@ pub fn pages(n: usize) -> Option<&'static mut [u8]> {
 
 /// Pages that a device reads and writes while the driver does: words only, each access whole.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Words {
-    base: NonNull<u8>,
-    bytes: usize,
-}
+pub(crate) struct Words<const PAGES: usize>(NonNull<u8>);
 
 // SAFETY: the memory is reached through atomics only, and is never freed.
-unsafe impl Send for Words {}
+unsafe impl<const PAGES: usize> Send for Words<PAGES> {}
 // SAFETY: as above.
-unsafe impl Sync for Words {}
+unsafe impl<const PAGES: usize> Sync for Words<PAGES> {}
 
-impl Words {
-    /// `n` zeroed pages.
-    pub(crate) fn new(n: usize) -> Option<Self> {
-        let memory = pages(n)?;
-        Some(Self {
-            bytes: memory.len(),
-            base: NonNull::from(memory).cast(),
-        })
+impl<const PAGES: usize> Words<PAGES> {
+    /// Zeroed pages.
+    pub(crate) fn new() -> Option<Self> {
+        let memory = pages(PAGES)?;
+        Some(Self(NonNull::from(memory).cast()))
     }
 
     /// The device's address of byte `at`.
     pub(crate) fn address(&self, at: usize) -> u64 {
-        (self.base.expose_provenance().get() + at) as u64
+        (self.0.expose_provenance().get() + at) as u64
     }
 
     #[inline]
     fn at<T>(&self, at: usize) -> *mut T {
-        let fits = at + size_of::<T>() <= self.bytes && at.is_multiple_of(size_of::<T>());
+        let fits = at + size_of::<T>() <= PAGES * PAGE_SIZE && at.is_multiple_of(size_of::<T>());
         assert!(fits, "word outside its pages");
         // SAFETY: inside the pages, as just asserted.
-        unsafe { self.base.add(at) }.cast().as_ptr()
+        unsafe { self.0.add(at) }.cast().as_ptr()
     }
 
     #[inline]

@@ -155,7 +155,7 @@ impl NetTx for VirtioNet {
         self.transmitter.has_room()
     }
 
-    fn transmit(&mut self, len: usize, fill: Frame<'_>) -> Result<(), TxFull> {
+    fn transmit(&mut self, len: usize, fill: Frame<'_>) -> Result<bool, TxFull> {
         self.transmitter.transmit(len, fill)
     }
 }
@@ -184,6 +184,10 @@ impl NetDevice for VirtioNet {
 
     fn flush(&mut self) {
         self.transmitter.flush();
+    }
+
+    fn faults(&self) -> u64 {
+        self.transmitter.faults()
     }
 }
 

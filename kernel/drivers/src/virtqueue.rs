@@ -1,7 +1,10 @@
 //! One split virtqueue (virtio 1.2 2.7), with buffers that are single descriptors.
 //!
 //! The driver numbers the descriptors and says what each describes, so nothing here keeps a free
-//! list. Notification is suppressed by flag in both directions ([`Virtqueue::kick`],
+//! list. What it keeps is which of them the device has: a device that returns one that it has not is not believed,
+//! whatever else it says ([`Virtqueue::take`]), so that no buffer is read while the device writes it, or twice.
+//!
+//! Notification is suppressed by flag in both directions ([`Virtqueue::kick`],
 //! [`Interrupts::set`]); the event index (2.7.7.1) would take another shape and bring nothing where one
 //! side is polled.
 //!
@@ -15,8 +18,10 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use virtio_drivers::transport::Transport;
 
-use crate::dma::Words;
+use crate::dma;
 use crate::mmio::Registers;
+
+type Words = dma::Words<PAGES>;
 
 /// Descriptors of a queue; a power of two.
 pub(crate) const SIZE: u16 = 128;
@@ -64,8 +69,11 @@ pub(crate) struct Virtqueue {
     /// Buffers made available so far, and of those how many the device was told of.
     given: u16,
     told: u16,
-    /// Buffers taken back so far.
+    /// Buffers that the device returned so far, and of those how many it had not.
     taken: u16,
+    wrong: u64,
+    /// The descriptors that the device has, by number.
+    lent: [u64; SIZE as usize / 64],
 }
 
 /// Switches the interrupts of a queue, also for who does not own it.
@@ -95,7 +103,7 @@ impl Virtqueue {
         if transport.max_queue_size(number) < u32::from(SIZE) {
             return None;
         }
-        let rings = Words::new(PAGES)?;
+        let rings = Words::new()?;
         let (size, at) = (u32::from(SIZE), |at| rings.address(at));
         transport.queue_set(number, size, at(0), at(AVAILABLE), at(USED));
         Some(Self::with_rings(rings, registers, number))
@@ -110,6 +118,8 @@ impl Virtqueue {
             given: 0,
             told: 0,
             taken: 0,
+            wrong: 0,
+            lent: [0; SIZE as usize / 64],
         }
     }
 
@@ -134,6 +144,8 @@ impl Virtqueue {
     /// Gives `descriptor`'s buffer to the device, which may not know yet ([`Self::kick`]).
     #[inline]
     pub(crate) fn give(&mut self, descriptor: u16) {
+        let (word, bit) = place(descriptor);
+        self.lent[word] |= bit;
         let slot = AVAILABLE + 4 + 2 * usize::from(self.given % SIZE);
         self.rings.u16(slot).store(descriptor.to_le(), Relaxed);
         self.given = self.given.wrapping_add(1);
@@ -142,38 +154,51 @@ impl Virtqueue {
         index.store(self.given.to_le(), Release);
     }
 
-    /// Buffers that the device has finished with and [`Self::advance`] has not passed.
+    /// Buffers that the device says it has finished with and nobody has taken; at most those that it was given.
     #[inline]
     pub(crate) fn ready(&self) -> u16 {
         let done = u16::from_le(self.rings.u16(USED + 2).load(Acquire));
-        done.wrapping_sub(self.taken)
+        // What was wrong was passed over, and took no buffer.
+        let outstanding = self.given.wrapping_sub(self.taken);
+        let outstanding = outstanding.wrapping_add(self.wrong as u16);
+        done.wrapping_sub(self.taken).min(outstanding)
     }
 
-    /// The next buffer the device has finished with; it stays there until [`Self::advance`].
+    /// The next buffer that the device has finished with; it stays there until [`Self::take`].
     #[inline]
-    pub(crate) fn peek(&self) -> Option<Used> {
-        (self.ready() > 0).then(|| self.used(0))
-    }
-
-    /// The buffer behind `ahead` others, of those that are [`Self::ready`].
-    #[inline]
-    pub(crate) fn used(&self, ahead: u16) -> Used {
-        let at = USED + 4 + 8 * usize::from(self.taken.wrapping_add(ahead) % SIZE);
-        let descriptor = u32::from_le(self.rings.u32(at).load(Relaxed));
-        assert!(
-            descriptor < u32::from(SIZE),
-            "virtio: the device returned a buffer it was not given"
-        );
-        Used {
-            descriptor: descriptor as u16,
-            len: u32::from_le(self.rings.u32(at + 4).load(Relaxed)),
+    pub(crate) fn peek(&mut self) -> Option<Used> {
+        // A device that never ends with what it has not is left alone until the next time.
+        for _ in 0..SIZE {
+            if self.ready() == 0 {
+                break;
+            }
+            let at = USED + 4 + 8 * usize::from(self.taken % SIZE);
+            let descriptor = u32::from_le(self.rings.u32(at).load(Relaxed));
+            if descriptor < u32::from(SIZE) {
+                let descriptor = descriptor as u16;
+                let (word, bit) = place(descriptor);
+                if self.lent[word] & bit != 0 {
+                    let len = u32::from_le(self.rings.u32(at + 4).load(Relaxed));
+                    return Some(Used { descriptor, len });
+                }
+            }
+            self.wrong += 1;
+            self.taken = self.taken.wrapping_add(1);
         }
+        None
     }
 
-    /// Takes `n` buffers back that [`Self::peek`] has shown.
+    /// Takes the buffer back that [`Self::peek`] has just shown.
     #[inline]
-    pub(crate) fn advance(&mut self, n: u16) {
-        self.taken = self.taken.wrapping_add(n);
+    pub(crate) fn take(&mut self, shown: Used) {
+        let (word, bit) = place(shown.descriptor);
+        self.lent[word] &= !bit;
+        self.taken = self.taken.wrapping_add(1);
+    }
+
+    /// How often the device returned a buffer that it did not have.
+    pub(crate) fn wrong(&self) -> u64 {
+        self.wrong
     }
 
     /// Notifies the device of what it was given since the last time, if it wants to know.
@@ -188,6 +213,13 @@ impl Virtqueue {
             self.registers.write(QUEUE_NOTIFY, self.number.into());
         }
     }
+}
+
+/// Where `lent` has a descriptor's bit; there are no others than those below [`SIZE`].
+#[inline]
+fn place(descriptor: u16) -> (usize, u64) {
+    let n = usize::from(descriptor % SIZE);
+    (n / 64, 1 << (n % 64))
 }
 
 #[cfg(test)]

@@ -5,12 +5,14 @@
 
 use machine::{Finish, Offers};
 
-use crate::frame::{ETHERNET, be16};
+use crate::frame::{ETHERNET, IP_HEADER, TCP_HEADER, be16};
 use crate::mss;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-const IP_HEADER: usize = 20;
+/// Where an IPv4 header has the protocol and its checksum.
+const IP_PROTOCOL: usize = 9;
+const IP_CHECKSUM: usize = 10;
 /// Where a TCP header has its length in words, its flags and its checksum.
 const TCP_LENGTH: usize = 12;
 const TCP_FLAGS: usize = 13;
@@ -35,6 +37,7 @@ fn total(words: &[[u8; 4]]) -> u64 {
 }
 
 /// The sum of an IPv4 header.
+#[inline(always)]
 fn header_sum(head: &[u8]) -> u16 {
     match head.first_chunk::<IP_HEADER>() {
         // Of known length, and so without a loop.
@@ -59,6 +62,7 @@ fn pseudo_header(ip: &[u8], protocol: u8, len: usize) -> u16 {
 
 /// True when the checksums of an IPv4 frame hold whose lengths are sound: the header's, and that of TCP or
 /// UDP unless the device has `vouched` for it.
+#[inline(always)]
 pub(crate) fn hold(frame: &[u8], vouched: bool) -> bool {
     let ip = frame.get(ETHERNET..).unwrap_or_default();
     let header = usize::from(ip.first().map_or(0, |b| b & 15)) * 4;
@@ -81,35 +85,46 @@ pub(crate) fn hold(frame: &[u8], vouched: bool) -> bool {
     }
 }
 
-/// Completes a frame of smoltcp's, which leaves TCP's checksum at 0: all of it, or for a device that
-/// computes checksums the pseudo-header's part. A segment with more than `mss` bytes of payload the
-/// device has to cut. Also says how many bytes of payload there are.
+/// Completes a frame of smoltcp's, as [`finish_packet`] if it is one of IPv4.
 pub(crate) fn finish(frame: &mut [u8], offers: Offers, mss: u16) -> (Finish, u32) {
     let is_ip = be16(frame, 12) == 0x0800;
-    let Some(ip) = frame.get_mut(ETHERNET..).filter(|_| is_ip) else {
+    match frame.split_first_chunk_mut::<ETHERNET>() {
+        Some((_, packet)) if is_ip => finish_packet(packet, offers, mss),
+        _ => (Finish::Nothing, 0),
+    }
+}
+
+/// Completes a packet of smoltcp's, which leaves the checksums of IP and TCP at 0: TCP's, or for a device that
+/// computes checksums the pseudo-header's part of it. A segment with more than `mss` bytes of payload the
+/// device has to cut. Also says how many bytes of payload there are.
+#[inline(always)]
+pub(crate) fn finish_packet(packet: &mut [u8], offers: Offers, mss: u16) -> (Finish, u32) {
+    // smoltcp sends no options.
+    let Some((ip, tcp)) = packet.split_first_chunk_mut::<IP_HEADER>() else {
         return (Finish::Nothing, 0);
     };
-    // smoltcp sends no options.
-    if ip.get(9) != Some(&TCP) || ip.len() < IP_HEADER + 20 {
+    // In the machine's byte order, as `total`.
+    let addresses = total(ip[12..].as_chunks().0);
+    let sum = !fold(total(ip[..12].as_chunks().0) + addresses);
+    ip[IP_CHECKSUM..IP_CHECKSUM + 2].copy_from_slice(&sum.to_ne_bytes());
+    let len = tcp.len();
+    if ip[IP_PROTOCOL] != TCP || len < TCP_HEADER {
         return (Finish::Nothing, 0);
     }
-    let len = ip.len() - IP_HEADER;
-    if offers.cuts > 0 && ip[IP_HEADER + TCP_FLAGS] & SYN != 0 {
-        mss::lower(frame);
+    if offers.cuts > 0 && tcp[TCP_FLAGS] & SYN != 0 {
+        mss::lower(tcp);
     }
-    let ip = &mut frame[ETHERNET..];
-    let pseudo = pseudo_header(ip, TCP, len);
-    let tcp = &mut ip[IP_HEADER..];
     let payload = len.saturating_sub(usize::from(tcp[TCP_LENGTH] >> 4) * 4);
     let size = if payload > mss.into() { mss } else { 0 };
+    let pseudo = addresses + u64::from(u16::from(TCP).to_be()) + u64::from((len as u16).to_be());
     let start = (ETHERNET + IP_HEADER) as u16;
     let (value, left) = if offers.checksums {
-        (pseudo, Finish::Tcp { start, size })
+        (fold(pseudo), Finish::Tcp { start, size })
     } else {
-        let all = fold(u64::from(pseudo) + u64::from(sum(tcp)));
-        (!all, Finish::Nothing)
+        let all = pseudo + u64::from(self::sum(tcp).to_be());
+        (!fold(all), Finish::Nothing)
     };
-    tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&value.to_be_bytes());
+    tcp[TCP_CHECKSUM..TCP_CHECKSUM + 2].copy_from_slice(&value.to_ne_bytes());
     (left, payload as u32)
 }
 
@@ -173,6 +188,7 @@ mod tests {
             let field = ETHERNET + IP_HEADER + TCP_CHECKSUM;
             let mut ours = frame(TCP, &body, false);
             ours[field..field + 2].fill(0);
+            ours[ETHERNET + IP_CHECKSUM..ETHERNET + IP_CHECKSUM + 2].fill(0);
             ours[ETHERNET + IP_HEADER + TCP_LENGTH] = 0x50;
             let mut device = ours.clone();
             let none = Offers::default();

@@ -13,13 +13,15 @@ use core::fmt;
 
 use machine::{Duration, Instant};
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
-use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer, State};
+use smoltcp::socket::tcp::{RecvError, SendError, Socket, SocketBuffer, State};
 
 use crate::buffer::{try_with_capacity, try_zeroed};
 use crate::debt::Debt;
 use crate::events::{Events, Snapshot};
 use crate::flow::Flow;
 use crate::frame::Segment;
+use crate::mss;
+use crate::phy::{Link, answer_to};
 use crate::smol_duration;
 
 /// How long a peer may leave sent data unacknowledged, unless the application says otherwise.
@@ -79,6 +81,23 @@ pub struct Endpoint {
     read: u32,
     /// Most bytes of payload that the peer takes in a segment.
     pub(crate) mss: u16,
+    /// What stands before its packets: they go to the station that the last accepted segment came from.
+    pub(crate) link: Link,
+}
+
+/// Queues bytes for sending, nearly always in one piece; how many fitted.
+#[inline]
+fn put(socket: &mut Socket<'_>, bytes: &[u8]) -> Result<usize, SendError> {
+    let n = socket.send(|room| {
+        let n = room.len().min(bytes.len());
+        room[..n].copy_from_slice(&bytes[..n]);
+        (n, n)
+    })?;
+    if n == bytes.len() {
+        return Ok(n);
+    }
+    // The ring buffer begins again, or is full.
+    Ok(n + socket.send_slice(&bytes[n..])?)
 }
 
 impl Endpoint {
@@ -105,31 +124,30 @@ impl Endpoint {
             first: 0,
             read: 0,
             mss: 0,
+            link: Link::default(),
         })
     }
 
-    /// Makes the endpoint wait for the SYN `s`. Takes it out of and puts it back into its set, because
-    /// the set remembers that a neighbour was missing.
-    pub(crate) fn listen(&mut self, s: &Segment, now: Instant) -> bool {
-        if let smoltcp::socket::Socket::Tcp(mut socket) = self.sockets.remove(self.handle) {
-            socket.abort();
-            socket.set_nagle_enabled(false);
-            socket.set_keep_alive(Some(smol_duration(KEEP_ALIVE)));
-            let listens = socket.listen(s.flow.local_port).is_ok();
-            self.handle = self.sockets.add(socket);
-            self.flow = Some(s.flow);
-            self.want_write = false;
-            self.orphan = false;
-            self.deadline = Instant::FOREVER;
-            self.limit = now + HANDSHAKE;
-            self.heard = now;
-            self.debt = Debt::NONE;
-            self.patience = PATIENCE;
-            self.first = s.seq.wrapping_add(1);
-            self.read = 0;
-            return listens;
-        }
-        false
+    /// Makes the endpoint wait for the SYN `s`, which came in `frame`.
+    pub(crate) fn listen(&mut self, s: &Segment, frame: &[u8], now: Instant) -> bool {
+        let socket = self.socket_mut();
+        socket.abort();
+        socket.set_nagle_enabled(false);
+        socket.set_keep_alive(Some(smol_duration(KEEP_ALIVE)));
+        let listens = socket.listen(s.flow.local_port).is_ok();
+        self.flow = Some(s.flow);
+        self.want_write = false;
+        self.orphan = false;
+        self.deadline = Instant::FOREVER;
+        self.limit = now + HANDSHAKE;
+        self.heard = now;
+        self.debt = Debt::NONE;
+        self.patience = PATIENCE;
+        self.first = s.seq.wrapping_add(1);
+        self.read = 0;
+        self.mss = mss::allowed(frame);
+        self.link = answer_to(frame);
+        listens
     }
 
     #[inline]
@@ -173,13 +191,19 @@ impl Endpoint {
         self.socket().send_queue()
     }
 
-    /// Reads what is there. `Ok(0)` means that the peer has finished sending.
+    /// Reads what is there, in one piece: less than all of it where the ring buffer begins again. `Ok(0)` means
+    /// that the peer has finished sending.
     ///
     /// # Errors
     ///
     /// [`IoError::WouldBlock`] when nothing is there, [`IoError::Closed`] when nothing will come.
     pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize, IoError> {
-        match self.socket_mut().recv_slice(buffer) {
+        let copied = |there: &mut [u8]| {
+            let n = there.len().min(buffer.len());
+            buffer[..n].copy_from_slice(&there[..n]);
+            (n, n)
+        };
+        match self.socket_mut().recv(copied) {
             Ok(0) if buffer.is_empty() => Ok(0),
             Ok(0) => Err(IoError::WouldBlock),
             Ok(n) => {
@@ -198,10 +222,7 @@ impl Endpoint {
     ///
     /// [`IoError::WouldBlock`] when none fitted, [`IoError::Closed`] when sending has ended.
     pub fn send(&mut self, bytes: &[u8]) -> Result<usize, IoError> {
-        let n = self
-            .socket_mut()
-            .send_slice(bytes)
-            .map_err(|_| IoError::Closed)?;
+        let n = put(self.socket_mut(), bytes).map_err(|_| IoError::Closed)?;
         self.want_write = n < bytes.len();
         if n == 0 && !bytes.is_empty() {
             Err(IoError::WouldBlock)

@@ -24,7 +24,7 @@ pub(crate) fn alone<'a>(
     out: &'a mut [u8; HEADERS],
 ) -> Option<&'a [u8]> {
     let end = segment.seq.wrapping_add(segment.payload);
-    let next = segment.fin && segment.payload > 0 && end == expected;
+    let next = segment.has(Segment::FIN) && segment.payload > 0 && end == expected;
     if !next {
         return None;
     }

@@ -19,11 +19,43 @@ pub struct Flow {
     pub remote_port: u16,
 }
 
+/// A flow and its number, in two words.
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    addresses: u64,
+    ports: u32,
+    value: u32,
+}
+
+/// The number of a cell without a flow.
+const NONE: u32 = u32::MAX;
+const EMPTY: Cell = Cell {
+    addresses: 0,
+    ports: 0,
+    value: NONE,
+};
+
+impl Cell {
+    #[inline]
+    fn new(f: &Flow, value: u32) -> Self {
+        Self {
+            addresses: (u64::from(f.remote) << 32) | u64::from(f.local),
+            ports: (u32::from(f.remote_port) << 16) | u32::from(f.local_port),
+            value,
+        }
+    }
+
+    #[inline]
+    fn is_of(&self, key: &Self) -> bool {
+        self.addresses == key.addresses && self.ports == key.ports
+    }
+}
+
 /// A map from [`Flow`] to a number.
 #[derive(Debug)]
 pub struct FlowTable {
-    cells: Vec<Option<(Flow, u32)>>,
-    mask: usize,
+    /// As many as a power of two.
+    cells: Vec<Cell>,
     len: usize,
     key: [u64; 2],
 }
@@ -37,10 +69,9 @@ impl FlowTable {
             .checked_mul(2)?
             .checked_next_power_of_two()?;
         let mut v = try_with_capacity(cells)?;
-        v.resize(cells, None);
+        v.resize(cells, EMPTY);
         Some(Self {
             cells: v,
-            mask: cells - 1,
             len: 0,
             key,
         })
@@ -58,27 +89,32 @@ impl FlowTable {
         self.len == 0
     }
 
+    /// The place `i` places behind the table's begin, going round.
     #[inline]
-    fn home(&self, f: &Flow) -> usize {
-        let a = (u64::from(f.remote) << 32) | u64::from(f.local);
-        let b = (u64::from(f.remote_port) << 16) | u64::from(f.local_port);
-        // Folded 64x64 -> 128 bit multiplications, each by a secret odd number: two differing keys
-        // collide with the chance of a random pair, unless the secret leaks.
-        let m = u128::from(a ^ self.key[0]) * u128::from(self.key[1] | 1);
-        let h = (m as u64) ^ ((m >> 64) as u64) ^ b;
-        let m = u128::from(h) * u128::from(self.key[0] | 1);
-        ((m as u64) ^ ((m >> 64) as u64)) as usize & self.mask
+    fn round(&self, i: usize) -> usize {
+        i & (self.cells.len() - 1)
     }
 
     #[inline]
-    fn find(&self, f: &Flow) -> Option<usize> {
-        let mut i = self.home(f);
+    fn home(&self, cell: &Cell) -> usize {
+        // Folded 64x64 -> 128 bit multiplications, each by a secret odd number: two differing keys
+        // collide with the chance of a random pair, unless the secret leaks.
+        let m = u128::from(cell.addresses ^ self.key[0]) * u128::from(self.key[1] | 1);
+        let h = (m as u64) ^ ((m >> 64) as u64) ^ u64::from(cell.ports);
+        let m = u128::from(h) * u128::from(self.key[0] | 1);
+        self.round(((m as u64) ^ ((m >> 64) as u64)) as usize)
+    }
+
+    /// Where the flow is, or the place that it would take, and what is there.
+    #[inline]
+    fn find(&self, key: &Cell) -> (usize, u32) {
+        let mut i = self.home(key);
         loop {
-            match &self.cells[i] {
-                None => return None,
-                Some((g, _)) if g == f => return Some(i),
-                Some(_) => i = (i + 1) & self.mask,
+            let cell = &self.cells[i];
+            if cell.value == NONE || cell.is_of(key) {
+                return (i, cell.value);
             }
+            i = self.round(i + 1);
         }
     }
 
@@ -86,43 +122,43 @@ impl FlowTable {
     #[inline]
     #[must_use]
     pub fn get(&self, f: &Flow) -> Option<u32> {
-        self.find(f).and_then(|i| self.cells[i]).map(|(_, v)| v)
+        let (_, value) = self.find(&Cell::new(f, NONE));
+        (value != NONE).then_some(value)
     }
 
-    /// Stores `value` for `f`, replacing an older one. False when the table is full.
+    /// Stores `value` for `f`, replacing an older one. False when the table is full, or the value is
+    /// `u32::MAX`.
     pub fn insert(&mut self, f: Flow, value: u32) -> bool {
-        if let Some(i) = self.find(&f) {
-            self.cells[i] = Some((f, value));
-            return true;
-        }
-        if self.len > self.mask / 2 {
+        let cell = Cell::new(&f, value);
+        let (i, old) = self.find(&cell);
+        let grows = old == NONE;
+        if value == NONE || (grows && self.len >= self.cells.len() / 2) {
             return false;
         }
-        let mut i = self.home(&f);
-        while self.cells[i].is_some() {
-            i = (i + 1) & self.mask;
-        }
-        self.cells[i] = Some((f, value));
-        self.len += 1;
+        self.cells[i] = cell;
+        self.len += usize::from(grows);
         true
     }
 
     /// Removes `f` and returns its number.
     pub fn remove(&mut self, f: &Flow) -> Option<u32> {
-        let mut hole = self.find(f)?;
-        let (_, value) = self.cells[hole].take()?;
+        let (mut hole, value) = self.find(&Cell::new(f, NONE));
+        if value == NONE {
+            return None;
+        }
         self.len -= 1;
-        let mut i = (hole + 1) & self.mask;
-        while let Some((g, v)) = self.cells[i] {
+        let mut i = self.round(hole + 1);
+        while self.cells[i].value != NONE {
             // A follower may move into the hole if its home is not inside (hole, i].
-            let distance = i.wrapping_sub(self.home(&g)) & self.mask;
-            if distance >= (i.wrapping_sub(hole) & self.mask) {
-                self.cells[hole] = Some((g, v));
-                self.cells[i] = None;
+            let cell = self.cells[i];
+            let distance = self.round(i.wrapping_sub(self.home(&cell)));
+            if distance >= self.round(i.wrapping_sub(hole)) {
+                self.cells[hole] = cell;
                 hole = i;
             }
-            i = (i + 1) & self.mask;
+            i = self.round(i + 1);
         }
+        self.cells[hole] = EMPTY;
         Some(value)
     }
 }
@@ -155,7 +191,7 @@ mod tests {
     proptest! {
         /// The table answers like a map, whatever the order of insertions and removals.
         #[test]
-        fn behaves_like_a_map(ops in proptest::collection::vec((any::<bool>(), 0u16..48, any::<u32>()), 0..400), key in any::<[u64; 2]>()) {
+        fn behaves_like_a_map(ops in proptest::collection::vec((any::<bool>(), 0u16..48, 0..u32::MAX), 0..400), key in any::<[u64; 2]>()) {
             let mut t = FlowTable::new(48, key).unwrap();
             let mut m = HashMap::new();
             for (insert, n, v) in ops {

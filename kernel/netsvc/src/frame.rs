@@ -5,11 +5,14 @@
 use crate::flow::Flow;
 
 pub(crate) const ETHERNET: usize = 14;
+/// Of IPv4 and TCP, without options.
+pub(crate) const IP_HEADER: usize = 20;
+pub(crate) const TCP_HEADER: usize = 20;
 
 /// What a frame is, as far as routing it to its room goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// ARP: for the interface; may have resolved a neighbour.
+    /// ARP: for the interface.
     Arp,
     /// A TCP segment.
     Tcp(Segment),
@@ -37,26 +40,40 @@ pub struct Segment {
     pub flow: Flow,
     /// Sequence number.
     pub seq: u32,
-    /// Acknowledgment number, if the flag is set.
-    pub ack: Option<u32>,
-    /// SYN flag.
-    pub syn: bool,
-    /// FIN flag.
-    pub fin: bool,
-    /// RST flag.
-    pub rst: bool,
+    /// Acknowledgment number, which counts if the flag says so.
+    pub(crate) number: u32,
     /// Bytes of payload.
     pub payload: u32,
+    /// As they are in the header.
+    pub(crate) flags: u8,
 }
 
 impl Segment {
+    pub(crate) const FIN: u8 = 0x01;
+    pub(crate) const SYN: u8 = 0x02;
+    pub(crate) const RST: u8 = 0x04;
+    pub(crate) const ACK: u8 = 0x10;
+
+    /// Whether one of these flags is set.
+    #[inline]
+    pub(crate) fn has(&self, flags: u8) -> bool {
+        self.flags & flags != 0
+    }
+
+    /// Acknowledgment number, if the flag is set.
+    #[inline]
+    #[must_use]
+    pub fn ack(&self) -> Option<u32> {
+        self.has(Self::ACK).then_some(self.number)
+    }
+
     /// The sequence number that follows this segment.
     #[must_use]
     pub fn end(&self) -> u32 {
         self.seq
             .wrapping_add(self.payload)
-            .wrapping_add(u32::from(self.syn))
-            .wrapping_add(u32::from(self.fin))
+            .wrapping_add(u32::from(self.has(Self::SYN)))
+            .wrapping_add(u32::from(self.has(Self::FIN)))
     }
 }
 
@@ -66,68 +83,81 @@ pub(crate) fn be16(b: &[u8], at: usize) -> u16 {
         .map_or(0, |s| u16::from_be_bytes([s[0], s[1]]))
 }
 
-#[inline]
-fn be32(b: &[u8], at: usize) -> u32 {
-    b.get(at..at + 4)
-        .map_or(0, |s| u32::from_be_bytes([s[0], s[1], s[2], s[3]]))
+/// The fields of a header of which `N` bytes are there for sure, so that no field is looked for.
+struct Fields<'a, const N: usize>(&'a [u8; N]);
+
+impl<const N: usize> Fields<'_, N> {
+    #[inline]
+    fn word(&self, at: usize) -> u32 {
+        let [.., a, b, c, d] = self.0[..at + 4] else {
+            unreachable!("four bytes")
+        };
+        u32::from_be_bytes([a, b, c, d])
+    }
+
+    #[inline]
+    fn half(&self, at: usize) -> u16 {
+        u16::from_be_bytes([self.0[at], self.0[at + 1]])
+    }
 }
 
 impl Frame {
     /// Reads an Ethernet frame.
+    #[inline(always)]
     #[must_use]
     pub fn parse(frame: &[u8]) -> Self {
-        let Some(ip) = frame.get(ETHERNET..) else {
+        let Some((link, packet)) = frame.split_first_chunk::<ETHERNET>() else {
             return Self::Foreign;
         };
-        match be16(frame, 12) {
+        match Fields(link).half(12) {
             0x0806 => return Self::Arp,
             0x0800 => {}
             _ => return Self::Foreign,
         }
-        if ip.len() < 20 || ip[0] >> 4 != 4 {
+        let Some(head) = packet.first_chunk::<IP_HEADER>() else {
+            return Self::Foreign;
+        };
+        let ip = Fields(head);
+        let (header, total) = (usize::from(head[0] & 15) * 4, usize::from(ip.half(2)));
+        if head[0] >> 4 != 4 || header < IP_HEADER {
             return Self::Foreign;
         }
-        let header = usize::from(ip[0] & 15) * 4;
-        let total = usize::from(be16(ip, 2));
-        if header < 20 || total < header || total > ip.len() {
+        let Some(body) = packet.get(header..total) else {
             return Self::Foreign;
-        }
+        };
         // More-fragments flag or a fragment offset (RFC 791 3.1).
-        if be16(ip, 6) & 0x3fff != 0 {
+        if ip.half(6) & 0x3fff != 0 {
             return Self::Fragment;
         }
-        let body = &ip[header..total];
-        match ip[9] {
-            6 => Self::tcp(ip, body),
+        match head[9] {
+            6 => Self::tcp(&ip, body),
             17 if body.len() >= 8 => Self::Udp(be16(body, 2)),
             17 => Self::Foreign,
             _ => Self::Ipv4,
         }
     }
 
-    #[inline]
-    fn tcp(ip: &[u8], tcp: &[u8]) -> Self {
-        if tcp.len() < 20 {
+    #[inline(always)]
+    fn tcp(ip: &Fields<'_, IP_HEADER>, body: &[u8]) -> Self {
+        let Some(head) = body.first_chunk::<TCP_HEADER>() else {
+            return Self::Foreign;
+        };
+        let header = usize::from(head[12] >> 4) * 4;
+        if header < TCP_HEADER || header > body.len() {
             return Self::Foreign;
         }
-        let header = usize::from(tcp[12] >> 4) * 4;
-        if header < 20 || header > tcp.len() {
-            return Self::Foreign;
-        }
-        let flags = tcp[13];
+        let tcp = Fields(head);
         Self::Tcp(Segment {
             flow: Flow {
-                local: be32(ip, 16),
-                remote: be32(ip, 12),
-                local_port: be16(tcp, 2),
-                remote_port: be16(tcp, 0),
+                local: ip.word(16),
+                remote: ip.word(12),
+                local_port: tcp.half(2),
+                remote_port: tcp.half(0),
             },
-            seq: be32(tcp, 4),
-            ack: (flags & 0x10 != 0).then(|| be32(tcp, 8)),
-            syn: flags & 0x02 != 0,
-            fin: flags & 0x01 != 0,
-            rst: flags & 0x04 != 0,
-            payload: (tcp.len() - header) as u32,
+            seq: tcp.word(4),
+            number: tcp.word(8),
+            payload: (body.len() - header) as u32,
+            flags: head[13],
         })
     }
 }
@@ -135,5 +165,8 @@ impl Frame {
 /// The destination address of an IPv4 frame that [`Frame::parse`] accepted.
 #[inline]
 pub(crate) fn destination(frame: &[u8]) -> u32 {
-    be32(frame, ETHERNET + 16)
+    let ip = frame
+        .get(ETHERNET..)
+        .and_then(<[u8]>::first_chunk::<IP_HEADER>);
+    ip.map_or(0, |head| Fields(head).word(16))
 }

@@ -26,19 +26,23 @@ const END: u8 = 0;
 const NOTHING: u8 = 1;
 const MSS: u8 = 2;
 
-/// Where the TCP header of a sound TCP frame begins and ends.
-fn header(frame: &[u8]) -> Option<(usize, usize)> {
-    let tcp = ETHERNET + usize::from(frame.get(ETHERNET)? & 15) * 4;
-    let len = usize::from(frame.get(tcp + 12)? >> 4) * 4;
-    (tcp + len <= frame.len()).then_some((tcp, tcp + len))
+/// Where the TCP header of a sound TCP frame begins.
+fn tcp(frame: &[u8]) -> Option<usize> {
+    Some(ETHERNET + usize::from(frame.get(ETHERNET)? & 15) * 4)
 }
 
-/// Where the value of the option lies in a sound TCP frame.
-fn find(frame: &[u8]) -> Option<usize> {
-    let (tcp, end) = header(frame)?;
+/// Where the TCP header that begins at `tcp` ends.
+fn end(bytes: &[u8], tcp: usize) -> Option<usize> {
+    let end = tcp + usize::from(bytes.get(tcp + 12)? >> 4) * 4;
+    (end <= bytes.len()).then_some(end)
+}
+
+/// Where the value of the option lies in the TCP header that begins at `tcp`.
+fn find(bytes: &[u8], tcp: usize) -> Option<usize> {
+    let end = end(bytes, tcp)?;
     let mut at = tcp + 20;
     while at + 4 <= end {
-        match (frame[at], frame[at + 1]) {
+        match (bytes[at], bytes[at + 1]) {
             (END, _) => return None,
             (NOTHING, _) => at += 1,
             (MSS, 4) => return Some(at + 2),
@@ -51,14 +55,15 @@ fn find(frame: &[u8]) -> Option<usize> {
 
 /// The most payload in a segment to the peer whose SYN this is.
 pub(crate) fn allowed(syn: &[u8]) -> u16 {
-    find(syn).map_or(UNSAID, |at| be16(syn, at).clamp(LEAST, WIRE))
+    let at = tcp(syn).and_then(|tcp| find(syn, tcp));
+    at.map_or(UNSAID, |at| be16(syn, at).clamp(LEAST, WIRE))
 }
 
 /// Writes the headers of a SYN to `out` with an option that allows segments of `mss` bytes; `None` when
 /// it has no such option. Checksums were verified before and are not kept.
 pub(crate) fn raise<'a>(syn: &[u8], mss: u16, out: &'a mut [u8; HEADERS]) -> Option<&'a [u8]> {
-    let at = find(syn)?;
-    let (_, end) = header(syn)?;
+    let tcp = tcp(syn)?;
+    let (at, end) = (find(syn, tcp)?, end(syn, tcp)?);
     let out = out.get_mut(..end)?;
     out.copy_from_slice(syn.get(..end)?);
     out[at..at + 2].copy_from_slice(&mss.to_be_bytes());
@@ -68,9 +73,10 @@ pub(crate) fn raise<'a>(syn: &[u8], mss: u16, out: &'a mut [u8; HEADERS]) -> Opt
     Some(out)
 }
 
-/// Makes a SYN of ours say what the wire carries.
+/// Makes a SYN of ours, without what stands before its TCP header, say what the wire carries.
+#[cold]
 pub(crate) fn lower(syn: &mut [u8]) {
-    if let Some(at) = find(syn) {
+    if let Some(at) = find(syn, 0) {
         let mss = be16(syn, at).min(WIRE);
         syn[at..at + 2].copy_from_slice(&mss.to_be_bytes());
     }
@@ -123,7 +129,8 @@ mod tests {
         frame.extend_from_slice(b"early");
         let mut out = [0; HEADERS];
         let raised = raise(&frame, 20_000, &mut out).unwrap();
-        assert_eq!(find(raised).map(|at| be16(raised, at)), Some(20_000));
+        let at = tcp(raised).and_then(|tcp| find(raised, tcp));
+        assert_eq!(at.map(|at| be16(raised, at)), Some(20_000));
         assert_eq!(usize::from(be16(raised, 16)), headers - ETHERNET);
         assert_eq!(raised[headers - 1], frame[headers - 1]);
         assert_eq!(raised.len(), headers);
@@ -133,10 +140,10 @@ mod tests {
     #[test]
     fn our_own_says_what_the_wire_carries() {
         let mut ours = syn(&[2, 4, 0x40, 0]);
-        lower(&mut ours);
+        lower(&mut ours[ETHERNET + 20..]);
         assert_eq!(allowed(&ours), WIRE);
         let mut small = syn(&[2, 4, 1, 0]);
-        lower(&mut small);
+        lower(&mut small[ETHERNET + 20..]);
         assert_eq!(allowed(&small), 256);
     }
 
@@ -151,7 +158,7 @@ mod tests {
             if let Some(raised) = raise(&frame, 9_000, &mut out) {
                 prop_assert_eq!(allowed(raised), WIRE);
             }
-            lower(&mut frame);
+            lower(&mut frame[ETHERNET + 20..]);
         }
     }
 }

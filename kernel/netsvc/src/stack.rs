@@ -11,25 +11,24 @@
 
 mod address;
 mod connection;
+mod frames;
 
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-use machine::{Instant, NetTx, Offers, Received, TxFull};
+use machine::{Instant, NetTx, Offers, TxFull};
 use smoltcp::iface::{Config as InterfaceConfig, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::dhcpv4;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
 
 use crate::address::AddressConfig;
-use crate::buffer::{try_with_capacity, try_zeroed};
-use crate::checksum;
-use crate::flow::{Flow, FlowTable};
-use crate::frame::{self, Frame, Segment};
-use crate::phy::{MAX_FRAME, OneFrame, Sending};
+use crate::buffer::try_with_capacity;
+use crate::flow::FlowTable;
+use crate::frame::Segment;
+use crate::phy::{Link, OneFrame, OnePacket, Sender, Sending};
 use crate::smol;
 use crate::stats::Stats;
-use crate::time_wait::{self, Meeting, TimeWait};
-use crate::udp;
+use crate::time_wait::TimeWait;
 use crate::wheel::Wheel;
 
 /// What a stack is made from.
@@ -100,16 +99,21 @@ pub enum Route {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     handshake: bool,
-    waits_for_neighbour: bool,
 }
 
 /// Marks a TIME-WAIT index among the flow table's values.
 const TIME_WAIT: u32 = 1 << 31;
 const MAX_LISTENERS: usize = 8;
+/// In the first byte of a link's address: of many stations.
+const GROUP: u8 = 1;
 
 /// The shared part of a network stack.
 pub struct Stack {
+    /// For what belongs to no connection: ARP, ping, DHCP, resets.
     interface: Interface,
+    /// For connections, which know the stations they talk to: packets without the link's header, and any
+    /// address, since what arrives was routed.
+    packets: Interface,
     mac: EthernetAddress,
     local: u32,
     flows: FlowTable,
@@ -119,14 +123,12 @@ pub struct Stack {
     handshake_limit: usize,
     time_wait: TimeWait,
     wheel: Wheel,
-    waiting: Vec<u32>,
-    ready: Vec<u32>,
     listeners: [u16; MAX_LISTENERS],
     udp_echo: bool,
     nobody: SocketSet<'static>,
     dhcp: Option<(SocketSet<'static>, SocketHandle)>,
     dhcp_due: Instant,
-    scratch: Vec<u8>,
+    sender: Sender,
     offers: Offers,
     stats: Stats,
 }
@@ -143,7 +145,7 @@ impl core::fmt::Debug for Stack {
 struct NoDevice;
 
 impl NetTx for NoDevice {
-    fn transmit(&mut self, _len: usize, _fill: machine::Frame<'_>) -> Result<(), TxFull> {
+    fn transmit(&mut self, _len: usize, _fill: machine::Frame<'_>) -> Result<bool, TxFull> {
         Err(TxFull)
     }
 }
@@ -153,21 +155,25 @@ impl Stack {
     #[must_use]
     pub fn new(config: &Config, now: Instant) -> Option<Self> {
         let mac = EthernetAddress(config.mac);
+        let mut sender = Sender::new(config.offers)?;
+        let (mut none, how) = (NoDevice, Sending::of(config.offers));
         let mut iface = InterfaceConfig::new(HardwareAddress::Ethernet(mac));
+        // Two generators, so that DHCP's transactions tell nothing of sequence numbers.
+        iface.random_seed = config.random_seed.rotate_left(32);
+        let mut device = OneFrame::new(None, &mut none, &mut sender, how);
+        let interface = Interface::new(iface, &mut device, smol(now));
+        let mut iface = InterfaceConfig::new(HardwareAddress::Ip);
         iface.random_seed = config.random_seed;
-        let mut scratch = try_zeroed(MAX_FRAME.max(config.offers.cuts))?;
-        let mut device = NoDevice;
-        let interface = Interface::new(
-            iface,
-            &mut OneFrame::new(None, &mut device, &mut scratch, Sending::of(config.offers)),
-            smol(now),
-        );
+        let mut device = OnePacket::new(None, Link::default(), &mut none, &mut sender, how);
+        let mut packets = Interface::new(iface, &mut device, smol(now));
+        packets.set_any_ip(true);
         let mut slots = try_with_capacity(config.connections)?;
         slots.resize(config.connections, Slot::default());
         let mut free = try_with_capacity(config.connections)?;
         free.extend((0..config.connections as u32).rev());
         let mut stack = Self {
             interface,
+            packets,
             mac,
             local: 0,
             flows: FlowTable::new(
@@ -180,14 +186,12 @@ impl Stack {
             handshake_limit: config.handshakes,
             time_wait: TimeWait::new(config.time_wait)?,
             wheel: Wheel::new(config.connections)?,
-            waiting: try_with_capacity(config.connections)?,
-            ready: try_with_capacity(config.connections)?,
             listeners: [0; MAX_LISTENERS],
             udp_echo: config.udp_echo,
             nobody: SocketSet::new(Vec::new()),
             dhcp: None,
             dhcp_due: Instant::FOREVER,
-            scratch,
+            sender,
             offers: config.offers,
             stats: Stats::default(),
         };
@@ -270,115 +274,11 @@ impl Stack {
         port != 0 && self.listeners.contains(&port)
     }
 
-    /// Routes a received frame, dealing with everything that needs no connection.
-    pub fn receive(&mut self, now: Instant, frame: Received<'_>, tx: &mut dyn NetTx) -> Route {
-        let Received {
-            bytes: frame,
-            vouched,
-        } = frame;
-        self.stats.rx_frames += 1;
-        self.stats.rx_bytes += frame.len() as u64;
-        let kind = Frame::parse(frame);
-        if kind.is_ipv4() && !checksum::hold(frame, vouched) {
-            self.stats.rx_dropped += 1;
-            return Route::Done;
-        }
-        match kind {
-            Frame::Tcp(segment) => return self.segment(now, &segment, frame, tx),
-            Frame::Arp => {
-                self.nobody(now, frame, tx);
-                // A neighbour may have answered: those that wait for one try again.
-                while let Some(slot) = self.waiting.pop() {
-                    self.slots[slot as usize].waits_for_neighbour = false;
-                    if self.ready.len() < self.slots.len() {
-                        self.ready.push(slot);
-                    }
-                }
-            }
-            Frame::Udp(udp::ECHO) if self.udp_echo && frame::destination(frame) == self.local => {
-                if udp::echo(tx, self.mac, self.local, frame) {
-                    self.stats.udp_echoes += 1;
-                    self.stats.tx_frames += 1;
-                    self.stats.tx_bytes += frame.len() as u64;
-                } else {
-                    self.stats.rx_dropped += 1;
-                }
-            }
-            Frame::Udp(68) if self.dhcp.is_some() => self.run_dhcp(now, Some(frame), tx),
-            Frame::Udp(_) | Frame::Ipv4 => self.nobody(now, frame, tx),
-            Frame::Fragment | Frame::Foreign => self.stats.rx_dropped += 1,
-        }
-        Route::Done
-    }
-
-    fn segment(&mut self, now: Instant, s: &Segment, frame: &[u8], tx: &mut dyn NetTx) -> Route {
-        if s.flow.local != self.local || frame.get(..6) != Some(&self.mac.0) {
-            self.stats.rx_dropped += 1;
-            return Route::Done;
-        }
-        match self.flows.get(&s.flow) {
-            Some(v) if v & TIME_WAIT == 0 => return Route::Flow(SlotId(v), *s),
-            Some(v) => {
-                match self.time_wait.meet(v & !TIME_WAIT, s, now) {
-                    Meeting::Ignore => return Route::Done,
-                    Meeting::Acknowledge(seq, ack) => {
-                        self.stats.time_wait_reacked += 1;
-                        self.acknowledge(frame, &s.flow, seq, ack, tx);
-                        return Route::Done;
-                    }
-                    Meeting::Reopen => self.stats.time_wait_reused += 1,
-                    Meeting::Expired => {}
-                }
-                self.flows.remove(&s.flow);
-            }
-            None => {}
-        }
-        if s.syn && s.ack.is_none() && !s.rst && !s.fin && self.listens(s.flow.local_port) {
-            if self.free.is_empty() {
-                self.stats.tcp_refused += 1;
-            } else if self.handshakes >= self.handshake_limit {
-                // Silence, not a reset: an honest client tries again, a forged one costs nothing.
-                self.stats.tcp_syn_dropped += 1;
-                return Route::Done;
-            } else {
-                return Route::Open(*s);
-            }
-        } else {
-            self.stats.tcp_stray += 1;
-        }
-        self.nobody(now, frame, tx);
-        Route::Done
-    }
-
-    fn acknowledge(&mut self, frame: &[u8], flow: &Flow, seq: u32, ack: u32, tx: &mut dyn NetTx) {
-        let Some(&[a, b, c, d, e, f]) = frame.get(6..12) else {
-            return;
-        };
-        let to = EthernetAddress([a, b, c, d, e, f]);
-        let sent = time_wait::acknowledge(tx, self.mac, to, flow, seq, ack);
-        self.stats.tx_frames += u64::from(sent);
-        self.stats.tx_bytes += 54 * u64::from(sent);
-        self.stats.tx_dropped += u64::from(!sent);
-    }
-
-    /// Gives a frame to the interface alone, which answers ARP and ping and resets strays.
-    fn nobody(&mut self, now: Instant, frame: &[u8], tx: &mut dyn NetTx) {
-        let mut device =
-            OneFrame::new(Some(frame), tx, &mut self.scratch, Sending::of(self.offers));
-        self.interface
-            .poll_ingress_single(smol(now), &mut device, &mut self.nobody);
-        device.out().add_to(&mut self.stats);
-    }
-
     /// When [`Self::tick`] is due next.
     #[inline]
     #[must_use]
     pub fn next_timer(&self) -> Instant {
-        if self.ready.is_empty() {
-            self.wheel.next().min(self.dhcp_due)
-        } else {
-            Instant::ZERO
-        }
+        self.wheel.next().min(self.dhcp_due)
     }
 
     /// Runs the stack's own timers. Then call [`Self::pop_due`] until it returns `None`.
@@ -389,11 +289,8 @@ impl Stack {
         }
     }
 
-    /// Takes one connection that wants [`Self::poll`]: its timer is due, or its neighbour answered.
+    /// Takes one connection that wants [`Self::poll`]: its timer is due.
     pub fn pop_due(&mut self, now: Instant) -> Option<SlotId> {
-        if let Some(slot) = self.ready.pop() {
-            return Some(SlotId(slot));
-        }
         self.wheel.pop_due(now).map(|i| SlotId(i as u32))
     }
 }

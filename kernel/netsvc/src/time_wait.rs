@@ -90,7 +90,7 @@ impl TimeWait {
         let record = Record {
             flow: last.flow,
             // The segment acknowledged our FIN, so its acknowledgment is our next number.
-            send_next: last.ack.unwrap_or(0),
+            send_next: last.ack().unwrap_or(0),
             receive_next: last.end(),
             expires: now + LIFETIME,
             live: true,
@@ -112,13 +112,14 @@ impl TimeWait {
         let r = &mut self.ring[index as usize];
         let verdict = if now >= r.expires {
             Meeting::Expired
-        } else if segment.syn
-            && !segment.rst
-            && segment.ack.is_none()
+        } else if segment.has(Segment::SYN)
+            && !segment.has(Segment::RST | Segment::ACK)
             && (segment.seq.wrapping_sub(r.receive_next).cast_signed()) > 0
         {
             Meeting::Reopen
-        } else if segment.rst || (segment.payload == 0 && !segment.syn && !segment.fin) {
+        } else if segment.has(Segment::RST)
+            || (segment.payload == 0 && !segment.has(Segment::SYN | Segment::FIN))
+        {
             return Meeting::Ignore;
         } else {
             return Meeting::Acknowledge(r.send_next, r.receive_next);
@@ -197,11 +198,9 @@ mod tests {
                 remote_port: port,
             },
             seq,
-            ack: Some(500),
-            syn: false,
-            fin: true,
-            rst: false,
+            number: 500,
             payload: 0,
+            flags: Segment::ACK | Segment::FIN,
         }
     }
 
@@ -214,7 +213,10 @@ mod tests {
             t.meet(i, &fin, Instant::ZERO),
             Meeting::Acknowledge(500, 101)
         );
-        let rst = Segment { rst: true, ..fin };
+        let rst = Segment {
+            flags: fin.flags | Segment::RST,
+            ..fin
+        };
         assert_eq!(t.meet(i, &rst, Instant::ZERO), Meeting::Ignore);
         assert_eq!(t.meet(i, &fin, Instant::ZERO + LIFETIME), Meeting::Expired);
         assert!(t.is_empty());
@@ -225,9 +227,7 @@ mod tests {
         let mut t = TimeWait::new(2).unwrap();
         let (i, _) = t.insert(&segment(1, u32::MAX - 5), Instant::ZERO);
         let syn = |seq| Segment {
-            syn: true,
-            fin: false,
-            ack: None,
+            flags: Segment::SYN,
             ..segment(1, seq)
         };
         assert_eq!(

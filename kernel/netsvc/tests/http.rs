@@ -26,7 +26,7 @@ fn run(bytes: &[u8], sizes: &[usize]) -> Vec<Seen> {
     let mut sizes = sizes.iter().copied().cycle();
     loop {
         let event = match machine.poll() {
-            Event::NeedMore => {
+            Event::NeedMore(_) => {
                 if at == bytes.len() {
                     return seen;
                 }
@@ -46,7 +46,7 @@ fn run(bytes: &[u8], sizes: &[usize]) -> Vec<Seen> {
             Event::Continue => Seen::Continue,
             Event::Request(head, path, query) => Seen::Request {
                 method: format!("{:?}", head.method),
-                path: path.to_owned(),
+                path: String::from_utf8(path.to_owned()).unwrap(),
                 query: query.to_owned(),
                 keep_alive: head.keep_alive,
             },
@@ -227,12 +227,12 @@ fn says_what_it_awaits_at_every_byte() {
     let text = format!("{head}abc");
     let mut m = Machine::new().unwrap();
     for (n, byte) in text.bytes().enumerate() {
-        assert_eq!(m.poll(), Event::NeedMore);
         let expected = match n {
             0 => Awaits::Request,
             n if n < head.len() => Awaits::Head,
             _ => Awaits::Body,
         };
+        assert_eq!(m.poll(), Event::NeedMore(expected), "before byte {n}");
         assert_eq!(m.awaits(), expected, "before byte {n}");
         m.space()[0] = byte;
         m.filled(1);

@@ -184,7 +184,7 @@ impl Conn {
         Some((Ipv4Addr::from_bits(flow.remote), flow.remote_port))
     }
 
-    /// Reads what is there, without waiting. `Ok(0)` means that the peer has finished sending.
+    /// Reads what is there, or the begin of it, without waiting. `Ok(0)` means that the peer has finished sending.
     ///
     /// # Errors
     ///
@@ -215,13 +215,6 @@ impl Conn {
         Ok((moved, endpoint.is_drained()))
     }
 
-    /// True when everything that arrived was read and the peer may still send: the session hears of
-    /// what comes next.
-    #[must_use]
-    pub fn is_drained(&self) -> bool {
-        self.connection.lock().endpoint.is_drained()
-    }
-
     /// Sends what was written, and tells the peer about room that reading made.
     pub fn flush(&self) {
         if let Some(i) = interface() {
@@ -236,11 +229,10 @@ impl Conn {
     }
 
     /// As [`Self::flush`], and asks to be told at `at` ([`Session::ready`], or the end of a blocking
-    /// call); `FOREVER` takes the wish back.
-    pub fn flush_until(&self, at: Instant) {
-        if let Some(i) = interface() {
-            i.flush(&self.connection, Some(at));
-        }
+    /// call); `FOREVER` takes the wish back. True when everything that arrived was read and the peer may still
+    /// send, so that the session hears of what comes next.
+    pub fn flush_until(&self, at: Instant) -> bool {
+        interface().is_some_and(|i| i.flush(&self.connection, Some(at)))
     }
 
     /// How long the peer may take to acknowledge a kibibyte, or all that is sent if that is less; then

@@ -47,6 +47,8 @@ pub struct Interface {
     poll: Work<(), Softirq>,
     /// Pending while closed connections may be kept.
     tidy: DelayedWork<(), Threaded>,
+    /// What the receive ring had found wrong when it was last looked at.
+    receive_faults: AtomicU64,
     interrupts: AtomicU64,
     polls: AtomicU64,
     full_polls: AtomicU64,
@@ -83,10 +85,10 @@ impl NetTx for Sender<'_> {
         self.0.lock().has_room()
     }
 
-    fn transmit(&mut self, len: usize, fill: machine::Frame<'_>) -> Result<(), TxFull> {
-        self.0.lock().transmit(len, fill)?;
+    fn transmit(&mut self, len: usize, fill: machine::Frame<'_>) -> Result<bool, TxFull> {
+        let room = self.0.lock().transmit(len, fill)?;
         emit_unmasked(Kind::NetTx, Head::of(len as u32), 0, 0);
-        Ok(())
+        Ok(room)
     }
 }
 
@@ -151,6 +153,7 @@ impl Interface {
             timer: Timer::new(timer_due),
             poll: Work::<(), Softirq>::new((), poll_item),
             tidy: spare::tidy_item(),
+            receive_faults: AtomicU64::new(0),
             interrupts: AtomicU64::new(0),
             polls: AtomicU64::new(0),
             full_polls: AtomicU64::new(0),
@@ -197,26 +200,31 @@ impl Interface {
     }
 
     /// Sends what an application made due on a connection, and sets its deadline if there is a new
-    /// one. Thread or BH context, without locks.
-    pub(super) fn flush(&'static self, connection: &Connection, deadline: Option<Instant>) {
+    /// one. True when nothing is left to read ([`Endpoint::is_drained`]). Thread or BH context, without locks.
+    pub(super) fn flush(&'static self, connection: &Connection, deadline: Option<Instant>) -> bool {
         let now = machine::now();
         let mut tx = Sender(&self.device);
         let mut shared = self.stack.lock();
         let mut locked = connection.lock();
-        let Some(slot) = locked.slot else { return };
+        let Some(slot) = locked.slot else {
+            return false;
+        };
         if let Some(at) = deadline {
             locked.endpoint.set_deadline(at);
         }
         let events = shared.stack.poll(now, slot, &mut locked.endpoint, &mut tx);
         shared.settle(&mut locked, slot, events);
+        let drained = locked.endpoint.is_drained();
         drop(locked);
         self.arm(&mut shared);
         drop(shared);
         self.device.lock().flush();
         self.notify(connection, events);
+        drained
     }
 
     /// Passes events on; called without locks.
+    #[inline(always)]
     fn tell(&'static self, connection: Arc<Connection>, events: Events) {
         if events.established && !events.closed {
             self.ports.accept(&connection);
@@ -225,14 +233,20 @@ impl Interface {
     }
 
     /// As [`Self::tell`], for a connection that was accepted before.
+    #[inline(always)]
     fn notify(&'static self, connection: &Connection, events: Events) {
         if events.any() {
             connection.notify();
         }
         if events.closed {
-            connection.forget_session();
-            self.tidy_later();
+            self.end(connection);
         }
+    }
+
+    /// What is left of a connection that is over, when it was told so.
+    fn end(&'static self, connection: &Connection) {
+        connection.forget_session();
+        self.tidy_later();
     }
 
     fn arm(&self, shared: &mut Shared) {
@@ -266,6 +280,13 @@ impl Interface {
     /// A snapshot of the counters.
     #[must_use]
     pub fn stats(&self) -> NetStats {
+        // While a poll has the receive ring, what that found is told the next time.
+        let found = &self.receive_faults;
+        if let Some(receiver) = self.receiver.lock().as_ref() {
+            found.store(receiver.faults(), Ordering::Relaxed);
+        }
+        let received = found.load(Ordering::Relaxed);
+        let device_faults = received + self.device.lock().faults();
         let shared = self.stack.lock();
         NetStats {
             mac: self.mac,
@@ -278,6 +299,7 @@ impl Interface {
             interrupts: self.interrupts.load(Ordering::Relaxed),
             polls: self.polls.load(Ordering::Relaxed),
             full_polls: self.full_polls.load(Ordering::Relaxed),
+            device_faults,
             stack: *shared.stack.stats(),
         }
     }

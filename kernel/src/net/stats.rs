@@ -27,6 +27,8 @@ pub struct NetStats {
     pub polls: u64,
     /// Polls that used their whole budget.
     pub full_polls: u64,
+    /// Buffers that the device returned without having them.
+    pub device_faults: u64,
     /// The stack's counters.
     pub stack: netsvc::Stats,
 }

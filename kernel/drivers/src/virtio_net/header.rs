@@ -26,12 +26,13 @@ const TCP_CHECKSUM: u16 = 16;
 
 /// The device's word on a received frame: its checksum is right, or was never computed because the
 /// frame has not left the host (5.1.6.4).
-pub(super) fn is_vouched(header: &[u8]) -> bool {
+pub(super) fn is_vouched(header: &[u8; BYTES]) -> bool {
     header[0] & (NEEDS_CHECKSUM | VOUCHED) != 0
 }
 
 /// How many buffers a received frame takes.
-pub(super) fn buffers(header: &[u8]) -> u16 {
+#[inline]
+pub(super) fn buffers(header: &[u8; BYTES]) -> u16 {
     u16::from_le_bytes([header[10], header[11]])
 }
 

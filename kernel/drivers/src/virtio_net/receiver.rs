@@ -59,35 +59,64 @@ impl Receiver {
         })
     }
 
-    /// Where the `count` buffers that are next begin, and their bytes, if they lie in one piece.
-    fn in_place(&self, count: u16) -> Option<(usize, usize)> {
-        let start = offset(self.queue.used(0));
-        let mut len = 0;
-        for n in 0..count {
-            let part = self.queue.used(n);
-            if offset(part) != start + len {
-                return None;
+    /// Takes a frame of `count` buffers, of which `first` is the next one returned: in place if they lie one behind
+    /// the other. Where the device returned something else among them, there is no frame.
+    #[inline(never)]
+    fn receive_merged(&mut self, first: Used, count: u16, f: &mut dyn FnMut(&[u8])) {
+        let (start, mut len) = (offset(first), 0);
+        let mut there = 0;
+        while there < count {
+            match self.queue.peek() {
+                Some(part) if offset(part) == start + len => {
+                    self.queue.take(part);
+                    len += length(part);
+                    there += 1;
+                }
+                Some(_) => {
+                    let whole = self.join(first, there, len, count);
+                    return whole.and_then(|w| w.get(header::BYTES..)).map_or((), f);
+                }
+                None => break,
             }
-            len += length(part);
         }
-        Some((start, len))
+        // SAFETY: the device has finished with these buffers, and gets them back below.
+        let whole = unsafe { self.buffers.slice(start, len) };
+        if let Some(bytes) = whole.get(header::BYTES..).filter(|_| there == count) {
+            f(bytes);
+        }
+        for n in 0..there {
+            self.queue.give(first.descriptor + n);
+        }
     }
 
-    /// Puts the next `count` buffers together; `None` when that is more than a frame.
-    fn join(&mut self, count: u16) -> Option<&[u8]> {
-        let joined = self.joined.as_mut()?;
+    /// Puts a frame of `count` buffers together, and gives them back. The first `there` are taken: `len` bytes from
+    /// `first` on. `None` when it is larger than a frame, or incomplete.
+    fn join(&mut self, first: Used, there: u16, len: usize, count: u16) -> Option<&[u8]> {
         // SAFETY: the device never has these pages.
-        let all = unsafe { joined.slice(0, header::BYTES + JOINED) };
-        let mut at = 0;
-        for n in 0..count {
-            let part = self.queue.used(n);
-            // SAFETY: the device has finished with the buffer, and gets it back through `give` only.
-            let bytes = unsafe { self.buffers.slice(offset(part), length(part)) };
-            all.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
-            at += bytes.len();
+        let all = unsafe { self.joined.as_mut()?.slice(0, header::BYTES + JOINED) };
+        // SAFETY: the device has finished with these buffers, and gets them back below.
+        let bytes = unsafe { self.buffers.slice(offset(first), len) };
+        let mut at = copy(bytes, all, Some(0));
+        for n in 0..there {
+            self.queue.give(first.descriptor + n);
         }
-        all.get(..at)
+        for _ in there..count {
+            let part = self.queue.peek()?;
+            self.queue.take(part);
+            // SAFETY: as above.
+            let bytes = unsafe { self.buffers.slice(offset(part), length(part)) };
+            at = copy(bytes, all, at);
+            self.queue.give(part.descriptor);
+        }
+        all.get(..at?)
     }
+}
+
+/// Copies to where the last copy ended; where this one does, if there is room.
+fn copy(bytes: &[u8], to: &mut [u8], at: Option<usize>) -> Option<usize> {
+    let end = at? + bytes.len();
+    to.get_mut(at?..end)?.copy_from_slice(bytes);
+    Some(end)
 }
 
 /// Where a buffer lies.
@@ -102,38 +131,35 @@ fn length(used: Used) -> usize {
 
 impl NetRx for Receiver {
     fn receive(&mut self, f: &mut dyn FnMut(Received<'_>)) -> bool {
-        let ready = self.queue.ready();
-        if ready == 0 {
+        let Some(first) = self.queue.peek() else {
             return false;
-        }
-        let first = self.queue.used(0);
+        };
         // SAFETY: the device has finished with the buffer, and gets it back below.
-        let head = unsafe { self.buffers.slice(offset(first), header::BYTES) };
-        let vouched = self.vouches && header::is_vouched(head);
-        let count = match self.joined {
-            Some(_) => header::buffers(head).clamp(1, BUFFERS),
-            None => 1,
-        };
-        let place = if count == 1 {
-            Some((offset(first), length(first)))
-        } else if count <= ready {
-            self.in_place(count)
-        } else {
-            // The frame's end is on its way.
-            return false;
-        };
-        let whole = match place {
-            // SAFETY: as above, for each of the buffers.
-            Some((start, len)) => Some(unsafe { &*self.buffers.slice(start, len) }),
-            None => self.join(count),
-        };
-        if let Some(bytes) = whole.and_then(|b| b.get(header::BYTES..)) {
-            f(Received { bytes, vouched });
+        let bytes = unsafe { self.buffers.slice(offset(first), length(first)) };
+        let vouched = |head: &[u8; header::BYTES]| self.vouches && header::is_vouched(head);
+        let merges = self.joined.is_some();
+        match bytes.split_first_chunk() {
+            Some((head, frame)) if !merges || header::buffers(head) <= 1 => {
+                f(Received {
+                    bytes: frame,
+                    vouched: vouched(head),
+                });
+            }
+            Some((head, _)) => {
+                let count = header::buffers(head).min(BUFFERS);
+                if count > self.queue.ready() {
+                    // The frame's end is on its way.
+                    return false;
+                }
+                let vouched = vouched(head);
+                self.receive_merged(first, count, &mut |bytes| f(Received { bytes, vouched }));
+                return true;
+            }
+            // Shorter than its header.
+            None => {}
         }
-        for n in 0..count {
-            self.queue.give(self.queue.used(n).descriptor);
-        }
-        self.queue.advance(count);
+        self.queue.take(first);
+        self.queue.give(first.descriptor);
         true
     }
 
@@ -143,6 +169,10 @@ impl NetRx for Receiver {
 
     fn refill(&mut self) {
         self.queue.kick();
+    }
+
+    fn faults(&self) -> u64 {
+        self.queue.wrong()
     }
 }
 

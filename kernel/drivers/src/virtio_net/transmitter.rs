@@ -60,7 +60,7 @@ impl Transmitter {
     /// Takes back the slots of completed frames.
     fn reap(&mut self) {
         while let Some(used) = self.queue.peek() {
-            self.queue.advance(1);
+            self.queue.take(used);
             self.done[usize::from(used.descriptor)] = true;
         }
         while self.free < SLOTS {
@@ -73,20 +73,24 @@ impl Transmitter {
     }
 
     /// Slots to skip so that `n` in a row follow.
+    #[inline]
     fn skip(&self, n: usize) -> usize {
         let left = SLOTS - self.next;
         if n <= left { 0 } else { left }
     }
 
+    #[inline]
     fn fits(&self, n: usize) -> bool {
         self.skip(n) + n <= self.free
     }
 
     /// Makes room for `n` slots in a row if there is any; a full ring turns the interrupt on.
+    #[inline]
     fn make_room(&mut self, n: usize) -> bool {
-        if self.fits(n) {
-            return true;
-        }
+        self.fits(n) || self.look_for_room(n)
+    }
+
+    fn look_for_room(&mut self, n: usize) -> bool {
         self.reap();
         if self.fits(n) {
             return true;
@@ -121,8 +125,14 @@ impl Transmitter {
     }
 
     /// Tells the device of every frame since the last call.
+    #[inline]
     pub(super) fn flush(&mut self) {
         self.queue.kick();
+    }
+
+    /// How often the device returned a frame that it did not have.
+    pub(super) fn faults(&self) -> u64 {
+        self.queue.wrong()
     }
 }
 
@@ -131,7 +141,7 @@ impl NetTx for Transmitter {
         self.make_room(self.most)
     }
 
-    fn transmit(&mut self, len: usize, fill: Frame<'_>) -> Result<(), TxFull> {
+    fn transmit(&mut self, len: usize, fill: Frame<'_>) -> Result<bool, TxFull> {
         let most = if self.most == 1 { UNCUT } else { CUT };
         assert!(len <= most, "virtio-net: frame of {len} bytes");
         let bytes = header::BYTES + len;
@@ -153,7 +163,7 @@ impl NetTx for Transmitter {
         self.queue
             .describe(descriptor, address, bytes as u32, Direction::ToDevice);
         self.queue.give(descriptor);
-        Ok(())
+        Ok(self.fits(self.most))
     }
 }
 

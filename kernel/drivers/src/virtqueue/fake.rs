@@ -6,8 +6,8 @@ use std::vec::Vec;
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{AVAILABLE, DESCRIPTOR, NO_INTERRUPT, NO_NOTIFY, PAGES, SIZE, USED, Virtqueue};
-use crate::dma::{Words, install_for_tests};
+use super::{AVAILABLE, DESCRIPTOR, NO_INTERRUPT, NO_NOTIFY, SIZE, USED, Virtqueue, Words};
+use crate::dma::install_for_tests;
 use crate::mmio::Registers;
 
 /// Bytes of registers that a queue may write.
@@ -32,7 +32,7 @@ pub(crate) struct Device {
 /// A queue and its device.
 pub(crate) fn pair(number: u16) -> (Virtqueue, Device) {
     install_for_tests();
-    let rings = Words::new(PAGES).expect("memory");
+    let rings = Words::new().expect("memory");
     let block = Box::leak(Box::new([u32::MAX; REGISTERS / 4]));
     let base = block.as_mut_ptr().expose_provenance();
     // SAFETY: words of memory that nothing else refers to, for ever.
@@ -85,6 +85,13 @@ impl Device {
         let descriptor = u32::from(buffer.descriptor);
         self.rings.u32(at).store(descriptor, Relaxed);
         self.rings.u32(at + 4).store(len as u32, Relaxed);
+        self.returned = self.returned.wrapping_add(1);
+    }
+
+    /// As [`Self::give_back`], of a number that may be none.
+    pub(crate) fn return_number(&mut self, number: u32) {
+        let at = USED + 4 + 8 * usize::from(self.returned % SIZE);
+        self.rings.u32(at).store(number, Relaxed);
         self.returned = self.returned.wrapping_add(1);
     }
 

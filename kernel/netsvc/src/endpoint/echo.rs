@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use super::{Endpoint, IoError};
+use super::{Endpoint, IoError, put};
 
 /// Most bytes moved at once, on the stack.
 const PIECE: usize = 8 * 1024;
@@ -42,7 +42,7 @@ impl Endpoint {
                 break;
             }
             let bytes = piece[..n].write_copy_of_slice(there);
-            let sent = socket.send_slice(bytes);
+            let sent = put(socket, bytes);
             let taken = socket.recv(|_| (n, ()));
             self.count_read(n);
             if sent != Ok(n) || taken.is_err() {

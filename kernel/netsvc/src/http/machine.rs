@@ -6,13 +6,15 @@
 //!
 //! Invariant: events depend on the byte stream only, not on how it was split. Therefore every limit
 //! is tested by position, and the first violation in stream order wins. The search for a head's end
-//! looks at each byte once, however slowly a client sends.
+//! looks at each byte once, however slowly a client sends. Most heads come in one piece: the first bytes are tried as
+//! one before that search, and what comes of it counts only if it is a request within all limits.
 
 use alloc::vec::Vec;
 
 use super::body::Body;
-use super::request::{HEAD_LIMIT, Head, LINE_LIMIT, is_token_byte};
+use super::request::{Framing, HEAD_LIMIT, Head, LINE_LIMIT};
 use super::response::Status;
+use super::syntax::is_token_byte;
 use crate::buffer::try_zeroed;
 
 /// Room behind a head of full size, for its body to pass through.
@@ -23,17 +25,17 @@ const BUFFER: usize = HEAD_LIMIT + SPARE;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Event<'a> {
-    /// Nothing more without more bytes.
-    NeedMore,
+    /// Nothing more without more bytes: what they will be.
+    NeedMore(Awaits),
     /// Send the interim reply: the client waits for it.
     Continue,
     /// A complete request, its body read and discarded: head, path, query.
-    Request(Head, &'a str, &'a str),
+    Request(Head, &'a [u8], &'a str),
     /// The stream is not HTTP any more: reply and close. Every later poll says the same.
     Error(Status),
 }
 
-/// What a machine waits for after [`Event::NeedMore`].
+/// What a machine waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Awaits {
     /// A request's first byte.
@@ -104,6 +106,7 @@ impl Machine {
     }
 
     /// What the next bytes will be; for a caller that gives each its own patience.
+    #[inline]
     #[must_use]
     pub fn awaits(&self) -> Awaits {
         let consumed = match self.state {
@@ -118,6 +121,7 @@ impl Machine {
     }
 
     /// Where the next bytes go; never empty after [`Event::NeedMore`].
+    #[inline]
     pub fn space(&mut self) -> &mut [u8] {
         if self.end == BUFFER {
             self.compact();
@@ -126,6 +130,7 @@ impl Machine {
     }
 
     /// Says that `n` bytes were put into [`Self::space`].
+    #[inline]
     pub fn filled(&mut self, n: usize) {
         self.end = (self.end + n).min(BUFFER);
     }
@@ -138,58 +143,68 @@ impl Machine {
 
     /// Looks at the bytes that are there.
     pub fn poll(&mut self) -> Event<'_> {
-        if let State::Served { head_len } = self.state {
-            self.start += head_len;
-            if self.start == self.end {
-                self.start = 0;
-                self.end = 0;
+        match self.state {
+            State::Served { head_len } => {
+                self.start += head_len;
+                if self.start == self.end {
+                    self.start = 0;
+                    self.end = 0;
+                }
+                self.state = START;
             }
-            self.state = START;
+            State::Failed(status) => return Event::Error(status),
+            State::Head { .. } | State::Body { .. } => {}
         }
         if matches!(self.state, State::Head { .. }) {
-            match self.find_head() {
-                Ok(None) => return Event::NeedMore,
-                Ok(Some(head_len)) => {
-                    match Head::parse(&self.buffer[self.start..self.start + head_len]) {
-                        Ok(head) => {
-                            let body = Body::new(head.framing);
-                            let asked = !head.expects_continue || body == Body::Done;
-                            self.state = State::Body {
-                                head,
-                                head_len,
-                                body,
-                                asked,
-                            };
-                        }
-                        Err(status) => self.state = State::Failed(status),
-                    }
+            match self.head() {
+                Ok(None) if self.start == self.end => return Event::NeedMore(Awaits::Request),
+                Ok(None) => return Event::NeedMore(Awaits::Head),
+                Ok(Some((head, head_len))) if head.framing == Framing::Length(0) => {
+                    return self.request(&head, head_len);
                 }
-                Err(status) => self.state = State::Failed(status),
+                Ok(Some((head, head_len))) => {
+                    self.state = State::Body {
+                        head,
+                        head_len,
+                        body: Body::new(head.framing),
+                        asked: !head.expects_continue,
+                    };
+                }
+                Err(status) => {
+                    self.state = State::Failed(status);
+                    return Event::Error(status);
+                }
             }
         }
-        match self.state {
-            State::Failed(status) => Event::Error(status),
-            State::Body {
-                head,
-                head_len,
-                body,
-                asked: false,
-            } => {
-                // A client that sent some of the body already does not wait.
-                let waits = self.start + head_len == self.end;
-                self.state = State::Body {
-                    head,
-                    head_len,
-                    body,
-                    asked: true,
-                };
-                if waits {
-                    Event::Continue
-                } else {
-                    self.poll_body()
-                }
-            }
-            _ => self.poll_body(),
+        if let State::Body {
+            head_len, asked, ..
+        } = &mut self.state
+            && !core::mem::replace(asked, true)
+            // A client that sent some of the body already does not wait.
+            && self.start + *head_len == self.end
+        {
+            return Event::Continue;
+        }
+        self.poll_body()
+    }
+
+    /// The head at the start of the buffer and its length, once its end has arrived.
+    #[inline]
+    fn head(&mut self) -> Result<Option<(Head, usize)>, Status> {
+        let bytes = &self.buffer[self.start..self.end];
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        // No limit is smaller than that of a line.
+        let first = &bytes[..bytes.len().min(LINE_LIMIT)];
+        if self.state == START
+            && let Ok(head) = Head::parse(first)
+        {
+            return Ok(Some(head));
+        }
+        match self.find_head()? {
+            Some(len) => Head::parse(&self.buffer[self.start..self.start + len]).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -201,7 +216,7 @@ impl Machine {
             asked,
         } = self.state
         else {
-            return Event::NeedMore;
+            return Event::NeedMore(self.awaits());
         };
         let from = self.start + head_len;
         match body.advance(&self.buffer[from..self.end]) {
@@ -222,20 +237,28 @@ impl Machine {
                 body,
                 asked,
             };
-            return Event::NeedMore;
+            return Event::NeedMore(Awaits::Body);
         }
-        self.state = State::Served { head_len };
-        let (a, b) = (usize::from(head.target.0), usize::from(head.target.1));
-        let target = core::str::from_utf8(&self.buffer[self.start + a..self.start + b]);
-        let (path, query) = match target {
-            Ok(t) => t.split_once('?').unwrap_or((t, "")),
-            Err(_) => ("", ""),
-        };
-        // The absolute form may have no path (RFC 9112 3.2.1).
-        Event::Request(head, if path.is_empty() { "/" } else { path }, query)
+        self.request(&head, head_len)
     }
 
-    /// Length of the head at the start of the buffer, once its end has arrived.
+    /// Hands out a request that is complete.
+    #[inline]
+    fn request(&mut self, head: &Head, head_len: usize) -> Event<'_> {
+        self.state = State::Served { head_len };
+        let (a, b) = (usize::from(head.target.0), usize::from(head.target.1));
+        let target = &self.buffer[self.start + a..self.start + b];
+        let (path, query) = target.split_at(usize::from(head.query) - a);
+        let query = match query {
+            [] => "",
+            // UTF-8, since the target is.
+            [_mark, query @ ..] => core::str::from_utf8(query).unwrap_or_default(),
+        };
+        // The absolute form may have no path (RFC 9112 3.2.1).
+        Event::Request(*head, if path.is_empty() { b"/" } else { path }, query)
+    }
+
+    /// Length of the head at the start of the buffer, looked for.
     fn find_head(&mut self) -> Result<Option<usize>, Status> {
         let State::Head {
             mut scanned,

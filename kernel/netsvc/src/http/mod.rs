@@ -1,7 +1,8 @@
 //! HTTP/1.1 without I/O: bytes in at any split, requests out; replies written into a buffer.
 //!
 //! [`Machine`] holds one connection's request bytes and says what they are; it never sees a socket.
-//! Heads are parsed by `httparse`, once, when their end has arrived. Stricter than RFC 9112 must be:
+//! A head is parsed when its end has arrived: the first bytes that do are tried at once, and looked through for its
+//! end only if that does not make a request of them. Stricter than RFC 9112 must be:
 //! bare line feeds, repeated `Host` or `Content-Length`, and `Content-Length` together with
 //! `Transfer-Encoding` are refused, because two parsers that disagree about a request's end are how
 //! requests are smuggled.
@@ -14,6 +15,8 @@ mod patience;
 mod request;
 mod response;
 mod router;
+mod syntax;
+mod words;
 
 pub use machine::{Awaits, Event, Machine};
 pub use patience::{Limits, Patience};

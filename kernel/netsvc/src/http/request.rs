@@ -1,8 +1,7 @@
 //! The head of one request: what it asks for, and how its body ends.
 
-use core::mem::MaybeUninit;
-
 use super::response::Status;
+use super::syntax::{self, Fault};
 
 /// Most bytes in a head, from the method to the empty line.
 pub const HEAD_LIMIT: usize = 8 * 1024;
@@ -12,7 +11,6 @@ pub const TARGET_LIMIT: usize = 2 * 1024;
 pub const BODY_LIMIT: u64 = 1024 * 1024;
 /// Longest request line: method, target, version, two spaces.
 pub(crate) const LINE_LIMIT: usize = TARGET_LIMIT + 32;
-const MAX_FIELDS: usize = 64;
 
 /// A request's method.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,16 +27,16 @@ pub enum Method {
 }
 
 impl Method {
-    fn parse(s: &str) -> Option<Self> {
+    pub(super) fn parse(s: &[u8]) -> Option<Self> {
         Some(match s {
-            "GET" => Self::Get,
-            "HEAD" => Self::Head,
-            "POST" => Self::Post,
-            "PUT" => Self::Put,
-            "DELETE" => Self::Delete,
-            "OPTIONS" => Self::Options,
-            "PATCH" => Self::Patch,
-            "TRACE" => Self::Trace,
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"DELETE" => Self::Delete,
+            b"OPTIONS" => Self::Options,
+            b"PATCH" => Self::Patch,
+            b"TRACE" => Self::Trace,
             _ => return None,
         })
     }
@@ -65,8 +63,19 @@ pub struct Head {
     pub(crate) framing: Framing,
     /// The request names no origin, or that of the host it goes to.
     pub same_origin: bool,
-    /// Path and query within the head.
+    /// Path and query within the head: where they begin and end.
     pub(crate) target: (u16, u16),
+    /// Where the question mark between them is, or their end.
+    pub(crate) query: u16,
+}
+
+/// Whether a name is that of the field which every request has.
+#[inline]
+fn is_host(name: &[u8]) -> bool {
+    // The bit in which letters of both cases differ.
+    const LOWER: u32 = u32::from_ne_bytes([0x20; 4]);
+    let name = name.first_chunk().map(|n| u32::from_ne_bytes(*n) | LOWER);
+    name == Some(u32::from_ne_bytes(*b"host"))
 }
 
 fn is_token(value: &[u8], token: &str) -> bool {
@@ -77,12 +86,8 @@ fn has_token(list: &[u8], token: &str) -> bool {
     list.split(|&b| b == b',').any(|t| is_token(t, token))
 }
 
-/// True for the characters of a method (RFC 9110 5.6.2).
-pub(crate) fn is_token_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
-}
-
-/// Says which error a head deserves that `httparse` refuses: only a wrong version is not a plain 400.
+/// Says which error a head deserves that is none: only a wrong version is not a plain 400.
+#[cold]
 fn diagnose(head: &[u8]) -> Status {
     let line = head.split(|&b| b == b'\r').next().unwrap_or_default();
     let version = line.rsplit(|&b| b == b' ').next().unwrap_or_default();
@@ -102,6 +107,8 @@ fn diagnose(head: &[u8]) -> Status {
 
 #[derive(Default)]
 struct Fields<'a> {
+    /// What the first field that cannot be served deserves.
+    refused: Option<Status>,
     hosts: u32,
     host: &'a [u8],
     origin: Option<&'a [u8]>,
@@ -115,52 +122,56 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn add(&mut self, name: &str, value: &'a [u8]) -> Result<(), Status> {
+    #[inline]
+    fn add(&mut self, name: &[u8], value: &'a [u8]) {
         // Most fields of a browser are none of these lengths.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
+            4 if is_host(name) => {
                 self.hosts += 1;
-                self.host = value.trim_ascii();
+                self.host = value;
             }
-            6 if name.eq_ignore_ascii_case("origin") => {
+            6 if name.eq_ignore_ascii_case(b"origin") => {
                 // Two of them are of no origin at all.
                 let first = self.origin.is_none();
                 self.origin = Some(if first { value.trim_ascii() } else { b"" });
             }
-            6 if name.eq_ignore_ascii_case("expect") => {
+            6 if name.eq_ignore_ascii_case(b"expect") => {
                 self.expects_continue |= is_token(value, "100-continue");
             }
-            10 if name.eq_ignore_ascii_case("connection") => {
+            10 if name.eq_ignore_ascii_case(b"connection") => {
                 self.close |= has_token(value, "close");
                 self.keep_alive |= has_token(value, "keep-alive");
             }
-            14 if name.eq_ignore_ascii_case("content-length") => {
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let value = value.trim_ascii();
                 if self.length.is_some()
                     || value.is_empty()
                     || !value.iter().all(u8::is_ascii_digit)
                 {
-                    return Err(Status::BadRequest);
+                    return self.refuse();
                 }
                 let add = |n: u64, d: &u8| n.saturating_mul(10).saturating_add(u64::from(d - b'0'));
                 self.length = Some(value.iter().fold(0, add));
             }
-            14 if name.eq_ignore_ascii_case("sec-fetch-site") => {
+            14 if name.eq_ignore_ascii_case(b"sec-fetch-site") => {
                 self.cross_site |= !is_token(value, "same-origin") && !is_token(value, "none");
             }
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 if self.coding.is_some() {
-                    return Err(Status::BadRequest);
+                    return self.refuse();
                 }
                 let last = value.rsplit(|&b| b == b',').next().unwrap_or_default();
                 if !is_token(last, "chunked") {
-                    return Err(Status::BadRequest);
+                    return self.refuse();
                 }
                 self.coding = Some(is_token(value, "chunked"));
             }
             _ => {}
         }
-        Ok(())
+    }
+
+    fn refuse(&mut self) {
+        self.refused.get_or_insert(Status::BadRequest);
     }
 
     /// No page of another origin is behind the request (RFC 6454 7): it names none, or its own host,
@@ -172,39 +183,31 @@ impl<'a> Fields<'a> {
         let Some(origin) = self.origin else {
             return true;
         };
-        let scheme = b"http://";
         origin
-            .split_at_checked(scheme.len())
+            .split_at_checked(SCHEME.len())
             .is_some_and(|(s, host)| {
-                s.eq_ignore_ascii_case(scheme) && host.eq_ignore_ascii_case(self.host)
+                s.eq_ignore_ascii_case(SCHEME) && host.eq_ignore_ascii_case(self.host.trim_ascii())
             })
     }
 }
 
 impl Head {
-    /// Parses a complete head, `head` ending with its empty line.
-    pub(crate) fn parse(head: &[u8]) -> Result<Self, Status> {
-        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-        let mut request = httparse::Request::new(&mut []);
-        match request.parse_with_uninit_headers(head, &mut fields) {
-            Ok(httparse::Status::Complete(n)) if n == head.len() => {}
-            Err(httparse::Error::TooManyHeaders) => return Err(Status::HeaderFieldsTooLarge),
-            Ok(_) => return Err(Status::BadRequest),
-            Err(_) => return Err(diagnose(head)),
-        }
-        let (Some(method), Some(target), Some(version)) =
-            (request.method, request.path, request.version)
-        else {
-            return Err(Status::BadRequest);
-        };
+    /// Parses the head that `bytes` begin with; also says how long it is. Refuses one whose end is
+    /// not there.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<(Self, usize), Status> {
+        let mut f = Fields::default();
+        let read = syntax::read(bytes, |name, value| f.add(name, value));
+        let (line, len) = read.map_err(|fault| match fault {
+            Fault::Syntax => diagnose(bytes),
+            Fault::TooManyFields => Status::HeaderFieldsTooLarge,
+        })?;
+        let (target, http10) = (line.target, line.http10);
         if target.len() > TARGET_LIMIT {
             return Err(Status::UriTooLong);
         }
-        let mut f = Fields::default();
-        for field in request.headers.iter() {
-            f.add(field.name, field.value)?;
+        if let Some(status) = f.refused {
+            return Err(status);
         }
-        let http10 = version == 0;
         if f.hosts > 1 || (f.hosts == 0 && !http10) {
             return Err(Status::BadRequest);
         }
@@ -215,13 +218,13 @@ impl Head {
             (None, Some(false)) => return Err(Status::NotImplemented),
             (length, None) => Framing::Length(length.unwrap_or(0)),
         };
-        let method = Method::parse(method).ok_or(Status::NotImplemented)?;
+        let method = line.method.ok_or(Status::NotImplemented)?;
         if matches!(framing, Framing::Length(n) if n > BODY_LIMIT) {
             return Err(Status::ContentTooLarge);
         }
-        let start = target.as_ptr().addr() - head.as_ptr().addr();
         let skip = origin_form(target).ok_or(Status::BadRequest)?;
-        Ok(Self {
+        let within = |at| (line.start + at) as u16;
+        let head = Self {
             method,
             keep_alive: if http10 {
                 f.keep_alive && !f.close
@@ -232,8 +235,10 @@ impl Head {
             expects_continue: f.expects_continue && !http10,
             framing,
             same_origin: f.same_origin(),
-            target: ((start + skip) as u16, (start + target.len()) as u16),
-        })
+            target: (within(skip), within(target.len())),
+            query: within(line.query),
+        };
+        Ok((head, len))
     }
 
     /// Value of the reply's `Connection` field, given whether the server keeps the connection.
@@ -248,15 +253,21 @@ impl Head {
 }
 
 /// Where path and query begin in a target: at its start, or after `http://host` (RFC 9112 3.2.2).
-fn origin_form(target: &str) -> Option<usize> {
-    if target.starts_with('/') || target == "*" {
+fn origin_form(target: &[u8]) -> Option<usize> {
+    if target.first() == Some(&b'/') || target == b"*" {
         return Some(0);
     }
-    let scheme = target
-        .get(..7)
-        .filter(|s| s.eq_ignore_ascii_case("http://"))?
-        .len();
-    let authority = target.get(scheme..)?;
-    let end = authority.find(['/', '?']).unwrap_or(authority.len());
-    if end == 0 { None } else { Some(scheme + end) }
+    let (scheme, authority) = target.split_at_checked(SCHEME.len())?;
+    if !scheme.eq_ignore_ascii_case(SCHEME) {
+        return None;
+    }
+    let end = authority.iter().position(|b| matches!(b, b'/' | b'?'));
+    let end = end.unwrap_or(authority.len());
+    if end == 0 {
+        None
+    } else {
+        Some(scheme.len() + end)
+    }
 }
+
+const SCHEME: &[u8] = b"http://";

@@ -1,57 +1,59 @@
 //! Status lines and reply heads, written straight into the caller's buffer.
 
-/// A reply's status.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "RFC 9110 section 15 defines them")]
-pub enum Status {
-    Ok,
-    NoContent,
-    BadRequest,
-    Forbidden,
-    NotFound,
-    MethodNotAllowed,
-    RequestTimeout,
-    ContentTooLarge,
-    UriTooLong,
-    HeaderFieldsTooLarge,
-    InternalError,
-    NotImplemented,
-    Unavailable,
-    VersionNotSupported,
+macro_rules! statuses {
+    ($($name:ident $code:literal $reason:literal,)*) => {
+        /// A reply's status.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[expect(missing_docs, reason = "RFC 9110 section 15 defines them")]
+        pub enum Status {
+            $($name,)*
+        }
+
+        impl Status {
+            /// Code and reason phrase.
+            #[must_use]
+            pub const fn line(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($code, " ", $reason),)*
+                }
+            }
+
+            /// The code alone.
+            #[must_use]
+            pub const fn code(self) -> u16 {
+                match self {
+                    $(Self::$name => $code,)*
+                }
+            }
+
+            /// What every reply with a body of known length begins with, up to that length.
+            const fn begin(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!(
+                        "HTTP/1.1 ", $code, " ", $reason,
+                        "\r\nServer: roundtable\r\nContent-Length: "
+                    ),)*
+                }
+            }
+        }
+    };
 }
 
-impl Status {
-    /// Code and reason phrase.
-    #[must_use]
-    pub const fn line(self) -> &'static str {
-        match self {
-            Self::Ok => "200 OK",
-            Self::NoContent => "204 No Content",
-            Self::BadRequest => "400 Bad Request",
-            Self::Forbidden => "403 Forbidden",
-            Self::NotFound => "404 Not Found",
-            Self::MethodNotAllowed => "405 Method Not Allowed",
-            Self::RequestTimeout => "408 Request Timeout",
-            Self::ContentTooLarge => "413 Content Too Large",
-            Self::UriTooLong => "414 URI Too Long",
-            Self::HeaderFieldsTooLarge => "431 Request Header Fields Too Large",
-            Self::InternalError => "500 Internal Server Error",
-            Self::NotImplemented => "501 Not Implemented",
-            Self::Unavailable => "503 Service Unavailable",
-            Self::VersionNotSupported => "505 HTTP Version Not Supported",
-        }
-    }
-
-    /// The code alone.
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        match self.line().as_bytes() {
-            [a, b, c, ..] => {
-                (*a - b'0') as u16 * 100 + (*b - b'0') as u16 * 10 + (*c - b'0') as u16
-            }
-            _ => 0,
-        }
-    }
+statuses! {
+    Ok 200 "OK",
+    NoContent 204 "No Content",
+    BadRequest 400 "Bad Request",
+    Forbidden 403 "Forbidden",
+    NotFound 404 "Not Found",
+    MethodNotAllowed 405 "Method Not Allowed",
+    RequestTimeout 408 "Request Timeout",
+    ContentTooLarge 413 "Content Too Large",
+    UriTooLong 414 "URI Too Long",
+    HeaderFieldsTooLarge 431 "Request Header Fields Too Large",
+    InternalError 500 "Internal Server Error",
+    NotImplemented 501 "Not Implemented",
+    Unavailable 503 "Service Unavailable",
+    VersionNotSupported 505 "HTTP Version Not Supported",
 }
 
 /// The interim reply to `Expect: 100-continue`.
@@ -83,9 +85,7 @@ impl Reply<'_> {
     #[must_use]
     pub fn write_head(&self, out: &mut [u8]) -> Option<usize> {
         let mut w = Writer { out, at: 0 };
-        w.put("HTTP/1.1 ")?;
-        w.put(self.status.line())?;
-        w.put("\r\nServer: roundtable\r\nContent-Length: ")?;
+        w.put(self.status.begin())?;
         w.number(self.length)?;
         if !self.content_type.is_empty() {
             w.put("\r\nContent-Type: ")?;
@@ -134,11 +134,11 @@ impl Writer<'_> {
                 break;
             }
         }
-        let text = digits.get(i..)?;
-        self.out
-            .get_mut(self.at..self.at + text.len())?
-            .copy_from_slice(text);
-        self.at += text.len();
+        // A few bytes, which a call to copy would cost more than.
+        for digit in digits.get(i..)? {
+            *self.out.get_mut(self.at)? = *digit;
+            self.at += 1;
+        }
         Some(())
     }
 }

@@ -14,7 +14,7 @@ use crate::events::{Events, Snapshot};
 use crate::fin;
 use crate::frame::Segment;
 use crate::mss;
-use crate::phy::{OneFrame, Sending};
+use crate::phy::{OnePacket, Sending, answer_to};
 use crate::{smol, smol_duration, unsmol};
 
 /// How long an acknowledgment waits for an answer to go with: smoltcp's delay.
@@ -25,7 +25,6 @@ const ASK: Duration = Duration::from_millis(200);
 
 /// What [`Stack::send`] did.
 struct Sent {
-    packets: u32,
     /// When more is due.
     due: Option<SmolInstant>,
     /// All data that was queued is on its way.
@@ -44,7 +43,7 @@ impl Stack {
         tx: &mut dyn NetTx,
     ) -> Option<SlotId> {
         let id = *self.free.last()?;
-        if !endpoint.listen(s, now) || !self.flows.insert(s.flow, id) {
+        if !endpoint.listen(s, frame, now) || !self.flows.insert(s.flow, id) {
             return None;
         }
         self.free.pop();
@@ -52,7 +51,6 @@ impl Stack {
         self.handshakes += 1;
         self.stats.tcp_opened += 1;
         let slot = SlotId(id);
-        endpoint.mss = mss::allowed(frame);
         let mut headers = [0; fin::HEADERS];
         let cuts = u16::try_from(self.offers.cuts).unwrap_or(u16::MAX);
         let raised = match cuts.checked_sub(mss::PLAIN_HEADERS as u16) {
@@ -70,6 +68,7 @@ impl Stack {
     }
 
     /// Gives a routed segment to its connection and sends what that makes due.
+    #[inline]
     pub fn deliver(
         &mut self,
         now: Instant,
@@ -83,6 +82,7 @@ impl Stack {
     }
 
     /// Sends what a connection's application or timers made due.
+    #[inline]
     pub fn poll(
         &mut self,
         now: Instant,
@@ -99,6 +99,7 @@ impl Stack {
 
     /// The usual poll: an application lets out all it wrote on an open connection. False when it is
     /// another one, which [`Self::run`] is for, or not all went out.
+    #[inline(always)]
     fn answer(
         &mut self,
         now: Instant,
@@ -129,19 +130,16 @@ impl Stack {
     ) -> Events {
         let before = endpoint.snapshot();
         let mut after = before;
-        let at = smol(now);
         let mut packets = 0;
         if let Some((segment, frame)) = arrived {
             packets += self.take(now, frame, endpoint, tx);
-            if segment.fin && endpoint.awaits_end() {
-                let mut headers = [0; fin::HEADERS];
-                if let Some(fin) = fin::alone(segment, endpoint.expected(), frame, &mut headers) {
-                    packets += self.take(now, fin, endpoint, tx);
-                }
+            if segment.has(Segment::FIN) {
+                packets += self.take_end(now, segment, frame, endpoint, tx);
             }
             after = endpoint.snapshot();
             if after != before || is_sign_of_life(segment, endpoint) {
                 endpoint.heard = now;
+                endpoint.link = answer_to(frame);
             }
         }
         if endpoint.orphan {
@@ -173,25 +171,25 @@ impl Stack {
             self.wheel.set(index, wish.min(endpoint.own_deadline()));
             return events;
         } else {
+            if endpoint.flow.is_some_and(|f| f.local != self.local) {
+                // The address is not ours any more, so the peer cannot be told.
+                endpoint.abort();
+                self.forget(slot, endpoint, State::Closed);
+                events.closed = true;
+                return events;
+            }
             if now >= endpoint.given_up() {
                 self.stats.tcp_timed_out += 1;
                 endpoint.abort();
             }
             let sent = self.send(now, &after, endpoint, tx);
             due = sent.due;
-            packets += sent.packets;
             state = endpoint.state();
         }
         if matches!(state, State::Closed | State::TimeWait | State::Listen) {
             self.forget(slot, endpoint, state);
             events.closed = true;
             return events;
-        }
-        let second = smoltcp::time::Duration::from_secs(1);
-        if packets == 0 && due == Some(at + second) && !self.slots[index].waits_for_neighbour {
-            // Nothing went out and the set is silenced for a second: the neighbour is unknown.
-            self.slots[index].waits_for_neighbour = true;
-            self.waiting.push(slot.0);
         }
         let due = due.map_or(Instant::FOREVER, |t| unsmol(t).max(now));
         self.wheel.set(index, due.min(endpoint.own_deadline()));
@@ -210,27 +208,45 @@ impl Stack {
         let sending = self.sending(endpoint);
         // In other states something else than data may be to send.
         let data = it.state == State::Established && it.queued > 0;
-        let mut device = OneFrame::new(None, tx, &mut self.scratch, sending);
+        let mut device = OnePacket::new(None, endpoint.link, tx, &mut self.sender, sending);
         let (due, all) = loop {
             let sent = self
-                .interface
+                .packets
                 .poll_egress(at, &mut device, &mut endpoint.sockets);
-            if data && device.out().payload as usize >= it.queued {
+            if data && device.out.payload as usize >= it.queued {
                 // All there is has just been sent, so nothing else is due.
                 break (Some(at + smol_duration(ASK)), true);
             }
             // Asked here, because it spares the vain attempt after the last segment.
-            let due = self.interface.poll_at(at, &endpoint.sockets);
+            let due = self.packets.poll_at(at, &endpoint.sockets);
             if sent == PollResult::None || due.is_none_or(|t| t > at) {
                 break (due, false);
             }
         };
-        device.out().add_to(&mut self.stats);
-        let packets = device.out().packets;
-        Sent { packets, due, all }
+        device.out.add_to(&mut self.stats);
+        Sent { due, all }
+    }
+
+    /// Gives the end of the stream to the socket once more if it has not taken it ([`fin`]); the number of
+    /// packets that this sent.
+    fn take_end(
+        &mut self,
+        now: Instant,
+        segment: &Segment,
+        frame: &[u8],
+        endpoint: &mut Endpoint,
+        tx: &mut dyn NetTx,
+    ) -> u32 {
+        let mut headers = [0; fin::HEADERS];
+        let fin = match endpoint.awaits_end() {
+            true => fin::alone(segment, endpoint.expected(), frame, &mut headers),
+            false => None,
+        };
+        fin.map_or(0, |fin| self.take(now, fin, endpoint, tx))
     }
 
     /// Gives a frame to the connection's socket; the number of packets that this sent.
+    #[inline(always)]
     fn take(
         &mut self,
         now: Instant,
@@ -239,11 +255,12 @@ impl Stack {
         tx: &mut dyn NetTx,
     ) -> u32 {
         let sending = self.sending(endpoint);
-        let mut device = OneFrame::new(Some(frame), tx, &mut self.scratch, sending);
-        self.interface
+        let link = endpoint.link;
+        let mut device = OnePacket::new(Some(frame), link, tx, &mut self.sender, sending);
+        self.packets
             .poll_ingress_single(smol(now), &mut device, &mut endpoint.sockets);
-        device.out().add_to(&mut self.stats);
-        device.out().packets
+        device.out.add_to(&mut self.stats);
+        device.out.frames
     }
 
     fn sending(&self, endpoint: &Endpoint) -> Sending {
@@ -268,7 +285,7 @@ impl Stack {
             self.flows.remove(&flow);
         }
         self.flows.insert(s.flow, index | TIME_WAIT);
-        self.acknowledge(frame, &s.flow, s.ack.unwrap_or(0), s.end(), tx);
+        self.acknowledge(frame, &s.flow, s.ack().unwrap_or(0), s.end(), tx);
     }
 
     /// Drops a connection from every table.
@@ -281,8 +298,6 @@ impl Stack {
             self.flows.remove(&flow);
         }
         self.wheel.set(index, Instant::FOREVER);
-        // It may stay in the list of those that wait for a neighbour: finding it there would cost a
-        // walk, and being polled once for nothing costs the next user of the slot little.
         self.free.push(slot.0);
         self.stats.tcp_closed += 1;
     }
@@ -300,5 +315,5 @@ fn has_nothing_to_send(now: &Snapshot) -> bool {
 fn is_sign_of_life(s: &Segment, endpoint: &Endpoint) -> bool {
     let window = endpoint.socket().recv_capacity() - endpoint.readable();
     let offset = s.seq.wrapping_sub(endpoint.expected().wrapping_sub(1));
-    s.ack.is_some() && !s.syn && offset as usize <= window
+    s.has(Segment::ACK) && !s.has(Segment::SYN) && offset as usize <= window
 }

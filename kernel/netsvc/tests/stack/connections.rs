@@ -118,17 +118,46 @@ fn a_silent_peer_owes_nothing_before_it_is_sent_something() {
     assert_eq!(world.server.stack.stats().tcp_timed_out, 0);
 }
 
+/// `frame` as another station would send it.
+fn from_station(station: [u8; 6], mut frame: Vec<u8>) -> Vec<u8> {
+    frame[6..12].copy_from_slice(&station);
+    frame
+}
+
+/// The station that the only frame sent goes to.
+fn sent_to(server: &mut Server) -> [u8; 6] {
+    let frames = std::mem::take(&mut server.sent.frames);
+    assert_eq!(frames.len(), 1, "{frames:?}");
+    assert_eq!(frames[0][6..14], [2, 0, 0, 0, 0, 1, 8, 0], "from us, IPv4");
+    frames[0][..6].try_into().unwrap()
+}
+
 #[test]
-fn an_unknown_neighbour_costs_one_round_trip() {
+fn an_answer_goes_to_where_the_segment_came_from() {
+    // Nobody was asked who has the client's address.
     let mut server = Server::new(4, 4);
-    server.receive(
-        Instant::ZERO,
-        &segment(CLIENT, 9000, TcpControl::Syn, 1, None),
-    );
-    let question = server.sent.frames.pop().unwrap();
-    assert_eq!(question[12..14], [8, 6], "no ARP request");
-    server.receive(Instant::from_nanos(1_000_000), &arp(ArpOperation::Reply));
-    assert_eq!(sent_segment(&mut server).0, TcpControl::Syn);
+    let syn = segment(CLIENT, 9000, TcpControl::Syn, 1, None);
+    let group = [1, 0, 0x5e, 0, 0, 1];
+    server.receive(Instant::ZERO, &from_station(group, syn.clone()));
+    assert!(server.sent.frames.is_empty(), "no station has that address");
+    server.receive(Instant::ZERO, &syn);
+    let next = sent_segment(&mut server).1.wrapping_add(1);
+    let opening = segment(CLIENT, 9000, TcpControl::None, 2, Some(next));
+    server.receive(Instant::ZERO, &opening);
+    let data = |seq| data_segment(CLIENT, 9000, TcpControl::Psh, seq, Some(next), b"x");
+    server.receive(Instant::ZERO, &data(2));
+    assert_eq!(sent_to(&mut server), CLIENT_MAC);
+    // Another router took over.
+    let other = [2, 0, 0, 0, 0, 9];
+    server.receive(Instant::ZERO, &from_station(other, data(3)));
+    assert_eq!(sent_to(&mut server), other);
+    // A segment that is not accepted moves nothing.
+    let forged = from_station([2, 0, 0, 0, 0, 0x66], data(90_000));
+    server.receive(Instant::ZERO, &forged);
+    server.sent.frames.clear();
+    let again = Instant::ZERO + Duration::from_secs(3);
+    server.due(again);
+    assert_eq!(sent_to(&mut server), other, "the echo, repeated");
 }
 
 #[test]

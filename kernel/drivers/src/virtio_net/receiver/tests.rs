@@ -148,3 +148,27 @@ fn nonsense_is_dropped_and_the_next_frame_is_not() {
     arrive(&mut device, 0, &[9; 60]);
     assert_eq!(next(&mut receiver), Some((std::vec![9; 60], false)));
 }
+
+#[test]
+fn a_frame_with_a_buffer_that_the_device_had_not_is_dropped() {
+    let (mut receiver, mut device) = receiver(true);
+    let frame = pattern(1, 9000);
+    let bytes = packet(1, 3, &frame);
+    let taken: Vec<_> = (0..3).filter_map(|_| device.take()).collect();
+    for (buffer, part) in taken.iter().zip(bytes.chunks(BUFFER)) {
+        device.write(*buffer, part);
+    }
+    // The first one stands for the second as well.
+    device.give_back(taken[0], BUFFER);
+    device.give_back(taken[0], BUFFER);
+    device.give_back(taken[2], bytes.len() - 2 * BUFFER);
+    device.publish();
+    assert!(receiver.receive(&mut |r| panic!("{} bytes", r.bytes.len())));
+    assert!(!receiver.is_waiting());
+    assert_eq!(receiver.faults(), 1);
+    // Both others came back to the device; the second is lost.
+    let again: Vec<_> = std::iter::from_fn(|| device.take()).collect();
+    assert_eq!(again.len(), usize::from(super::BUFFERS) - 3 + 2);
+    fill(&mut device, &again[..1], 0, &[9; 60]);
+    assert_eq!(next(&mut receiver), Some((std::vec![9; 60], false)));
+}

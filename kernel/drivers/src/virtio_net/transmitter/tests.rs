@@ -12,11 +12,13 @@ fn transmitter(cuts: bool) -> (Transmitter, Device) {
 }
 
 fn send(transmitter: &mut Transmitter, seed: u8, len: usize) -> Result<(), TxFull> {
-    transmitter.transmit(len, &mut |frame| {
+    let room = transmitter.transmit(len, &mut |frame| {
         assert_eq!(frame.len(), len);
         frame.fill(seed);
         Finish::Nothing
-    })
+    })?;
+    assert!(!room || transmitter.has_room(), "it said so");
+    Ok(())
 }
 
 /// Frames of many sizes against a device that finishes in an order of its own: each arrives whole,

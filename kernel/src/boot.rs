@@ -21,10 +21,12 @@ use crate::mem::Stack;
 use crate::thread::{Builder, ThreadCx};
 use crate::{hotplug, ipi, irq, kernel, panic, schedule, softirq, wq};
 
-/// Bytes of a core's interrupt stack.
+/// Bytes of a core's interrupt stack: as a thread's, twice what `cargo xtask bench mem` finds to be used, rounded up.
 const IRQ_STACK: usize = 32 * 1024;
 /// Bytes of the stack on which a stack overflow is reported.
 const OVERFLOW_STACK: usize = 16 * 1024;
+/// Boot argument: stacks have marks ([`crate::mem::for_each_core_stack`]).
+const MARKS: &str = "stack_marks";
 /// How long a secondary core may take to come up.
 const CORE_START: Duration = Duration::from_secs(1);
 
@@ -33,7 +35,7 @@ pub(crate) static HOOKS: Hooks = Hooks {
     irq: irq::handle,
     preempt: schedule::preempt,
     resched: schedule::resched,
-    softirq: softirq::bh_enabled,
+    softirq: softirq::run,
     fault: panic::on_fault,
     secondary,
 };
@@ -62,12 +64,16 @@ pub(crate) fn boot(k: &'static Kernel, info: &BootInfo) -> ! {
     );
     // SAFETY: `Kernel::boot`'s caller promised that the ranges are free memory.
     unsafe { k.mem.init(info.memory) };
+    if info.bootargs.split_ascii_whitespace().any(|w| w == MARKS) {
+        k.mem.begin_marks();
+    }
     let mut cpus = Vec::with_capacity(cores);
     for i in 0..cores {
         cpus.push(CpuLocal::new(CpuId::new(i), cores, k));
     }
     k.install_cpus(cpus.into_boxed_slice());
     for c in k.cpus() {
+        wq::bh::prepare(c);
         prepare(c);
     }
     install(&k.cpus()[0].header);
@@ -178,7 +184,6 @@ fn start_secondaries() {
 /// Lets core `id`, whose idle thread runs, take part in scheduling. A core that comes up later than
 /// anybody waited for it idles outside the mask, until [`hotplug::online`] lets it in.
 fn join(id: CpuId) {
-    let mask = CpuMask::single(id).0;
-    kernel().online.fetch_or(mask, Ordering::AcqRel);
+    kernel().let_in(id);
     softirq::start_thread(id).expect("memory for ksoftirqd");
 }

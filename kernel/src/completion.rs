@@ -5,7 +5,7 @@ use sync::{Rank, SpinLock};
 
 use crate::thread::ThreadCx;
 use crate::wait::{TimedOut, WaitList, wait_in};
-use crate::waits::{SleepsIn, sleeps_in};
+use crate::waits::SleepsIn;
 
 /// Done for every present and future waiter.
 const ALL: u32 = u32::MAX;
@@ -99,7 +99,10 @@ impl Completion {
             }
             return Ok(());
         }
-        let _said = sleeps_in(SleepsIn::Completion);
-        wait_in(&self.inner, s, waiters, cx, deadline).1
+        let what = SleepsIn::Completion;
+        let (s, waited) = wait_in(&self.inner, s, waiters, what, cx, deadline);
+        // It was just given the core, and has woken nobody since.
+        s.release_quietly();
+        waited
     }
 }

@@ -22,7 +22,7 @@ use sync::{Rank, SpinLock};
 use crate::ipi::Mailbox;
 use crate::kernel::Kernel;
 use crate::mem::CpuCache;
-use crate::schedule::{Leaver, Rq};
+use crate::schedule::{Others, Rq};
 use crate::softirq::SoftirqState;
 use crate::thread::{Thread, ThreadRef};
 use crate::timer::TimerBase;
@@ -41,6 +41,8 @@ pub struct CpuLocal {
     pub(crate) current: AtomicPtr<Thread>,
     /// `[A]` copy of the runqueue's length, for placement without its lock.
     pub(crate) nr_runnable: AtomicU64,
+    /// `[A]` whether there are others to give threads to; changed with the mask of online cores.
+    pub(crate) others: Others,
     /// `[A]` the idle core was poked to look for a thread that waits on another core.
     pub(crate) poked: AtomicBool,
     /// `[A]` nanoseconds this core spent in its idle thread, complete up to the last switch.
@@ -48,7 +50,7 @@ pub struct CpuLocal {
     /// `[I]` what runs when nothing else does.
     pub(crate) idle: Once<ThreadRef>,
     /// `[C]` the thread before, for the next one to free or to put on another core.
-    pub(crate) leaver: Cell<Option<Leaver>>,
+    pub(crate) leaver: Cell<Option<ThreadRef>>,
     /// `[A]` whether the core was asked to go offline, and how far it is.
     pub(crate) leaving: crate::hotplug::Leaving,
     /// `[L]` armed timers.
@@ -94,6 +96,7 @@ impl CpuLocal {
             rq: SpinLock::new(Rank::RunQueue, "runqueue", Rq::new(cores)),
             current: AtomicPtr::new(core::ptr::null_mut()),
             nr_runnable: AtomicU64::new(0),
+            others: Others::new(cores),
             poked: AtomicBool::new(false),
             idle_ns: AtomicU64::new(0),
             idle: Once::new(),
@@ -124,6 +127,14 @@ impl CpuLocal {
     /// those that found no room. A name may come more than once.
     pub fn for_each_contention(&self, f: impl FnMut(Option<&'static str>, u64)) {
         self.header.contention.for_each(f);
+    }
+
+    /// The kernel whose core it is; as [`crate::kernel`], for who has a core at hand.
+    #[inline(always)]
+    pub(crate) fn kernel(&self) -> &'static Kernel {
+        let kernel: *const () = self.header.executive.get();
+        // SAFETY: `new` put the address of the 'static kernel there.
+        unsafe { &*kernel.cast::<Kernel>() }
     }
 
     pub(crate) fn idle_thread(&self) -> &ThreadRef {

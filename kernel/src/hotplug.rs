@@ -220,9 +220,7 @@ fn helpers_up(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugErro
 
 fn placement_up(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
     let masked = sync::IrqGuard::new();
-    kernel()
-        .online
-        .fetch_or(CpuMask::single(c.id()).0, Ordering::AcqRel);
+    kernel().let_in(c.id());
     // It has been idle; what waits elsewhere waits for somebody to tell it.
     schedule::look_again(c);
     emit(Kind::CpuOnline, Head::of(c.id().index() as u32), 0, 0);
@@ -234,9 +232,7 @@ fn placement_up(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugEr
 fn placement_down(cx: &ThreadCx<'_>, c: &'static CpuLocal) -> Result<(), HotplugError> {
     let masked = sync::IrqGuard::new();
     emit(Kind::CpuOffline, Head::of(c.id().index() as u32), 0, 0);
-    kernel()
-        .online
-        .fetch_and(!CpuMask::single(c.id()).0, Ordering::AcqRel);
+    kernel().leave_out(c.id());
     drop(masked);
     schedule::evacuate(c);
     // Without memory queues stay with pods in which the core is missing, whose workers run elsewhere.

@@ -41,6 +41,8 @@ pub struct BootInfo {
     pub bootargs: &'static str,
     /// Size of a thread's stack in bytes.
     pub stack_bytes: usize,
+    /// The stack on which the board booted, readable for ever and zero before; empty where there is none.
+    pub boot_stack: MemoryRange,
     /// Body of the first thread, named `init`.
     pub init: fn(&ThreadCx<'_>),
     /// Bytes of memory the image takes.
@@ -66,7 +68,9 @@ pub struct Kernel {
     info: Once<BootInfo>,
     cpus: Once<Box<[CpuLocal]>>,
     present: AtomicU64,
+    /// Cores that take part in scheduling, and those that do not.
     pub(crate) online: AtomicU64,
+    offline: AtomicU64,
     pub(crate) idle_mask: IdleMask,
     pub(crate) hotplug: crate::mutex::Mutex<()>,
     pub(crate) suspend: crate::mutex::Mutex<()>,
@@ -114,6 +118,7 @@ impl Kernel {
             cpus: Once::new(),
             present: AtomicU64::new(0),
             online: AtomicU64::new(0),
+            offline: AtomicU64::new(0),
             idle_mask: IdleMask::new(),
             hotplug: crate::mutex::Mutex::new(()),
             suspend: crate::mutex::Mutex::new(()),
@@ -190,6 +195,7 @@ impl Kernel {
     pub(crate) fn install_cpus(&self, cpus: Box<[CpuLocal]>) {
         let all = CpuMask::first_n(cpus.len());
         self.present.store(all.0, Ordering::Relaxed);
+        self.offline.store(all.0, Ordering::Relaxed);
         self.cpus.call_once(|| cpus);
     }
 
@@ -199,10 +205,22 @@ impl Kernel {
         CpuMask(self.present.load(Ordering::Relaxed))
     }
 
-    /// Whether all cores of the machine are online.
-    #[inline(always)]
-    pub(crate) fn is_complete(&self) -> bool {
-        self.online.load(Ordering::Relaxed) == self.present.load(Ordering::Relaxed)
+    /// Core `id` takes part in scheduling from now on.
+    pub(crate) fn let_in(&self, id: CpuId) {
+        let core = CpuMask::single(id).0;
+        self.online.fetch_or(core, Ordering::AcqRel);
+        if self.offline.fetch_and(!core, Ordering::Relaxed) == core {
+            self.cpus().iter().for_each(|c| c.others.are_complete());
+        }
+    }
+
+    /// Core `id` takes part in scheduling no more.
+    pub(crate) fn leave_out(&self, id: CpuId) {
+        let core = CpuMask::single(id).0;
+        // First: with the core gone, threads that only it was for may run anywhere.
+        self.offline.fetch_or(core, Ordering::Relaxed);
+        self.cpus().iter().for_each(crate::schedule::expect_moves);
+        self.online.fetch_and(!core, Ordering::AcqRel);
     }
 
     /// What a panic in a work item does.

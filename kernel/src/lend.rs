@@ -251,8 +251,7 @@ fn thread_of<'a>(h: Handle<Node>) -> &'a Thread {
 
 /// `waiter` waits for `helper` from now on, and for nobody else. Under the lock that says so.
 pub(crate) fn lend(waiter: &Party, helper: &Party) {
-    let mut g = kernel().lending.lock();
-    g.aim(waiter.handle(), Some(helper.handle()));
+    pass_on(waiter, Some(helper));
 }
 
 /// As [`lend`], and what is lent to `knot`, which is the helper, goes to whom `find` names.
@@ -261,6 +260,12 @@ pub(crate) fn lend_on<'a>(waiter: &Party, knot: &Party, find: impl FnOnce() -> O
     let k = knot.handle();
     g.aim(waiter.handle(), Some(k));
     g.aim(k, find().map(Party::handle));
+}
+
+/// `waiter`, which may lend to somebody, lends to `helper` from now on, or to nobody.
+pub(crate) fn pass_on(waiter: &Party, helper: Option<&Party>) {
+    let to = helper.map(Party::handle);
+    kernel().lending.lock().aim(waiter.handle(), to);
 }
 
 /// `waiter` does not wait any more.

@@ -25,7 +25,7 @@ use machine::{CpuId, Duration, Instant};
 use sync::handshake::resched as resched_flag;
 use sync::{Rank, SpinLock};
 
-use crate::cpu::{CpuLocal, online, this_cpu};
+use crate::cpu::{CpuLocal, cpu, online, this_cpu};
 use crate::panic::tell_frames;
 use crate::{ipi, kernel, trace};
 
@@ -91,6 +91,8 @@ pub(crate) struct Pulse {
     /// Its lockup was told.
     told_soft: AtomicBool,
     told_hard: AtomicBool,
+    /// The one that was told last.
+    last: SpinLock<Option<Lockup>>,
     portrait: Portrait,
 }
 
@@ -102,6 +104,7 @@ impl Pulse {
             switches: AtomicU64::new(0),
             told_soft: AtomicBool::new(false),
             told_hard: AtomicBool::new(false),
+            last: SpinLock::new(Rank::Leaf, "a core's last lockup", None),
             portrait: Portrait::new(),
         }
     }
@@ -129,7 +132,6 @@ impl Pulse {
 #[derive(Debug)]
 pub(crate) struct Lockups {
     count: AtomicU64,
-    last: SpinLock<Option<Lockup>>,
     services: Services,
 }
 
@@ -137,7 +139,6 @@ impl Lockups {
     pub(crate) const fn new() -> Self {
         Self {
             count: AtomicU64::new(0),
-            last: SpinLock::new(Rank::Leaf, "last lockup", None),
             services: Services::new(),
         }
     }
@@ -149,10 +150,11 @@ pub fn lockup_count() -> u64 {
     kernel().lockups.count.load(Ordering::Acquire)
 }
 
-/// The lockup that was told last.
+/// The lockup of core `core` that was told last; `None` if there was none, or is no such core. Any context.
 #[must_use]
-pub fn last_lockup() -> Option<Lockup> {
-    kernel().lockups.last.lock().clone()
+pub fn last_lockup(core: CpuId) -> Option<Lockup> {
+    let c = kernel().cpus().get(core.index())?;
+    c.pulse.last.lock().clone()
 }
 
 /// Asks all cores, and tells of those that have not answered for `limit`. The watchdog's look: BH context,
@@ -253,10 +255,10 @@ fn tell(lockup: Lockup) {
     if lockup.kind == LockupKind::Hard {
         tell_events(lockup.glimpse.core);
     }
-    let lockups = &kernel().lockups;
-    *lockups.last.lock() = Some(lockup);
+    let core = cpu(lockup.glimpse.core);
+    *core.pulse.last.lock() = Some(lockup);
     // Whoever sees the count finds it.
-    lockups.count.fetch_add(1, Ordering::Release);
+    kernel().lockups.count.fetch_add(1, Ordering::Release);
 }
 
 /// The last events of a core that cannot tell anything itself.

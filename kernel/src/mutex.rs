@@ -190,8 +190,15 @@ impl RawMutex {
         if let Some(holder) = &s.holder {
             lend::lend_through(mine, &self.party, holder.party());
         }
-        let (mut s, waited) =
-            wait_in_or(&self.inner, s, Inner::waiters, Inner::is_free, cx, deadline);
+        let (mut s, waited) = wait_in_or(
+            &self.inner,
+            s,
+            Inner::waiters,
+            Some(Inner::is_free),
+            SleepsIn::Mutex,
+            cx,
+            deadline,
+        );
         me.waits.store(false, Ordering::Relaxed);
         match waited {
             // The holder before made this thread the next one.

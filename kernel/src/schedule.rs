@@ -30,85 +30,38 @@
 
 use core::sync::atomic::Ordering;
 
-use links::{Direct, Handle};
 use machine::Instant;
-use sched::{Decision, Dequeue, Enqueue, Entity, RunQueue, Turn};
-use sync::SpinGuard;
+use sched::{Decision, Dequeue, Turn};
 use sync::handshake::resched as resched_flag;
 
 use crate::cpu::{CpuLocal, CpuMask, this_cpu};
 use crate::thread::{State, Thread, ThreadRef, current};
-use crate::trace::{Head, Kind, record, shown};
+use crate::trace::{Head, Kind, Told};
 use crate::{kernel, wq};
 
 pub(crate) mod audit;
 mod balance;
 mod leave;
 mod migrate;
+mod others;
+mod rq;
 mod view;
 mod wake;
 
+pub(crate) use self::balance::expect_moves;
 pub(crate) use self::leave::{
-    cancel_sleep, exit_current, might_sleep, prepare_to_sleep, schedule_blocked, schedule_until,
-    yield_current,
+    cancel_sleep, exit_current, might_sleep, prepare_to_sleep, prepare_to_sleep_locked,
+    schedule_blocked, schedule_masked, schedule_uncounted, schedule_until, yield_current,
 };
 pub(crate) use self::migrate::{
-    Leaver, bring_home, close, evacuate, look_again, pick_again, reopen, run_on,
+    bring_home, close, evacuate, look_again, pick_again, reopen, run_on,
 };
-pub(crate) use self::wake::{lend, set_affinity, set_nice, start, wake, wake_near};
-
-/// A runqueue and the mechanism's notes about it, under one lock.
-#[derive(Debug)]
-pub(crate) struct Rq {
-    queue: RunQueue<Direct<Entity>>,
-    /// When the idle thread got the core; while it runs.
-    idle_since: Instant,
-    /// Context switches on this core.
-    pub(crate) switches: u64,
-    /// The core is offline: no thread is put here.
-    closed: bool,
-}
-
-impl Rq {
-    /// V10: virtual time wraps this long after its beginning, so that whoever compares it wrongly
-    /// does so on every machine soon, and not on one in 500 years.
-    const BEFORE_THE_WRAP: u64 = 1_000_000;
-
-    pub(crate) const fn new(cores: usize) -> Self {
-        // SAFETY: entities are reached only through the runqueue that owns their thread, under its
-        // lock; a thread is alive while it is on a runqueue (the scheduler's reference).
-        let arena = unsafe { Direct::new() };
-        Self {
-            queue: RunQueue::starting_at(arena, cores, Self::BEFORE_THE_WRAP.wrapping_neg()),
-            idle_since: Instant::ZERO,
-            switches: 0,
-            closed: false,
-        }
-    }
-
-    /// Takes `t` off, for whatever reason but that it runs and blocks.
-    #[inline(never)]
-    fn take_off(&mut self, t: &Thread, why: Dequeue, now: Instant) {
-        let _gone = self.queue.dequeue(t.handle(), why, now);
-    }
-
-    /// Takes over `t` from another core's runqueue.
-    #[inline(never)]
-    fn take_over(&mut self, t: &Thread, now: Instant) -> Decision {
-        self.queue.enqueue(t.handle(), Enqueue::Migrate, now)
-    }
-
-    /// Core `c` has something to run again.
-    #[inline(always)]
-    fn idle_ended(&self, c: &CpuLocal, now: Instant) {
-        let ns = now.since(self.idle_since).as_nanos();
-        // Written under this lock only.
-        let before = c.idle_ns.load(Ordering::Relaxed);
-        c.idle_ns.store(before + ns, Ordering::Relaxed);
-    }
-}
-
-type RqGuard = SpinGuard<'static, Rq>;
+pub(crate) use self::others::Others;
+pub(crate) use self::rq::Rq;
+use self::rq::RqGuard;
+pub(crate) use self::wake::{
+    lend, set_affinity, set_nice, start, wake, wake_masked, wake_sleeping,
+};
 
 /// Virtual runtime of `t`, and its lag in nanoseconds if it is on a runqueue.
 pub(crate) fn account_of(t: &Thread) -> (u64, i64) {
@@ -137,6 +90,11 @@ enum Why {
     Exit,
 }
 
+/// How a thread leaves its core, as the trace tells it.
+const RUNNABLE: u64 = 0;
+const ASLEEP: u64 = 1;
+const DEAD: u64 = 2;
+
 /// Locks the runqueue that owns `t`; interrupts are masked.
 #[inline(always)]
 fn lock_rq_of(t: &Thread) -> (&'static CpuLocal, RqGuard) {
@@ -160,17 +118,47 @@ fn reschedule_yielding() {
 #[inline(always)]
 fn reschedule(why: Why) {
     let c = this_cpu();
-    let mut rq = c.rq.lock_masked();
-    resched_flag::answer(&c.header.need_resched);
-    let poked = balance::take_poke(c);
-    let now = machine::now();
+    let rq = c.rq.lock_masked();
     let prev = current();
-    // All threads but the idle one are their runqueue's current entity while they run.
-    let prev_idle = rq.queue.current().is_none();
-    debug_assert_eq!(prev_idle, core::ptr::eq(prev, &raw const **c.idle_thread()));
-    let asleep = why == Why::Block && prev.state() == State::Sleeping;
+    if resched_flag::answer(&c.header.need_resched) && is_wanted_elsewhere(c) {
+        reschedule_wanted(c, rq, why);
+    } else if why == Why::Block && prev.state() != State::Sleeping {
+        reschedule_wanted(c, rq, Why::Preempt);
+    } else {
+        turn((c, prev), rq, why, false);
+    }
+}
+
+/// Whether core `c`, this one, was poked to look for a thread elsewhere, or the running thread may not run
+/// here any more. Who wants that asks the core to pick again afterwards.
+#[inline(always)]
+fn is_wanted_elsewhere(c: &CpuLocal) -> bool {
+    balance::is_poked(c) || !current().allowed_of(c.kernel()).contains(c.id())
+}
+
+/// As [`reschedule`], where [`is_wanted_elsewhere`] may say yes.
+#[inline(never)]
+fn reschedule_wanted(c: &'static CpuLocal, rq: RqGuard, why: Why) {
+    let prev = current();
+    let woken = why == Why::Block && prev.state() != State::Sleeping;
+    turn((c, prev), rq, if woken { Why::Preempt } else { why }, true);
+}
+
+/// The next turn on core `c`, this one, after `prev`. Who blocks is asleep: nobody has woken it meanwhile.
+#[inline(always)]
+fn turn((c, prev): (&'static CpuLocal, &'static Thread), mut rq: RqGuard, why: Why, wanted: bool) {
+    let now = clock();
+    // All threads but the idle one are their runqueue's current entity while they run. That one neither sleeps nor yields.
+    let prev_idle = why == Why::Preempt && rq.queue.current().is_none();
+    debug_assert_eq!(
+        [prev_idle, rq.queue.current().is_none()],
+        [core::ptr::eq(prev, &raw const **c.idle_thread()); 2]
+    );
+    let asleep = why == Why::Block;
     let ends = why == Why::Exit;
-    let astray = !asleep && !ends && !prev_idle && !prev.allowed().contains(c.id());
+    let poked = wanted && balance::take_poke(c);
+    let astray =
+        wanted && !asleep && !ends && !prev_idle && !prev.allowed_of(c.kernel()).contains(c.id());
     if astray || ends {
         // Not to be picked; whoever runs next moves it, or frees it.
         let how = if ends {
@@ -181,42 +169,35 @@ fn reschedule(why: Why) {
         rq.take_off(prev, how, now);
     }
     let turn = match why {
-        _ if asleep => Turn::Sleep,
+        Why::Block => Turn::Sleep,
         Why::Yield => Turn::Yield,
-        _ => Turn::Keep,
+        Why::Preempt | Why::Exit => Turn::Keep,
     };
-    let picked = rq.queue.pick_next_after(turn, now);
-    let next = match picked {
+    let next = rq.queue.next_turn(turn, now);
+    let next = match next.entity {
         Some(h) => {
+            c.clock.set_slice_end(next.slice_end);
             if prev_idle {
-                kernel().idle_mask.leave(CpuMask::single(c.id()).0);
+                c.kernel().idle_mask.leave(CpuMask::single(c.id()).0);
             }
             if poked {
                 balance::pass_on(c);
             }
-            Some(h)
+            // SAFETY: a queued entity belongs to a live thread.
+            unsafe { Thread::of_entity(h) }
         }
-        None => find_work(c, &mut rq, now),
+        None => find_work(c, &mut rq, prev_idle, now),
     };
     if astray {
         let _ = rq.take_over(prev, now);
+        c.clock.set_slice_end(rq.slice_end(now));
     }
     debug_assert_eq!(rq.queue.check(), Ok(()), "runqueue of {:?}", c.id());
-    let next_idle = next.is_none();
-    let next = match next {
-        // SAFETY: a queued entity belongs to a live thread.
-        Some(h) => unsafe { Thread::of_entity(h) },
-        None => c.idle_thread(),
-    };
-    let runnable = rq.queue.nr_runnable();
-    c.publish_load(runnable);
-    c.clock.set_slice_end(rq.queue.slice_end(now));
+    if asleep || ends {
+        c.publish_load(rq.queue.nr_runnable());
+    }
     if core::ptr::eq(prev, next) {
         return;
-    }
-    if runnable > 1 {
-        // The thread that was put back may be one that an idle core can take.
-        balance::kick_idle_for(CpuMask::single(c.id()), &rq);
     }
     rq.switches += 1;
     if prev_idle {
@@ -225,23 +206,27 @@ fn reschedule(why: Why) {
         let ran = rq.queue.entity(prev.handle()).sum_exec();
         prev.cpu_ns.store(ran.as_nanos(), Ordering::Relaxed);
     }
-    if next_idle {
-        rq.idle_since = now;
-    }
-    // As the trace tells it: runnable, asleep or dead.
-    let mut leaves = u64::from(asleep);
+    balance::offer(c, &mut rq);
+    let mut leaves = if asleep { ASLEEP } else { RUNNABLE };
     if astray || ends {
         leaves = part_with(c, prev, astray);
     }
     c.current
         .store(core::ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
-    wq::preempted::switched_out(c, prev, !asleep && !ends && !astray, now);
-    wq::anatomy::switched(prev, asleep, next);
-    if shown(Kind::SchedSwitch) {
-        let to = Head::of(next.told_id);
-        record(c, Kind::SchedSwitch, to, u64::from(prev.told_id), leaves);
+    if !asleep && !ends && !astray {
+        wq::preempted::switched_out(c, prev, now);
     }
-    c.clock.switch_budget(&prev.budget, &next.budget);
+    let told = Told::by(c, Kind::SchedSwitch);
+    if told.any() {
+        let now = told.now();
+        if told.anatomy() {
+            wq::anatomy::switched(now, prev, leaves == ASLEEP, next);
+        }
+        told.emit(now, || {
+            (Head::of(next.told_id), u64::from(prev.told_id), leaves)
+        });
+    }
+    c.clock.switch_budget(&prev.budget, asleep, &next.budget);
     core::mem::forget(rq); // released by `finish_switch` of the thread that runs next
     // SAFETY: interrupts are masked and the switch to `next` follows.
     unsafe { machine::set_current(&raw const next.header) };
@@ -252,49 +237,79 @@ fn reschedule(why: Why) {
     // referenced.
     unsafe { machine::switch(prev.header.context.get(), to) };
     finish_switch();
-    wq::preempted::switched_in(prev);
+    // Who slept was not watched: that begins with `switched_out`.
+    if !asleep {
+        wq::preempted::switched_in(prev);
+    }
 }
 
-/// Core `c` has nothing to run: it says so, and looks for something on other cores.
+/// The time as the scheduler charges it: read without a barrier, so the core may read it a few
+/// instructions early. It may then be before what another core saw when it charged here, and nothing is
+/// charged.
+#[inline(always)]
+fn clock() -> Instant {
+    machine::stamp_time(machine::stamp())
+}
+
+/// Core `c` has nothing to run: it says so, and looks for something on other cores. Its idle thread, if
+/// there is nothing.
 ///
 /// First "idle", then the look at the others' runqueues: whoever makes a second thread runnable
 /// publishes its load and then looks who is idle. One of the two sees the other.
 #[inline(never)]
-fn find_work(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> Option<Handle<Entity>> {
+fn find_work<'a>(c: &'static CpuLocal, rq: &mut Rq, was_idle: bool, now: Instant) -> &'a Thread {
     let me = CpuMask::single(c.id()).0;
-    kernel().idle_mask.enter(me);
+    let kernel = c.kernel();
+    kernel.idle_mask.enter(me);
+    let picked = if balance::is_any_crowded(kernel) {
+        pull_work(c, rq, now)
+    } else {
+        None
+    };
+    c.publish_load(rq.queue.nr_runnable());
+    c.clock.set_slice_end(rq.slice_end(now));
+    let Some(h) = picked else {
+        if !was_idle {
+            rq.idle_since = now;
+        }
+        return c.idle_thread();
+    };
+    kernel.idle_mask.leave(me);
+    if balance::take_poke(c) {
+        balance::pass_on(c);
+    }
+    // SAFETY: a queued entity belongs to a live thread.
+    unsafe { Thread::of_entity(h) }
+}
+
+/// A thread that waits on another core, if this one, `c`, gets it.
+#[inline(never)]
+fn pull_work(
+    c: &'static CpuLocal,
+    rq: &mut Rq,
+    now: Instant,
+) -> Option<links::Handle<sched::Entity>> {
     if !balance::pull(c, rq, now) {
         return None;
     }
-    let picked = rq.queue.pick_next(now);
     // A failed try may have left it set; this core has something to do now. So may a poke
     // that came meanwhile, for a thread that still waits.
-    resched_flag::answer(&c.header.need_resched);
-    let poked = balance::take_poke(c);
-    if picked.is_some() {
-        kernel().idle_mask.leave(me);
-        if poked {
-            balance::pass_on(c);
-        }
-    }
-    picked
+    let _asked = resched_flag::answer(&c.header.need_resched);
+    rq.queue.pick_next(now)
 }
 
 /// Has whoever runs next on core `c` free `prev`, which ends, or move it, which is `astray`. How it leaves.
 #[cold]
 #[inline(never)]
 fn part_with(c: &CpuLocal, prev: &'static Thread, astray: bool) -> u64 {
-    let (leaver, leaves) = if astray {
+    if astray {
         // SAFETY: threads are `Arc`s; this one is alive while it is on a runqueue.
         unsafe { ThreadRef::increment_strong_count(prev) };
-        // SAFETY: the count just taken.
-        (Leaver::Astray(unsafe { ThreadRef::from_raw(prev) }), 0)
-    } else {
-        // SAFETY: the scheduler's reference, leaked by `start`; taken back once, here.
-        (Leaver::Ended(unsafe { ThreadRef::from_raw(prev) }), 2)
-    };
-    c.leaver.set(Some(leaver));
-    leaves
+    }
+    // SAFETY: the count just taken; of one that ends the scheduler's reference, leaked by `start` and taken
+    // back once, here.
+    c.leaver.set(Some(unsafe { ThreadRef::from_raw(prev) }));
+    if astray { RUNNABLE } else { DEAD }
 }
 
 /// First thing after a switch, on the side of the thread that now runs: releases the runqueue lock
@@ -305,8 +320,9 @@ fn finish_switch() {
     let c = this_cpu();
     // SAFETY: the lock is held by this core since `reschedule` forgot its guard.
     unsafe { c.rq.force_unlock() };
-    if let Some(t) = c.leaver.take() {
-        migrate::see_off(t);
+    // SAFETY: `[C]`, and only looked at.
+    if unsafe { &*c.leaver.as_ptr() }.is_some() {
+        migrate::see_off(c.leaver.take());
     }
 }
 
@@ -353,6 +369,14 @@ pub(crate) fn preempt() {
     reschedule(Why::Preempt);
 }
 
+/// The running thread ends. As [`reschedule`].
+fn reschedule_ending() {
+    let c = this_cpu();
+    let rq = c.rq.lock_masked();
+    let _asked = resched_flag::answer(&c.header.need_resched);
+    reschedule_wanted(c, rq, Why::Exit);
+}
+
 /// Hook: a section ended with a reschedule due; interrupts are on.
 pub(crate) fn resched() {
     machine::irq_disable();
@@ -368,8 +392,8 @@ pub(crate) fn slice_timer(now: Instant) {
         // The end stays in the past until `reschedule` has picked: programming it again would
         // raise the same interrupt for ever.
         resched_flag::request_here(&c.header.need_resched);
-        c.clock.note_slice_end(None);
+        c.clock.note_slice_end(Instant::FOREVER);
     } else {
-        c.clock.note_slice_end(rq.queue.slice_end(now));
+        c.clock.note_slice_end(rq.slice_end(now));
     }
 }

@@ -6,7 +6,7 @@ use sync::{Rank, SpinLock};
 
 use crate::thread::ThreadCx;
 use crate::wait::{TimedOut, WaitList, wait_in};
-use crate::waits::{SleepsIn, sleeps_in};
+use crate::waits::SleepsIn;
 
 #[derive(Debug)]
 struct Inner {
@@ -81,7 +81,7 @@ impl Semaphore {
             s.free -= 1;
             return Ok(());
         }
-        let _said = sleeps_in(SleepsIn::Semaphore);
-        wait_in(&self.inner, s, waiters, cx, at).1
+        let what = SleepsIn::Semaphore;
+        wait_in(&self.inner, s, waiters, what, cx, at).1
     }
 }

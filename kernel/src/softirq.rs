@@ -15,11 +15,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use machine::{CpuId, Duration};
 use spin::Once;
-use sync::{SoftirqGuard, bh_disable, in_hardirq, in_softirq};
+use sync::{SoftirqGuard, bh_disable, holds_softirqs_up};
 
-use crate::cpu::{CpuMask, cpu, this_cpu};
+use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::thread::{Builder, SpawnError, ThreadCx, ThreadRef, yield_now};
-use crate::trace::{Head, Kind, emit, emit_unmasked};
+use crate::trace::{Head, Kind, record_shown, shown_on};
 use crate::{ipi, schedule, timer, wq};
 
 /// Most passes over the pending vectors in one entry (S4).
@@ -87,6 +87,8 @@ impl Vector {
 /// Proof of BH context: the holder runs in a softirq and may not sleep.
 pub struct BhCx<'a> {
     scope: PhantomData<(&'a (), *const ())>,
+    /// The preempt word, where no section is open that a handler began.
+    word: u32,
 }
 
 impl fmt::Debug for BhCx<'_> {
@@ -95,12 +97,34 @@ impl fmt::Debug for BhCx<'_> {
     }
 }
 
+/// Lines of a core: at least [`VECTORS`].
+const LINES: usize = 16;
+
+/// A vector of one core.
+#[derive(Debug)]
+#[repr(C)]
+struct Line {
+    /// How often it ran (S7 counters).
+    runs: AtomicU64,
+    /// What it runs, if that is BH items.
+    bh: wq::bh::Line,
+}
+
+impl Line {
+    const fn new() -> Self {
+        Self {
+            runs: AtomicU64::new(0),
+            bh: wq::bh::Line::new(),
+        }
+    }
+}
+
 /// A core's softirq bookkeeping.
 #[derive(Debug)]
 pub(crate) struct SoftirqState {
     thread: Once<ThreadRef>,
-    /// How often each vector ran (S7 counters).
-    runs: [AtomicU64; VECTORS],
+    /// The vectors, and some more: a number of bits, so that none of them is out of bounds.
+    lines: [Line; LINES],
     /// Entries that gave up with work left.
     deferred: AtomicU64,
     /// Vectors whose handlers left a section open (S12).
@@ -113,33 +137,39 @@ impl SoftirqState {
     pub(crate) fn new() -> Self {
         Self {
             thread: Once::new(),
-            runs: [const { AtomicU64::new(0) }; VECTORS],
+            lines: [const { Line::new() }; LINES],
             deferred: AtomicU64::new(0),
             leaks: AtomicU64::new(0),
             longest: machine::stamp_span(MAX_TIME),
         }
+    }
+
+    /// The BH pools that `vector` runs.
+    pub(crate) fn bh(&self, vector: Vector) -> &wq::bh::Line {
+        &self.lines[vector as usize].bh
     }
 }
 
 /// Raises `vector` on this core. Any context.
 pub fn raise(vector: Vector) {
     let irq = sync::IrqGuard::new();
-    raise_masked(vector);
+    raise_masked(this_cpu(), vector);
     drop(irq);
 }
 
-/// As [`raise`], with interrupts masked.
+/// As [`raise`], with interrupts masked; `c` is the running core.
 #[inline(always)]
-fn raise_masked(vector: Vector) {
-    let c = this_cpu();
+pub(crate) fn raise_masked(c: &CpuLocal, vector: Vector) {
     let pending = &c.header.softirq_pending;
     // Owner core with interrupts masked: load and store instead of an atomic update.
     pending.store(
         pending.load(Ordering::Relaxed) | 1 << vector as u8,
         Ordering::Relaxed,
     );
-    emit(Kind::SoftirqRaise, Head::of(vector as u32), 0, 0);
-    if !in_hardirq() && !in_softirq() {
+    if shown_on(c, Kind::SoftirqRaise) {
+        record_shown(Kind::SoftirqRaise, Head::of(vector as u32), 0, 0);
+    }
+    if !holds_softirqs_up() {
         wake_ksoftirqd();
     }
 }
@@ -148,18 +178,19 @@ fn raise_masked(vector: Vector) {
 /// is offline nothing happens: its timers and BH items are another core's.
 pub fn raise_on(target: CpuId, vector: Vector) {
     let irq = sync::IrqGuard::new();
-    raise_on_masked(target, vector);
+    raise_on_masked(target.index() as u32, vector);
     drop(irq);
 }
 
-/// As [`raise_on`], with interrupts masked.
-#[inline]
-pub(crate) fn raise_on_masked(target: CpuId, vector: Vector) {
+/// As [`raise_on`], by the core's number, with interrupts masked.
+#[inline(always)]
+pub(crate) fn raise_on_masked(target: u32, vector: Vector) {
     debug_assert!(machine::irqs_masked(), "raised with interrupts on");
-    if target == this_cpu().id() {
-        raise_masked(vector);
+    let c = this_cpu();
+    if target == c.id().index() as u32 {
+        raise_masked(c, vector);
     } else {
-        ipi::raise_softirq(target, vector);
+        ipi::raise_softirq(CpuId::new(target as usize), vector);
     }
 }
 
@@ -167,7 +198,7 @@ pub(crate) fn raise_on_masked(target: CpuId, vector: Vector) {
 #[must_use]
 pub fn counters(c: CpuId) -> ([u64; VECTORS], u64) {
     let s = &cpu(c).softirq;
-    let runs = core::array::from_fn(|i| s.runs[i].load(Ordering::Relaxed));
+    let runs = core::array::from_fn(|i| s.lines[i].runs.load(Ordering::Relaxed));
     (runs, s.deferred.load(Ordering::Relaxed))
 }
 
@@ -181,6 +212,7 @@ fn pending() -> u32 {
     this_cpu().header.softirq_pending.load(Ordering::Relaxed)
 }
 
+#[inline(never)]
 fn wake_ksoftirqd() {
     if let Some(thread) = this_cpu().softirq.thread.get() {
         schedule::wake(thread);
@@ -190,57 +222,35 @@ fn wake_ksoftirqd() {
 /// Interrupt exit: runs what is pending, unless this interrupt came in on top of a softirq or a
 /// BH-off section. Interrupts are masked on entry and on return.
 pub(crate) fn irq_exit() {
-    if !in_hardirq() && !in_softirq() && pending() != 0 {
+    if !holds_softirqs_up() && pending() != 0 {
         run();
     }
 }
 
-/// Hook: the outermost BH-off section ends with softirqs pending. Interrupts are enabled.
-pub(crate) fn bh_enabled() {
-    if machine::irqs_masked() {
-        // S13, a bug that debug builds report: leave the bits to the next interrupt.
-        return;
-    }
-    machine::irq_disable();
-    if pending() != 0 {
-        run();
-    }
-    machine::irq_enable();
-}
-
-/// The loop of S4. Interrupts are masked on entry and on return, enabled in between.
-fn run() {
+/// The loop of S4; also the hook by which the outermost BH-off section ends with softirqs pending. An interrupt may have
+/// served those since the look: then the first pass finds none. Interrupts are masked on entry and on return, and enabled
+/// while handlers run.
+#[inline(never)]
+pub(crate) fn run() {
     let c = this_cpu();
     let serving = SoftirqGuard::new();
-    let cx = BhCx { scope: PhantomData };
-    let end = machine::stamp() + c.softirq.longest;
+    let until = machine::stamp() + c.softirq.longest;
+    let cx = BhCx {
+        scope: PhantomData,
+        word: serving.word(),
+    };
     let mut passes = 0;
     loop {
-        let mut bits = c.header.softirq_pending.load(Ordering::Relaxed);
+        let bits = c.header.softirq_pending.load(Ordering::Relaxed);
         c.header.softirq_pending.store(0, Ordering::Relaxed);
-        machine::irq_enable();
-        while bits != 0 {
-            let n = bits.trailing_zeros() as usize;
-            bits &= bits - 1;
-            let count = &c.softirq.runs[n];
-            count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-            let before = sync::preempt_word();
-            emit_unmasked(Kind::SoftirqEntry, Head::of(n as u32), 0, 0);
-            serve(&cx, n);
-            emit_unmasked(Kind::SoftirqExit, Head::of(n as u32), 0, 0);
-            // S12: a section that a handler left open would block this core for ever.
-            if sync::preempt_word() != before || machine::irqs_masked() {
-                end_left_sections(before, n);
-            }
-        }
-        machine::irq_disable();
+        serve_all(c, bits, &cx, until);
         passes += 1;
-        if pending() == 0 {
+        if c.header.softirq_pending.load(Ordering::Relaxed) == 0 {
             break;
         }
         if passes >= MAX_PASSES
             || c.header.need_resched.load(Ordering::Relaxed)
-            || machine::stamp() >= end
+            || machine::stamp() >= until
         {
             c.softirq.deferred.fetch_add(1, Ordering::Relaxed);
             drop(serving);
@@ -251,11 +261,45 @@ fn run() {
     drop(serving);
 }
 
-/// S12: a handler of vector `n` left preemption, BH or interrupts off: told and repaired. A spin lock
+/// Serves the vectors in `bits`, the lowest first; those that stop in between do so at `until`, by the raw counter.
+#[inline(always)]
+fn serve_all(c: &'static CpuLocal, mut bits: u32, cx: &BhCx<'_>, until: u64) {
+    while bits != 0 {
+        let n = bits.trailing_zeros() as usize;
+        bits &= bits - 1;
+        let line = &c.softirq.lines[n % LINES];
+        let runs = line.runs.load(Ordering::Relaxed) + 1;
+        line.runs.store(runs, Ordering::Relaxed);
+        tell(c, Kind::SoftirqEntry, n);
+        if let Some(own) = line.bh.own() {
+            wq::bh::run(cx, c, &line.bh, own, until);
+        } else if n == Vector::Timer as usize {
+            run_timers(cx);
+        }
+        tell(c, Kind::SoftirqExit, n);
+        // S12: a section that a handler left open would block this core for ever.
+        if sync::preempt_word() != cx.word {
+            machine::irq_enable();
+            end_left_sections(cx, n);
+            machine::irq_disable();
+        }
+    }
+}
+
+/// Tells of vector `n`; interrupts are masked.
+#[inline(always)]
+fn tell(c: &CpuLocal, kind: Kind, n: usize) {
+    if shown_on(c, kind) {
+        record_shown(kind, Head::of(n as u32), 0, 0);
+    }
+}
+
+/// S12: a handler of vector `n` left preemption, BH or interrupts off: told and repaired, with interrupts on. A spin lock
 /// that it holds still cannot be taken from it.
 #[cold]
-fn end_left_sections(before: u32, n: usize) {
-    let (word, masked) = (sync::preempt_word(), machine::irqs_masked());
+pub(crate) fn end_left_sections(cx: &BhCx<'_>, n: usize) {
+    let (word, before) = (sync::preempt_word(), cx.word);
+    let masked = machine::irqs_masked();
     assert!(
         machine::percpu().held.highest().is_none(),
         "softirq {n} returned holding a spin lock"
@@ -269,13 +313,15 @@ fn end_left_sections(before: u32, n: usize) {
     );
 }
 
-fn serve(cx: &BhCx<'_>, vector: usize) {
-    match vector {
-        v if v == Vector::Hi as usize => wq::bh::run(cx, true),
-        v if v == Vector::Timer as usize => timer::run_due(),
-        v if v == Vector::Tasklet as usize => wq::bh::run(cx, false),
-        _ => {}
+/// The TIMER vector. Interrupts are masked on entry and on return, enabled while callbacks run.
+#[inline(never)]
+fn run_timers(cx: &BhCx<'_>) {
+    machine::irq_enable();
+    timer::run_due();
+    if machine::irqs_masked() {
+        end_left_sections(cx, Vector::Timer as usize);
     }
+    machine::irq_disable();
 }
 
 /// Starts core `id`'s ksoftirqd, unless it has one.

@@ -31,7 +31,7 @@ use alloc::sync::Arc;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU64, Ordering};
 
 use links::Handle;
 use machine::{CpuId, ThreadHeader};
@@ -46,7 +46,7 @@ use crate::cpu::{CpuLocal, cpu};
 use crate::lend::{self, Party};
 use crate::mem::{self, Stack};
 use crate::mutex::HeldMutexes;
-use crate::timer::{NO_BUDGET, Timer};
+use crate::timer::{KeptBudget, Timer};
 use crate::waits::{SleepsIn, Wait};
 use crate::{kernel, schedule, waits, wq};
 
@@ -91,14 +91,16 @@ pub struct Thread {
     pub(crate) state: SleepState,
     /// `[A]` core whose runqueue owns the thread; changed under that runqueue's lock only.
     pub(crate) home: Home<CpuLocal>,
+    /// `[R]` 1 if its core is the only one on which it may run: the byte, since a `bool` is made from it anew at every look.
+    stays: AtomicU8,
     /// `[A]` cores it may run on.
     affinity: AtomicU64,
     /// `[A]` CPU time in nanoseconds, complete up to the last switch.
     pub(crate) cpu_ns: AtomicU64,
     /// `[A]` non-null for a worker of a pool; the scheduler then calls its hooks.
     pub(crate) worker: AtomicPtr<wq::Worker>,
-    /// `[R]` what is left of its work item's CPU budget while it does not run, a span of the raw counter (E14).
-    pub(crate) budget: Cell<u64>,
+    /// `[R]` how much of its work item's CPU budget it has used, while it does not run (E14).
+    pub(crate) budget: KeptBudget,
     /// Whether its pool is told when it waits for its core for long.
     pub(crate) watch: wq::preempted::Watch,
     /// `[R]` for how long it was off its core; itself may read it.
@@ -159,11 +161,12 @@ impl Thread {
             entity: UnsafeCell::new(Entity::new(b.nice, b.slice).pinned(b.affinity.count() == 1)),
             state: SleepState::new(),
             home: Home::new(core::ptr::from_ref(cpu(CpuId::BOOT)).cast_mut()),
+            stays: AtomicU8::new(0),
             affinity: AtomicU64::new(b.affinity.0),
             cpu_ns: AtomicU64::new(0),
             worker: AtomicPtr::new(core::ptr::null_mut()),
             park_token: ParkToken::new(),
-            budget: Cell::new(NO_BUDGET),
+            budget: KeptBudget::new(),
             watch: wq::preempted::Watch::new(),
             away: Cell::new(Away::new()),
             sleep_timer: Timer::new(wake_sleeper),

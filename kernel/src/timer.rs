@@ -1,6 +1,6 @@
 //! Timers, and the one hardware timer per core they share with the scheduler's slice.
 //!
-//! What the hardware timer is set to is told in `timer/clock.rs`.
+//! What the hardware timer is set to is told in `timer/clock.rs`; `timer/look.rs` is for who looks at timers.
 //!
 //! A due timer raises the TIMER softirq; callbacks run there, in BH context, on the core whose base
 //! holds the timer, without the base's lock, so a callback may arm and cancel timers (also itself).
@@ -12,23 +12,26 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::Ordering;
 
 use links::{Direct, Handle};
-use machine::{CpuId, Duration, Instant};
-use sync::SpinGuard;
-use sync::handshake::Owner;
+use machine::{CpuId, Instant};
+use sync::handshake::Home;
+use sync::{IrqGuard, SpinGuard, SpinLock};
 use timer::{TimerNode, TimerQueue};
 
-use crate::audit::Locked;
-use crate::cpu::{CpuLocal, cpu, this_cpu};
+use crate::cpu::{CpuLocal, this_cpu};
 use crate::softirq::{self, Vector};
 use crate::soon::Patience;
-use crate::trace::{Head, Kind, emit, emit_unmasked, name, with_function};
+use crate::trace::{
+    Head, Kind, emit, emit_unmasked, name, record_shown, shown, shown_on, with_function,
+};
 
 mod clock;
+mod look;
 
-pub(crate) use self::clock::{CoreClock, NO_BUDGET, interrupt};
+pub(crate) use self::clock::{CoreClock, Kept as KeptBudget, NO_BUDGET, interrupt};
+pub(crate) use self::look::check;
+pub use self::look::{armed, lateness};
 
 /// Most callbacks in one run of the TIMER softirq.
 const BATCH: usize = 32;
@@ -41,7 +44,7 @@ pub(crate) struct TimerBase {
 
 impl TimerBase {
     pub(crate) const fn new() -> Self {
-        // SAFETY: a node is reached only through the base named by its timer's `cpu`, under that
+        // SAFETY: a node is reached only through the base named by its timer's `home`, under that
         // base's lock; `Timer::arm`'s contract keeps it alive while armed.
         let arena = unsafe { Direct::new() };
         Self {
@@ -57,24 +60,19 @@ impl TimerBase {
     }
 }
 
-fn lock_base(n: u32) -> (&'static CpuLocal, SpinGuard<'static, TimerBase>) {
-    let c = cpu(CpuId::new(n as usize));
-    (c, c.timers.lock())
-}
-
 /// A one-shot timer, embedded in what it belongs to.
 #[repr(C)]
 pub struct Timer {
     node: UnsafeCell<TimerNode>,
     callback: fn(&Timer),
+    /// The core whose base holds the node while armed; afterwards where it was last armed, which is where
+    /// its callback runs if that is still going on.
+    home: Home<CpuLocal>,
     /// The callback runs with interrupts masked, from the moment the timer leaves its base.
     masked: bool,
-    /// Core whose base holds the node while armed; afterwards where it was last armed, which is where
-    /// its callback runs if that is still going on.
-    base: Owner,
 }
 
-// SAFETY: the node is touched only under the lock of the base named by `base`.
+// SAFETY: the node is touched only under the lock of the base of the core that is `home`.
 unsafe impl Sync for Timer {}
 // SAFETY: nothing in it is tied to a thread.
 unsafe impl Send for Timer {}
@@ -82,7 +80,7 @@ unsafe impl Send for Timer {}
 impl fmt::Debug for Timer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timer")
-            .field("base", &self.base)
+            .field("core", &self.core())
             .finish_non_exhaustive()
     }
 }
@@ -95,8 +93,8 @@ impl Timer {
         Self {
             node: UnsafeCell::new(TimerNode::new()),
             callback,
+            home: Home::new(core::ptr::null_mut()),
             masked: false,
-            base: Owner::new(Owner::NONE),
         }
     }
 
@@ -115,10 +113,26 @@ impl Timer {
         Handle::of(self.node.get())
     }
 
-    /// Runs `f` with the base that holds (or last held) the node locked; `None` if never armed.
-    fn with_base<R>(&self, f: impl FnOnce(&'static CpuLocal, &mut TimerBase) -> R) -> Option<R> {
-        let (_, (c, mut base)) = self.base.lock(lock_base)?;
-        Some(f(c, &mut base))
+    /// Locks the base that holds the node, or held it last; `None` if it was never armed. Interrupts are
+    /// masked. The home changes only under the lock of the base it names, so whoever holds that lock and
+    /// finds it unchanged can rely on it.
+    #[inline(always)]
+    fn lock_base(&self) -> Option<(&'static CpuLocal, SpinGuard<'static, TimerBase>)> {
+        let (c, base) = self
+            .home
+            .try_lock(|c| Some(core_at(c)?.timers.lock_masked()))?;
+        Some((core_at(c)?, base))
+    }
+
+    /// As [`Self::lock_base`], if that is the base of core `here`, the running one, and `lock` gets its lock.
+    #[inline(always)]
+    fn lock_here(
+        &self,
+        here: &'static CpuLocal,
+        lock: impl FnOnce(&'static SpinLock<TimerBase>) -> Option<SpinGuard<'static, TimerBase>>,
+    ) -> Option<SpinGuard<'static, TimerBase>> {
+        let base = lock(&here.timers)?;
+        if self.home.is(here) { Some(base) } else { None }
     }
 
     /// Arms the timer on the running core, or moves it there if it is armed. While its callback runs
@@ -132,65 +146,128 @@ impl Timer {
     /// The timer stays where it is, alive, until its callback has started or [`Self::cancel`] said
     /// true, or [`Self::cancel_sync`] returned.
     pub unsafe fn arm(&self, at: Instant) {
-        let irq = sync::IrqGuard::new();
-        let here = this_cpu();
-        let (c, mut base) = self.lock_for(here);
-        let head = head_of(self.callback);
-        emit(Kind::TimerStart, head, name(self), at.as_nanos());
-        let first = base.queue.arm(self.handle(), at);
-        // Another core runs its callback, and looks at its base again when that is over.
-        if core::ptr::eq(c, here) {
-            here.clock.timer_due.set(if first {
-                at
-            } else {
-                base.queue.next().unwrap_or(Instant::FOREVER)
-            });
-            here.clock.program();
-        }
-        drop(base);
+        let irq = IrqGuard::new();
+        // SAFETY: promised by the caller.
+        unsafe { self.arm_masked(at) };
         drop(irq);
     }
 
-    /// Locks the base that the timer shall be armed in and gives the timer to it, disarmed if it comes
-    /// from another: that of core `here`, unless the callback runs on the core it comes from. `base`
-    /// changes only under the lock of the base it names, so whoever holds that lock and reads it can
-    /// rely on it.
-    fn lock_for(
-        &self,
-        here: &'static CpuLocal,
-    ) -> (&'static CpuLocal, SpinGuard<'static, TimerBase>) {
-        let n = here.id().index() as u32;
-        if self.base.get() != n
-            && !self.base.claim(n)
-            && let Some((_, (c, mut old))) = self.base.lock(lock_base)
-        {
-            // `begin` was under this lock. After `end` the callback's core takes it once more.
-            if c.clock.running.is(core::ptr::from_ref(self).addr()) {
-                return (c, old);
-            }
-            old.queue.cancel(self.handle());
-            self.base.give(n);
+    /// As [`Self::arm`], with interrupts masked.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[inline(always)]
+    pub(crate) unsafe fn arm_masked(&self, at: Instant) {
+        let here = this_cpu();
+        if !self.arm_quickly(here, at) {
+            self.arm_in_any_case(here, at);
         }
-        (here, here.timers.lock())
+    }
+
+    /// As [`Self::arm_masked`], in the usual case: `here`, the running core, is its home, the hardware timer fires
+    /// early enough, and there is nothing to wait for. False: nothing happened.
+    #[inline(always)]
+    fn arm_quickly(&self, here: &'static CpuLocal, at: Instant) -> bool {
+        if here.clock.must_know(at) {
+            return false;
+        }
+        match self.lock_here(here, SpinLock::try_lock_masked) {
+            Some(mut base) => {
+                let armed = base.queue.arm_quickly(self.handle(), at);
+                if armed {
+                    self.tell_start(here, at);
+                }
+                armed
+            }
+            None => false,
+        }
+    }
+
+    /// As [`Self::arm_masked`]. A timer that has another home comes from there, disarmed; where another core fetches it
+    /// meanwhile it comes from there.
+    #[inline(never)]
+    fn arm_in_any_case(&self, here: &'static CpuLocal, at: Instant) {
+        let to = core::ptr::from_ref(here).cast_mut();
+        loop {
+            if let Some(mut base) = self.lock_here(here, |base| Some(base.lock_masked())) {
+                return self.arm_in(&mut base, here, at);
+            }
+            let Some((c, mut base)) = self.lock_base() else {
+                let _ = self.home.claim(to);
+                continue;
+            };
+            // `begin` was under this lock. After `end` the callback's core takes it once more, and looks at
+            // its base.
+            if c.clock.running.is(core::ptr::from_ref(self).addr()) {
+                self.tell_start(here, at);
+                base.queue.arm(self.handle(), at);
+                return;
+            }
+            base.queue.cancel(self.handle());
+            self.home.move_to(to);
+        }
+    }
+
+    /// Puts the timer in `base`, that of core `here`, the running one, which is its home.
+    #[inline(always)]
+    fn arm_in(&self, base: &mut TimerBase, here: &CpuLocal, at: Instant) {
+        self.tell_start(here, at);
+        base.queue.arm(self.handle(), at);
+        here.clock.set_timer_due(at);
+    }
+
+    #[inline(always)]
+    fn tell_start(&self, here: &CpuLocal, at: Instant) {
+        if shown_on(here, Kind::TimerStart) {
+            record_shown(
+                Kind::TimerStart,
+                head_of(self.callback),
+                name(self),
+                at.as_nanos(),
+            );
+        }
+    }
+
+    /// Puts the timer off to `at` if it is armed on the running core and `agreed` says so, under the lock of the base:
+    /// nobody disarms it meanwhile, and it does not fire. False: nothing happened. Interrupts are masked.
+    #[inline(always)]
+    pub(crate) fn put_off(&self, at: Instant, agreed: impl FnOnce() -> bool) -> bool {
+        let here = this_cpu();
+        let Some(mut base) = self.lock_here(here, |base| Some(base.lock_masked())) else {
+            return false;
+        };
+        let agreed = base.queue.is_armed(self.handle()) && agreed();
+        if agreed {
+            self.arm_in(&mut base, here, at);
+        }
+        agreed
     }
 
     /// Disarms the timer. True if it was armed, in which case the callback will not run. Any
     /// context.
     pub fn cancel(&self) -> bool {
+        let _irq = IrqGuard::new();
+        self.cancel_masked()
+    }
+
+    /// As [`Self::cancel`], with interrupts masked.
+    #[inline(always)]
+    pub(crate) fn cancel_masked(&self) -> bool {
         self.take_off().is_some_and(|(_, was)| was)
     }
 
     /// Disarms the timer: the core whose base held it last, and whether it was armed; `None` if it
-    /// never was.
+    /// never was. Interrupts are masked.
+    #[inline(always)]
     fn take_off(&self) -> Option<(&'static CpuLocal, bool)> {
         // The hardware timer stays programmed: an early interrupt finds nothing due and reprograms.
-        self.with_base(|c, base| {
-            let was = base.queue.cancel(self.handle());
-            if was {
-                emit(Kind::TimerCancel, Head::of(0), name(self), 0);
-            }
-            (c, was)
-        })
+        let (c, mut base) = self.lock_base()?;
+        let was = base.queue.cancel(self.handle());
+        if was && shown(Kind::TimerCancel) {
+            record_shown(Kind::TimerCancel, Head::of(0), name(self), 0);
+        }
+        Some((c, was))
     }
 
     /// Disarms the timer and waits until a callback running on another core is over. Spins; from
@@ -198,7 +275,10 @@ impl Timer {
     ///
     /// A callback that re-arms the timer must be stopped by its own means first.
     pub fn cancel_sync(&self) -> bool {
-        let Some((c, was)) = self.take_off() else {
+        let irq = IrqGuard::new();
+        let found = self.take_off();
+        drop(irq);
+        let Some((c, was)) = found else {
             return false;
         };
         // Found off its base under the base's lock, under which a callback would have begun: pairs
@@ -209,61 +289,32 @@ impl Timer {
 
     /// The core where it is armed, or was armed last; `None` if never. Stale at once.
     pub(crate) fn core(&self) -> Option<CpuId> {
-        let n = self.base.get();
-        (n != Owner::NONE).then(|| CpuId::new(n as usize))
+        core_at(self.home.get()).map(CpuLocal::id)
     }
 
     /// True while armed; stale at once unless the caller owns the timer.
     pub fn is_armed(&self) -> bool {
-        self.with_base(|_, base| base.queue.is_armed(self.handle()))
-            .unwrap_or(false)
+        let _irq = IrqGuard::new();
+        self.lock_base()
+            .is_some_and(|(_, base)| base.queue.is_armed(self.handle()))
     }
 
     /// As [`Self::is_armed`]; `None` if its base is locked for long, as by a core that does not go on.
     pub(crate) fn is_armed_soon(&self, patience: &Patience) -> Option<bool> {
-        let try_base = |n: u32| {
-            let c = cpu(CpuId::new(n as usize));
-            patience.lock(|| c.timers.try_lock())
-        };
-        match self.base.try_lock(try_base) {
-            None => Some(false),
-            Some(base) => base.map(|(_, base)| base.queue.is_armed(self.handle())),
+        if self.home.get().is_null() {
+            return Some(false);
         }
+        let try_base = |c| patience.lock(|| core_at(c)?.timers.try_lock());
+        let (_, base) = self.home.try_lock(try_base)?;
+        Some(base.queue.is_armed(self.handle()))
     }
 }
 
-/// Timers that are armed at this moment, on all cores.
-#[must_use]
-pub fn armed() -> usize {
-    crate::kernel()
-        .cpus()
-        .iter()
-        .map(|c| c.timers.lock().queue.len())
-        .sum()
-}
-
-/// By how much the latest of all timers that are due is late at time `now`. Cores that rest while the
-/// machine is suspended serve none, and what came due meanwhile is late from the end of the rest on.
-#[must_use]
-pub fn lateness(now: Instant) -> Duration {
-    let late = |c: &CpuLocal| {
-        let awake = c.clock.awake_since()?;
-        let due = c.timers.lock().queue.next()?;
-        Some(now.since(due.max(awake).min(now)))
-    };
-    let each = crate::kernel().cpus().iter().filter_map(late);
-    each.max().unwrap_or(Duration::ZERO)
-}
-
-/// What is wrong with core `c`'s timers, if anything.
-pub(crate) fn check(c: &CpuLocal, locked: Locked) -> Result<(), &'static str> {
-    let Some(base) = locked.take(&c.timers) else {
-        return Ok(());
-    };
-    if base.queue.next().is_some() && !c.online.load(Ordering::Relaxed) {
-        return Err("a core that is offline has armed timers");
-    }
-    base.queue.check()
+/// The core at an address that is a timer's home; `None` for no home.
+#[inline(always)]
+fn core_at(home: *mut CpuLocal) -> Option<&'static CpuLocal> {
+    // SAFETY: a home is given by reference to a core, which lives for ever.
+    unsafe { home.as_ref() }
 }
 
 /// Gives the timers of `from`, the running core, which goes offline, to core `to`. Interrupts are
@@ -286,7 +337,7 @@ pub(crate) fn move_all(from: &CpuLocal, to: &CpuLocal) {
         // SAFETY: as above.
         let at = unsafe { (*node).deadline() };
         // SAFETY: as above.
-        unsafe { (*timer).base.give(to.id().index() as u32) };
+        unsafe { (*timer).home.move_to(core::ptr::from_ref(to).cast_mut()) };
         other.queue.arm(h, at);
     }
     drop(other);
@@ -296,11 +347,12 @@ pub(crate) fn move_all(from: &CpuLocal, to: &CpuLocal) {
 }
 
 /// TIMER softirq: runs the callbacks that are due on this core.
+#[inline(never)]
 pub(crate) fn run_due() {
     let c = this_cpu();
     for _ in 0..BATCH {
-        let irq = sync::IrqGuard::new();
-        let mut base = c.timers.lock();
+        let irq = IrqGuard::new();
+        let mut base = c.timers.lock_masked();
         let now = machine::now();
         let Some(h) = base.queue.pop_expired(now) else {
             c.clock

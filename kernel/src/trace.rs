@@ -29,6 +29,7 @@ pub(crate) use trace::{Head, pack_name};
 use crate::cpu::{CpuLocal, cpu, this_cpu};
 use crate::kernel;
 use crate::mem::{PAGE, Pages};
+use crate::wq::observed;
 
 /// False in an image that leaves every tracepoint out (feature `untraced`).
 const COMPILED_IN: bool = !cfg!(feature = "untraced");
@@ -91,11 +92,13 @@ pub(crate) fn make(pages: &Pages) -> Option<CpuRing> {
     Some(ring)
 }
 
-/// Changes what every core writes.
+/// Changes what every core writes. With no spin lock held; in O(shares of all workqueues), with interrupts masked, so not where
+/// time is short.
 pub fn want(categories: Categories) {
     for c in kernel().cpus() {
         c.trace.want(categories);
     }
+    observed::changed();
 }
 
 /// What the cores write.
@@ -181,6 +184,12 @@ pub(crate) fn emit(kind: Kind, head: Head, a: u64, b: u64) {
     show(kind, head, a, b);
 }
 
+/// Whether somebody wants to know of such an event now, or a moment ago: interrupts need not be masked.
+#[inline(always)]
+pub(crate) fn wants_unmasked(kind: Kind) -> bool {
+    machine::OBSERVED || COMPILED_IN && this_cpu().trace.wants(kind.category())
+}
+
 /// As [`emit`], from where interrupts are not masked.
 #[inline(always)]
 pub(crate) fn emit_unmasked(kind: Kind, head: Head, a: u64, b: u64) {
@@ -193,26 +202,63 @@ pub(crate) fn emit_unmasked(kind: Kind, head: Head, a: u64, b: u64) {
     show(kind, head, a, b);
 }
 
-/// Whether anybody sees events of this kind here; for what takes more than one event. Interrupts are
+/// Tells the simulator, and nobody else.
+#[inline(always)]
+pub(crate) fn confide(kind: Kind, head: Head, a: u64, b: u64) {
+    show(kind, head, a, b);
+}
+
+/// Whether anybody sees events of this kind here; for what takes more than one event, of this core while interrupts are
 /// masked.
 #[inline(always)]
 pub(crate) fn shown(kind: Kind) -> bool {
-    machine::OBSERVED || COMPILED_IN && this_cpu().trace.wants(kind.category())
+    shown_on(this_cpu(), kind)
+}
+
+/// As [`shown`]; `c` is the running core.
+#[inline(always)]
+pub(crate) fn shown_on(c: &CpuLocal, kind: Kind) -> bool {
+    machine::OBSERVED || COMPILED_IN && c.trace.wants(kind.category())
 }
 
 /// What is to be told of an event of kind `kind`, and noted for the latency anatomy at the same place: one
 /// question for both. Interrupts are masked.
 #[derive(Clone, Copy)]
-pub(crate) struct Told {
+pub(crate) struct Told<'a> {
     kind: Kind,
     asked: Asked,
+    /// Of the running core; `None`: nothing is to be written.
+    ring: Option<&'a CpuRing>,
 }
 
-impl Told {
+impl<'a> Told<'a> {
     #[inline(always)]
     pub(crate) fn of(kind: Kind) -> Self {
-        let asked = this_cpu().trace.asked(kind.category());
-        Self { kind, asked }
+        Self::by(this_cpu(), kind)
+    }
+
+    /// As [`Self::of`], by core `c`, the running one.
+    #[inline(always)]
+    pub(crate) fn by(c: &'a CpuLocal, kind: Kind) -> Self {
+        let asked = c.trace.asked(kind.category());
+        let ring = Some(&c.trace);
+        Self { kind, asked, ring }
+    }
+
+    /// As [`Self::of`], or nobody wants to know but the simulator.
+    #[inline(always)]
+    pub(crate) fn unless(plain: bool, kind: Kind) -> Self {
+        if plain && !machine::OBSERVED {
+            let (asked, ring) = (Asked::NOTHING, None);
+            return Self { kind, asked, ring };
+        }
+        Self::of(kind)
+    }
+
+    /// Anything is to be done.
+    #[inline(always)]
+    pub(crate) fn any(self) -> bool {
+        machine::OBSERVED || self.asked.any()
     }
 
     /// The anatomy wants to note it.
@@ -221,16 +267,36 @@ impl Told {
         self.asked.aside()
     }
 
-    /// As [`emit`], of what `event` says: it is asked only where somebody sees the event.
+    /// Somebody sees events of this kind, too, here.
     #[inline(always)]
-    pub(crate) fn emit(self, event: impl FnOnce() -> (Head, u64, u64)) {
+    pub(crate) fn shows(self, kind: Kind) -> bool {
+        machine::OBSERVED || COMPILED_IN && self.asked.also(kind.category())
+    }
+
+    /// The moment of which both are told, a reading of [`machine::stamp`]; anything where nothing is to be done.
+    #[inline(always)]
+    pub(crate) fn now(self) -> u64 {
+        match self.ring {
+            Some(_) => machine::stamp(),
+            None => 0,
+        }
+    }
+
+    /// As [`emit`], of what `event` says happened at `now`: it is asked only where somebody sees the event.
+    #[inline(always)]
+    pub(crate) fn emit(self, now: u64, event: impl FnOnce() -> (Head, u64, u64)) {
         if machine::OBSERVED || COMPILED_IN && self.asked.event() {
             let (head, a, b) = event();
-            if COMPILED_IN && self.asked.event() {
-                let event = Event::pack(machine::stamp(), self.kind, head, a, b);
-                this_cpu().trace.push(event);
+            let words = Event::pack(now, self.kind, head, a, b);
+            if COMPILED_IN
+                && self.asked.event()
+                && let Some(ring) = self.ring
+            {
+                ring.push(words);
             }
-            show(self.kind, head, a, b);
+            if machine::OBSERVED {
+                machine::observe(&words);
+            }
         }
     }
 }
@@ -242,11 +308,10 @@ pub(crate) fn set_anatomy(on: bool) {
     }
 }
 
-/// As [`emit`], on core `c`, the running one, where [`shown`] has just said yes: it is not asked again.
+/// As [`emit`], where [`shown`] has just said yes.
 #[inline(always)]
-pub(crate) fn record(c: &CpuLocal, kind: Kind, head: Head, a: u64, b: u64) {
-    debug_assert!(core::ptr::eq(c, this_cpu()), "another core's ring");
-    let ring = &c.trace;
+pub(crate) fn record_shown(kind: Kind, head: Head, a: u64, b: u64) {
+    let ring = &this_cpu().trace;
     // Where all is shown, that says nothing of what is wanted.
     if COMPILED_IN && (!machine::OBSERVED || ring.wants(kind.category())) {
         ring.push(Event::pack(machine::stamp(), kind, head, a, b));

@@ -15,12 +15,13 @@ use core::fmt;
 
 use links::{Arena, Direct, Handle, Linked, List, ListLinks};
 use machine::{Duration, Instant};
-use sync::{Mode, Rank, SpinGuard, SpinLock};
+use sync::{Rank, SpinGuard, SpinLock};
 
-use crate::schedule::{cancel_sleep, prepare_to_sleep, schedule_blocked, schedule_until};
-use crate::schedule::{might_sleep, wake};
+use crate::cpu::CpuMask;
+use crate::schedule::{cancel_sleep, might_sleep, prepare_to_sleep, prepare_to_sleep_locked};
+use crate::schedule::{schedule_blocked, schedule_masked, schedule_until, wake_sleeping};
 use crate::thread::{State, Thread, ThreadCx, current};
-use crate::trace::{Head, Kind, emit_unmasked, name};
+use crate::trace::{Head, Kind, emit_unmasked, name, wants_unmasked};
 use crate::waits::{SleepsIn, sleeps_in};
 
 /// The time given for waiting is over.
@@ -88,16 +89,19 @@ impl WaitList {
 
     /// As [`Self::grant_one`]; the thread that was granted.
     pub(crate) fn grant_next(&mut self) -> Option<*const Thread> {
-        while let Some(h) = self.list.pop_front(&mut self.arena) {
+        while let Some(h) = self.list.front() {
+            self.list.remove_front(&mut self.arena, h);
             let node = self.arena.get_mut(h);
             node.granted = true;
             // SAFETY: the thread is alive: it cannot leave its wait before it gets the lock we
             // hold; one that died in its condition is kept for ever, with its stack.
             let thread = unsafe { &*node.thread };
-            if thread.state() != State::Dead {
-                wake(thread);
-                return Some(thread);
+            match thread.state() {
+                State::Sleeping => _ = wake_sleeping(thread, CpuMask::ALL),
+                State::Running => {}
+                State::Dead => continue,
             }
+            return Some(thread);
         }
         None
     }
@@ -124,10 +128,10 @@ impl WaitList {
     }
 }
 
-fn node() -> UnsafeCell<WaitNode> {
+fn node(me: &Thread) -> UnsafeCell<WaitNode> {
     UnsafeCell::new(WaitNode {
         links: ListLinks::new(),
-        thread: current(),
+        thread: me,
         granted: false,
     })
 }
@@ -143,26 +147,50 @@ pub(crate) enum Waited {
     TimedOut,
 }
 
-/// Sleeps until somebody grants this thread (which is then no longer on the list), until `ready`
-/// holds, or until `deadline`. `guard` is `lock`'s; the lock is free while sleeping and held again
-/// on return. Whoever makes `ready` true without the lock wakes the thread afterwards.
-pub(crate) fn wait_in_or<'a, S, M: Mode>(
-    lock: &'a SpinLock<S, M>,
-    mut guard: SpinGuard<'a, S, M>,
+/// Sleeps until somebody grants this thread (which is then no longer on the list), until `ready`, if
+/// there is such a state, holds, or until `deadline`; in `what`, unless something around has a name. `guard` is `lock`'s; the lock is free while sleeping
+/// and held again on return. Whoever makes `ready` true without the lock wakes the thread afterwards.
+#[inline]
+pub(crate) fn wait_in_or<'a, S>(
+    lock: &'a SpinLock<S>,
+    mut guard: SpinGuard<'a, S>,
     waiters: fn(&mut S) -> &mut WaitList,
-    ready: fn(&S) -> bool,
+    ready: Option<fn(&S) -> bool>,
+    what: SleepsIn,
     cx: &ThreadCx<'_>,
     deadline: Option<Instant>,
-) -> (SpinGuard<'a, S, M>, Waited) {
-    let node = node();
+) -> (SpinGuard<'a, S>, Waited) {
+    let me = current();
+    let node = node(me);
     let h = waiters(&mut guard).link(&node);
     let limited = Head::of(u32::from(deadline.is_some()));
-    emit_unmasked(Kind::ContentionBegin, limited, name(lock), 0);
+    let told = wants_unmasked(Kind::ContentionBegin);
+    if told {
+        emit_unmasked(Kind::ContentionBegin, limited, name(lock), 0);
+    }
     let mut in_time = true;
+    if ready.is_none() && deadline.is_none() {
+        // Mostly it is woken by whoever grants it what it waits for.
+        prepare_to_sleep_locked(me, what);
+        let masked = guard.release();
+        schedule_masked(me, cx);
+        guard = lock.lock_in(masked);
+        if waiters(&mut guard).granted(h) {
+            if told {
+                emit_unmasked(Kind::ContentionEnd, Head::of(0), name(lock), 0);
+            }
+            return (guard, Waited::Granted);
+        }
+    }
     loop {
         // Nobody has granted it anything since the lock was taken.
-        prepare_to_sleep();
-        let is_ready = ready(&guard);
+        let is_ready = if let Some(ready) = ready {
+            prepare_to_sleep();
+            ready(&guard)
+        } else {
+            prepare_to_sleep_locked(me, what);
+            false
+        };
         if is_ready || !in_time {
             cancel_sleep();
             let list = waiters(&mut guard);
@@ -176,15 +204,15 @@ pub(crate) fn wait_in_or<'a, S, M: Mode>(
             };
             return (guard, waited);
         }
-        drop(guard);
-        in_time = match deadline {
-            None => {
-                schedule_blocked(cx);
-                true
-            }
-            Some(at) => schedule_until(cx, at),
+        guard = if let Some(at) = deadline {
+            drop(guard);
+            in_time = schedule_until(cx, at);
+            lock.lock()
+        } else {
+            let masked = guard.release();
+            schedule_masked(me, cx);
+            lock.lock_in(masked)
         };
-        guard = lock.lock();
         if waiters(&mut guard).granted(h) {
             emit_unmasked(Kind::ContentionEnd, Head::of(0), name(lock), 0);
             return (guard, Waited::Granted);
@@ -197,14 +225,16 @@ pub(crate) fn wait_in_or<'a, S, M: Mode>(
 /// # Errors
 ///
 /// [`TimedOut`] when the deadline passed without a grant.
-pub(crate) fn wait_in<'a, S, M: Mode>(
-    lock: &'a SpinLock<S, M>,
-    guard: SpinGuard<'a, S, M>,
+#[inline]
+pub(crate) fn wait_in<'a, S>(
+    lock: &'a SpinLock<S>,
+    guard: SpinGuard<'a, S>,
     waiters: fn(&mut S) -> &mut WaitList,
+    what: SleepsIn,
     cx: &ThreadCx<'_>,
     deadline: Option<Instant>,
-) -> (SpinGuard<'a, S, M>, Result<(), TimedOut>) {
-    let (guard, waited) = wait_in_or(lock, guard, waiters, |_| false, cx, deadline);
+) -> (SpinGuard<'a, S>, Result<(), TimedOut>) {
+    let (guard, waited) = wait_in_or(lock, guard, waiters, None, what, cx, deadline);
     let result = if waited == Waited::Granted {
         Ok(())
     } else {
@@ -266,7 +296,7 @@ impl WaitQueue {
         // The condition, too, may sleep: for this queue's sake.
         let _said = sleeps_in(SleepsIn::WaitQueue);
         while !condition() {
-            let node = node();
+            let node = node(current());
             let mut list = self.waiters.lock();
             let h = list.link(&node);
             prepare_to_sleep();

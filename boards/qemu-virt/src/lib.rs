@@ -25,7 +25,7 @@ use drivers::mmio::Registers;
 use drivers::pl011::{self, Pl011};
 use kernel::mem::KernelHeap;
 use kernel::thread::ThreadCx;
-use kernel::{BootInfo, Kernel};
+use kernel::{BootInfo, Kernel, MemoryRange};
 use machine::Instant;
 use spin::Once;
 
@@ -42,7 +42,8 @@ static MEMORY: Once<memory::Plan> = Once::new();
 static INIT: Once<fn(&ThreadCx<'_>)> = Once::new();
 static ENTERED: Once<Instant> = Once::new();
 
-/// Default bytes of a thread's stack.
+/// Default bytes of a thread's stack: twice what `cargo xtask bench mem` finds to be used of one, and room to the next
+/// power of two.
 const STACK_BYTES: usize = 32 * 1024;
 /// Free memory without which nothing can be served.
 const LEAST_MEMORY: usize = 2 << 20;
@@ -107,6 +108,10 @@ pub fn start(dtb: usize, init: fn(&ThreadCx<'_>)) -> ! {
         memory: &plan.free,
         bootargs: machine.bootargs,
         stack_bytes: STACK_BYTES,
+        boot_stack: MemoryRange {
+            start: image::boot_stack_low(),
+            end: image::boot_stack_high(),
+        },
         init: first_thread,
         image_bytes: image::bytes(),
         symbolize: image::symbolize,

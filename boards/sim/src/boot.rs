@@ -169,6 +169,7 @@ fn boot_kernel(scenario: &Scenario, memory: MemoryRange, stack_bytes: usize) {
         memory: Vec::leak(vec![memory]),
         bootargs: scenario.bootargs,
         stack_bytes,
+        boot_stack: MemoryRange { start: 0, end: 0 },
         init: first_thread,
         image_bytes: 0,
         symbolize: |_| None,

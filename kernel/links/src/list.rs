@@ -5,7 +5,7 @@
 //! list in constant time in a context that may not allocate.
 //!
 //! Invariants: a node is in at most one list per link field; `prev`/`next` of neighbours agree;
-//! a node outside every list has `linked == false`. Debug builds check them at each operation:
+//! debug builds, which know of each node whether it is in a list, check them at each operation:
 //! a second insertion, the removal of an unlinked node and the removal from a foreign list panic
 //! (the last one looks at most [`FOREIGN_SCAN`] links far, so that a check stays bounded).
 //!
@@ -24,6 +24,7 @@ pub const FOREIGN_SCAN: usize = 64;
 pub struct ListLinks<T, K = ()> {
     prev: Option<Handle<T>>,
     next: Option<Handle<T>>,
+    #[cfg(debug_assertions)]
     linked: bool,
     kind: PhantomData<fn() -> K>,
 }
@@ -50,16 +51,33 @@ impl<T, K> ListLinks<T, K> {
         Self {
             prev: None,
             next: None,
+            #[cfg(debug_assertions)]
             linked: false,
             kind: PhantomData,
         }
     }
 
-    /// Whether the node is in a list.
+    /// Whether it can be that the node is in a list, or in none: debug builds keep account of it, others say yes.
     #[inline(always)]
     #[must_use]
-    pub const fn is_linked(&self) -> bool {
-        self.linked
+    pub const fn may_be(&self, linked: bool) -> bool {
+        #[cfg(debug_assertions)]
+        return self.linked == linked;
+        #[cfg(not(debug_assertions))]
+        {
+            let _ = linked;
+            true
+        }
+    }
+
+    #[inline(always)]
+    const fn set_linked(&mut self, linked: bool) {
+        #[cfg(debug_assertions)]
+        {
+            self.linked = linked;
+        }
+        #[cfg(not(debug_assertions))]
+        let _ = linked;
     }
 }
 
@@ -100,7 +118,7 @@ impl<T: Linked<K>, K> List<T, K> {
     #[must_use]
     pub fn next<A: Arena<T>>(&self, arena: &A, h: Handle<T>) -> Option<Handle<T>> {
         let links = arena.get(h).list_links();
-        debug_assert!(links.linked, "next of a node that is in no list");
+        debug_assert!(links.may_be(true), "next of a node that is in no list");
         links.next
     }
 
@@ -109,7 +127,7 @@ impl<T: Linked<K>, K> List<T, K> {
     #[must_use]
     pub fn prev<A: Arena<T>>(&self, arena: &A, h: Handle<T>) -> Option<Handle<T>> {
         let links = arena.get(h).list_links();
-        debug_assert!(links.linked, "prev of a node that is in no list");
+        debug_assert!(links.may_be(true), "prev of a node that is in no list");
         links.prev
     }
 
@@ -151,13 +169,19 @@ impl<T: Linked<K>, K> List<T, K> {
     ) -> Option<Handle<T>> {
         let h = list(arena).head?;
         let links = arena.get_mut(h).list_links_mut();
-        debug_assert!(links.linked && links.prev.is_none(), "a front that is none");
-        let next = links.next.take();
-        links.linked = false;
+        debug_assert!(
+            links.may_be(true) && links.prev.is_none(),
+            "a front that is none"
+        );
+        let next = links.next;
+        links.set_linked(false);
         list(arena).head = next;
         match next {
             Some(n) => arena.get_mut(n).list_links_mut().prev = None,
-            None => list(arena).tail = None,
+            None => {
+                rarely();
+                list(arena).tail = None;
+            }
         }
         Some(h)
     }
@@ -171,8 +195,8 @@ impl<T: Linked<K>, K> List<T, K> {
     ) {
         let before = list(arena).tail.replace(h);
         let links = arena.get_mut(h).list_links_mut();
-        debug_assert!(!links.linked, "insertion of a node that is in a list");
-        links.linked = true;
+        debug_assert!(links.may_be(false), "insertion of a node that is in a list");
+        links.set_linked(true);
         links.prev = before;
         links.next = None;
         match before {
@@ -186,12 +210,15 @@ impl<T: Linked<K>, K> List<T, K> {
     pub fn remove_front<A: Arena<T>>(&mut self, arena: &mut A, h: Handle<T>) {
         debug_assert!(self.head == Some(h), "a front that is none");
         let links = arena.get_mut(h).list_links_mut();
-        let next = links.next.take();
-        links.linked = false;
+        let next = links.next;
+        links.set_linked(false);
         self.head = next;
         match next {
             Some(n) => arena.get_mut(n).list_links_mut().prev = None,
-            None => self.tail = None,
+            None => {
+                rarely();
+                self.tail = None;
+            }
         }
     }
 
@@ -203,8 +230,8 @@ impl<T: Linked<K>, K> List<T, K> {
             "removal of a node that is not in this list"
         );
         let links = arena.get_mut(h).list_links_mut();
-        let (prev, next) = (links.prev.take(), links.next.take());
-        links.linked = false;
+        let (prev, next) = (links.prev, links.next);
+        links.set_linked(false);
         match prev {
             Some(p) => arena.get_mut(p).list_links_mut().next = next,
             None => self.head = next,
@@ -233,8 +260,8 @@ impl<T: Linked<K>, K> List<T, K> {
         next: Option<Handle<T>>,
     ) {
         let links = arena.get_mut(h).list_links_mut();
-        debug_assert!(!links.linked, "insertion of a node that is in a list");
-        links.linked = true;
+        debug_assert!(links.may_be(false), "insertion of a node that is in a list");
+        links.set_linked(true);
         links.prev = prev;
         links.next = next;
         match prev {
@@ -249,7 +276,7 @@ impl<T: Linked<K>, K> List<T, K> {
 
     /// Whether `h` is linked and no nearby end of its list contradicts that it is this list.
     fn may_contain<A: Arena<T>>(&self, arena: &A, h: Handle<T>) -> bool {
-        if !arena.get(h).list_links().linked {
+        if !arena.get(h).list_links().may_be(true) {
             return false;
         }
         let mut front = h;
@@ -262,6 +289,10 @@ impl<T: Linked<K>, K> List<T, K> {
         true
     }
 }
+
+/// Where this is called the compiler takes the other way for the usual one.
+#[cold]
+const fn rarely() {}
 
 /// The iterator of [`List::iter`].
 pub struct Iter<'a, T, A, K = ()> {
@@ -294,7 +325,7 @@ impl<T: Linked<K>, K> Default for List<T, K> {
 
 impl<T, K> fmt::Debug for ListLinks<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}<>{:?} linked={}", self.prev, self.next, self.linked)
+        write!(f, "{:?}<>{:?}", self.prev, self.next)
     }
 }
 

@@ -178,16 +178,6 @@ impl<T: TreeNode<K>, K> Tree<T, K> {
         self.root == Some(h) && arena.get(h).tree_links().height == 1
     }
 
-    /// Takes `out`, which is all that is in this tree, out and inserts `h`, which is in none of this
-    /// kind.
-    #[inline(always)]
-    pub fn replace_only<A: Arena<T>>(&mut self, arena: &mut A, out: Handle<T>, h: Handle<T>) {
-        debug_assert!(self.is_only(arena, out), "it is not the only one");
-        arena.get_mut(out).tree_links_mut().height = 0;
-        self.root = None;
-        self.insert(arena, h);
-    }
-
     /// Takes `h`, which is in this tree, out.
     #[inline(always)]
     pub fn remove<A: Arena<T>>(&mut self, arena: &mut A, h: Handle<T>) {

@@ -32,12 +32,13 @@ pub trait NetTx {
     }
 
     /// Sends one frame of `len` bytes (Ethernet header included, checksum sequence excluded).
-    /// `fill` writes it in place. The device may be told later: see [`NetDevice::flush`].
+    /// `fill` writes it in place. The device may be told later: see [`NetDevice::flush`]. True when the next
+    /// frame will find room for sure, as far as nobody else sends one before.
     ///
     /// # Errors
     ///
     /// [`TxFull`] when the ring has no room; `fill` was not called.
-    fn transmit(&mut self, len: usize, fill: Frame<'_>) -> Result<(), TxFull>;
+    fn transmit(&mut self, len: usize, fill: Frame<'_>) -> Result<bool, TxFull>;
 }
 
 /// What a device does beyond moving frames.
@@ -68,6 +69,11 @@ pub trait NetDevice: NetTx + Send {
 
     /// Tells the device about everything transmitted since the last call.
     fn flush(&mut self);
+
+    /// How often the device returned a sent frame that it did not have.
+    fn faults(&self) -> u64 {
+        0
+    }
 }
 
 /// A received frame, where the device has put it.
@@ -91,4 +97,9 @@ pub trait NetRx: Send {
 
     /// Tells the device about every buffer it got since the last call.
     fn refill(&mut self);
+
+    /// How often the device returned a buffer that it did not have.
+    fn faults(&self) -> u64 {
+        0
+    }
 }

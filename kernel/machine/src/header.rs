@@ -31,7 +31,8 @@ pub struct Hooks {
     pub preempt: fn(),
     /// A preempt-off section ended with a reschedule due. Runs with interrupts enabled.
     pub resched: fn(),
-    /// The outermost BH-off section ended with softirqs pending. Runs with preemption off.
+    /// The outermost BH-off section ended with softirqs pending. Runs with preemption off and interrupts masked, and
+    /// returns so; it may enable interrupts meanwhile.
     pub softirq: fn(),
     /// A fault nobody can mend. Returns only if the fault killed just one thread and another was
     /// switched to, which is to say never to the faulting code.

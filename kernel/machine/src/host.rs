@@ -336,11 +336,12 @@ pub fn observe(event: &[u64; 4]) {
     }
 }
 
-/// Programs this core's one-shot timer.
-pub fn arm_timer(deadline: Instant) {
+/// Programs this core's one-shot timer. What [`stamp`] says when it fires.
+pub fn arm_timer(deadline: Instant) -> u64 {
     if let Some(w) = world() {
         w.arm_timer(Some(deadline));
     }
+    deadline.as_nanos()
 }
 
 /// Disarms this core's one-shot timer.

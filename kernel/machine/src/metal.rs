@@ -232,9 +232,10 @@ unsafe extern "Rust" {
     /// How much [`stamp`] grows in `span`, at least.
     #[link_name = "rt_stamp_span"]
     pub safe fn stamp_span(span: Duration) -> u64;
-    /// Programs this core's one-shot timer; a deadline in the past fires at once.
+    /// Programs this core's one-shot timer; a deadline in the past fires at once. What [`stamp`] says when it
+    /// fires.
     #[link_name = "rt_arm_timer"]
-    pub safe fn arm_timer(deadline: Instant);
+    pub safe fn arm_timer(deadline: Instant) -> u64;
     /// Disarms this core's one-shot timer.
     #[link_name = "rt_cancel_timer"]
     pub safe fn cancel_timer();

@@ -1,6 +1,6 @@
 //! CPU time against virtual time, of one entity.
 
-use crate::entity::Entity;
+use crate::entity::{Entity, is_before};
 use crate::weight::{FRACTION_BITS, UNIT, scale, to_virtual};
 
 impl Entity {
@@ -45,6 +45,23 @@ impl Entity {
         };
     }
 
+    /// The virtual time up to which it is protected if it begins now and the shortest slice of those that wait
+    /// is `min_slice_ns`.
+    #[inline(always)]
+    pub(crate) fn protected_beside(&self, min_slice_ns: u32) -> u64 {
+        if min_slice_ns >= self.slice_ns {
+            return self.deadline;
+        }
+        let until = self
+            .vruntime
+            .wrapping_add(self.to_virtual(u64::from(min_slice_ns)));
+        if is_before(until, self.deadline) {
+            until
+        } else {
+            self.deadline
+        }
+    }
+
     /// The least CPU time after which `vruntime` reaches `v`.
     #[inline(always)]
     pub(crate) fn time_until(&self, v: u64) -> u64 {
@@ -52,7 +69,12 @@ impl Entity {
         if distance <= 0 {
             return 0;
         }
-        let distance = distance as u64;
+        self.time_for(distance as u64)
+    }
+
+    /// The least CPU time that is worth `distance` of virtual time.
+    #[inline(always)]
+    pub(crate) fn time_for(&self, distance: u64) -> u64 {
         if self.inverse == UNIT {
             return distance;
         }
@@ -65,7 +87,6 @@ impl Entity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::is_before;
     use crate::weight::Nice;
 
     #[test]

@@ -79,6 +79,17 @@ impl Average {
         }
     }
 
+    /// With a second one.
+    #[inline(always)]
+    pub(crate) fn and(&self, se: &Entity) -> Self {
+        let weight = se.weight();
+        Self {
+            zero: self.zero,
+            sum: self.sum + key(se.vruntime, self.zero) * i64::from(weight),
+            load: self.load + u64::from(weight),
+        }
+    }
+
     /// With the current entity, which is not in the tree.
     #[inline(always)]
     pub(crate) fn with(&self, current: Option<&Entity>) -> Total {
@@ -106,11 +117,6 @@ impl Average {
     #[inline(always)]
     pub(crate) const fn zero(&self) -> u64 {
         self.zero
-    }
-
-    /// Nothing, for counting again from scratch.
-    pub(crate) const fn restart(&self) -> Self {
-        Self::new(self.zero)
     }
 
     /// Whether two counts agree, whatever their zeros.
@@ -173,7 +179,7 @@ impl Total {
 
 /// `a / b`, rounded down.
 #[inline(always)]
-fn floor_div(a: i64, b: u64) -> i64 {
+pub(crate) fn floor_div(a: i64, b: u64) -> i64 {
     // Below zero a division rounds up: from one nearer to zero it gives one too much.
     let below = a >> 63;
     (a - below).wrapping_div(b as i64) + below

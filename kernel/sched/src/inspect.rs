@@ -13,14 +13,22 @@ use crate::run_queue::RunQueue;
 use crate::weight::NICE_0_WEIGHT;
 
 impl<A: Arena<Entity>> RunQueue<A> {
+    /// All queued entities: the current one, those that wait and the delayed ones, by counting.
+    #[must_use]
+    pub fn nr_queued(&self) -> usize {
+        let mut n = 0;
+        self.for_each_by_deadline(|_, _| n += 1);
+        n
+    }
+
     /// The weighted average of virtual runtimes as of the last charge.
     #[inline(always)]
     #[must_use]
     pub fn avg_vruntime(&self) -> u64 {
         match self.current {
-            _ if !self.tree.is_empty() => self.total().average(),
+            _ if !self.waiting.is_empty() => self.total().average(),
             Some(alone) => self.arena.get(alone).vruntime,
-            None => self.average.zero(),
+            None => self.waiting.zero(),
         }
     }
 
@@ -39,25 +47,21 @@ impl<A: Arena<Entity>> RunQueue<A> {
     ///
     /// If an invariant is broken.
     pub fn assert_valid(&self) {
-        let in_tree = self.tree.assert_valid(&self.arena);
+        let waiting = self.waiting.assert_valid(&self.arena);
         let current = usize::from(self.current.is_some());
-        assert_eq!(
-            in_tree + current,
-            self.nr_queued(),
-            "wrong number of entities"
-        );
         let mut delayed = 0;
-        let mut recount = self.average.restart();
-        let mut at = self.tree.first();
+        let mut at = self.waiting.first();
         while let Some(h) = at {
             let se = self.arena.get(h);
-            assert!(se.queued, "an entity in the tree is not marked as queued");
-            delayed += u32::from(se.delayed);
-            recount.add(se);
-            at = self.tree.next(&self.arena, h);
+            assert!(se.queued, "an entity that waits is not marked as queued");
+            delayed += usize::from(se.delayed);
+            at = self.waiting.next(&self.arena, h);
         }
-        assert_eq!(delayed, self.nr_delayed, "wrong number of delayed entities");
-        assert!(self.average.is_same(&recount), "the kept sum has drifted");
+        assert_eq!(
+            waiting + current - delayed,
+            self.nr_runnable(),
+            "wrong number of runnable entities"
+        );
         if let Some(current) = self.current {
             let se = self.arena.get(current);
             assert!(
@@ -65,8 +69,8 @@ impl<A: Arena<Entity>> RunQueue<A> {
                 "the current entity is not runnable"
             );
             assert!(
-                !self.tree.contains(&self.arena, current),
-                "the current entity is in the tree"
+                !self.waiting.contains(&self.arena, current),
+                "the current entity waits"
             );
         }
     }
@@ -81,14 +85,18 @@ impl<A: Arena<Entity>> RunQueue<A> {
         let ensure = |holds, wrong| if holds { Ok(()) } else { Err(wrong) };
         let total = self.total();
         let average = total.average();
-        let (mut weights, mut lags, mut queued, mut eligible) = (0, 0, 0, false);
+        let (mut weights, mut lags, mut runnable, mut eligible) = (0, 0, 0, false);
         let mut movable = 0;
-        let mut tree = self.tree.first();
+        let mut tree = self.waiting.first();
         let mut next = self.current.or_else(|| tree.take());
         while let Some(h) = next {
             let se = self.arena.get(h);
-            queued += 1;
+            runnable += u32::from(!se.delayed);
             movable += u32::from(!se.pinned && self.current != Some(h));
+            ensure(
+                se.pinned || self.some_movable || !self.has_others,
+                "one who may move is not offered",
+            )?;
             weights += i128::from(se.weight());
             let vlag = average.wrapping_sub(se.vruntime) as i64;
             lags += i128::from(se.weight()) * i128::from(vlag);
@@ -106,17 +114,20 @@ impl<A: Arena<Entity>> RunQueue<A> {
             next = match tree.take() {
                 Some(first) => Some(first),
                 None if self.current == Some(h) => None,
-                None => self.tree.next(&self.arena, h),
+                None => self.waiting.next(&self.arena, h),
             };
         }
-        ensure(queued == self.nr_queued, "the number of entities is wrong")?;
         ensure(
-            movable == self.nr_movable,
-            "the number of movable entities is wrong",
+            runnable == self.nr_runnable,
+            "the number of runnable entities is wrong",
         )?;
-        ensure(eligible || queued == 0, "V1: nobody is eligible")?;
         ensure(
-            queued == 0 || (-weights < lags && lags <= 0),
+            (movable == 0) == self.all_pinned(),
+            "whether any entity may move is wrong",
+        )?;
+        ensure(eligible || self.is_empty(), "V1: nobody is eligible")?;
+        ensure(
+            self.is_empty() || (-weights < lags && lags <= 0),
             "V2: the lags do not add up to zero",
         )
     }
@@ -145,15 +156,15 @@ impl<A: Arena<Entity>> RunQueue<A> {
         }
         let deadline = self.arena.get(best).deadline;
         let earlier = |h| eligible(h) && is_before(self.arena.get(h).deadline, deadline);
-        let mut next = self.current.or_else(|| self.tree.first());
+        let mut next = self.current.or_else(|| self.waiting.first());
         while let Some(h) = next {
             if earlier(h) {
                 return Err("an eligible entity has an earlier deadline than who is chosen");
             }
             next = if self.current == Some(h) {
-                self.tree.first()
+                self.waiting.first()
             } else {
-                self.tree.next(&self.arena, h)
+                self.waiting.next(&self.arena, h)
             };
         }
         Ok(())
@@ -252,7 +263,7 @@ mod tests {
         };
         assert_eq!(check(|_, _| ()), Ok(()));
         let wrong = [
-            check(|rq, _| rq.nr_queued = 2),
+            check(|rq, _| rq.nr_runnable = 2),
             check(|rq, all| rq.arena.get_mut(all[2]).queued = false),
             check(|rq, all| rq.arena.get_mut(all[0]).deadline = 999_999),
             check(|rq, all| rq.arena.get_mut(all[1]).vruntime = 1_400_001),
@@ -265,7 +276,7 @@ mod tests {
         assert_eq!(
             wrong.map(|w| w.expect_err("a break that nobody finds")),
             [
-                "the number of entities is wrong",
+                "the number of runnable entities is wrong",
                 "a queued entity does not know it",
                 "an entity has run beyond its deadline, which was not renewed",
                 "an entity has run beyond its deadline, which was not renewed",
@@ -323,7 +334,7 @@ mod tests {
         let mut rq = RunQueue::new(slab, 1);
         let _ = rq.enqueue(h, Enqueue::New, Instant::ZERO);
         assert_eq!(rq.check(), Ok(()), "nobody runs yet");
-        rq.nr_queued = 0;
+        rq.nr_runnable = 0;
         assert!(rq.check().is_err());
     }
 }

@@ -178,14 +178,14 @@ impl<A: Arena<Entity>> RunQueue<A> {
     /// Calls `f` with every queued entity, the current one too, in the order of deadlines.
     pub fn for_each_by_deadline(&self, mut f: impl FnMut(Handle<Entity>, &Entity)) {
         let mut current = self.current.map(|h| (h, self.arena.get(h)));
-        let mut next = self.tree.first();
+        let mut next = self.waiting.first();
         while let Some(h) = next {
             let se = self.arena.get(h);
             if let Some((c, runs)) = current.take_if(|(_, c)| !is_before(se.deadline, c.deadline)) {
                 f(c, runs);
             }
             f(h, se);
-            next = self.tree.next(&self.arena, h);
+            next = self.waiting.next(&self.arena, h);
         }
         if let Some((c, runs)) = current {
             f(c, runs);

@@ -16,20 +16,9 @@ impl<A: Arena<Entity>> RunQueue<A> {
     /// Starts the protection of what has been picked.
     #[inline(always)]
     pub(crate) fn protect(&mut self, h: Handle<Entity>) {
-        let min_slice_ns = self
-            .tree
-            .summary(&self.arena)
-            .map_or(u32::MAX, |all| all.min_slice_ns);
+        let min_slice_ns = self.waiting.min_slice_ns(&self.arena);
         let se = self.arena.get_mut(h);
-        se.protected_until = se.deadline;
-        if min_slice_ns < se.slice_ns {
-            let until = se
-                .vruntime
-                .wrapping_add(se.to_virtual(u64::from(min_slice_ns)));
-            if is_before(until, se.deadline) {
-                se.protected_until = until;
-            }
-        }
+        se.protected_until = se.protected_beside(min_slice_ns);
     }
 
     /// Continues with what runs: as if picked anew when its protection is over.
@@ -51,7 +40,11 @@ impl<A: Arena<Entity>> RunQueue<A> {
             self.end_protection_for(h, current);
         }
         let se = self.arena.get(current);
-        if self.average.is_behind(se.vruntime) && is_before(se.vruntime, se.protected_until) {
+        if !self.is_behind(se) {
+            // Of those that wait somebody is eligible then.
+            return Decision::Resched;
+        }
+        if is_before(se.vruntime, se.protected_until) {
             return Decision::Keep;
         }
         self.check_unprotected(current)
@@ -90,17 +83,22 @@ impl<A: Arena<Entity>> RunQueue<A> {
         self.choose(self.eligible_current())
     }
 
+    /// Whether `current`, which runs, has no negative lag.
+    #[inline(always)]
+    pub(crate) fn is_behind(&self, current: &Entity) -> bool {
+        self.waiting.is_behind(&self.arena, current.vruntime)
+    }
+
     /// The current entity, if it is eligible.
     #[inline(always)]
     pub(crate) fn eligible_current(&self) -> Option<Handle<Entity>> {
-        self.current
-            .filter(|&h| self.average.is_behind(self.arena.get(h).vruntime))
+        self.current.filter(|&h| self.is_behind(self.arena.get(h)))
     }
 
     /// As [`Self::pick_eevdf`]; `rival` is the current entity, if it is eligible.
     #[inline(always)]
     pub(crate) fn choose(&self, rival: Option<Handle<Entity>>) -> Option<Handle<Entity>> {
-        let Some(first) = self.tree.first() else {
+        let Some(first) = self.waiting.first() else {
             return self.current;
         };
         let mut current = None;
@@ -112,11 +110,11 @@ impl<A: Arena<Entity>> RunQueue<A> {
             current = Some((h, se.deadline));
         }
         // Somebody is eligible always: who is alone with one that is not.
-        let alone = current.is_none() && self.tree.is_only(&self.arena, first);
+        let alone = current.is_none() && self.waiting.is_alone();
         let best = if alone || self.total().is_eligible(self.arena.get(first).vruntime) {
             Some(first)
         } else {
-            self.search()
+            self.waiting.first_eligible(&self.arena, self.total())
         };
         match (best, current) {
             (Some(b), Some((h, deadline))) if is_before(deadline, self.arena.get(b).deadline) => {
@@ -125,27 +123,5 @@ impl<A: Arena<Entity>> RunQueue<A> {
             (None, Some((h, _))) => Some(h),
             (best, _) => best,
         }
-    }
-
-    /// The leftmost eligible entity of the tree: subtrees without an eligible one are skipped by
-    /// their least virtual runtime.
-    #[inline(never)]
-    fn search(&self) -> Option<Handle<Entity>> {
-        let total = self.total();
-        let mut at = self.tree.root();
-        while let Some(h) = at {
-            let se = self.arena.get(h);
-            if let Some(left) = se.left()
-                && total.is_eligible(self.arena.get(left).min_vruntime())
-            {
-                at = Some(left);
-                continue;
-            }
-            if total.is_eligible(se.vruntime) {
-                return at;
-            }
-            at = se.right();
-        }
-        None
     }
 }

@@ -66,7 +66,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
         debug_assert!(!queued || self.is_reweighted(h, average, from), "V9");
         self.upset();
         match self.current {
-            _ if !queued || self.tree.is_empty() => Decision::Keep,
+            _ if !queued || self.waiting.is_empty() => Decision::Keep,
             None if delayed => Decision::Keep,
             None => Decision::Resched,
             current if self.pick_eevdf() == current => Decision::Keep,

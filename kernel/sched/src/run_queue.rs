@@ -16,8 +16,8 @@
 //! * a thread that blocks while it owes time stays in the tree as *delayed* until eligible;
 //! * a new thread gets half a slice, so that forking does not pay.
 //!
-//! Invariants: the current entity is queued but not in the tree; `average` covers exactly the
-//! tree; `nr_queued` = tree + current; between operations no delayed entity is current.
+//! Invariants: the current entity is queued but does not wait; between operations no delayed entity is
+//! current.
 //!
 //! Times passed in must not go backwards for one runqueue (if they do, no time is charged). The
 //! caller holds the runqueue lock for every operation; none allocates, loops are O(log n) except
@@ -25,28 +25,30 @@
 //!
 //! Reference: Stoica, Abdel-Wahab, "Earliest Eligible Virtual Deadline First", 1995; rows V1-V10.
 
-use links::{Arena, Handle, Tree};
+use links::{Arena, Handle};
 use machine::{Duration, Instant};
 
-use crate::average::{Average, Total, mul_div};
+use crate::average::Total;
 use crate::decision::{Decision, Dequeue, Dequeued, Enqueue};
 use crate::entity::{Entity, is_before};
 use crate::ledger::Slack;
+use crate::waiting::Waiting;
 
 /// Everything runnable on one core.
 #[derive(Debug)]
 pub struct RunQueue<A: Arena<Entity>> {
     pub(crate) arena: A,
-    pub(crate) tree: Tree<Entity>,
-    pub(crate) average: Average,
+    pub(crate) waiting: Waiting,
     pub(crate) current: Option<Handle<Entity>>,
     /// When the current entity was last charged.
     pub(crate) exec_start: Instant,
     pub(crate) base_slice_ns: u32,
-    pub(crate) nr_queued: u32,
-    pub(crate) nr_delayed: u32,
-    /// Those in the tree that are not pinned.
-    pub(crate) nr_movable: u32,
+    /// Those that wait and the current one, without those that are delayed.
+    pub(crate) nr_runnable: u32,
+    /// Somebody here may run on more than one core, as far as it was last looked; see [`Self::may_move_some`].
+    pub(crate) some_movable: bool,
+    /// There are other cores.
+    pub(crate) has_others: bool,
     /// By how much the bound of lag does not hold just now.
     pub(crate) slack: Slack,
 }
@@ -75,14 +77,13 @@ impl<A: Arena<Entity>> RunQueue<A> {
     pub const fn starting_at(arena: A, cores: usize, zero: u64) -> Self {
         Self {
             arena,
-            tree: Tree::new(),
-            average: Average::new(zero),
+            waiting: Waiting::starting_at(zero),
             current: None,
             exec_start: Instant::ZERO,
             base_slice_ns: base_slice(cores).as_nanos() as u32,
-            nr_queued: 0,
-            nr_delayed: 0,
-            nr_movable: 0,
+            nr_runnable: 0,
+            some_movable: cores > 1,
+            has_others: cores > 1,
             slack: Slack::NONE,
         }
     }
@@ -91,28 +92,11 @@ impl<A: Arena<Entity>> RunQueue<A> {
     /// delayed on, is re-activated in place. [`Decision::Resched`] when it (or another one whose
     /// turn has come meanwhile) should replace what runs; otherwise [`RunQueue::slice_end`] may
     /// have changed.
-    #[inline(always)]
     pub fn enqueue(&mut self, h: Handle<Entity>, why: Enqueue, now: Instant) -> Decision {
-        self.charge_current(now);
-        if self.arena.get(h).delayed {
-            debug_assert!(
-                why == Enqueue::Wakeup,
-                "only a wake-up re-activates a delayed entity"
-            );
-            self.undelay(h);
-        } else {
-            debug_assert!(!self.arena.get(h).queued, "enqueue of a queued entity");
-            let base = self.base_slice_ns;
-            let se = self.arena.get_mut(h);
-            se.resolve_slice(base);
-            se.queued = true;
-            self.place(h, why == Enqueue::New);
-            self.nr_queued += 1;
-            self.link(h);
+        match self.join(h, why, now) {
+            Some(_) => Decision::Keep,
+            None => Decision::Resched,
         }
-        let decision = self.check_preempt(h);
-        self.upset();
-        decision
     }
 
     /// Takes an entity off: the current one (it blocks, ends or is pushed away) or a queued one.
@@ -123,7 +107,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
         let se = self.arena.get(h);
         debug_assert!(se.queued, "dequeue of an entity that is not queued");
         if why == Dequeue::Sleep && !se.delayed && !self.total().is_eligible(se.vruntime) {
-            self.nr_delayed += 1;
+            self.nr_runnable -= 1;
             self.arena.get_mut(h).delayed = true;
             if is_current {
                 self.current = None;
@@ -151,7 +135,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
             return Decision::Keep;
         };
         let se = self.arena.get(current);
-        if self.tree.is_empty() || is_before(se.vruntime, se.protected_until) {
+        if self.waiting.is_empty() || is_before(se.vruntime, se.protected_until) {
             Decision::Keep
         } else {
             Decision::Resched
@@ -165,7 +149,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
     #[must_use]
     pub fn slice_end(&self, now: Instant) -> Option<Instant> {
         let se = self.arena.get(self.current?);
-        if self.tree.is_empty() {
+        if self.waiting.is_empty() {
             return None;
         }
         let end = self.exec_start + Duration::from_nanos(se.time_until(se.protected_until));
@@ -176,14 +160,14 @@ impl<A: Arena<Entity>> RunQueue<A> {
     #[inline(always)]
     #[must_use]
     pub const fn nr_runnable(&self) -> usize {
-        (self.nr_queued - self.nr_delayed) as usize
+        self.nr_runnable as usize
     }
 
-    /// All queued entities: the current one, those that wait and the delayed ones.
+    /// Whether nothing is queued: nobody runs, and nobody waits or is delayed.
     #[inline(always)]
     #[must_use]
-    pub const fn nr_queued(&self) -> usize {
-        self.nr_queued as usize
+    pub const fn is_empty(&self) -> bool {
+        self.current.is_none() && self.waiting.is_empty()
     }
 
     /// The entity behind a handle.
@@ -208,13 +192,21 @@ impl<A: Arena<Entity>> RunQueue<A> {
 impl<A: Arena<Entity>> RunQueue<A> {
     #[inline(always)]
     pub(crate) fn total(&self) -> Total {
-        self.average.with(self.current.map(|h| self.arena.get(h)))
+        let current = self.current.map(|h| self.arena.get(h));
+        self.waiting.with(&self.arena, current)
     }
 
     /// Accounts for the time since the last charge; a used-up request is followed by the next.
     #[inline(always)]
     pub(crate) fn charge_current(&mut self, now: Instant) {
-        let Some(current) = self.current else { return };
+        if let Some(current) = self.current {
+            self.charge(current, now);
+        }
+    }
+
+    /// As [`Self::charge_current`], of `current`, which runs.
+    #[inline(always)]
+    pub(crate) fn charge(&mut self, current: Handle<Entity>, now: Instant) {
         if now <= self.exec_start {
             return;
         }
@@ -230,7 +222,7 @@ impl<A: Arena<Entity>> RunQueue<A> {
         let over = (se.vruntime.wrapping_sub(allowed) as i64).max(0) as u64;
         let over = over * u64::from(se.weight());
         if !is_before(se.vruntime, se.deadline) {
-            se.next_request(self.tree.is_empty());
+            se.next_request(self.waiting.is_empty());
         }
         self.step(over);
     }
@@ -250,62 +242,12 @@ impl<A: Arena<Entity>> RunQueue<A> {
 
     #[inline(always)]
     pub(crate) fn link(&mut self, h: Handle<Entity>) {
-        let se = self.arena.get(h);
-        self.average.add(se);
-        self.nr_movable += u32::from(!se.pinned);
-        self.tree.insert(&mut self.arena, h);
+        self.waiting.insert(&mut self.arena, h);
     }
 
     #[inline(always)]
     pub(crate) fn unlink(&mut self, h: Handle<Entity>) {
-        self.tree.remove(&mut self.arena, h);
-        let se = self.arena.get(h);
-        self.average.sub(se);
-        self.nr_movable -= u32::from(!se.pinned);
-    }
-
-    /// Sets where an entity that joins starts, from the lag it left with.
-    #[inline(always)]
-    fn place(&mut self, h: Handle<Entity>, is_new: bool) {
-        let average = self.avg_vruntime();
-        let load = self.total().load();
-        let se = self.arena.get_mut(h);
-        let mut lag = 0;
-        if se.vlag != 0 && load != 0 {
-            lag = mul_div(se.vlag, load + u64::from(se.weight()), load);
-        }
-        se.vruntime = average.wrapping_sub(lag as u64);
-        if se.relative_deadline {
-            se.relative_deadline = false;
-            se.deadline = se.vruntime.wrapping_add(se.deadline);
-            return;
-        }
-        let vslice = if is_new { se.vslice() / 2 } else { se.vslice() };
-        se.deadline = se.vruntime.wrapping_add(vslice);
-    }
-
-    /// Wakes a delayed entity: it keeps its debt; if it has been owed time meanwhile, that was
-    /// because it slept, and it starts over at zero lag.
-    #[inline(always)]
-    fn undelay(&mut self, h: Handle<Entity>) {
-        let se = self.arena.get_mut(h);
-        se.delayed = false;
-        self.nr_delayed -= 1;
-        let later = se.vruntime.wrapping_add(1);
-        if self.total().is_eligible(later) {
-            self.start_over(h);
-        }
-    }
-
-    #[inline(never)]
-    fn start_over(&mut self, h: Handle<Entity>) {
-        self.unlink(h);
-        let average = self.avg_vruntime();
-        let se = self.arena.get_mut(h);
-        se.vlag = 0;
-        se.vruntime = average;
-        se.deadline = average.wrapping_add(se.vslice());
-        self.link(h);
+        self.waiting.remove(&mut self.arena, h);
     }
 
     /// Saves the lag of an entity that has been taken out of tree and current.
@@ -322,10 +264,8 @@ impl<A: Arena<Entity>> RunQueue<A> {
             se.deadline = se.deadline.wrapping_sub(se.vruntime);
             se.relative_deadline = true;
         }
-        self.nr_queued -= 1;
-        if se.delayed {
-            se.delayed = false;
-            self.nr_delayed -= 1;
-        }
+        // One that is delayed was counted out before.
+        self.nr_runnable -= u32::from(!se.delayed);
+        se.delayed = false;
     }
 }

@@ -397,17 +397,59 @@ fn pinned_entities_are_not_counted_as_movable() {
         rq.set_pinned(h, true);
     }
     start(&mut rq, &all);
-    assert!(!rq.any_movable(), "all are pinned");
+    assert!(rq.all_pinned());
     // The current one does not count until it is put back.
     rq.set_pinned(all[0], false);
-    assert!(!rq.any_movable());
+    assert!(rq.all_pinned());
     let _ = rq.update(us(10_000));
     assert_ne!(rq.pick_next(us(10_000)), Some(all[0]));
-    assert!(rq.any_movable());
+    assert!(!rq.all_pinned());
     let _ = rq.dequeue(all[0], Dequeue::Exit, us(10_000));
-    assert!(!rq.any_movable());
+    assert!(rq.all_pinned());
     rq.set_pinned(all[2], false);
-    assert_eq!(rq.any_movable(), rq.current() != Some(all[2]));
+    assert_eq!(rq.all_pinned(), rq.current() == Some(all[2]));
+    assert_eq!(rq.check(), Ok(()));
+}
+
+#[test]
+fn who_may_move_is_asked_for_until_all_stay() {
+    let (mut rq, all) = queue(&[0; 2]);
+    for &h in &all {
+        rq.set_pinned(h, true);
+    }
+    assert!(rq.may_move_some(), "nobody has looked");
+    rq.forget_movable();
+    start(&mut rq, &all);
+    assert!(!rq.may_move_some());
+    let current = rq.current().expect("it runs");
+    // It is not offered while it runs, but will wait.
+    rq.set_pinned(current, false);
+    rq.forget_movable();
+    assert!(rq.may_move_some());
+    let _ = rq.dequeue(current, Dequeue::Migrate, us(1));
+    rq.forget_movable();
+    assert!(!rq.may_move_some());
+    let _ = rq.enqueue(current, Enqueue::Migrate, us(2));
+    assert!(rq.may_move_some(), "one who may move came");
+    rq.set_pinned(current, true);
+    rq.forget_movable();
+    assert!(!rq.may_move_some());
+    rq.expect_moves();
+    assert!(rq.may_move_some());
+    assert_eq!(rq.check(), Ok(()));
+}
+
+#[test]
+fn nobody_may_move_where_there_is_one_core() {
+    let mut slab = Slab::new();
+    let h = slab.insert(Entity::new(Nice::new(0).expect("a nice value"), None));
+    let mut rq = RunQueue::new(slab, 1);
+    start(&mut rq, &[h]);
+    rq.set_pinned(h, true);
+    rq.set_pinned(h, false);
+    rq.expect_moves();
+    rq.forget_movable();
+    assert!(!rq.may_move_some());
     assert_eq!(rq.check(), Ok(()));
 }
 
@@ -432,11 +474,21 @@ fn pull_candidate_respects_the_filter_and_its_bound() {
     assert_eq!(asked, sched::PULL_SCAN);
 }
 
-#[test]
-#[should_panic(expected = "wrong")]
-fn validation_finds_an_entity_replaced_while_queued() {
-    let (mut rq, all) = queue(&[0, 0]);
+fn replace_one_of(nices: &[i8]) {
+    let (mut rq, all) = queue(nices);
     start(&mut rq, &all);
     *rq.arena_mut().get_mut(all[1]) = Entity::new(Nice::ZERO, None);
     rq.assert_valid();
+}
+
+#[test]
+#[should_panic(expected = "wrong")]
+fn validation_finds_an_entity_replaced_while_queued() {
+    replace_one_of(&[0, 0, 0]);
+}
+
+#[test]
+#[should_panic(expected = "not marked as queued")]
+fn validation_finds_one_replaced_that_waits_alone() {
+    replace_one_of(&[0, 0]);
 }

@@ -1,7 +1,7 @@
 //! Where threads go: placement of new and woken threads, and idle cores pulling work.
 //!
-//! A core becomes idle only after it looked at every other core's runqueue for a thread it may
-//! take, and whoever makes a second thread runnable on a core pokes an idle core that may take one,
+//! A core becomes idle only after it looked how many threads every other core has, and where that is more than one
+//! for a thread it may take, and whoever makes a second thread runnable on a core pokes an idle core that may take one,
 //! which pokes the next when it has taken one and another is left.
 //! So no core idles for longer than one interrupt's delivery while another has two runnable threads
 //! of which one may migrate.
@@ -15,6 +15,7 @@ use sync::handshake::resched;
 use super::Rq;
 use crate::cpu::{CpuLocal, CpuMask, cpu, online};
 use crate::kernel;
+use crate::kernel::Kernel;
 use crate::thread::Thread;
 use crate::trace::{Head, Kind, emit};
 
@@ -34,7 +35,7 @@ pub(super) fn place(usable: CpuMask, here: CpuId) -> CpuId {
 /// else an idle one, else its last one.
 #[inline(always)]
 pub(super) fn place_woken(allowed: CpuMask, last: &'static CpuLocal) -> &'static CpuLocal {
-    let idle = CpuMask(kernel().idle_mask.hint()).and(allowed);
+    let idle = CpuMask(last.kernel().idle_mask.hint()).and(allowed);
     let candidates = if idle.is_empty() { allowed } else { idle };
     if candidates.contains(last.id()) {
         last
@@ -68,6 +69,12 @@ pub(super) fn pull(c: &'static CpuLocal, rq: &mut Rq, now: Instant) -> bool {
     false
 }
 
+/// Some core has a thread that waits, perhaps.
+#[inline(always)]
+pub(super) fn is_any_crowded(kernel: &Kernel) -> bool {
+    kernel.cpus().iter().any(|c| c.load() > 1)
+}
+
 /// The core with most runnable threads, at least two, of those that were not tried.
 fn busiest(tried: CpuMask) -> Option<&'static CpuLocal> {
     let busy = |c: &&CpuLocal| !tried.contains(c.id()) && c.load() > 1;
@@ -90,6 +97,7 @@ fn pull_from(busy: &'static CpuLocal, c: &'static CpuLocal, rq: &mut Rq, now: In
     let (left, on) = (busy.id().index() as u64, c.id().index() as u64);
     emit(Kind::SchedMigrateTask, Head::of(t.id()), left, on);
     t.set_core(c);
+    t.note_whether_it_stays();
     if from.queue.nr_runnable() > 1 {
         kick_idle_for(CpuMask::single(busy.id()).with(c.id()), &from);
     }
@@ -103,20 +111,47 @@ fn pull_from(busy: &'static CpuLocal, c: &'static CpuLocal, rq: &mut Rq, now: In
 /// thread only. So are `no_help`, which may still count as idle: the owner, and who has taken one.
 #[inline(always)]
 pub(super) fn kick_idle_for(no_help: CpuMask, rq: &Rq) {
-    // A pinned thread may run elsewhere only while its core is offline.
-    if rq.queue.any_movable() || !kernel().is_complete() {
+    let c = crate::cpu::this_cpu();
+    if c.others.may_take(rq.queue.all_pinned().into()) {
         kick_idle_for_one(no_help, rq);
     }
 }
 
+/// As [`kick_idle_for`] of core `c`, if more than one are runnable there. At every wake-up and switch, for
+/// all that wait: who was poked before may have found the runqueue locked, and have got a thread of its own
+/// since.
+#[inline(always)]
+pub(super) fn offer(c: &CpuLocal, rq: &mut Rq) {
+    if rq.queue.nr_runnable() > 1 && rq.queue.may_move_some() {
+        if c.others.may_take(rq.queue.all_pinned().into()) {
+            kick_idle_for_one(CpuMask::single(c.id()), rq);
+        } else {
+            rq.queue.forget_movable();
+        }
+    }
+}
+
+/// A core goes offline: threads that are pinned to it may run elsewhere from now on. Interrupts are masked.
+pub(crate) fn expect_moves(c: &CpuLocal) {
+    c.others.lack_some();
+    // Whoever finds under this lock that all stay knows of the core that goes, or did so before.
+    c.rq.lock().queue.expect_moves();
+}
+
 /// Of those that wait one or more may run elsewhere.
-#[inline(never)]
+#[inline(always)]
 fn kick_idle_for_one(no_help: CpuMask, rq: &Rq) {
     // Pairs with `enter` in `find_work`: the load was published before.
-    let idle = CpuMask(kernel().idle_mask.look() & !no_help.0).and(online());
-    if idle.is_empty() {
-        return;
+    let idle = CpuMask(kernel().idle_mask.look() & !no_help.0);
+    if !idle.is_empty() {
+        kick_one_of(idle, rq);
     }
+}
+
+/// As [`kick_idle_for_one`]: the cores of `idle` had nothing to do a moment ago.
+#[inline(never)]
+fn kick_one_of(idle: CpuMask, rq: &Rq) {
+    let idle = idle.and(online());
     // Of the threads, too, those that only told cores may take are passed over: another may wait
     // behind them for a core that nobody has told.
     let takers = |h| {
@@ -146,12 +181,18 @@ fn poke(id: CpuId, local: bool) -> bool {
 
 /// Whether core `c`, the running one, was poked since it last asked.
 #[inline]
-pub(super) fn take_poke(c: &'static CpuLocal) -> bool {
-    let poked = c.poked.load(Ordering::Relaxed);
+pub(super) fn take_poke(c: &CpuLocal) -> bool {
+    let poked = is_poked(c);
     if poked {
         c.poked.store(false, Ordering::Relaxed);
     }
     poked
+}
+
+/// As [`take_poke`]; it stays so.
+#[inline(always)]
+pub(super) fn is_poked(c: &CpuLocal) -> bool {
+    c.poked.load(Ordering::Relaxed)
 }
 
 /// Core `c`, the running one, was poked for a thread that waits elsewhere but has one of its own to

@@ -9,9 +9,11 @@ use core::sync::atomic::Ordering;
 
 use machine::Instant;
 
-use super::{Why, reschedule, reschedule_blocked, reschedule_yielding};
+use super::{preempt, reschedule_blocked, reschedule_ending, reschedule_yielding};
+use crate::cpu::this_cpu;
 use crate::thread::{State, Thread, ThreadCx, current};
 use crate::trace::{Head, Kind, emit};
+use crate::waits::SleepsIn;
 use crate::wq;
 
 /// Gives up the running thread's turn.
@@ -26,7 +28,17 @@ pub(crate) fn yield_current() {
 /// more, and calls [`cancel_sleep`] or one of the `schedule_*` functions.
 #[inline]
 pub(crate) fn prepare_to_sleep() {
-    current().state.announce();
+    let me = current();
+    me.sleeps_in.sleeps(SleepsIn::Nothing);
+    me.state.announce();
+}
+
+/// As [`prepare_to_sleep`], of `me`, the running thread, in `what`, under a lock that is held by whoever wakes
+/// it.
+#[inline(always)]
+pub(crate) fn prepare_to_sleep_locked(me: &Thread, what: SleepsIn) {
+    me.sleeps_in.sleeps(what);
+    me.state.announce_locked();
 }
 
 /// Takes back [`prepare_to_sleep`].
@@ -36,31 +48,47 @@ pub(crate) fn cancel_sleep() {
 }
 
 /// Sleeps, unless somebody woke the thread since [`prepare_to_sleep`].
-pub(crate) fn schedule_blocked(_cx: &ThreadCx<'_>) {
+pub(crate) fn schedule_blocked(cx: &ThreadCx<'_>) {
     might_sleep("schedule");
-    let me = current();
-    let worker = !me.worker.load(Ordering::Relaxed).is_null();
-    if worker && me.state() == State::Sleeping {
-        worker_sleeps(me);
+    let masked = sync::IrqGuard::new();
+    schedule_masked(current(), cx);
+    drop(masked);
+}
+
+/// As [`schedule_blocked`], of `me`, the running thread, with interrupts masked on entry and on return; the
+/// caller has asked [`might_sleep`] before.
+#[inline(always)]
+pub(crate) fn schedule_masked(me: &Thread, _cx: &ThreadCx<'_>) {
+    let mut told = None;
+    if !me.worker.load(Ordering::Relaxed).is_null() && me.state() == State::Sleeping {
+        told = worker_sleeps(me);
     }
-    let irq = machine::irq_save();
     reschedule_blocked();
-    machine::irq_restore(irq);
-    if worker {
-        worker_runs(me);
+    if let Some(worker) = told {
+        worker_runs(worker);
     }
+}
+
+/// As [`schedule_masked`], of a worker that is on its pool's idle list: it is not counted, so the pool is told nothing.
+#[inline(always)]
+pub(crate) fn schedule_uncounted(_cx: &ThreadCx<'_>) {
+    reschedule_blocked();
 }
 
 // Apart, so that other threads need not save the registers that these take.
 
 #[inline(never)]
-fn worker_sleeps(me: &Thread) {
-    wq::hooks::worker_sleeping(me);
+fn worker_sleeps(me: &Thread) -> Option<&'static wq::Worker> {
+    wq::hooks::worker_sleeping(me)
 }
 
 #[inline(never)]
-fn worker_runs(me: &Thread) {
-    wq::hooks::worker_running(me);
+fn worker_runs(worker: &'static wq::Worker) {
+    wq::hooks::worker_running(worker);
+    // What was lent to it may be somebody else's now, who goes first: the section that ends next may not ask.
+    if this_cpu().header.need_resched.load(Ordering::Relaxed) {
+        preempt();
+    }
 }
 
 /// As [`schedule_blocked`], waking up by itself at `at`. False when the time is over.
@@ -79,7 +107,7 @@ pub(crate) fn exit_current() -> ! {
     might_sleep("exit");
     machine::irq_disable();
     emit(Kind::SchedProcessExit, Head::of(current().id()), 0, 0);
-    reschedule(Why::Exit);
+    reschedule_ending();
     unreachable!("a dead thread is never continued");
 }
 

@@ -23,7 +23,7 @@ use super::wake::{kick, settle};
 use super::{Rq, RqGuard, lock_rq_of, preempt};
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::kernel;
-use crate::thread::{Thread, ThreadCx, ThreadRef, current};
+use crate::thread::{State, Thread, ThreadCx, ThreadRef, current};
 use crate::trace::{Head, Kind, emit};
 
 /// How long threads get to leave their cores before they are looked at again.
@@ -52,6 +52,7 @@ fn hand_over(c: &'static CpuLocal, rq: &mut Rq, t: &Thread) -> bool {
     let (from, on) = (c.id().index() as u64, target.id().index() as u64);
     emit(Kind::SchedMigrateTask, Head::of(t.id()), from, on);
     t.set_core(target);
+    t.note_whether_it_stays();
     let decision = to.take_over(t, now);
     settle(target, &mut to, decision, now);
     true
@@ -64,26 +65,20 @@ pub(crate) fn run_on(_cx: &ThreadCx<'_>, mask: CpuMask) {
     let me = current();
     me.set_affinity(mask);
     let irq = machine::irq_save();
-    if !me.allowed().contains(this_cpu().id()) {
+    let c = this_cpu();
+    if !me.allowed().contains(c.id()) {
+        let _ = kick(c, true);
         preempt();
     }
     machine::irq_restore(irq);
 }
 
-/// The thread that a core ran before.
-pub(crate) enum Leaver {
-    /// It has ended: the scheduler's reference.
-    Ended(ThreadRef),
-    /// It may not run there any more, and waits there.
-    Astray(ThreadRef),
-}
-
-/// Frees a thread that has ended, or moves one that may not stay.
+/// Frees the thread that a core ran before, which has ended, or moves it: it waits where it may not run.
 #[cold]
-pub(super) fn see_off(leaver: Leaver) {
-    match leaver {
-        Leaver::Ended(t) => drop(t),
-        Leaver::Astray(t) => rehome(&t),
+pub(super) fn see_off(leaver: Option<ThreadRef>) {
+    // Of one that ended this is the scheduler's reference.
+    if let Some(leaver) = leaver.filter(|t| t.state() != State::Dead) {
+        rehome(&leaver);
     }
 }
 
@@ -93,6 +88,7 @@ pub(super) fn lock_open(mut c: &'static CpuLocal, t: &Thread) -> (&'static CpuLo
     loop {
         let rq = c.rq.lock_masked();
         if !rq.closed && t.allowed().contains(c.id()) {
+            t.note_whether_it_stays();
             return (c, rq);
         }
         let next = cpu(place(t.allowed(), this_cpu().id()));
@@ -122,7 +118,7 @@ pub(crate) fn evacuate(c: &'static CpuLocal) {
 /// on it.
 pub(crate) fn close(c: &'static CpuLocal) -> bool {
     let mut rq = c.rq.lock();
-    rq.closed = rq.queue.nr_queued() == 0;
+    rq.closed = rq.queue.is_empty();
     if rq.closed {
         kernel().idle_mask.leave(CpuMask::single(c.id()).0);
     }

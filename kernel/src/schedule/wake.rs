@@ -12,10 +12,10 @@ use machine::Instant;
 use sched::{Decision, Dequeue, Enqueue, Loan, Nice};
 use sync::handshake::resched as resched_flag;
 
-use super::{Rq, balance, lock_rq_of, migrate};
+use super::{Rq, RqGuard, balance, clock, lock_rq_of, migrate};
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::thread::{State, Thread, ThreadRef};
-use crate::trace::{Head, Kind, emit, pack_name, record, shown};
+use crate::trace::{Head, Kind, Told, emit, pack_name, shown};
 use crate::wq;
 
 /// Starts a new thread on one of `usable` (not empty).
@@ -37,69 +37,115 @@ pub(crate) fn start(t: &ThreadRef, usable: CpuMask) {
 }
 
 /// Wakes `t` if it sleeps; true if it did. Any context, also under a pool's or a wait queue's lock.
-#[inline]
 pub(crate) fn wake(t: &Thread) -> bool {
-    wake_near(t, CpuMask::ALL)
-}
-
-/// As [`wake`], and starts it on one of the cores `near`, if it may run there; it may be moved later.
-pub(crate) fn wake_near(t: &Thread, near: CpuMask) -> bool {
     // Pairs with `prepare_to_sleep`: the caller made its condition true before.
     if !t.state.may_sleep() {
         return false;
     }
     // Dropped last: with the runqueue lock still held, unmasking would let a due reschedule in.
     let _irq = sync::IrqGuard::new();
+    wake_masked(t, CpuMask::ALL)
+}
+
+/// As [`wake`], with interrupts masked, and if `t` announced its sleep under a lock that is held here: so its
+/// state is known without a fence.
+#[inline]
+pub(crate) fn wake_masked(t: &Thread, near: CpuMask) -> bool {
+    debug_assert!(machine::irqs_masked(), "a wake-up that may be interrupted");
+    t.state() == State::Sleeping && wake_sleeping(t, near)
+}
+
+/// As [`wake_masked`], of `t`, which was asleep a moment ago: starts it, if it is asleep still, on one of the cores
+/// `near`, if it may run there; it may be moved later.
+#[inline(never)]
+pub(crate) fn wake_sleeping(t: &Thread, near: CpuMask) -> bool {
     let (owner, mut rq) = lock_rq_of(t);
     if t.state() != State::Sleeping {
         return false;
     }
     t.state.set(State::Running);
+    let me = this_cpu();
     let e = rq.queue.entity(t.handle());
-    let (queued, in_debt) = (e.is_queued(), e.is_delayed());
-    if queued && !in_debt {
+    let in_debt = e.is_queued();
+    if in_debt && !e.is_delayed() {
         // It has not given up its core yet: `reschedule` finds it running.
-        tell(Kind::SchedWakeup, owner, t);
-        return true;
+        return wake_running(me, owner, t);
     }
-    let usable = t.allowed();
-    let nearby = usable.and(near);
-    // In debt it is still queued, paying off its lag, and goes on where it is.
-    let target = if in_debt && nearby.contains(owner.id()) {
-        owner
-    } else {
-        if in_debt {
-            // It pays where it may or shall run: what it owes goes with it.
-            rq.take_off(t, Dequeue::Sleep, machine::now());
+    if owner.others.may_take(t.stays()) {
+        let usable = t.allowed_of(owner.kernel());
+        let nearby = usable.and(near);
+        // In debt it is still queued, paying off its lag, and goes on where it is.
+        let target = if in_debt && nearby.contains(owner.id()) {
+            owner
+        } else {
+            if in_debt {
+                // It pays where it may or shall run: what it owes goes with it.
+                rq.take_off(t, Dequeue::Sleep, machine::now());
+            }
+            let allowed = if nearby.is_empty() { usable } else { nearby };
+            balance::place_woken(allowed, owner)
+        };
+        if !core::ptr::eq(target, owner) {
+            return wake_elsewhere(t, rq, target);
         }
-        let allowed = if nearby.is_empty() { usable } else { nearby };
-        balance::place_woken(allowed, owner)
-    };
-    if core::ptr::eq(target, owner) {
-        wq::anatomy::woken(t);
-        tell(Kind::SchedWakeup, owner, t);
-        let now = machine::now();
-        let decision = rq.queue.enqueue(t.handle(), Enqueue::Wakeup, now);
-        settle(owner, &mut rq, decision, now);
-    } else {
-        // State is Running and the thread is on no runqueue: no other waker touches it.
-        let (from, on) = (owner.id().index() as u64, target.id().index() as u64);
-        wq::anatomy::woken(t);
-        emit(Kind::SchedMigrateTask, Head::of(t.id()), from, on);
-        t.set_core(target);
-        drop(rq);
-        enqueue_on(target, t, Enqueue::Wakeup);
     }
+    if Told::by(me, Kind::SchedWakeup).any() {
+        tell_woken(me, owner, t);
+    }
+    let now = clock();
+    let keeps = rq.queue.join(t.handle(), Enqueue::Wakeup, now);
+    deliver(owner, me, &rq, keeps);
+    balance::offer(owner, &mut rq);
     true
 }
 
-/// Says that `t` was woken, on core `c`.
-#[inline(always)]
-fn tell(kind: Kind, c: &CpuLocal, t: &Thread) {
-    if shown(kind) {
-        let on = c.id().index() as u64;
-        record(this_cpu(), kind, Head::of(t.id()), on, t.affinity().0);
+/// `t`, which has its core still, goes on there.
+#[inline(never)]
+fn wake_running(me: &CpuLocal, c: &CpuLocal, t: &Thread) -> bool {
+    emit_of(me, Kind::SchedWakeup, c, t);
+    true
+}
+
+/// Woken `t`, of locked runqueue `rq`, which it is not on, goes to core `target`.
+#[inline(never)]
+fn wake_elsewhere(t: &Thread, rq: RqGuard, target: &'static CpuLocal) -> bool {
+    // State is Running and the thread is on no runqueue: no other waker touches it.
+    let (from, on) = (t.cpu().index() as u64, target.id().index() as u64);
+    let told = Told::of(Kind::SchedWakeup);
+    if told.anatomy() {
+        wq::anatomy::woken(told.now(), t);
     }
+    emit(Kind::SchedMigrateTask, Head::of(t.id()), from, on);
+    t.set_core(target);
+    drop(rq);
+    enqueue_on(target, t, Enqueue::Wakeup);
+    true
+}
+
+/// Says that `t` was woken, on core `c`, and notes it for the latency anatomy. Apart, so that a wake-up that nobody wants to
+/// know of saves fewer registers.
+#[inline(never)]
+fn tell_woken(me: &CpuLocal, c: &CpuLocal, t: &Thread) {
+    let told = Told::by(me, Kind::SchedWakeup);
+    let now = told.now();
+    if told.anatomy() {
+        wq::anatomy::woken(now, t);
+    }
+    told.emit(now, || told_of(c, t));
+}
+
+/// Says that `t`, for the reason that `kind` tells, begins to want core `c`.
+#[inline(always)]
+fn emit_of(me: &CpuLocal, kind: Kind, c: &CpuLocal, t: &Thread) {
+    let told = Told::by(me, kind);
+    if told.any() {
+        told.emit(told.now(), || told_of(c, t));
+    }
+}
+
+/// What is said of `t`, which begins to want core `c`.
+fn told_of(c: &CpuLocal, t: &Thread) -> (Head, u64, u64) {
+    (Head::of(t.id()), c.id().index() as u64, t.affinity().0)
 }
 
 /// Puts `t`, which is on no runqueue, on core `c`'s; interrupts are masked.
@@ -110,29 +156,34 @@ fn enqueue_on(c: &'static CpuLocal, t: &Thread, why: Enqueue) {
         Enqueue::New => Kind::SchedWakeupNew,
         _ => Kind::SchedWakeup,
     };
-    tell(kind, c, t);
-    let now = machine::now();
-    let decision = rq.queue.enqueue(t.handle(), why, now);
-    settle(c, &mut rq, decision, now);
+    emit_of(this_cpu(), kind, c, t);
+    let keeps = rq.queue.join(t.handle(), why, clock());
+    deliver(c, this_cpu(), &rq, keeps);
+    balance::offer(c, &mut rq);
 }
 
-/// After a change of `c`'s runqueue: tells the core what it must do about it.
-#[inline(always)]
+/// After a change of `c`'s runqueue: tells the core what it must do about it, and other cores of what waits.
 pub(super) fn settle(c: &'static CpuLocal, rq: &mut Rq, decision: Decision, now: Instant) {
-    let n = rq.queue.nr_runnable();
-    c.publish_load(n);
-    let local = core::ptr::eq(c, this_cpu());
-    if decision == Decision::Resched || rq.queue.current().is_none() {
-        let _ = kick(c, local);
-    } else if local {
-        c.clock.set_slice_end(rq.queue.slice_end(now));
-    } else if n == 2 {
+    let keeps = (decision == Decision::Keep).then(|| rq.slice_end(now));
+    deliver(c, this_cpu(), rq, keeps);
+    balance::offer(c, rq);
+}
+
+/// After a change of `c`'s runqueue by core `me`, this one: what runs on `c` keeps running until `keeps`, or
+/// not at all.
+#[inline(always)]
+fn deliver(c: &'static CpuLocal, me: &CpuLocal, rq: &Rq, keeps: Option<Instant>) {
+    let local = core::ptr::eq(c, me);
+    match keeps {
+        Some(until) if local => c.clock.set_slice_end(until),
         // The core was alone with its thread and has no slice timer running: make it look.
-        let _ = kick(c, local);
+        Some(_) if rq.queue.nr_runnable() != 2 => {}
+        _ if local => resched_flag::request_here(&c.header.need_resched),
+        _ => {
+            let _ = kick(c, false);
+        }
     }
-    if n > 1 {
-        balance::kick_idle_for(CpuMask::single(c.id()), rq);
-    }
+    c.publish_load(rq.queue.nr_runnable());
 }
 
 /// Makes core `c` run its scheduler. False when it was about to anyway.
@@ -200,6 +251,7 @@ pub(crate) fn set_affinity(t: &Thread, mask: CpuMask) {
     let irq = sync::IrqGuard::new();
     let (c, mut rq) = lock_rq_of(t);
     t.store_affinity(mask);
+    t.note_whether_it_stays();
     rq.queue.set_pinned(t.handle(), mask.count() == 1);
     if rq.queue.nr_runnable() > 1 {
         balance::kick_idle_for(CpuMask::single(c.id()), &rq);

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use machine::{CpuId, Duration};
 
-use super::{Entry, Name, Nice, Thread, ThreadCx, ThreadRef};
+use super::{Entry, NAME_BYTES, Name, Nice, Thread, ThreadCx, ThreadRef};
 use crate::cpu::{CpuMask, online};
 use crate::{kernel, mem, schedule, wq};
 
@@ -127,10 +127,6 @@ impl Builder {
 /// A name of at most [`NAME_BYTES`], cut at a character boundary.
 pub(crate) fn cut(name: &str) -> Name {
     let mut out = Name::new();
-    for c in name.chars() {
-        if out.push(c).is_err() {
-            break;
-        }
-    }
+    let _fits = out.push_str(&name[..name.floor_char_boundary(NAME_BYTES)]);
     out
 }

@@ -6,7 +6,8 @@ use core::sync::atomic::Ordering;
 use machine::CpuId;
 
 use super::Thread;
-use crate::cpu::{CpuLocal, CpuMask, online};
+use crate::cpu::{CpuLocal, CpuMask};
+use crate::kernel::{Kernel, kernel};
 use crate::{schedule, trace};
 
 impl Thread {
@@ -47,7 +48,13 @@ impl Thread {
     /// of them is.
     #[inline(always)]
     pub(crate) fn allowed(&self) -> CpuMask {
-        let online = online();
+        self.allowed_of(kernel())
+    }
+
+    /// As [`Self::allowed`], for who has the kernel at hand.
+    #[inline(always)]
+    pub(crate) fn allowed_of(&self, kernel: &Kernel) -> CpuMask {
+        let online = CpuMask(kernel.online.load(Ordering::Relaxed));
         let both = self.affinity().and(online);
         if both.is_empty() { online } else { both }
     }
@@ -67,6 +74,19 @@ impl Thread {
             0,
             mask.0,
         );
+    }
+
+    /// Notes whether its core is the only one of its affinity; under the lock of that core's runqueue, whenever
+    /// one of the two has changed.
+    pub(crate) fn note_whether_it_stays(&self) {
+        let stays = self.affinity() == CpuMask::single(self.cpu());
+        self.stays.store(stays.into(), Ordering::Relaxed);
+    }
+
+    /// What was noted, 0 or 1; under that lock.
+    #[inline(always)]
+    pub(crate) fn stays(&self) -> u8 {
+        self.stays.load(Ordering::Relaxed)
     }
 
     /// Whether the kernel alone decides on which cores it runs: workers, `ksoftirqd` and idle threads, as Linux's

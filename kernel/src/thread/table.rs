@@ -9,6 +9,7 @@ use machine::CpuId;
 use sync::{Rank, SpinLock};
 
 use super::{Name, Nice, State, Thread, ThreadRef};
+use crate::mem::Stack;
 use crate::schedule;
 use crate::waits::{self, Chain, SleepsIn};
 
@@ -82,6 +83,10 @@ pub struct ThreadInfo {
     pub sleeps_in: SleepsIn,
     /// It executes work items.
     pub is_worker: bool,
+    /// Size of its stack.
+    pub stack_bytes: usize,
+    /// Most bytes of its stack that were in use; `None` without the boot argument `stack_marks`.
+    pub stack_mark: Option<usize>,
 }
 
 impl ThreadInfo {
@@ -104,6 +109,8 @@ impl ThreadInfo {
                 _ => SleepsIn::Nothing,
             },
             is_worker: crate::wq::is_worker(t),
+            stack_bytes: t.stack.as_ref().map_or(0, |s| s.high() - s.low()),
+            stack_mark: t.stack.as_ref().and_then(Stack::mark),
         }
     }
 }

@@ -23,18 +23,46 @@ const AT_REST: u64 = u64::MAX;
 /// A budget that never ends.
 pub(crate) const NO_BUDGET: u64 = u64::MAX;
 
+/// A budget that runs.
+struct Budget {
+    from: u64,
+    span: u64,
+}
+
+/// The budget of a worker that does not run: how much of it was used, and how long it is, by the raw counter.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    used: Cell<u64>,
+    /// [`NO_BUDGET`] if none is kept.
+    span: Cell<u64>,
+}
+
+impl Kept {
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Self {
+            used: Cell::new(0),
+            span: Cell::new(NO_BUDGET),
+        }
+    }
+}
+
 /// What a core's hardware timer is set to and why. `[C]` but `running`.
 pub(crate) struct CoreClock {
     slice_end: Cell<Instant>,
-    /// When the budget of the item that the running worker executes ends, if it keeps the core, by the raw
-    /// counter: it begins anew with each item. [`NO_BUDGET`] if it has none.
-    budget_end: Cell<u64>,
+    /// When the item that the running worker executes began, or went on, by the raw counter.
+    budget_from: Cell<u64>,
+    /// For how long from then it may use the core, if it keeps it, a span of the raw counter: anew with each item. [`NO_BUDGET`] if
+    /// that does not matter.
+    budget: Cell<u64>,
     /// When a worker may have waited for the core for long: a time that [`Self::program`] has no eye on;
     /// it is set when it comes up, and again when the timer has fired.
     watch_due: Cell<Instant>,
+    /// No armed timer is due before this, unless the TIMER softirq is about to look; the first may be due
+    /// later: it is cancelled more often than it fires, and then nobody looks for the next.
     pub(super) timer_due: Cell<Instant>,
     programmed: Cell<Instant>,
-    /// The same by the raw counter, or a moment later.
+    /// The same by the raw counter.
     programmed_stamp: Cell<u64>,
     /// When the core last went on after [`Self::hold`], in nanoseconds; [`AT_REST`] until it does.
     went_on: AtomicU64,
@@ -46,7 +74,8 @@ impl CoreClock {
     pub(crate) const fn new() -> Self {
         Self {
             slice_end: Cell::new(Instant::FOREVER),
-            budget_end: Cell::new(NO_BUDGET),
+            budget_from: Cell::new(0),
+            budget: Cell::new(NO_BUDGET),
             watch_due: Cell::new(Instant::FOREVER),
             timer_due: Cell::new(Instant::FOREVER),
             programmed: Cell::new(Instant::FOREVER),
@@ -65,10 +94,10 @@ impl CoreClock {
         self.nothing_programmed();
     }
 
-    /// Notes when the running thread's slice ends; interrupts are masked.
+    /// Notes when the running thread's slice ends, [`Instant::FOREVER`] if nobody waits for the core;
+    /// interrupts are masked.
     #[inline(always)]
-    pub(crate) fn set_slice_end(&self, at: Option<Instant>) {
-        let at = at.unwrap_or(Instant::FOREVER);
+    pub(crate) fn set_slice_end(&self, at: Instant) {
         self.slice_end.set(at);
         if at < self.programmed.get() {
             self.set_hardware(at);
@@ -76,19 +105,42 @@ impl CoreClock {
     }
 
     /// As [`Self::set_slice_end`], in the timer's interrupt, at whose end the hardware is set for all.
-    pub(crate) fn note_slice_end(&self, at: Option<Instant>) {
-        self.slice_end.set(at.unwrap_or(Instant::FOREVER));
+    pub(crate) fn note_slice_end(&self, at: Instant) {
+        self.slice_end.set(at);
     }
 
     /// The running worker may use the core for `budget`, a span of the raw counter or [`NO_BUDGET`], from now on;
     /// interrupts are masked.
     #[inline(always)]
     pub(crate) fn start_budget(&self, budget: u64) {
-        let end = machine::stamp().saturating_add(budget);
-        self.budget_end.set(end);
+        self.set_budget(Budget {
+            from: machine::stamp(),
+            span: budget,
+        });
+    }
+
+    #[inline(always)]
+    fn set_budget(&self, budget: Budget) {
+        self.budget_from.set(budget.from);
+        self.budget.set(budget.span);
+        let end = self.budget_end();
         if end < self.programmed_stamp.get() {
             self.set_for_budget(machine::stamp_time(end));
         }
+    }
+
+    /// As [`Self::start_budget`], of a worker that has had the same budget since it came to the core: the hardware timer does not
+    /// fire later than at the end of that one. A worker of a pool whose limit changes begins anew (`Pool::set_tuning`).
+    #[inline(always)]
+    pub(crate) fn renew_budget(&self, budget: impl FnOnce() -> u64) {
+        debug_assert!(self.budget.get() == budget(), "it has another budget");
+        self.budget_from.set(machine::stamp());
+    }
+
+    /// When the budget ends, by the raw counter.
+    #[inline(always)]
+    fn budget_end(&self) -> u64 {
+        self.budget_from.get().saturating_add(self.budget.get())
     }
 
     /// The raw counter said that the hardware timer may fire too late for a budget that ends at `at`.
@@ -102,29 +154,40 @@ impl CoreClock {
     /// The running worker's budget counts no more; interrupts are masked.
     #[inline(always)]
     pub(crate) fn end_budget(&self) {
-        self.budget_end.set(NO_BUDGET);
+        self.budget.set(NO_BUDGET);
     }
 
     /// When the budget ends.
     #[inline(always)]
     fn budget_time(&self) -> Instant {
-        match self.budget_end.get() {
+        match self.budget_end() {
             NO_BUDGET => Instant::FOREVER,
             end => machine::stamp_time(end),
         }
     }
 
-    /// At a switch: `prev` keeps what is left of its budget, `next` goes on with what it has left. While
-    /// it runs it has nothing laid by. Interrupts are masked.
+    /// At a switch: `prev` keeps how much of its budget it has used, unless it is asleep, after which it gets another one; `next`
+    /// goes on with what it has left. While it runs it has nothing laid by. Interrupts are masked.
     #[inline(always)]
-    pub(crate) fn switch_budget(&self, prev: &Cell<u64>, next: &Cell<u64>) {
-        let end = self.budget_end.get();
-        if end != NO_BUDGET {
-            prev.set(end.saturating_sub(machine::stamp()));
+    pub(crate) fn switch_budget(&self, prev: &Kept, asleep: bool, next: &Kept) {
+        let budget = self.budget.get();
+        if budget & next.span.get() == NO_BUDGET {
+            return;
+        }
+        if budget != NO_BUDGET {
+            if !asleep {
+                let used = machine::stamp().saturating_sub(self.budget_from.get());
+                prev.used.set(used.min(budget));
+                prev.span.set(budget);
+            }
             self.end_budget();
         }
-        if next.get() != NO_BUDGET {
-            self.start_budget(next.replace(NO_BUDGET));
+        if next.span.get() != NO_BUDGET {
+            // As if it had begun so long ago, all of it here.
+            self.set_budget(Budget {
+                from: machine::stamp().saturating_sub(next.used.get()),
+                span: next.span.replace(NO_BUDGET),
+            });
         }
     }
 
@@ -138,6 +201,23 @@ impl CoreClock {
             .min(self.budget_time());
         if at < self.programmed.get() {
             self.set_hardware(at);
+        }
+    }
+
+    /// Whether [`Self::set_timer_due`] with `at` does anything.
+    #[inline(always)]
+    pub(super) fn must_know(&self, at: Instant) -> bool {
+        at < self.timer_due.get()
+    }
+
+    /// A timer of this core is due at `at`, perhaps before all others; interrupts are masked.
+    #[inline(always)]
+    pub(super) fn set_timer_due(&self, at: Instant) {
+        if at < self.timer_due.get() {
+            self.timer_due.set(at);
+            if at < self.programmed.get() {
+                self.set_hardware(at);
+            }
         }
     }
 
@@ -166,7 +246,7 @@ impl CoreClock {
         if until == Instant::FOREVER {
             machine::cancel_timer();
         } else {
-            machine::arm_timer(until);
+            let _stamp = machine::arm_timer(until);
         }
     }
 
@@ -192,9 +272,7 @@ impl CoreClock {
     #[inline(never)]
     fn set_hardware(&self, at: Instant) {
         self.programmed.set(at);
-        let ahead = machine::stamp_span(at.since(machine::now()));
-        self.programmed_stamp.set(machine::stamp() + ahead);
-        machine::arm_timer(at);
+        self.programmed_stamp.set(machine::arm_timer(at));
     }
 
     /// The hardware timer is not set for anything.
@@ -213,7 +291,7 @@ pub(crate) fn interrupt() {
     if c.clock.slice_end.get() <= now {
         crate::schedule::slice_timer(now);
     }
-    if c.clock.budget_end.get() <= machine::stamp() {
+    if c.clock.budget_end() <= machine::stamp() {
         c.clock.end_budget();
         crate::wq::hooks::worker_over_budget(thread::current());
     }

@@ -1,8 +1,10 @@
 //! In what a thread sleeps, by kind.
 //!
 //! A wait of which nobody knows who ends it is in no graph. So that a report can name it all the same,
-//! each thread says what it is about to sleep in, and takes that back when it goes on. The outermost word
-//! counts: the end of a scope is a completion too, and is called what it is.
+//! each thread says what it is about to sleep in. The outermost word counts: the end of a scope is a
+//! completion too, and is called what it is. So what others may be built of (completions and semaphores) is
+//! told with the sleep itself, by one store, and counts where nothing around it has said anything; the others
+//! take their word back when they go on.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering};
@@ -71,27 +73,45 @@ impl fmt::Display for SleepsIn {
     }
 }
 
-/// A thread's word about what it sleeps in: written by itself, read by anybody. Advice.
+/// A thread's words about what it sleeps in: written by itself, read by anybody. Advice.
 #[derive(Debug)]
-pub(crate) struct Label(AtomicU8);
+pub(crate) struct Label {
+    outermost: AtomicU8,
+    /// What it slept in last, or sleeps in.
+    innermost: AtomicU8,
+}
 
 impl Label {
     pub(crate) const fn new() -> Self {
-        Self(AtomicU8::new(SleepsIn::Nothing as u8))
+        Self {
+            outermost: AtomicU8::new(SleepsIn::Nothing as u8),
+            innermost: AtomicU8::new(SleepsIn::Nothing as u8),
+        }
     }
 
+    /// What counts, while it sleeps.
     pub(crate) fn get(&self) -> SleepsIn {
-        SleepsIn::ALL[usize::from(self.0.load(Ordering::Relaxed))]
+        let word = |of: &AtomicU8| SleepsIn::ALL[usize::from(of.load(Ordering::Relaxed))];
+        match word(&self.outermost) {
+            SleepsIn::Nothing => word(&self.innermost),
+            outermost => outermost,
+        }
+    }
+
+    /// It is about to sleep in `what`.
+    #[inline(always)]
+    pub(crate) fn sleeps(&self, what: SleepsIn) {
+        self.innermost.store(what as u8, Ordering::Relaxed);
     }
 
     #[inline(always)]
     fn is_nothing(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == SleepsIn::Nothing as u8
+        self.outermost.load(Ordering::Relaxed) == SleepsIn::Nothing as u8
     }
 
     #[inline(always)]
     fn set(&self, to: SleepsIn) {
-        self.0.store(to as u8, Ordering::Relaxed);
+        self.outermost.store(to as u8, Ordering::Relaxed);
     }
 }
 
@@ -133,5 +153,17 @@ mod tests {
             label.set(kind);
             assert_eq!(label.get(), kind);
         }
+    }
+
+    #[test]
+    fn the_outermost_word_counts() {
+        let label = Label::new();
+        label.sleeps(SleepsIn::Completion);
+        assert_eq!(label.get(), SleepsIn::Completion);
+        label.set(SleepsIn::Scope);
+        assert_eq!(label.get(), SleepsIn::Scope);
+        label.set(SleepsIn::Nothing);
+        label.sleeps(SleepsIn::Nothing);
+        assert_eq!(label.get(), SleepsIn::Nothing);
     }
 }

@@ -32,20 +32,16 @@ use crate::timer::Timer;
 /// How long a due item that still runs for another queue waits before it asks again.
 const RETRY: Duration = Duration::from_millis(1);
 
-/// Where the item goes when the timer fires. Dropping it may free the queue.
-pub(super) struct Destination {
-    pub(super) queue: Arc<Queue>,
-    pub(super) target: Target,
-}
-
 /// The part of a delayed item that does not depend on its type.
 #[repr(C)]
 pub(super) struct Alarm {
     timer: Timer,
     /// From the item's header to here.
     offset: usize,
-    /// Touched by the owner of `PENDING` only.
-    to: UnsafeCell<Option<Destination>>,
+    /// Where the item goes when the timer fires; dropping it may free the queue. Like `target` touched by the
+    /// owner of `PENDING` only, or, while that is the timer, under the lock of its base.
+    to: UnsafeCell<Option<Arc<Queue>>>,
+    target: Cell<Target>,
     /// `[L]` of the list of refused items.
     refused: Cell<bool>,
     /// `[L]` of the list of refused items: the next one.
@@ -59,6 +55,7 @@ impl Alarm {
             timer: Timer::masked(fire),
             offset,
             to: UnsafeCell::new(None),
+            target: Cell::new(Target::Here),
             refused: Cell::new(false),
             next: Cell::new(core::ptr::null()),
         }
@@ -70,20 +67,40 @@ impl Alarm {
         unsafe { &*p.wrapping_sub(self.offset).cast::<Header>() }
     }
 
-    /// The owner of the item gives it to the timer; it must have disarmed it.
-    pub(super) fn set(&self, to: Destination, delay: Duration) {
+    /// The owner of the item gives it to the timer; it must have disarmed it. Interrupts are masked.
+    #[inline(always)]
+    pub(super) fn set(&self, queue: Arc<Queue>, target: Target, delay: Duration) {
+        let to = self.to.get();
         // SAFETY: the caller owns `PENDING`.
-        let old = unsafe { (*self.to.get()).replace(to) };
-        debug_assert!(old.is_none(), "two owners of one item");
+        debug_assert!(unsafe { (*to).is_none() }, "two owners of one item");
+        // SAFETY: as above; whoever owned it before has taken the queue out.
+        unsafe { to.write(Some(queue)) };
+        self.target.set(target);
         // SAFETY: the submission's count (or 'static) keeps the timer alive until it has fired or
         // was cancelled.
-        unsafe { self.timer.arm(machine::now() + delay) };
+        unsafe { self.timer.arm_masked(machine::now() + delay) };
     }
 
-    /// Takes the item back from the timer, with interrupts masked: the caller owns it then.
-    /// `None` if the timer is not armed.
-    pub(super) fn disarm(&self) -> Option<Destination> {
-        if self.timer.cancel() {
+    /// Sets an armed timer anew, for the same queue, without taking the item back. False: nothing happened; it
+    /// is not armed, or on another core, or for another queue. Interrupts are masked.
+    #[inline(always)]
+    pub(super) fn put_off(&self, queue: &Arc<Queue>, target: Target, delay: Duration) -> bool {
+        self.timer.put_off(machine::now() + delay, || {
+            // SAFETY: the timer owns `PENDING`, and its base's lock is held: nobody takes the item from it.
+            let to = unsafe { &*self.to.get() };
+            let same = to.as_ref().is_some_and(|to| Arc::ptr_eq(to, queue));
+            if same {
+                self.target.set(target);
+            }
+            same
+        })
+    }
+
+    /// Takes the item back from the timer, with interrupts masked: the caller owns it then, and the count
+    /// on the queue it would have gone to. `None` if the timer is not armed.
+    #[inline(always)]
+    pub(super) fn disarm(&self) -> Option<Arc<Queue>> {
+        if self.timer.cancel_masked() {
             // SAFETY: the caller inherited the item from the timer.
             unsafe { (*self.to.get()).take() }
         } else {
@@ -96,16 +113,17 @@ impl Alarm {
         self.timer.is_armed()
     }
 
-    /// The owner queues the item at `to`. Interrupts are masked; the item may be gone when this
+    /// The owner queues the item at `to`, for the core it was delayed for. Interrupts are masked; the item may be gone when this
     /// returns, unless the caller keeps it. True: put off.
-    pub(super) fn forward(&self, to: Destination) -> bool {
+    pub(super) fn forward(&self, to: Arc<Queue>) -> bool {
         let h = self.header();
-        match to.queue.submit_owned(to.target, h) {
+        let target = self.target.get();
+        match to.submit_owned(target, h) {
             Submitted::Queued => false,
             // It still runs for another queue, beside which it may not run (C5). The submission was
             // accepted, so it is not lost: the timer tries again.
             Submitted::Elsewhere => {
-                self.set(to, RETRY);
+                self.set(to, target, RETRY);
                 true
             }
             // The queue drains or is gone, and the submission is lost (I10).

@@ -6,13 +6,13 @@
 //! | --- | --- | --- |
 //! | queued, active | the item's header | the pool's lock, like the item's node |
 //! | start | the worker | its own thread's |
-//! | off the core, woken, on again | the thread ([`Away`]) | the runqueue's lock |
+//! | off the core, woken, on again | the thread ([`Away`]), anew for each item | the runqueue's lock |
 //! | over | the books of the queue's share | the pool's lock |
 //!
 //! So no line of memory is written by two cores that do not share it anyway, and nothing is allocated
 //! while items run. Turned off, each place is one branch. What was not noted from its queueing on is
 //! never entered: [`Switch::since`] says from when on all was. Moments are raw readings of the counter,
-//! taken beside the events of the trace that tell the same; nanoseconds are made at the end.
+//! the same as in the events of the trace that tell of them; nanoseconds are made where somebody reads.
 #![expect(
     unsafe_code,
     reason = "a share's books are its pool's lock's, their tables in one piece"
@@ -22,11 +22,12 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use workqueue::anatomy::{Away, Book, Course, Histogram, Stamps, TABLES};
-pub use workqueue::anatomy::{BOUNDS, Parts, Spread, Summary};
+use workqueue::anatomy::{Away, BOUNDS, Book, Course, Histogram, Stamps, TABLES, bound};
+pub use workqueue::anatomy::{Parts, Spread, Summary};
 
 use super::QueueName;
 use super::header::Header;
+use super::observed;
 use super::pool::Inner;
 use super::queue::Queue;
 use super::registry;
@@ -35,7 +36,7 @@ use super::worker::Worker;
 use crate::kernel;
 use crate::mem::{self, AllocError};
 use crate::thread::{self, Thread};
-use crate::trace::{self, Head, Kind, emit};
+use crate::trace::{self, Head, Kind, Told, emit};
 
 /// Whether the anatomy is on.
 #[derive(Debug)]
@@ -60,7 +61,8 @@ impl Switch {
 }
 
 /// Turns the latency anatomy on or off, at once, for all queues. What ran or waited at that moment is
-/// left out. The books stay. Any context.
+/// left out. The books stay. With no spin lock held; in O(shares of all queues), with interrupts masked, so not where time
+/// is short.
 pub fn set_anatomy(on: bool) {
     let switch = &kernel().wq.anatomy.0;
     if !on {
@@ -74,6 +76,13 @@ pub fn set_anatomy(on: bool) {
         trace::set_anatomy(on);
         on != kernel().wq.anatomy.is_on()
     } {}
+    observed::changed();
+    // Meanwhile some shares had been told and some not: stamps from before now are no use.
+    if on {
+        let later = |since| (since != u64::MAX).then(|| machine::stamp().max(1));
+        let order = Ordering::Relaxed;
+        let _before = switch.fetch_update(order, order, later);
+    }
 }
 
 /// Whether the latency anatomy is on. It is, unless somebody turned it off.
@@ -82,60 +91,57 @@ pub fn anatomy() -> bool {
     kernel().wq.anatomy.is_on()
 }
 
-/// At a switch of threads, under the runqueue's lock: `prev` leaves, `asleep` or not, and `next` is
+// The next functions are called while the anatomy is on: who tells the trace of the same asks for both
+// ([`trace::Told`]), and reads the counter once for both.
+
+/// At a switch of threads at `now`, under the runqueue's lock: `prev` leaves, `asleep` or not, and `next` is
 /// back.
 #[inline(always)]
-pub(crate) fn switched(prev: &Thread, asleep: bool, next: &Thread) {
-    if kernel().wq.anatomy.is_on() {
-        let now = machine::stamp();
-        let mut away = prev.away.get();
-        away.leave(now, asleep);
-        prev.away.set(away);
-        let mut away = next.away.get();
-        away.back(now);
-        next.away.set(away);
-    }
+pub(crate) fn switched(now: u64, prev: &Thread, asleep: bool, next: &Thread) {
+    let mut away = prev.away.get();
+    away.leave(now, asleep);
+    prev.away.set(away);
+    let mut away = next.away.get();
+    away.back(now);
+    next.away.set(away);
 }
 
-/// `t`, which left its core asleep, is woken; under the lock of the runqueue that owns it.
+/// `t`, which left its core asleep, is woken at `now`; under the lock of the runqueue that owns it.
 #[inline(always)]
-pub(crate) fn woken(t: &Thread) {
-    if kernel().wq.anatomy.is_on() {
-        let mut away = t.away.get();
-        away.wake(machine::stamp());
-        t.away.set(away);
-    }
+pub(crate) fn woken(now: u64, t: &Thread) {
+    let mut away = t.away.get();
+    away.wake(now);
+    t.away.set(away);
 }
 
-// The next functions are called while the anatomy is on: who tells the trace of the same asks for both
-// ([`trace::Told`]).
-
-/// Item `h` is queued; under its pool's lock.
+/// Item `h` is queued at `now`; under its pool's lock.
 #[inline(always)]
-pub(super) fn queued(h: &Header) {
-    h.stamps.set(Stamps::queued(machine::stamp()));
+pub(super) fn queued(now: u64, h: &Header) {
+    h.stamps.set(Stamps::queued(now));
 }
 
-/// Item `h` gets its slot; under its pool's lock.
+/// Item `h` gets its slot at `now`; under its pool's lock.
 #[inline(always)]
-pub(super) fn activated(h: &Header) {
+pub(super) fn activated(now: u64, h: &Header) {
     let mut stamps = h.stamps.get();
-    stamps.activate(machine::stamp());
+    stamps.activate(now);
     h.stamps.set(stamps);
 }
 
-/// Item `h` starts on the running thread, a worker's; under its pool's lock.
+/// Item `h` starts at `now` on the running thread, a worker's; under its pool's lock.
 #[inline(always)]
-pub(super) fn started(w: &Worker, h: &Header) {
-    let away = thread::current().away.get();
-    let course = Course::start(h.stamps.get(), machine::stamp(), &away);
-    w.course.set(course);
+pub(super) fn started(now: u64, w: &Worker, h: &Header) {
+    let t = thread::current();
+    let mut away = t.away.get();
+    away.begin();
+    t.away.set(away);
+    w.course.set(Course::start(h.stamps.get(), now));
 }
 
 /// As [`started`], in a softirq: the course is the caller's.
 #[inline(always)]
-pub(super) fn started_bh(h: &Header) -> Course {
-    Course::start(h.stamps.get(), machine::stamp(), &Away::new())
+pub(super) fn started_bh(now: u64, h: &Header) -> Course {
+    Course::start(h.stamps.get(), now)
 }
 
 /// A worker was brought back to its pod, and starts an item of `share` (N4); under its pool's lock `g`.
@@ -144,41 +150,83 @@ pub(super) fn brought_back(share: &Share, g: &mut Inner) {
     share.books(g).repatriated += 1;
 }
 
-/// Item `h` of `share` is over on worker `w`'s thread, the running one; under its pool's lock `g`.
+/// Item `h` of `share` is over at `now` on worker `w`'s thread, the running one, as was `told`; under its pool's lock `g`.
 #[inline(always)]
-pub(super) fn over(w: &Worker, share: &Share, h: &Header, g: &mut Inner) {
-    let course = w.course.get();
-    if course.is_whole(kernel().wq.anatomy.since()) {
-        let away = thread::current().away.get();
-        enter(&course, &away, share, h, g);
-    }
+pub(super) fn over(
+    told: Told<'_>,
+    now: u64,
+    w: &Worker,
+    (share, h): (&Share, &Header),
+    g: &mut Inner,
+) {
+    let life = || (w.course.get(), thread::current().away.get());
+    enter(told, now, life, (share, h), g);
 }
 
 /// As [`over`], in a softirq.
 #[inline(always)]
-pub(super) fn over_bh(course: &Course, share: &Share, h: &Header, g: &mut Inner) {
-    if course.is_whole(kernel().wq.anatomy.since()) {
-        enter(course, &Away::new(), share, h, g);
+pub(super) fn over_bh(
+    told: Told<'_>,
+    now: u64,
+    course: &Course,
+    (share, h): (&Share, &Header),
+    g: &mut Inner,
+) {
+    enter(told, now, || (*course, Away::new()), (share, h), g);
+}
+
+#[inline(always)]
+fn enter(
+    told: Told<'_>,
+    now: u64,
+    life: impl Fn() -> (Course, Away),
+    (share, h): (&Share, &Header),
+    g: &mut Inner,
+) {
+    let (course, away) = life();
+    let whole = course.is_whole(kernel().wq.anatomy.since()) & away.is_none();
+    let Books { book, tables, .. } = share.books(g);
+    // Each asks anew: nothing is kept for what is rare.
+    if !book.enter_usual(tables, course.straight(now), whole) {
+        enter_other(now, life(), (share, h), g);
+    } else if told.shows(Kind::LatencyWait) {
+        tell(now, life());
     }
 }
 
-fn enter(course: &Course, away: &Away, share: &Share, h: &Header, g: &mut Inner) {
-    let ns = |d| machine::stamp_time(d).as_nanos();
-    let parts = course.end(machine::stamp(), away).map(ns);
-    if trace::shown(Kind::LatencyWait) {
-        tell(&parts);
+/// As [`enter`], of an item that is not like most.
+#[cold]
+#[inline(never)]
+fn enter_other(
+    now: u64,
+    (course, away): (Course, Away),
+    (share, h): (&Share, &Header),
+    g: &mut Inner,
+) {
+    if !course.is_whole(kernel().wq.anatomy.since()) {
+        return;
     }
-    let books = share.books(g);
+    let Books { book, tables, .. } = share.books(g);
     let name = || ItemName {
         function: h.function(),
         value: (h.vtable.name)(),
     };
-    books.book.enter(books.tables, &parts, name);
+    book.enter(tables, &course.end(now, &away), name);
+    if trace::shown(Kind::LatencyWait) {
+        tell(now, (course, away));
+    }
 }
 
-/// Three events about the item that is over.
+/// So many of the raw counter's ticks, in nanoseconds.
+fn ns(ticks: u64) -> u64 {
+    machine::stamp_time(ticks).as_nanos()
+}
+
+/// Three events about the item that is over, in nanoseconds.
 #[cold]
-fn tell(parts: &Parts) {
+#[inline(never)]
+fn tell(now: u64, (course, away): (Course, Away)) {
+    let parts = course.end(now, &away).map(ns);
     let head = Head::of(0);
     emit(Kind::LatencyWait, head, parts.inactive, parts.pool);
     emit(Kind::LatencyRun, head, parts.run, parts.blocked);
@@ -231,8 +279,8 @@ impl Books {
     }
 
     /// CPU time of the items that are over, in nanoseconds (E17).
-    pub(super) const fn cpu_time_ns(&self) -> u64 {
-        self.book.run()
+    pub(super) fn cpu_time_ns(&self) -> u64 {
+        ns(self.book.run())
     }
 
     fn add(&mut self, other: &Self) {
@@ -250,7 +298,7 @@ impl Share {
 }
 
 /// Where the time of a queue's items went, since it was made. Times are in nanoseconds; percentiles
-/// are at most a quarter too high, never too low, and differences of less than 32 ns are not told.
+/// are at most a quarter too high and never too low.
 #[derive(Clone, Debug)]
 pub struct QueueLatency {
     /// The queue's name.
@@ -273,6 +321,20 @@ pub struct QueueLatency {
     pub spreads: [Spread; TABLES],
     /// The item that took longest in all.
     pub slowest: Option<SlowestItem>,
+}
+
+/// The bounds of [`Spread::up_to`], in nanoseconds: about a microsecond, and each four times the one before. They are those at
+/// which what is told is exact: powers of two of the counter's ticks.
+#[must_use]
+pub fn latency_bounds() -> [u64; BOUNDS] {
+    // The longest time that is told as so many ticks.
+    bound(first_bound()).map(|ticks| ns(ticks + 1) - 1)
+}
+
+/// Logarithm of the ticks of about a microsecond.
+fn first_bound() -> u32 {
+    let fits = |at: &u32| ns(1 << at) >= 1_000;
+    (0..10).find(fits).unwrap_or(10)
 }
 
 /// The item of a queue that took longest.
@@ -304,10 +366,11 @@ fn latency(q: &Queue) -> Result<QueueLatency, AllocError> {
         sum.add(share.books(&mut g));
     }
     drop(state);
-    let of = |n| sum.book.summary(sum.tables, n);
+    let of = |n| sum.book.summary(sum.tables, n).map(ns);
     let mut spreads = [Spread::default(); TABLES];
     for (n, spread) in spreads.iter_mut().enumerate() {
-        *spread = sum.book.spread(sum.tables, n);
+        *spread = sum.book.spread(sum.tables, n, first_bound());
+        spread.sum = ns(spread.sum);
     }
     let told = QueueLatency {
         name: q.attributes.name.clone(),
@@ -322,7 +385,7 @@ fn latency(q: &Queue) -> Result<QueueLatency, AllocError> {
         slowest: sum.book.slowest().map(|(name, parts)| SlowestItem {
             function: name.function,
             value: name.value,
-            parts: *parts,
+            parts: parts.map(ns),
         }),
     };
     // SAFETY: the only one that was made, and the end of it.

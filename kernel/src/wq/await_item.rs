@@ -1,7 +1,8 @@
 //! Waiting for the last submission of one item (I5, I6).
 
-use links::Arena;
-use workqueue::{Awaited, Item};
+use core::sync::atomic::Ordering;
+
+use workqueue::Awaited;
 
 use super::barrier::Barrier;
 use super::errors::WaitError;
@@ -13,13 +14,14 @@ use super::queue::Queue;
 use super::rescuer::{no_progress, promised, promises};
 use super::urge;
 use super::waiting::ItemWait;
-use crate::thread::ThreadCx;
-use crate::trace::{Kind, emit};
+use crate::thread::{ThreadCx, current};
+use crate::trace::{Head, Kind, confide, emit, emit_unmasked};
 use crate::waits::{SleepsIn, Wait, sleeps_in};
 
 /// Waits until the last submission so far is over (I5). True if there was something to wait for.
 #[inline(always)]
 pub(super) fn flush(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
+    confide(Kind::FlushStart, Head::of(0), item_name(h.handle()), 0);
     if is_at_rest(h) {
         return Ok(false);
     }
@@ -28,6 +30,9 @@ pub(super) fn flush(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
 
 #[inline(never)]
 fn flush_busy(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
+    if may_wait_plainly() {
+        return wait_plainly(cx, h);
+    }
     if is_own_run(h) {
         return Err(WaitError::SelfWait);
     }
@@ -40,6 +45,7 @@ pub(super) fn wait_for(
     h: &Header,
     promised: Option<&'static Queue>,
 ) -> Result<bool, WaitError> {
+    confide(Kind::FlushStart, Head::of(0), item_name(h.handle()), 0);
     if is_at_rest(h) {
         return Ok(false);
     }
@@ -52,24 +58,17 @@ pub(super) fn wait_for(
 /// Nothing of `h` is pending or executed; false also where it was poisoned.
 #[inline(always)]
 pub(super) fn is_at_rest(h: &Header) -> bool {
-    let s = h.word.state();
-    if s.pending || s.poisoned {
+    let seen = h.word.look_back();
+    // The look at the word first: what it says was taken has begun, and is over if it is not executed.
+    if !seen.is_at_rest() || h.in_run.is_set() {
         return false;
     }
-    if !s.place.is_some() {
-        return true;
-    }
-    let pool = pool_at(s.place);
-    let g = pool.lock();
-    let now = h.word.state();
-    let unrun = || Arena::<Item>::get(&g.store, h.handle()).runner().is_none();
     // It may have panicked since the first look.
-    let idle = now.place == s.place && !now.pending && !now.poisoned;
-    let rests = idle && unrun();
-    if rests {
-        emit(Kind::FlushIdle, pool.head(), item_name(h.handle()), 0);
+    if h.word.look_back() != seen {
+        return false;
     }
-    rests
+    emit_unmasked(Kind::FlushIdle, Head::of(0), item_name(h.handle()), 0);
+    true
 }
 
 /// As [`wait_for`], of an item that is not the caller's own.
@@ -88,13 +87,42 @@ pub(super) fn wait_for_other(
             insert_barrier(h, &barrier, promised, false)
         })??;
     }
-    let waited = inserted == Inserted::Waits;
-    if waited {
+    let waited = sleep_behind(cx, &barrier, inserted);
+    // Nobody waits for this thread's wait any more when what it names is gone.
+    drop(wait);
+    over(h, waited)
+}
+
+/// The running thread is no worker, so it executes no item and is promised nothing, and holds no mutex: nobody waits for it.
+#[inline(always)]
+fn may_wait_plainly() -> bool {
+    let me = current();
+    me.worker.load(Ordering::Relaxed).is_null() && !me.mutexes.holds_any()
+}
+
+/// As [`wait_for_other`], where [`may_wait_plainly`].
+#[inline(always)]
+fn wait_plainly(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
+    let barrier = Barrier::new();
+    let inserted = insert(h, &barrier, None, false)?;
+    let waited = sleep_behind(cx, &barrier, inserted);
+    over(h, waited)
+}
+
+/// Sleeps until `barrier` is passed, if it was inserted. Whether it was.
+#[inline(always)]
+fn sleep_behind(cx: &ThreadCx<'_>, barrier: &Barrier, inserted: Inserted) -> bool {
+    let waits = inserted == Inserted::Waits;
+    if waits {
         let _said = sleeps_in(SleepsIn::Item);
         barrier.done.wait(cx);
     }
-    // Nobody waits for this thread's wait any more when what it names is gone.
-    drop(wait);
+    waits
+}
+
+/// The wait for `h` is over.
+#[inline(always)]
+fn over(h: &Header, waited: bool) -> Result<bool, WaitError> {
     if h.word.state().poisoned {
         Err(WaitError::Poisoned)
     } else {
@@ -114,7 +142,19 @@ enum Inserted {
 }
 
 /// Puts `barrier` behind `h`; with `look` only if there is nothing to wait for.
+#[inline(never)]
 fn insert_barrier(
+    h: &Header,
+    barrier: &Barrier,
+    promised: Option<&'static Queue>,
+    look: bool,
+) -> Result<Inserted, WaitError> {
+    insert(h, barrier, promised, look)
+}
+
+/// As [`insert_barrier`], where time is short.
+#[inline(always)]
+fn insert(
     h: &Header,
     barrier: &Barrier,
     promised: Option<&'static Queue>,
@@ -123,11 +163,12 @@ fn insert_barrier(
     loop {
         // Claimed on another core and not on its list yet: the caller's submission may have been
         // merged into that one, so the item is not idle.
-        if h.is_changing_hands() {
+        let seen = h.word.state();
+        if h.changes_hands(seen) {
             machine::relax();
             continue;
         }
-        let place = h.word.state().place;
+        let place = seen.place;
         if !place.is_some() {
             return Ok(Inserted::Nothing);
         }
@@ -150,7 +191,7 @@ fn insert_barrier(
             }
             let waits = policy.insert_barrier(store, item, barrier);
             if waits {
-                urge::waits(pool, &g, barrier);
+                urge::waits(pool, &mut g, barrier);
             }
             let (kind, b) = if waits {
                 (Kind::InsertBarrier, item_name(barrier))

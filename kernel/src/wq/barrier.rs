@@ -70,6 +70,9 @@ impl Barrier {
         let before = Self::of(h).lends.replace(to);
         let lent = store.lent.get() - u32::from(before == LendsTo::Pool);
         store.lent.set(lent + u32::from(to == LendsTo::Pool));
+        if before == LendsTo::Pool && lent == 0 {
+            store.sole.set(None);
+        }
         before != LendsTo::Nobody
     }
 
@@ -97,6 +100,7 @@ impl Barrier {
     /// # Safety
     ///
     /// The handle was made by [`Self::handle`] of a barrier that has not been completed.
+    #[inline(always)]
     pub(super) unsafe fn complete(h: Handle<Item>, store: &Store) {
         Self::take_back(h, store);
         Self::of(h).done.complete_all();

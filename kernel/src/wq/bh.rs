@@ -5,11 +5,15 @@
 //! for the rest, so that timers, other vectors and, by way of ksoftirqd, threads get their turn.
 #![expect(unsafe_code, reason = "items are run type-erased")]
 
+use core::cell::Cell;
 use core::sync::atomic::Ordering;
 
+use links::Handle;
 use machine::CpuId;
+use sync::SpinGuard;
+use sync::atomic::{AtomicU32, AtomicU64};
 use workqueue::anatomy::Course;
-use workqueue::{Begun, Step};
+use workqueue::{Item, Over, Pwq};
 
 use super::anatomy;
 use super::barrier::Barrier;
@@ -19,146 +23,253 @@ use super::hotplug;
 use super::pool::{Inner, Pool};
 use super::share::Share;
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
-use crate::softirq::{BhCx, raise};
+use crate::softirq::{self, BhCx, raise_masked};
 use crate::trace::{Kind, Told, emit, with_function};
 
 /// Most items in one softirq entry (A3, K4); the longest time is that of all softirqs.
 const BATCH: u32 = 10;
 
-/// Executes BH items of this core's highpri (`hi`) or normal BH pool, and of those that it serves while
-/// their cores are offline (K5); called by the softirq loop.
-pub(crate) fn run(cx: &BhCx<'_>, hi: bool) {
-    let c = this_cpu();
-    let mut left = Left {
-        items: BATCH,
-        until: machine::stamp() + c.softirq.longest,
-        begun: false,
-    };
-    let adopted = CpuMask(c.wq.adopted[usize::from(hi)].load(Ordering::Relaxed));
-    if !adopted.is_empty() && !run_in_turn(cx, c, adopted, hi, &mut left) {
-        raise(c.wq.bh(hi).vector());
-        return;
-    }
-    run_pool(cx, c.wq.bh(hi), c.id(), &mut left);
+/// The BH pools that a vector of one core runs.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Line {
+    /// `[I]` the core's own; `None` of a vector that runs something else.
+    own: Cell<Option<&'static Pool>>,
+    /// `[A]` cores whose pools it may run, too, while they are offline; set under the pool's lock.
+    adopted: AtomicU64,
+    /// `[C]` the core whose pool comes first in the next entry, while there are such.
+    turn: AtomicU32,
 }
 
-/// Two items at most of each pool of `adopted` and of the core's own, in turn. False if the entry ended
-/// before all had theirs: the next one begins where it ended, so that no pool waits for ever behind others.
+impl Line {
+    pub(crate) const fn new() -> Self {
+        Self {
+            own: Cell::new(None),
+            adopted: AtomicU64::new(0),
+            turn: AtomicU32::new(0),
+        }
+    }
+
+    /// The core's own pool.
+    #[inline(always)]
+    pub(crate) fn own(&self) -> Option<&'static Pool> {
+        self.own.get()
+    }
+
+    #[inline(always)]
+    pub(super) fn adopted(&self) -> CpuMask {
+        CpuMask(self.adopted.load(Ordering::Relaxed))
+    }
+
+    /// It may run the pool of core `home`, too.
+    pub(super) fn adopt(&self, home: CpuId) {
+        self.adopted
+            .fetch_or(CpuMask::single(home).0, Ordering::Relaxed);
+    }
+
+    /// It does no more.
+    pub(super) fn let_go(&self, home: CpuId) {
+        self.adopted
+            .fetch_and(!CpuMask::single(home).0, Ordering::Relaxed);
+    }
+
+    pub(super) fn let_all_go(&self) {
+        self.adopted.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Before core `c` starts: its vectors know its pools.
+pub(crate) fn prepare(c: &'static CpuLocal) {
+    for highpri in [false, true] {
+        let pool = c.wq.bh(highpri);
+        c.softirq.bh(pool.vector()).own.set(Some(pool));
+    }
+}
+
+/// Executes BH items of `own`, a pool of core `c`, the running one, and of those that `line` says it serves, too, while their
+/// cores are offline (K5): the first, and others until `until` by the raw counter. Called by the softirq loop.
+/// Interrupts are masked on entry and on return, enabled while items run.
+#[inline(always)]
+pub(crate) fn run(
+    cx: &BhCx<'_>,
+    c: &'static CpuLocal,
+    line: &Line,
+    own: &'static Pool,
+    until: u64,
+) {
+    if line.adopted().is_empty() {
+        take_turn(cx, own, c, BATCH, until);
+    } else {
+        run_in_turn(cx, c, line, own, until);
+    }
+}
+
+/// As [`run`], of the pools of `adopted`, too: two items at most of each and of the core's own, in turn, and then of
+/// its own. If the entry ends before all had theirs the next one begins where it ended, so that no pool waits for
+/// ever behind others.
 #[cold]
-fn run_in_turn(cx: &BhCx<'_>, c: &CpuLocal, adopted: CpuMask, hi: bool, left: &mut Left) -> bool {
-    let homes = adopted.0 | CpuMask::single(c.id()).0;
-    let turn = &c.wq.bh_turn[usize::from(hi)];
+#[inline(never)]
+fn run_in_turn(cx: &BhCx<'_>, c: &'static CpuLocal, line: &Line, own: &'static Pool, until: u64) {
+    let homes = line.adopted().0 | CpuMask::single(c.id()).0;
+    let turn = &line.turn;
     let had = CpuMask::first_n(turn.load(Ordering::Relaxed) as usize).0;
     let rest = CpuMask(homes & !had);
+    let mut left = BATCH;
+    // The first item is started, however late it is.
+    let is_over = |left| left == 0 || (left < BATCH && machine::stamp() >= until);
     for home in rest.iter().chain(CpuMask(homes & had).iter()) {
-        if left.is_over() {
+        if is_over(left) {
             turn.store(home.index() as u32, Ordering::Relaxed);
-            return false;
+            raise_masked(c, own.vector());
+            return;
         }
-        let few = left.items.min(2);
-        let mut some = Left {
-            items: few,
-            ..*left
-        };
-        run_pool(cx, cpu(home).wq.bh(hi), c.id(), &mut some);
-        left.items -= few - some.items;
-        left.begun |= some.begun;
+        let few = left.min(2);
+        left -= few - take_one_turn(cx, cpu(home).wq.bh(own.highpri), c, few, until);
     }
-    true
+    if !is_over(left) {
+        take_one_turn(cx, own, c, left, until);
+    }
 }
 
-/// What is left of one softirq entry.
-#[derive(Clone, Copy)]
-struct Left {
+/// As [`take_turn`], where time is not short.
+#[inline(never)]
+fn take_one_turn(
+    cx: &BhCx<'_>,
+    pool: &'static Pool,
+    here: &CpuLocal,
     items: u32,
-    /// By the raw counter.
     until: u64,
-    /// An item was started.
-    begun: bool,
+) -> u32 {
+    take_turn(cx, pool, here, items, until)
 }
 
-impl Left {
-    /// No further item is started. The first always is, however late.
-    fn is_over(self) -> bool {
-        self.items == 0 || (self.begun && machine::stamp() >= self.until)
-    }
-}
-
-/// Executes items of `pool`, if core `here`, the running one, serves it.
-fn run_pool(cx: &BhCx<'_>, pool: &'static Pool, here: CpuId, left: &mut Left) {
+/// Executes items of `pool`, if core `here`, the running one, serves it: the first, and up to `items` for as long as it is
+/// not `until`, by the raw counter. How many more it might have been.
+#[inline(always)]
+fn take_turn(cx: &BhCx<'_>, pool: &'static Pool, here: &CpuLocal, items: u32, until: u64) -> u32 {
     let me = pool.bh_worker();
-    let running = &cpu(here).wq.bh_item;
-    // Of the item that runs, while anybody wants to know.
-    let course = &mut Course::new();
+    let mut left = items;
+    // Of the item before, given up outside the lock.
     let mut done = Hold::NONE;
-    let mut g = pool.lock();
-    if pool.server() != Some(here) {
-        hotplug::forget(pool, here);
-        return;
+    let mut g = pool.lock_masked();
+    if !pool.is_served_by(here.id()) {
+        hotplug::forget(pool, here.id());
+        return left;
     }
-    let Inner { policy, store, .. } = &mut *g;
-    policy.begin_turn(store, me);
     loop {
         let Inner { policy, store, .. } = &mut *g;
-        if left.is_over() {
-            let more = policy.pause(store, me, machine::now());
-            hotplug::bequeath(pool, &mut g);
-            drop(g);
-            if more {
-                raise(pool.vector());
-            }
+        let over;
+        if let Some((item, pwq)) = policy.turn_to(store, me) {
+            (g, done, over) = execute::<true>(cx, (pool, here), (item, pwq), g, done);
+        } else {
+            let Some(begun) = policy.turn_aside(store, me) else {
+                break;
+            };
+            let Some(pwq) = begun.pwq else {
+                pass_barrier(pool, begun.item, &mut g);
+                continue;
+            };
+            (g, done, over) = execute::<false>(cx, (pool, here), (begun.item, pwq), g, done);
+        }
+        pool.flushed(over);
+        left -= 1;
+        if left == 0 || machine::stamp() >= until {
             break;
         }
-        // No thread waits here: anything but an item means that there is none.
-        let Step::Run(Begun { item, pwq, .. }) = policy.next(store, me, machine::now) else {
-            hotplug::bequeath(pool, &mut g);
-            drop(g);
-            break;
-        };
-        let Some(pwq) = pwq else {
-            emit(Kind::BarrierDone, pool.head(), 0, item_name(item));
-            // SAFETY: it was queued and runs once.
-            unsafe { Barrier::complete(item, store) };
-            let f = policy.finish_barrier(store, me);
-            pool.flushed(f.flushed);
-            continue;
-        };
-        // SAFETY: the item's submission keeps it alive until `hold` is dropped.
-        let h = unsafe { Header::of(item) };
-        // The hold first: once the word is taken, whoever claims the item next may set it.
-        let hold = h.take_hold();
-        let submissions = h.word.take();
-        // The share is kept by its item.
-        let share: &Share = share_of(pwq);
-        let told = Told::of(Kind::ExecuteStart);
-        told.emit(|| {
-            let head = with_function(pool.head(), h.function());
-            (head, item_name(item), queue_name(share.queue_ptr()))
-        });
-        if told.anatomy() {
-            *course = anatomy::started_bh(h);
-        }
-        drop(g);
-        drop(done);
-        running.store(core::ptr::from_ref(h.vtable).cast_mut(), Ordering::Relaxed);
-        // SAFETY: items on BH pools take a `BhCx`; `hold` is the count.
-        unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, hold.is_some()) };
-        running.store(core::ptr::null_mut(), Ordering::Relaxed);
-        left.items -= 1;
-        left.begun = true;
-        g = pool.lock();
-        let told = Told::of(Kind::ExecuteEnd);
-        told.emit(|| (pool.head(), item_name(item), queue_name(share.queue_ptr())));
-        if told.anatomy() {
-            anatomy::over_bh(course, share, h, &mut g);
-        }
-        let Inner { policy, store, .. } = &mut *g;
-        if let Some(f) = policy.finish(store, me, (item, pwq)) {
-            pool.flushed(f.flushed);
-        }
-        done = hold;
     }
+    here.wq
+        .bh_item
+        .store(core::ptr::null_mut(), Ordering::Relaxed);
+    let Inner { policy, store, .. } = &mut *g;
+    let more = policy.end_turn(store, me, items - left);
+    hotplug::bequeath(pool, &mut g);
+    drop(g);
+    if more {
+        raise_masked(here, pool.vector());
+    }
+    if done.is_some() {
+        machine::irq_enable();
+        drop(done);
+        machine::irq_disable();
+    }
+    left
+}
+
+/// The pseudo worker of `pool` comes to a barrier: its waiter goes on.
+#[inline(never)]
+fn pass_barrier(pool: &'static Pool, barrier: Handle<Item>, g: &mut Inner) {
+    let Inner { policy, store, .. } = g;
+    emit(Kind::BarrierDone, pool.head(), 0, item_name(barrier));
+    // SAFETY: it was queued and runs once.
+    unsafe { Barrier::complete(barrier, store) };
+    let f = policy.finish_barrier(store, pool.bh_worker());
+    pool.flushed(f.flushed);
+}
+
+/// Runs one item on core `here`, and gives up `done` as soon as the lock is free. Its count, and its pwq if that finished the
+/// colour that a flush waits for. `PLAIN`: only the simulator wants to know of it.
+#[inline(always)]
+fn execute<'p, const PLAIN: bool>(
+    cx: &BhCx<'_>,
+    (pool, here): (&'static Pool, &CpuLocal),
+    (item, pwq): (Handle<Item>, Handle<Pwq>),
+    mut g: SpinGuard<'p, Inner>,
+    done: Hold,
+) -> (SpinGuard<'p, Inner>, Hold, Option<Handle<Pwq>>) {
+    // SAFETY: the item's submission keeps it alive until `hold` is dropped.
+    let h = unsafe { Header::of(item) };
+    // The hold first: once the word is taken, whoever claims the item next may set it.
+    let hold = h.take_hold();
+    h.in_run.begin();
+    let submissions = h.word.take();
+    // The share is kept by its item.
+    let share: &Share = share_of(pwq);
+    let told = Told::unless(PLAIN, Kind::ExecuteStart);
+    let now = told.now();
+    told.emit(now, || {
+        let head = with_function(pool.head(), h.function());
+        (head, item_name(item), queue_name(share.queue_ptr()))
+    });
+    let course = if told.anatomy() {
+        anatomy::started_bh(now, h)
+    } else {
+        Course::new()
+    };
+    drop(g);
+    machine::irq_enable();
     drop(done);
+    let running = core::ptr::from_ref(h.vtable).cast_mut();
+    here.wq.bh_item.store(running, Ordering::Relaxed);
+    // SAFETY: items on BH pools take a `BhCx`; `hold` is the count.
+    unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, hold.is_some()) };
+    if machine::irqs_masked() {
+        softirq::end_left_sections(cx, pool.vector() as usize);
+    }
+    machine::irq_disable();
+    g = pool.lock_masked();
+    let told = Told::unless(PLAIN, Kind::ExecuteEnd);
+    let now = told.now();
+    told.emit(now, || {
+        (pool.head(), item_name(item), queue_name(share.queue_ptr()))
+    });
+    if told.anatomy() {
+        anatomy::over_bh(told, now, &course, (share, h), &mut g);
+    }
+    let Inner { policy, store, .. } = &mut *g;
+    let over = policy.turn_over(store, pool.bh_worker(), (item, pwq));
+    h.in_run.end();
+    let flushed = match over {
+        Over::Goes => None,
+        Over::Last => {
+            share.tell_passed(&g);
+            None
+        }
+        Over::Follows(f) => {
+            share.tell_passed(&g);
+            f.flushed
+        }
+    };
+    (g, hold, flushed)
 }
 
 /// The type of the BH item that this core executes; in BH context.

@@ -5,7 +5,7 @@ use links::Arena;
 use super::each_pool;
 use super::pool::Pool;
 use super::queue::Queue;
-use super::share::Shares;
+use super::shares::Shares;
 use super::urge;
 use crate::audit::{Finding, Locked, Structure};
 use crate::kernel;

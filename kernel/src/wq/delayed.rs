@@ -1,7 +1,8 @@
 //! Delayed work: an item and the timer that queues it (J8-J10).
 //!
 //! While the timer is armed the item is pending and the timer owns it. Whoever disarms the timer
-//! inherits the item: cancel, modify, or the timer's own callback, which queues it ([`Alarm`]).
+//! inherits the item: cancel, modify, or the timer's own callback, which queues it ([`Alarm`]). Modifying
+//! an item whose timer is armed on the running core, for the same queue, moves the timer, and the item stays its.
 #![expect(
     unsafe_code,
     reason = "the timer is inside what its submission keeps alive"
@@ -16,7 +17,7 @@ use machine::{CpuId, Duration};
 use sync::IrqGuard;
 use workword::Claim;
 
-use super::alarm::{Alarm, Destination};
+use super::alarm::Alarm;
 use super::errors::WaitError;
 use super::header::{Header, Vtable};
 use super::item::{Context, Handler, Inside, Run, Work, sealed, vtable_of};
@@ -191,12 +192,17 @@ impl<T: Send + Sync + 'static, C: Context> DelayedWork<T, C> {
 
     /// The owner queues the item: now, or when the timer fires. On refusal it is given up.
     fn start(&self, queue: &Arc<Queue>, target: Target, delay: Duration) -> Submitted {
-        let h = self.work.header();
         if delay == Duration::ZERO {
+            let h = self.work.header();
             return give_up_unless_queued(h, queue.submit_owned(target, h));
         }
-        let queue = Arc::clone(queue);
-        self.alarm.set(Destination { queue, target }, delay);
+        self.start_later(queue, target, delay)
+    }
+
+    /// The owner queues the item when the timer fires.
+    #[inline(always)]
+    fn start_later(&self, queue: &Arc<Queue>, target: Target, delay: Duration) -> Submitted {
+        self.alarm.set(Arc::clone(queue), target, delay);
         Submitted::Queued
     }
 }
@@ -245,8 +251,33 @@ impl<K: Kind> Workqueue<K> {
     ) -> Submitted {
         let h = item.header();
         if delay == Duration::ZERO {
-            return self.queue.submit(target, h, || item.retain());
+            return self.submit(target, item);
         }
+        let irq = IrqGuard::new();
+        if !h.word.claim_idle(h.word.look()) {
+            drop(irq);
+            return self.delay_unless_idle(target, item, delay);
+        }
+        h.set_owned(item.retain());
+        item.delayed().start_later(&self.queue, target, delay)
+    }
+
+    /// As [`Self::delay`] without delay.
+    #[inline(never)]
+    fn submit<T>(&self, target: Target, item: impl SubmitDelayed<T, K::Context>) -> Submitted {
+        self.queue
+            .submit(target, item.header(), None, || item.retain())
+    }
+
+    /// As [`Self::delay`], of an item that was not idle a moment ago.
+    #[inline(never)]
+    fn delay_unless_idle<T: Send + Sync + 'static>(
+        &self,
+        target: Target,
+        item: impl SubmitDelayed<T, K::Context>,
+        delay: Duration,
+    ) -> Submitted {
+        let h = item.header();
         if let Some(n) = h.word.join() {
             return joined(n);
         }
@@ -254,7 +285,7 @@ impl<K: Kind> Workqueue<K> {
         match h.word.claim() {
             Claim::Claimed(_) => {
                 h.set_owned(item.retain());
-                item.delayed().start(&self.queue, target, delay)
+                item.delayed().start_later(&self.queue, target, delay)
             }
             Claim::Pending(n) => joined(n),
             Claim::Disabled => refused(h),
@@ -284,6 +315,24 @@ impl<K: Kind> Workqueue<K> {
     }
 
     fn move_to<T: Send + Sync + 'static>(
+        &self,
+        target: Target,
+        item: impl SubmitDelayed<T, K::Context>,
+        delay: Duration,
+    ) -> Submitted {
+        let (h, d) = (item.header(), item.delayed());
+        if delay != Duration::ZERO && !h.word.state().poisoned {
+            let _irq = IrqGuard::new();
+            if d.alarm.put_off(&self.queue, target, delay) {
+                return Submitted::AlreadyPending(1);
+            }
+        }
+        self.take_and_start(target, item, delay)
+    }
+
+    /// Takes the item away from whoever has it, and starts it anew.
+    #[inline(never)]
+    fn take_and_start<T: Send + Sync + 'static>(
         &self,
         target: Target,
         item: impl SubmitDelayed<T, K::Context>,

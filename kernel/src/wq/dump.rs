@@ -94,7 +94,7 @@ fn pool(out: &mut dyn Write, p: &Pool) -> fmt::Result {
     let key = g.key;
     let row = Row {
         references: p.cpu().is_none().then_some(g.references),
-        idle: g.policy.nr_idle(),
+        idle: g.policy.nr_resting(&g.store),
         workers: g.policy.nr_workers(),
         strict: key.is_some_and(|k| k.strict),
         pod: key.map_or(p.cpus(), |k| k.pod),

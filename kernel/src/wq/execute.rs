@@ -4,66 +4,188 @@
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
-use links::Handle;
 use sync::SpinGuard;
-use workqueue::{Begun, Finished, Item};
+use workqueue::{Begun, Finished, Over, Passed};
 
 use super::anatomy;
 use super::barrier::Barrier;
 use super::handles::{item_name, queue_name, share_of};
-use super::header::Header;
+use super::header::{Header, Hold};
 use super::pool::{Inner, Pool};
 use super::rest::{After, Rest};
 use super::share::Share;
 use super::urge;
 use super::worker::{Worker, WorkerKind};
+use crate::cpu::this_cpu;
 use crate::kernel;
 use crate::thread::{self, ThreadCx};
 use crate::trace::{Kind, Told, emit, with_function};
 
-/// (4) to (6) of the item's life: runs one item or barrier.
+/// Items of `pool` one after another, for as long as its worker `w` goes on as it did and nothing is left over but a count.
+/// `PLAIN`: as [`workqueue::Pool::go_on`] says.
 #[inline(always)]
-pub(super) fn execute<'p>(
+pub(super) fn go_on<'p, const PLAIN: bool>(
+    cx: &ThreadCx<'_>,
+    (w, pool): (&'static Worker, &'static Pool),
+    mut g: SpinGuard<'p, Inner>,
+    mut hold: Hold,
+) -> (SpinGuard<'p, Inner>, After) {
+    loop {
+        let Inner { policy, store, .. } = &mut *g;
+        let Some(begun) = policy.go_on(store, w.handle(), PLAIN) else {
+            return (g, After::of(hold));
+        };
+        pool.wake(begun.wake);
+        let finished;
+        // The item before this one is given up outside the lock, and before this one is "current".
+        (g, hold, finished) = execute::<PLAIN, NEXT>(cx, (w, pool), begun, g, || drop(hold));
+        if let Some(f) = finished {
+            let rest = follow(pool, &mut g, &f);
+            return (g, After { hold, rest });
+        }
+        if PLAIN && g.policy.has_more() {
+            return match g.policy.is_managed() {
+                true => go_on_quickly::<false>(cx, w, g, hold),
+                false => go_on_quickly::<true>(cx, w, g, hold),
+            };
+        }
+    }
+}
+
+/// As [`go_on`] of plain items, where another one was before them, and since the lock was taken nobody was woken. `LONE`: in a
+/// pool without concurrency management, where each starts by itself; else `w` is the worker that runs in its pool.
+#[inline(never)]
+fn go_on_quickly<'p, const LONE: bool>(
+    cx: &ThreadCx<'_>,
+    w: &'static Worker,
+    g: SpinGuard<'p, Inner>,
+    mut hold: Hold,
+) -> (SpinGuard<'p, Inner>, After) {
+    let pool = w.pool();
+    let mut g = pool.adopt_enabled(g);
+    if !g.policy.is_settled(&g.store, w.handle()) {
+        return (g, After::of(hold));
+    }
+    loop {
+        let Inner { policy, store, .. } = &mut *g;
+        let begun = if LONE {
+            policy.go_on_lone(store, w.handle())
+        } else {
+            policy.go_on_managed(store, w.handle())
+        };
+        let Some(begun) = begun else {
+            return (g, After::of(hold));
+        };
+        pool.wake(begun.wake);
+        let finished;
+        (g, hold, finished) = if LONE {
+            execute::<true, ALONE>(cx, (w, pool), begun, g, || drop(hold))
+        } else {
+            execute::<true, MANAGED>(cx, (w, pool), begun, g, || drop(hold))
+        };
+        if let Some(f) = finished {
+            // Mostly that an item ended while a flush waits for earlier ones.
+            if f.is_nothing() && g.policy.is_settled(&g.store, w.handle()) {
+                continue;
+            }
+            let rest = follow(pool, &mut g, &f);
+            return (g, After { hold, rest });
+        }
+    }
+}
+
+/// How an item is executed: whatever it is; as [`go_on`] says; as [`go_on_quickly`] says, without concurrency management and with.
+const FIRST: u8 = 3;
+const NEXT: u8 = 0;
+const ALONE: u8 = 1;
+const MANAGED: u8 = 2;
+
+/// Runs one item or barrier, of a worker that comes to the list, or to what was put on its own, or with something left
+/// over: not where time is short.
+#[inline(never)]
+pub(super) fn execute_first<'p>(
     cx: &ThreadCx<'_>,
     w: &'static Worker,
     begun: Begun,
     mut g: SpinGuard<'p, Inner>,
-    after: &mut After,
-) -> SpinGuard<'p, Inner> {
-    let Begun { item, .. } = begun;
-    let Some(pwq) = begun.pwq else {
-        return pass_barrier(w, item, g, after);
-    };
+    after: After,
+) -> (SpinGuard<'p, Inner>, After) {
     let pool = w.pool();
+    if begun.pwq.is_none() {
+        let Inner { policy, store, .. } = &mut *g;
+        let f = policy.finish_barrier(store, w.handle());
+        let passed = Passed {
+            barrier: begun.item,
+            flushed: f.flushed,
+            gone: f.gone,
+        };
+        let rest = let_go(pool, &mut g, passed);
+        return and_rest(pool, g, after, rest);
+    }
+    let (mut g, hold, finished) =
+        execute::<false, FIRST>(cx, (w, pool), begun, g, || after.settle());
+    let rest = match finished {
+        None => Rest::NONE,
+        Some(f) => follow(pool, &mut g, &f),
+    };
+    (g, After { hold, rest })
+}
+
+/// (4) to (6) of the item's life: runs one item, and `settle` as soon as the lock is free. Its count, and what follows from
+/// its end. `PLAIN`, as [`workqueue::Pool::go_on`] says: only the simulator wants to know of it. `HOW`: see
+/// [`FIRST`].
+#[inline(always)]
+fn execute<'p, const PLAIN: bool, const HOW: u8>(
+    cx: &ThreadCx<'_>,
+    (w, pool): (&'static Worker, &'static Pool),
+    begun: Begun,
+    mut g: SpinGuard<'p, Inner>,
+    settle: impl FnOnce(),
+) -> (SpinGuard<'p, Inner>, Hold, Option<Finished>) {
+    let Begun { item, counted, .. } = begun;
+    let pwq = begun.pwq.expect("an item, not a barrier");
     // SAFETY: the item's submission keeps it alive until `hold` is dropped.
     let h: &'p Header = unsafe { Header::of(item) };
     // The share is kept by its item.
     let share: &'p Share = share_of(pwq);
     // The hold first: once the word is taken, whoever claims the item next may set it.
     let hold = h.take_hold();
+    h.in_run.begin();
     let submissions = h.word.take();
     let owned = hold.is_some();
-    let watched = share.pwq(&g).is_preemption_aware() && w.kind == WorkerKind::Bound;
+    let aware = !PLAIN && share.pwq(&g).is_preemption_aware();
+    let watched = aware && w.kind == WorkerKind::Bound;
     if watched {
         let after = g.policy.tuning().preempted_after;
         thread::current().watch.begin(after);
     }
-    let told = Told::of(Kind::ExecuteStart);
-    told.emit(|| {
+    let told = Told::unless(PLAIN, Kind::ExecuteStart);
+    let now = told.now();
+    told.emit(now, || {
         let head = with_function(pool.head(), h.function());
         (head, item_name(item), queue_name(share.queue_ptr()))
     });
     if told.anatomy() {
-        anatomy::started(w, h);
+        anatomy::started(now, w, h);
     }
-    if w.marks.get() != 0 {
+    if matches!(HOW, FIRST | NEXT) && w.marks.get() != 0 {
         marked(w, share, &mut g);
     }
-    w.set_budget(begun.counted);
-    drop(g);
-    // The item before this one: outside the lock, and before this one is "current".
-    after.settle();
-    w.share.set(share);
+    match HOW {
+        FIRST => pool.set_budget(counted),
+        // It is counted, or the pool has no core and so no budget.
+        NEXT => this_cpu().clock.start_budget(pool.budget()),
+        MANAGED => this_cpu().clock.renew_budget(|| pool.budget()),
+        _ => {}
+    }
+    if HOW == MANAGED || HOW == ALONE && begun.wake.is_none() {
+        g.release_quietly();
+    } else {
+        drop(g);
+    }
+    // Before this item is "current": a panic of that one's destructor is not its. None sleeps, having no `ThreadCx`.
+    settle();
+    w.pwq.set(Some(pwq));
     w.current.set(Some(NonNull::from(h)));
     // SAFETY: items on thread pools take a `ThreadCx`; `hold` is the count.
     unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, owned) };
@@ -75,30 +197,37 @@ pub(super) fn execute<'p>(
     if watched {
         thread::current().watch.end();
     }
-    let mut g = pool.lock();
-    let told = Told::of(Kind::ExecuteEnd);
-    told.emit(|| (pool.head(), item_name(item), queue_name(share.queue_ptr())));
+    let mut g = pool.lock_enabled();
+    let told = Told::unless(PLAIN, Kind::ExecuteEnd);
+    let now = told.now();
+    told.emit(now, || {
+        (pool.head(), item_name(item), queue_name(share.queue_ptr()))
+    });
     if told.anatomy() {
-        anatomy::over(w, share, h, &mut g);
+        anatomy::over(told, now, w, (share, h), &mut g);
     }
-    after.note(hold);
     let Inner { policy, store, .. } = &mut *g;
-    if let Some(f) = policy.finish(store, w.handle(), (item, pwq)) {
-        after.rest = follow(pool, &mut g, &f);
-    }
-    g
-}
-
-/// As [`execute`], of a worker that comes to the list, or to what was put on its own: not where time is short.
-#[inline(never)]
-pub(super) fn execute_first<'p>(
-    cx: &ThreadCx<'_>,
-    w: &'static Worker,
-    begun: Begun,
-    g: SpinGuard<'p, Inner>,
-    after: &mut After,
-) -> SpinGuard<'p, Inner> {
-    execute(cx, w, begun, g, after)
+    let ran = (item, pwq);
+    let over = match HOW {
+        MANAGED => policy.finish_bound(store, w.handle(), ran),
+        ALONE => policy.finish_lone(store, w.handle(), ran),
+        _ if PLAIN => policy.finish_plain(store, w.handle(), ran),
+        _ => policy.finish(store, w.handle(), ran),
+    };
+    let finished = match over {
+        Over::Goes => None,
+        // From the handle: mostly it is not wanted.
+        Over::Last => {
+            share_of(pwq).tell_passed(&g);
+            None
+        }
+        Over::Follows(f) => {
+            share_of(pwq).tell_passed(&g);
+            Some(f)
+        }
+    };
+    h.in_run.end();
+    (g, hold, finished)
 }
 
 /// What follows from the end of an item, as far as it concerns `pool`, whose lock is `g`.
@@ -109,31 +238,34 @@ fn follow(pool: &'static Pool, g: &mut Inner, f: &Finished) -> Rest {
     pool.conclude(g, f.hand, f.gone).and(f.freed)
 }
 
-/// Worker `w` comes to a barrier: its waiter goes on.
+/// A worker of `pool` has passed a barrier: its waiter goes on. What is left to do; under the lock `g`.
 #[inline(never)]
-fn pass_barrier<'p>(
-    w: &'static Worker,
-    barrier: Handle<Item>,
-    mut g: SpinGuard<'p, Inner>,
-    after: &mut After,
-) -> SpinGuard<'p, Inner> {
-    let pool = w.pool();
-    let Inner { policy, store, .. } = &mut *g;
-    emit(Kind::BarrierDone, pool.head(), 0, item_name(barrier));
-    // SAFETY: it was queued and runs once.
-    unsafe { Barrier::complete(barrier, store) };
-    let f = policy.finish_barrier(store, w.handle());
-    pool.flushed(f.flushed);
-    let rest = pool.conclude(&mut g, f.hand, f.gone);
-    if after.rest.is_none() {
-        after.rest = rest;
-    } else if !rest.is_none() {
-        drop(g);
-        after.settle();
-        rest.carry_out();
-        g = pool.lock();
+pub(super) fn let_go(pool: &'static Pool, g: &mut Inner, passed: Passed) -> Rest {
+    emit(Kind::BarrierDone, pool.head(), 0, item_name(passed.barrier));
+    // SAFETY: it was queued and is passed once.
+    unsafe { Barrier::complete(passed.barrier, &g.store) };
+    pool.flushed(passed.flushed);
+    pool.conclude(g, None, passed.gone)
+}
+
+/// `rest` is to be done as well as `after`: at once, if both leave something.
+#[inline(always)]
+pub(super) fn and_rest<'p>(
+    pool: &'static Pool,
+    g: SpinGuard<'p, Inner>,
+    mut after: After,
+    rest: Rest,
+) -> (SpinGuard<'p, Inner>, After) {
+    if rest.is_none() || after.rest.is_none() {
+        if !rest.is_none() {
+            after.rest = rest;
+        }
+        return (g, after);
     }
-    g
+    drop(g);
+    after.settle();
+    rest.carry_out();
+    (pool.lock(), After::NONE)
 }
 
 /// `w`, which is marked, starts an item of `share`; under its pool's lock `g`.

@@ -25,16 +25,21 @@ use crate::kernel;
 use crate::timer::Timer;
 use crate::trace::{Head, Kind, Told};
 
+/// A barrier, and the worker to which its waiter lends, if it lends to one.
+pub(super) type Sole = (Handle<Item>, Option<Handle<WorkerNode>>);
+
 /// The nodes that one pool's lock protects.
 #[derive(Debug)]
 pub(super) struct Store {
     items: Direct<Item>,
     workers: Direct<WorkerNode>,
     pwqs: Direct<Pwq>,
-    /// The limit under which a node's slot was taken last.
+    /// The limit under which a node's slot was taken last; the simulator wants to know.
     pub(super) granted_under: u32,
     /// How many waiters lend to the pool itself.
     pub(super) lent: Cell<u32>,
+    /// The barrier of the only one of them, and the worker to which it lends by itself; see `urge`.
+    pub(super) sole: Cell<Option<Sole>>,
 }
 
 impl Store {
@@ -52,7 +57,21 @@ impl Store {
             pwqs,
             granted_under: 0,
             lent: Cell::new(0),
+            sole: Cell::new(None),
         }
+    }
+}
+
+impl Store {
+    /// `f` of the slots of the node of `pwq`, locked: under the pool's lock, so interrupts are masked.
+    #[inline(always)]
+    fn at_node<R>(&mut self, pwq: Handle<Pwq>, f: impl FnOnce(&mut Slots, &Share) -> R) -> R {
+        let share = share_of(pwq);
+        let mut g = share.slots().lock_masked();
+        if machine::OBSERVED {
+            self.granted_under = g.policy.max();
+        }
+        f(&mut g, share)
     }
 }
 
@@ -75,17 +94,20 @@ arena!(WorkerNode, workers);
 arena!(Pwq, pwqs);
 
 impl workqueue::Store for Store {
+    const SEES_ALL: bool = machine::OBSERVED;
+
     #[inline(always)]
     fn activated(&mut self, item: Handle<Item>, pwq: Handle<Pwq>) {
         let told = Told::of(Kind::ActivateWork);
-        told.emit(|| {
+        let now = told.now();
+        told.emit(now, || {
             let share = share_of(pwq);
             let head = limited(share.pool().head(), pwq, self);
             (head, item_name(item), queue_name(share.queue_ptr()))
         });
         if told.anatomy() {
             // SAFETY: a pending item is kept alive by its submission; barriers never wait for slots.
-            anatomy::activated(unsafe { Header::of(item) });
+            anatomy::activated(now, unsafe { Header::of(item) });
         }
     }
 
@@ -97,34 +119,34 @@ impl workqueue::Store for Store {
         urge::unclaimed(self, barrier, pwq);
     }
 
+    #[inline(always)]
     fn take_slot(&mut self, pwq: Handle<Pwq>) -> bool {
-        let share = share_of(pwq);
-        let mut g = share.slots().lock();
-        let Slots { policy, turns } = &mut *g;
-        self.granted_under = policy.max();
-        policy.take(turns, share.turn())
+        self.at_node(pwq, |Slots { policy, turns }, share| {
+            policy.take(turns, share.turn())
+        })
     }
 
     fn free_slot(&mut self, pwq: Handle<Pwq>) -> Option<Handle<Pwq>> {
-        let mut g = share_of(pwq).slots().lock();
-        let Slots { policy, turns } = &mut *g;
-        policy.free(turns).map(|t| share_of_turn(t).handle())
+        let next = self.at_node(pwq, |Slots { policy, turns }, _| policy.free(turns));
+        next.map(|t| share_of_turn(t).handle())
     }
 
+    #[inline(never)]
+    fn put_back_slot(&mut self, pwq: Handle<Pwq>) -> bool {
+        self.at_node(pwq, |slots, _| slots.policy.put_back())
+    }
+
+    #[inline(always)]
     fn renew_slot(&mut self, pwq: Handle<Pwq>, more: bool) -> bool {
-        let share = share_of(pwq);
-        let mut g = share.slots().lock();
-        let Slots { policy, turns } = &mut *g;
-        self.granted_under = policy.max();
-        policy.renew(turns, share.turn(), more)
+        self.at_node(pwq, |Slots { policy, turns }, share| {
+            policy.renew(turns, share.turn(), more)
+        })
     }
 
     fn accept_slot(&mut self, pwq: Handle<Pwq>) -> bool {
-        let share = share_of(pwq);
-        let mut g = share.slots().lock();
-        let Slots { policy, turns } = &mut *g;
-        self.granted_under = policy.max();
-        policy.accept(turns, share.turn())
+        self.at_node(pwq, |Slots { policy, turns }, share| {
+            policy.accept(turns, share.turn())
+        })
     }
 
     fn leave_line(&mut self, pwq: Handle<Pwq>) -> bool {
@@ -232,6 +254,14 @@ pub(super) fn pool_at(place: Place) -> &'static Pool {
         return pool.expect("an item ran on a core of this machine");
     }
     pool_beside(place.index())
+}
+
+/// As [`pool_at`], if it is one of a core.
+#[inline(always)]
+pub(super) fn pool_of_core_at(place: Place) -> Option<&'static Pool> {
+    let pool = kernel().wq.bound.get(place.index())?;
+    // SAFETY: null, or a pool, which is never freed.
+    unsafe { pool.load(Ordering::Acquire).as_ref() }
 }
 
 /// The pool whose mayday timer this is.

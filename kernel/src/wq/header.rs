@@ -6,9 +6,9 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
-use core::ptr::NonNull;
 
 use links::Handle;
+use sync::handshake::InRun;
 use workqueue::Item;
 use workqueue::anatomy::Stamps;
 use workword::{Place, State, WorkWord};
@@ -17,9 +17,6 @@ use super::alarm::Alarm;
 
 /// The functions of one type of item.
 pub(super) struct Vtable {
-    /// Runs the item; `None` where [`Header::function`] is the handler itself, which is given the context
-    /// and an [`ErasedRun`].
-    pub(super) run: Option<unsafe fn(*const Header, *const (), u32, bool)>,
     pub(super) retain: unsafe fn(*const Header),
     pub(super) release: unsafe fn(*const Header),
     /// What may be done with a weak count on the item's `Arc`.
@@ -68,10 +65,12 @@ pub(super) struct Header {
     pub(super) word: WorkWord,
     node: UnsafeCell<Item>,
     owned: Cell<bool>,
+    /// `[A]` changed under the lock of the pool whose worker executes it.
+    pub(super) in_run: InRun,
     /// When it was queued and activated; like `node`.
     pub(super) stamps: Cell<Stamps>,
     pub(super) vtable: &'static Vtable,
-    /// Code address of the handler, for whoever tells about the item.
+    /// Code address of the handler, which is given the context and an [`ErasedRun`].
     function: *const (),
 }
 
@@ -86,6 +85,7 @@ impl Header {
             word: WorkWord::new(),
             node: UnsafeCell::new(Item::new()),
             owned: Cell::new(false),
+            in_run: InRun::new(),
             stamps: Cell::new(Stamps::new()),
             vtable,
             function,
@@ -120,7 +120,10 @@ impl Header {
     /// Takes over the submission's count, if it has one; by whoever ended the pending state.
     #[inline(always)]
     pub(super) fn take_hold(&self) -> Hold {
-        Hold(self.owned.get().then_some(NonNull::from(self)))
+        Hold {
+            item: self,
+            owned: self.owned.get(),
+        }
     }
 
     /// The item's alarm, if it is a delayed item.
@@ -132,13 +135,10 @@ impl Header {
         Some(unsafe { &*p.cast::<Alarm>() })
     }
 
-    /// Its owner is about to queue it, to arm its timer or to give it up, soon: interrupts are masked
-    /// there. Stale at once, but false says that no submission before the call is on its way.
-    pub(super) fn is_changing_hands(&self) -> bool {
-        self.changes_hands(self.word.state())
-    }
-
-    fn changes_hands(&self, s: State) -> bool {
+    /// By what its word said: its owner is about to queue it, to arm its timer or to give it up, soon: interrupts are masked
+    /// there. Stale at once, but false says that no submission before the look is on its way.
+    #[inline(always)]
+    pub(super) fn changes_hands(&self, s: State) -> bool {
         s.pending && !s.queued && !self.alarm().is_some_and(Alarm::is_set)
     }
 
@@ -163,23 +163,17 @@ impl Header {
     /// submission's count.
     #[inline(always)]
     pub(super) unsafe fn run(&self, cx: *const (), submissions: u32, owned: bool) {
-        match self.vtable.run {
-            None => {
-                let run = ErasedRun {
-                    item: self,
-                    submissions,
-                    owned,
-                };
-                // SAFETY: the table says that the function takes these two, as references: of sized types
-                // they are passed like pointers.
-                let handler: unsafe fn(*const (), *const ErasedRun) =
-                    unsafe { core::mem::transmute(self.function) };
-                // SAFETY: promised by the caller.
-                unsafe { handler(cx, &raw const run) }
-            }
-            // SAFETY: promised by the caller; the table fits the item.
-            Some(run) => unsafe { run(self, cx, submissions, owned) },
-        }
+        let run = ErasedRun {
+            item: self,
+            submissions,
+            owned,
+        };
+        // SAFETY: `new` was given such a function. One that takes references to these two, of sized types, is called
+        // alike: they are passed like pointers.
+        let handler: unsafe fn(*const (), *const ErasedRun) =
+            unsafe { core::mem::transmute(self.function) };
+        // SAFETY: promised by the caller.
+        unsafe { handler(cx, &raw const run) }
     }
 }
 
@@ -200,11 +194,18 @@ impl Header {
 
 /// One count on an item; dropping it may free the item, so do that outside locks.
 #[must_use = "dropping it under a lock may run the item's destructor there"]
-pub(super) struct Hold(Option<NonNull<Header>>);
+pub(super) struct Hold {
+    item: *const Header,
+    /// There is a count to give up.
+    owned: bool,
+}
 
 impl Hold {
     /// No count.
-    pub(super) const NONE: Self = Self(None);
+    pub(super) const NONE: Self = Self {
+        item: core::ptr::null(),
+        owned: false,
+    };
 
     /// Takes over a count that was forgotten.
     ///
@@ -212,24 +213,27 @@ impl Hold {
     ///
     /// There is one on the item of `h` that nobody else gives up.
     pub(super) const unsafe fn adopt(h: *const Header) -> Self {
-        Self(NonNull::new(h.cast_mut()))
+        Self {
+            item: h,
+            owned: true,
+        }
     }
 
     /// Whether there is a count to give up.
     #[inline(always)]
     pub(super) const fn is_some(&self) -> bool {
-        self.0.is_some()
+        self.owned
     }
 }
 
 impl Drop for Hold {
     #[inline(always)]
     fn drop(&mut self) {
-        if let Some(h) = self.0.take() {
+        if self.owned {
             // SAFETY: the count keeps the item alive until here.
-            let vtable = unsafe { h.as_ref() }.vtable;
+            let vtable = unsafe { &*self.item }.vtable;
             // SAFETY: gives up the one count that this value stands for.
-            unsafe { (vtable.release)(h.as_ptr()) }
+            unsafe { (vtable.release)(self.item) }
         }
     }
 }

@@ -12,40 +12,43 @@ use super::urge;
 use super::worker::{Worker, WorkerKind, of_thread};
 use crate::kernel;
 use crate::thread::Thread;
-use crate::trace::{Kind, emit};
+use crate::trace::{Kind, Told, emit};
 
 /// `t`, the running thread, is about to give its core up because it waits (E2). Not called for
-/// preemption.
+/// preemption. The worker, if its pool was told: then [`worker_running`] must follow. Interrupts are masked.
 #[inline]
-pub(crate) fn worker_sleeping(t: &Thread) {
-    let Some(w) = of_thread(t) else { return };
+#[must_use = "it must be told that the worker is back"]
+pub(crate) fn worker_sleeping(t: &Thread) -> Option<&'static Worker> {
     // Between items a worker is not counted, so there is nothing to tell.
-    if w.kind != WorkerKind::Bound || !w.is_busy() {
-        return;
+    let w = of_thread(t).filter(|w| w.kind == WorkerKind::Bound && w.is_busy())?;
+    let pool = w.pool();
+    let mut g = pool.lock_masked();
+    let told = Told::of(Kind::WorkerSleep);
+    if told.any() {
+        told.emit(told.now(), || (pool.head(), 0, 0));
     }
-    w.slept.set(true);
-    let mut g = w.pool().lock();
-    emit(Kind::WorkerSleep, w.pool().head(), 0, 0);
     let Inner { policy, store, .. } = &mut *g;
     let wake = policy.block(store, w.handle());
     if w.is_marked(Worker::AHEAD) {
-        urge::look_again(w.pool(), &g);
+        urge::look_again(pool, &mut g);
     }
-    w.pool().wake(wake);
+    pool.wake(wake);
+    Some(w)
 }
 
-/// `t`, the running thread, got its core back after [`worker_sleeping`] (E3).
+/// `w`, the running thread's worker, got its core back after [`worker_sleeping`] (E3). Interrupts are masked.
 #[inline]
-pub(crate) fn worker_running(t: &Thread) {
-    let Some(w) = of_thread(t) else { return };
-    if w.slept.replace(false) {
-        let mut g = w.pool().lock();
-        emit(Kind::WorkerResume, w.pool().head(), 0, 0);
-        let Inner { policy, store, .. } = &mut *g;
-        policy.resume(store, w.handle());
-        urge::look_again(w.pool(), &g);
-        w.set_budget(w.is_counted(&g));
+pub(crate) fn worker_running(w: &'static Worker) {
+    let pool = w.pool();
+    let mut g = pool.lock_masked();
+    let told = Told::of(Kind::WorkerResume);
+    if told.any() {
+        told.emit(told.now(), || (pool.head(), 0, 0));
     }
+    let Inner { policy, store, .. } = &mut *g;
+    let counted = policy.resume(store, w.handle());
+    urge::look_again(pool, &mut g);
+    pool.set_budget(counted);
 }
 
 /// `t`, the running thread, has had the core for its item's whole budget (E14). From the timer's
@@ -68,7 +71,7 @@ pub(crate) fn worker_over_budget(t: &Thread) {
         function,
     );
     let budget = policy.tuning().cpu_intensive_after;
-    urge::look_again(w.pool(), &g);
+    urge::look_again(w.pool(), &mut g);
     w.pool().wake(over.wake);
     let report = kernel().wq.hogs.count(h);
     drop(g);

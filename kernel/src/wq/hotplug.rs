@@ -14,7 +14,7 @@
 use core::sync::atomic::Ordering;
 
 use machine::CpuId;
-use workqueue::{Phase, Worker as WorkerNode};
+use workqueue::Worker as WorkerNode;
 
 use super::pool::{Inner, Pool};
 use super::{PER_CORE, manager, urge};
@@ -56,7 +56,8 @@ pub(crate) fn core_leaves(c: &'static CpuLocal) {
         emit(Kind::PoolUnbind, pool.head(), 0, 0);
         let Inner { policy, store, .. } = &mut *g;
         let wake = policy.disassociate(store);
-        urge::look_again(pool, &g);
+        pool.note_budget(policy);
+        urge::look_again(pool, &mut g);
         pool.wake(wake);
     });
 }
@@ -72,7 +73,8 @@ pub(crate) fn core_is_back(c: &'static CpuLocal) {
         emit(Kind::PoolBind, pool.head(), 0, 0);
         let Inner { policy, store, .. } = &mut *g;
         let wake = policy.associate(store);
-        urge::look_again(pool, &g);
+        pool.note_budget(policy);
+        urge::look_again(pool, &mut g);
         pool.wake(wake);
     });
     take_bh_pools(c);
@@ -86,7 +88,7 @@ pub(crate) fn take_bh_pools(c: &'static CpuLocal) {
             continue;
         }
         let node: &WorkerNode = links::Arena::get(&g.store, pool.bh_worker());
-        if node.phase() == Phase::Idle {
+        if node.current().is_none() {
             serve(pool, &mut g, c.id());
         } else {
             pool.heir.store(c.id().index() as u32, Ordering::Relaxed);
@@ -98,8 +100,8 @@ pub(crate) fn take_bh_pools(c: &'static CpuLocal) {
 /// it serves, its own and those of other cores, go to core `to`.
 pub(crate) fn give_bh_pools(c: &'static CpuLocal, to: &'static CpuLocal) {
     let mine = CpuMask::single(c.id()).0;
-    let adopted = c.wq.adopted.iter().map(|a| a.load(Ordering::Relaxed));
-    let all = CpuMask(adopted.fold(mine, |all, a| all | a));
+    let adopted = of_softirqs(c).map(|pool| c.softirq.bh(pool.vector()).adopted());
+    let all = CpuMask(adopted.fold(mine, |all, a| all | a.0));
     for pool in all.iter().flat_map(|id| of_softirqs(cpu(id))) {
         let mut g = pool.lock();
         if pool.heir.load(Ordering::Relaxed) == c.id().index() as u32 {
@@ -113,9 +115,7 @@ pub(crate) fn give_bh_pools(c: &'static CpuLocal, to: &'static CpuLocal) {
             }
         }
     }
-    for a in &c.wq.adopted {
-        a.store(0, Ordering::Relaxed);
-    }
+    of_softirqs(c).for_each(|pool| c.softirq.bh(pool.vector()).let_all_go());
 }
 
 /// The pseudo worker's turn is over: the pool goes to its heir, if there is one.
@@ -135,8 +135,7 @@ fn serve(pool: &Pool, g: &mut Inner, to: CpuId) {
     if let Some(home) = pool.cpu()
         && home != to
     {
-        let adopted = &cpu(to).wq.adopted[usize::from(pool.highpri)];
-        adopted.fetch_or(CpuMask::single(home).0, Ordering::Relaxed);
+        cpu(to).softirq.bh(pool.vector()).adopt(home);
     }
     // What was raised on the core before is lost with it, also if what it was raised for was cancelled: until there
     // was a turn nobody raises it again.
@@ -150,8 +149,7 @@ fn serve(pool: &Pool, g: &mut Inner, to: CpuId) {
 #[cold]
 pub(super) fn forget(pool: &Pool, was: CpuId) {
     if let Some(home) = pool.cpu() {
-        let adopted = &cpu(was).wq.adopted[usize::from(pool.highpri)];
-        adopted.fetch_and(!CpuMask::single(home).0, Ordering::Relaxed);
+        cpu(was).softirq.bh(pool.vector()).let_go(home);
     }
 }
 

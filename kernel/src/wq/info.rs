@@ -98,7 +98,7 @@ pub struct QueueInfo {
 
 pub(super) fn pool_info(pool: &Pool, g: &Inner) -> PoolInfo {
     let p = &g.policy;
-    let (total, idle) = (p.nr_workers(), p.nr_idle());
+    let (total, idle) = (p.nr_workers(), p.nr_resting(&g.store));
     let busy = total - idle;
     let running = match p.kind() {
         PoolKind::Bound => p.nr_running().min(busy),

@@ -78,7 +78,6 @@ pub struct Work<T, C: Context = Threaded> {
 
 impl<T: Send + Sync + 'static, C: Context> Work<T, C> {
     const VTABLE: Vtable = Vtable {
-        run: None,
         retain: retain::<Self>,
         release: release::<Self>,
         weak: weak::<Self>,
@@ -122,7 +121,6 @@ pub(super) unsafe trait Inside<W> {
 /// `alarm` is the offset of its [`Alarm`].
 pub(super) const fn vtable_of<T: Send + Sync + 'static, Outer>(alarm: usize) -> Vtable {
     Vtable {
-        run: None,
         retain: retain::<Outer>,
         release: release::<Outer>,
         weak: weak::<Outer>,

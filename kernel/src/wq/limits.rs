@@ -79,7 +79,7 @@ impl Queue {
                 let (pool, mut g) = share.lock();
                 let Inner { policy, store, .. } = &mut *g;
                 let wake = policy.set_max_active(store, share.handle(), max);
-                urge::look_again(pool, &g);
+                urge::look_again(pool, &mut g);
                 pool.wake(wake);
             }
             return;

@@ -85,19 +85,46 @@ fn create(pool: &'static Pool) -> Result<&'static Worker, SpawnError> {
     let (name, mask, kind) = match pool.cpu() {
         Some(c) => {
             let mark = if pool.highpri { "H" } else { "" };
-            let name = heapless::format!(32; "kworker/{c}:{id}{mark}");
+            let name = worker_name("kworker/", c.index(), id, mark);
             (name, CpuMask::single(c), WorkerKind::Bound)
         }
         None => {
             let n = pool.place().index() - super::FIRST_UNBOUND;
-            let name = heapless::format!(32; "kworker/u{n}:{id}");
+            let name = worker_name("kworker/u", n, id, "");
             (name, pool.cpus(), WorkerKind::Unbound)
         }
     };
-    let builder = Builder::new(&name.unwrap_or_default())
-        .nice(pool.nice())
-        .affinity(mask);
+    let builder = Builder::new(&name).nice(pool.nice()).affinity(mask);
     spawn(Worker::new(kind, pool, None), builder, main)
+}
+
+/// The name of worker `id` of the pool that `kind` and `n` say (A4), with `mark` behind it. By hand: a formatter takes a
+/// seventh of the time in which a worker is made.
+fn worker_name(kind: &str, n: usize, id: u32, mark: &str) -> heapless::String<32> {
+    let mut name = heapless::String::new();
+    // There is room: two numbers have ten digits each at most.
+    let _fits = name.push_str(kind);
+    push_number(&mut name, n as u32);
+    let _fits = name.push(':');
+    push_number(&mut name, id);
+    let _fits = name.push_str(mark);
+    name
+}
+
+/// Appends `n` in decimal digits.
+fn push_number(to: &mut heapless::String<32>, mut n: u32) {
+    let (mut digits, mut first) = ([b'0'; 10], 10);
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    for &digit in &digits[first..] {
+        let _fits = to.push(char::from(digit));
+    }
 }
 
 /// The thread of a dedicated pool has its queue's name. The scheduler's hooks pass it over.
@@ -105,4 +132,17 @@ fn create_dedicated(pool: &'static Pool, name: &str) -> Result<&'static Worker, 
     let mask = CpuMask(pool.cpus.load(Ordering::Relaxed));
     let builder = Builder::new(name).nice(pool.nice()).affinity(mask);
     spawn(Worker::new(WorkerKind::Unbound, pool, None), builder, main)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a4_names_of_workers() {
+        assert_eq!(worker_name("kworker/", 0, 1, ""), "kworker/0:1");
+        assert_eq!(worker_name("kworker/", 63, 10, "H"), "kworker/63:10H");
+        let longest = worker_name("kworker/u", 1000, u32::MAX, "");
+        assert_eq!(longest, "kworker/u1000:4294967295");
+    }
 }

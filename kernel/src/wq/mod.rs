@@ -39,6 +39,7 @@ mod barrier;
 pub(crate) mod bh;
 mod builder;
 mod check;
+mod class;
 mod dedicated;
 mod delayed;
 mod dump;
@@ -56,7 +57,9 @@ mod info;
 mod item;
 mod joint;
 mod limits;
+mod link;
 mod manager;
+pub(crate) mod observed;
 mod on_cpu;
 mod ops;
 mod params;
@@ -70,6 +73,7 @@ mod routes;
 pub mod scope;
 mod seats;
 mod share;
+mod shares;
 mod show;
 mod steal;
 mod submitted;
@@ -83,16 +87,14 @@ mod waiting;
 mod watchdog;
 mod worker;
 
-use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use machine::MAX_CPUS;
 use workqueue::Kind as PoolKind;
 
 pub use self::anatomy::{
-    BOUNDS as LATENCY_BOUNDS, Parts, QueueLatency, SlowestItem, Spread, Summary, anatomy,
-    for_each_latency, set_anatomy,
+    Parts, QueueLatency, SlowestItem, Spread, Summary, anatomy, for_each_latency, latency_bounds,
+    set_anatomy,
 };
 pub use self::attrs::{
     AttrsError, cache_shard_size, default_scope, force_rr_cpu, remap_unbound, set_cache_shard_size,
@@ -169,11 +171,6 @@ const FIRST_DEDICATED: usize = FIRST_UNBOUND + unbound::places(MAX_CPUS);
 pub struct CpuPools {
     /// Normal threads, highpri threads, normal BH, highpri BH.
     pools: [Pool; PER_CORE],
-    /// `[A]` cores whose BH pools of normal and of high priority this core may serve beside its own;
-    /// set under the pool's lock.
-    adopted: [AtomicU64; 2],
-    /// `[C]` the core whose pool of either priority comes first in the next entry, while there are such.
-    bh_turn: [AtomicU32; 2],
     /// `[A]` the functions of the BH item that this core executes; for reports.
     bh_item: AtomicPtr<header::Vtable>,
 }
@@ -187,8 +184,6 @@ impl CpuPools {
                 Pool::new(PoolKind::Bh, false),
                 Pool::new(PoolKind::Bh, true),
             ],
-            adopted: [const { AtomicU64::new(0) }; 2],
-            bh_turn: [const { AtomicU32::new(0) }; 2],
             bh_item: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
@@ -215,6 +210,8 @@ pub struct System {
     takers: AtomicU64,
     registry: Registry,
     anatomy: anatomy::Switch,
+    /// `[A]` a copy of what is wanted: see [`observed`].
+    observed: AtomicBool,
     hogs: Hogs,
     refused: Refused,
     watchdog: Watchdog,
@@ -242,6 +239,7 @@ impl System {
             takers: AtomicU64::new(u64::MAX),
             registry: Registry::new(),
             anatomy: anatomy::Switch::new(),
+            observed: AtomicBool::new(true),
             hogs: Hogs::new(),
             refused: Refused::new(),
             watchdog: Watchdog::new(),

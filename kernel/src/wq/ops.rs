@@ -2,26 +2,39 @@
 
 use links::{Arena, Handle};
 use machine::PreemptWord;
-use sync::IrqGuard;
+use sync::{IrqGuard, SpinGuard};
 use workqueue::{Item, Worker as WorkerNode};
-use workword::Enable;
+use workword::{Enable, Place, State};
 
 use super::await_item::{flush, is_at_rest, wait_for_other};
 use super::errors::{TooDeep, WaitError};
 use super::handles::{item_name, pool_at};
 use super::header::Header;
 use super::item::{Context, Softirq, Work};
-use super::pool::Pool;
-use super::steal::{steal, withdraw};
+use super::pool::{Inner, Pool};
+use super::steal::{
+    Plainly, Stolen, steal, steal_from_timer, withdraw, withdraw_locked, withdraw_plain,
+};
 use super::worker::current_worker;
 use crate::cpu::this_cpu;
 use crate::softirq::BhCx;
 use crate::thread::ThreadCx;
-use crate::trace::{Head, Kind, emit, emit_unmasked};
+use crate::trace::{Head, Kind, confide, emit, emit_unmasked, record_shown, shown};
 
 /// J1: takes the item out if it is pending.
+#[inline(always)]
 fn cancel(h: &Header) -> bool {
-    match withdraw(h, false) {
+    match withdraw_plain(h, false) {
+        Plainly::Done => true,
+        Plainly::NotSeen => cancel_seen(h),
+        Plainly::Locked(pool, g) => cancel_locked(h, pool, g),
+    }
+}
+
+/// As [`cancel`], under the lock of the pool where it is queued, or was a moment ago.
+#[inline(never)]
+fn cancel_locked(h: &Header, pool: &'static Pool, g: SpinGuard<'static, Inner>) -> bool {
+    match withdraw_locked(h, (pool, g), false) {
         Some(hold) => {
             drop(hold);
             true
@@ -30,9 +43,30 @@ fn cancel(h: &Header) -> bool {
     }
 }
 
-/// As [`cancel`]: it is idle, its timer is armed, or somebody has it.
+/// As [`cancel`]: somebody observes it, or it is not like most.
+#[inline(never)]
+fn cancel_seen(h: &Header) -> bool {
+    let s = h.word.state();
+    if is_listed(s)
+        && let Some(hold) = withdraw(h, s.place, false)
+    {
+        drop(hold);
+        return true;
+    }
+    cancel_otherwise(h)
+}
+
+/// As [`cancel_seen`]: it is idle, its timer is armed, or somebody has it.
 #[inline(never)]
 fn cancel_otherwise(h: &Header) -> bool {
+    let s = h.word.state();
+    if is_off_list(s)
+        && let Some(stolen) = steal_from_timer(h)
+    {
+        h.word.release();
+        drop(stolen);
+        return true;
+    }
     let stolen = steal(h);
     // What joined an idle item meanwhile is taken out with it.
     let joined = h.word.release();
@@ -41,7 +75,11 @@ fn cancel_otherwise(h: &Header) -> bool {
 
 /// J4: cancels, and refuses submissions until [`enable`].
 pub(super) fn disable(h: &Header) -> Result<bool, TooDeep> {
-    let stolen = steal(h);
+    give_up_disabled(h, steal(h))
+}
+
+/// The owner of `h` disables it and gives it up.
+fn give_up_disabled(h: &Header, stolen: Stolen) -> Result<bool, TooDeep> {
     let (joined, disabled) = h.word.release_disabled();
     let was_pending = stolen.was || joined > 0;
     if disabled {
@@ -50,6 +88,18 @@ pub(super) fn disable(h: &Header) -> Result<bool, TooDeep> {
     } else {
         Err(TooDeep { was_pending })
     }
+}
+
+/// On a list, and not poisoned.
+#[inline(always)]
+const fn is_listed(s: State) -> bool {
+    s.queued && !s.poisoned
+}
+
+/// Pending and on no list: its timer is armed, or its owner is about to queue it or to give it up.
+#[inline(always)]
+const fn is_off_list(s: State) -> bool {
+    s.pending && !s.queued
 }
 
 /// Undoes one [`disable`]. True when submissions are accepted again.
@@ -88,13 +138,37 @@ pub(super) fn is_own_run(h: &Header) -> bool {
     current_worker().is_some_and(|me| me.executes(h))
 }
 
-/// J2: disables, waits for a running instance, and enables again. An item that waited on a list and was not
-/// executed at the moment it went off it is neither pending nor running then, which is all that is asked for.
+/// J2: disables, waits for a running instance, and enables again. An item that waited on a list, or for its timer, and
+/// was not executed at the moment it went off is neither pending nor running then, which is all that is asked for.
+#[inline(always)]
 fn cancel_sync(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
+    match withdraw_plain(h, true) {
+        Plainly::Done => return Ok(true),
+        Plainly::NotSeen => {}
+        Plainly::Locked(pool, g) => return cancel_sync_locked(cx, h, pool, g),
+    }
+    let s = h.word.state();
+    if is_listed(s) {
+        cancel_listed(cx, h, s.place)
+    } else if is_off_list(s) {
+        cancel_off_list(cx, h)
+    } else {
+        cancel_and_wait(cx, h)
+    }
+}
+
+/// Under the lock of the pool where it is queued, or was a moment ago.
+#[inline(never)]
+fn cancel_sync_locked(
+    cx: &ThreadCx<'_>,
+    h: &Header,
+    pool: &'static Pool,
+    g: SpinGuard<'static, Inner>,
+) -> Result<bool, WaitError> {
     if is_own_run(h) {
         return Err(WaitError::SelfWait);
     }
-    match withdraw(h, true) {
+    match withdraw_locked(h, (pool, g), true) {
         Some(hold) => {
             drop(hold);
             Ok(true)
@@ -103,8 +177,61 @@ fn cancel_sync(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
     }
 }
 
+/// It was on a list, that of `place`.
+#[inline(never)]
+fn cancel_listed(cx: &ThreadCx<'_>, h: &Header, place: Place) -> Result<bool, WaitError> {
+    if is_own_run(h) {
+        return Err(WaitError::SelfWait);
+    }
+    match withdraw(h, place, true) {
+        Some(hold) => {
+            drop(hold);
+            Ok(true)
+        }
+        None => cancel_and_wait(cx, h),
+    }
+}
+
+/// It is none of both, or no more.
+#[inline(never)]
 fn cancel_and_wait(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
-    let disabled = disable(h);
+    if is_own_run(h) {
+        return Err(WaitError::SelfWait);
+    }
+    wait_disabled(cx, h, disable(h))
+}
+
+/// Its timer is armed, or somebody has it.
+#[inline(never)]
+fn cancel_off_list(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
+    // What never was on a list does not run.
+    if h.word.state().place.is_some() && is_own_run(h) {
+        return Err(WaitError::SelfWait);
+    }
+    let Some(stolen) = steal_from_timer(h) else {
+        return cancel_and_wait(cx, h);
+    };
+    // It is owned: no submission comes before it is given up.
+    if !is_unrun(h) {
+        return wait_disabled(cx, h, give_up_disabled(h, stolen));
+    }
+    h.word.release();
+    if shown(Kind::CancelSync) {
+        let head = Head::of(0).flags(Kind::AT_REST);
+        record_shown(Kind::CancelSync, head, item_name(h.handle()), 0);
+    }
+    drop(stolen);
+    Ok(true)
+}
+
+/// Waits until no run of `h` is going on, which was `disabled`, and enables it again.
+#[inline(never)]
+fn wait_disabled(
+    cx: &ThreadCx<'_>,
+    h: &Header,
+    disabled: Result<bool, TooDeep>,
+) -> Result<bool, WaitError> {
+    confide(Kind::FlushStart, Head::of(0), item_name(h.handle()), 0);
     // What runs is on its way: no memory is needed for it (H6).
     let waited = if is_at_rest(h) {
         Ok(false)
@@ -119,6 +246,19 @@ fn cancel_and_wait(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
     }
     waited?;
     Ok(was_pending(disabled))
+}
+
+/// The item, which the caller owns, is not being executed, nor was it poisoned. Interrupts are masked.
+#[inline(always)]
+fn is_unrun(h: &Header) -> bool {
+    let s = h.word.state();
+    if !s.place.is_some() {
+        return true;
+    }
+    let g = pool_at(s.place).lock();
+    let node: &Item = g.store.get(h.handle());
+    // A run that panics says so in the word under the lock under which it ends.
+    node.runner().is_none() && !h.word.state().poisoned
 }
 
 /// What a disable took out, also when it could not be counted.

@@ -4,7 +4,7 @@
 //! lock held, or takes it, and carries out what was decided: wakes a worker (pool lock, then
 //! runqueue lock), raises the BH softirq, or tells a flush that one pwq is done.
 
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicU64 as PlainAtomicU64};
 
@@ -20,13 +20,14 @@ use super::handles::{Store, arm_reaper, pool_of_reaper, share_of, worker_of};
 use super::urge;
 use super::worker::Worker;
 use crate::audit::Locked;
-use crate::cpu::online;
+use crate::cpu::{online, this_cpu};
 use crate::lend::Party;
 use crate::schedule;
 use crate::softirq::{self, Vector};
 use crate::soon::Patience;
+use crate::thread::Thread;
 use crate::timer::{NO_BUDGET, Timer};
-use crate::trace::{self, Head, emit};
+use crate::trace::{self, Head};
 
 /// A budget of this length is none (E14): longer than any that can be asked for.
 const LONGEST_BUDGET: Duration = Duration::from_secs(3600);
@@ -50,8 +51,10 @@ pub(crate) struct Pool {
     /// `[I]` index in the pool table.
     place: AtomicU32,
     /// `[I]` what a submission makes of an item's word.
-    mark: PlainAtomicU64,
-    /// `[A]` the budget of an item (E14), a span of the raw counter; changed with the policy's numbers.
+    mark: Cell<Mark>,
+    /// `[L]` the pseudo worker of a BH pool: beside what the turns use of the pool, in reach of its address.
+    bh: UnsafeCell<WorkerNode>,
+    /// `[A]` the budget of an item (E14), a span of the raw counter; changed with the policy's numbers and with its core.
     budget: PlainAtomicU64,
     /// `[I]` its core, or `u32::MAX` for an unbound pool; of a dedicated one set before use.
     cpu: AtomicU32,
@@ -79,12 +82,10 @@ pub(crate) struct Pool {
     pub(super) next_worker: AtomicU32,
     /// What is lent by those who wait for its items goes to one of its workers; see `urge`.
     pub(super) party: Party,
-    /// `[L]` the pseudo worker of a BH pool.
-    bh: UnsafeCell<WorkerNode>,
 }
 
 #[expect(unsafe_code, reason = "the pseudo worker is inside the pool")]
-// SAFETY: `bh` is reached through the store, under the pool's lock.
+// SAFETY: `bh` is reached through the store, under the pool's lock; `mark` is set before use.
 unsafe impl Sync for Pool {}
 #[expect(unsafe_code, reason = "as above")]
 // SAFETY: as above; nothing in it is tied to a thread.
@@ -111,7 +112,7 @@ impl Pool {
                 },
             ),
             place: AtomicU32::new(u32::MAX),
-            mark: PlainAtomicU64::new(0),
+            mark: Cell::new(Mark::NONE),
             budget: PlainAtomicU64::new(0),
             cpu: AtomicU32::new(u32::MAX),
             server: AtomicU32::new(u32::MAX),
@@ -134,9 +135,8 @@ impl Pool {
     /// Gives the pool its place and core, before its first use.
     pub(super) fn install(&self, place: Place, cpu: Option<CpuId>) {
         self.place.store(place.index() as u32, Ordering::Relaxed);
-        let mark = Mark::at(place, self.kind == Kind::Bh);
-        self.mark.store(mark.raw(), Ordering::Relaxed);
-        self.note_budget(Tuning::LINUX);
+        self.mark.set(Mark::at(place, self.kind == Kind::Bh));
+        self.note_budget(&Policy::new(self.kind, Tuning::LINUX));
         let n = cpu.map_or(u32::MAX, |c| c.index() as u32);
         self.cpu.store(n, Ordering::Relaxed);
         self.server.store(n, Ordering::Relaxed);
@@ -150,6 +150,30 @@ impl Pool {
     #[inline(always)]
     pub(super) fn lock(&self) -> SpinGuard<'_, Inner> {
         self.inner.lock()
+    }
+
+    /// As [`Self::lock`], where interrupts are on.
+    #[inline(always)]
+    pub(super) fn lock_enabled(&self) -> SpinGuard<'_, Inner> {
+        self.inner.lock_enabled()
+    }
+
+    /// The guard `g` of this very pool, which was taken where interrupts were on, as one that is known to be.
+    #[inline(always)]
+    pub(super) fn adopt_enabled<'p>(&'p self, g: SpinGuard<'_, Inner>) -> SpinGuard<'p, Inner> {
+        self.inner.adopt_enabled(g)
+    }
+
+    /// As [`Self::lock`], where interrupts are masked already.
+    #[inline(always)]
+    pub(super) fn lock_masked(&self) -> SpinGuard<'_, Inner> {
+        self.inner.lock_masked()
+    }
+
+    /// As [`Self::lock`], in a section that masks interrupts already, which ends with the guard.
+    #[inline(always)]
+    pub(super) fn lock_in(&self, masked: sync::IrqGuard) -> SpinGuard<'_, Inner> {
+        self.inner.lock_in(masked)
     }
 
     /// As [`Self::lock`], if nobody holds it.
@@ -191,7 +215,7 @@ impl Pool {
     /// What a submission makes of the word of an item that ran here last.
     #[inline(always)]
     pub(super) fn mark(&self) -> Mark {
-        Mark::from_raw(self.mark.load(Ordering::Relaxed))
+        self.mark.get()
     }
 
     /// How events name it.
@@ -216,6 +240,12 @@ impl Pool {
     pub(super) fn server(&self) -> Option<CpuId> {
         let n = self.server.load(Ordering::Relaxed);
         (n != u32::MAX).then(|| CpuId::new(n as usize))
+    }
+
+    /// Whether core `c` runs this BH pool's items; under the pool's lock.
+    #[inline(always)]
+    pub(super) fn is_served_by(&self, c: CpuId) -> bool {
+        self.server.load(Ordering::Relaxed) == c.index() as u32
     }
 
     /// Nice level of its workers (A1).
@@ -253,9 +283,10 @@ impl Pool {
         }
     }
 
-    fn note_budget(&self, tuning: Tuning) {
-        let after = tuning.cpu_intensive_after;
-        let budget = if after < LONGEST_BUDGET {
+    /// The budget of its items follows `policy`, which is to be the pool's.
+    pub(super) fn note_budget(&self, policy: &Policy) {
+        let after = policy.tuning().cpu_intensive_after;
+        let budget = if policy.has_core() && after < LONGEST_BUDGET {
             machine::stamp_span(after)
         } else {
             NO_BUDGET
@@ -263,52 +294,74 @@ impl Pool {
         self.budget.store(budget, Ordering::Relaxed);
     }
 
-    /// How long an item may use the core (E14).
+    /// How long an item may use the core (E14), as far as the pool says: none of one without a core has a budget.
     #[inline(always)]
     pub(super) fn budget(&self) -> u64 {
         self.budget.load(Ordering::Relaxed)
     }
 
+    /// Starts the CPU budget of what the running worker, one of this pool, executes, if concurrency management counts it
+    /// (E14), else it has none; under the pool's lock.
+    #[inline(always)]
+    pub(super) fn set_budget(&self, counted: bool) {
+        let clock = &this_cpu().clock;
+        if counted {
+            clock.start_budget(self.budget());
+        } else {
+            clock.end_budget();
+        }
+    }
+
     /// Changes the pool's numbers.
     pub(super) fn set_tuning(&'static self, g: &mut Inner, tuning: Tuning) {
         let Inner { policy, store, .. } = g;
-        self.note_budget(tuning);
         if let Some(at) = policy.set_tuning(store, tuning) {
             arm_reaper(self, at);
         }
+        self.note_budget(policy);
     }
 
     /// Carries out a wake-up decision; under the pool's lock, so that the worker is still there.
     #[inline(always)]
     pub(super) fn wake(&self, w: Option<Handle<WorkerNode>>) {
-        if let Some(w) = w {
-            self.wake_now(w);
+        match w {
+            None => {}
+            Some(_) if self.kind == Kind::Bh => self.raise(),
+            Some(w) => self.wake_thread(w),
         }
     }
 
-    fn wake_now(&self, w: Handle<WorkerNode>) {
-        if self.kind == Kind::Bh {
-            if let Some(cpu) = self.server() {
-                softirq::raise_on_masked(cpu, self.vector());
-            }
-        } else if let Some(thread) = worker_of(w).thread() {
-            emit(
-                trace::Kind::WorkerWake,
-                self.head(),
-                u64::from(thread.id()),
-                0,
-            );
-            let pod = CpuMask(self.pod.load(Ordering::Relaxed));
-            if pod.is_empty() {
-                schedule::wake(thread);
-            } else {
-                let away = !pod.contains(thread.cpu());
-                if schedule::wake_near(thread, pod) && away {
-                    self.repatriated.fetch_add(1, Ordering::Relaxed);
-                    worker_of(w).mark(Worker::REPATRIATED);
-                }
-            }
+    #[inline(never)]
+    pub(super) fn wake_thread(&self, w: Handle<WorkerNode>) {
+        let thread = worker_of(w).thread_of_idle();
+        let told = trace::Told::of(trace::Kind::WorkerWake);
+        if told.any() {
+            told.emit(told.now(), || (self.head(), u64::from(thread.id()), 0));
         }
+        let pod = CpuMask(self.pod.load(Ordering::Relaxed));
+        if pod.is_empty() {
+            // It is idle, and nearly always asleep.
+            schedule::wake_sleeping(thread, CpuMask::ALL);
+        } else {
+            self.wake_in(pod, w, thread);
+        }
+    }
+
+    /// Wakes `thread`, that of `w`, on one of the cores `pod`.
+    #[inline(never)]
+    fn wake_in(&self, pod: CpuMask, w: Handle<WorkerNode>, thread: &Thread) {
+        let away = !pod.contains(thread.cpu());
+        if schedule::wake_masked(thread, pod) && away {
+            self.repatriated.fetch_add(1, Ordering::Relaxed);
+            worker_of(w).mark(Worker::REPATRIATED);
+        }
+    }
+
+    /// Raises the vector of this BH pool, where it is served: from its making on it has a server.
+    #[inline(never)]
+    fn raise(&self) {
+        let server = self.server.load(Ordering::Relaxed);
+        softirq::raise_on_masked(server, self.vector());
     }
 
     /// Carries out "this pwq finished the flushed colour"; under the pool's lock, which keeps the
@@ -329,7 +382,7 @@ fn reap(timer: &Timer) {
         let Inner { policy, store, .. } = &mut *g;
         match policy.cull(store, machine::now()) {
             Cull::End { worker, wake } => {
-                urge::look_again(pool, &g);
+                urge::look_again(pool, &mut g);
                 pool.wake(Some(worker));
                 pool.wake(wake);
             }

@@ -61,11 +61,10 @@ impl Watch {
     }
 }
 
-/// At a switch, under the runqueue's lock: `prev` leaves core `c`, this one, and if it `waits` wants it
-/// back.
+/// At a switch, under the runqueue's lock: `prev` leaves core `c`, this one, and wants it back.
 #[inline(always)]
-pub(crate) fn switched_out(c: &CpuLocal, prev: &Thread, waits: bool, now: Instant) {
-    if prev.watch.after.load(Ordering::Relaxed) != NEVER && waits {
+pub(crate) fn switched_out(c: &CpuLocal, prev: &Thread, now: Instant) {
+    if prev.watch.after.load(Ordering::Relaxed) != NEVER {
         begin_to_wait(c, prev, now);
     }
 }

@@ -5,11 +5,11 @@
 //! 1. `look`: an item that is pending already is joined, in one atomic operation and nothing else.
 //! 2. The route of this core names the share, and that its pool.
 //! 3. The pool's lock is taken, which masks interrupts: from here the item is owned until it is on a list (B3).
-//! 4. `claim_seen`: one atomic operation makes the item pending and published, if it ran here last.
+//! 4. `claim_marked`: one atomic operation makes the item pending and published, if it ran here last.
 //! 5. The policy links it and names the worker to wake.
 //!
-//! The slow path is for an item that ran last on another pool: it may still be running there, and
-//! must then be queued there (C5).
+//! A share that is not like most is asked more: it has its slots elsewhere, is about to leave, or somebody traces its items. The
+//! slow path is for an item that ran last on another pool: it may still be running there, and must then be queued there (C5).
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -23,20 +23,22 @@ use sync::{IrqGuard, SpinGuard, SpinLock};
 use workqueue::{Attrs, Item, Pwq};
 use workword::{Claim, Place};
 
-use super::anatomy;
+pub(super) use super::class::Class;
 use super::dedicated::{Backend, Own};
 use super::flush::{FlushNode, FlushState};
-use super::handles::{item_name, limited, queue_name};
+use super::handles::queue_name;
 use super::header::Header;
+use super::link::{link, link_of_node, link_plain};
 use super::pool::{Inner, Pool};
 use super::rescuer::Help;
 use super::routes::Routes;
-use super::share::{Share, Shares, Slots};
+use super::share::{Share, Slots};
+use super::shares::Shares;
 use super::submitted::{Submitted, joined, refused};
 use super::worker::current_worker;
 use super::{QueueName, pool_at};
 use crate::cpu::topology;
-use crate::trace::{Head, Kind, Told, emit_unmasked};
+use crate::trace::{Head, Kind, emit_unmasked};
 
 /// Which core's pool gets an item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,27 +47,6 @@ pub(super) enum Target {
     Here,
     /// This core.
     On(CpuId),
-}
-
-/// What kinds of queue there are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Class {
-    PerCpu,
-    Unbound,
-    Ordered,
-    Bh,
-}
-
-impl Class {
-    /// What pictures and tables call it.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::PerCpu => "percpu",
-            Self::Unbound => "unbound",
-            Self::Ordered => "ordered",
-            Self::Bh => "bh",
-        }
-    }
 }
 
 /// What a queue is made from.
@@ -186,9 +167,7 @@ impl Queue {
             Share::new(self, pool, pwq, books)
         };
         let shares = Shares::fixed(cores, make).ok()?;
-        for (n, share) in shares.iter().enumerate() {
-            self.routes.set(n, Some(share), true);
-        }
+        self.routes.set_for_ever(shares.block());
         self.flush.lock().shares = shares;
         Some(())
     }
@@ -220,12 +199,13 @@ impl Queue {
         self.attributes.class == Class::Bh
     }
 
-    /// Submits item `h`; `retain` takes the count that the submission holds.
+    /// Submits item `h`; `retain` takes the count that the submission holds. `class` is the queue's, where a type says it.
     #[inline(always)]
     pub(super) fn submit(
         &self,
         target: Target,
         h: &Header,
+        class: Option<Class>,
         retain: impl FnOnce() -> bool,
     ) -> Submitted {
         let seen = h.word.look();
@@ -236,7 +216,46 @@ impl Queue {
         }
         // The caller may be on another core by the time it has the lock: then it queued just before it moved.
         let share = self.share(target);
-        let (pool, mut g) = share.lock();
+        let stays = class.is_some_and(Class::stays);
+        let (pool, g) = if stays {
+            share.lock_staying()
+        } else {
+            share.lock()
+        };
+        if class == Some(Class::Unbound) && share.pwq(&g).takes_of_node() {
+            let entered = share.tell_entering(&g);
+            if h.word.claim_marked(pool.mark()) {
+                h.set_owned(retain());
+                link_of_node(g, (pool, share, h), entered);
+                return Submitted::Queued;
+            }
+        } else if share.pwq(&g).takes_plainly() {
+            let entered = share.tell_entering(&g);
+            if h.word.claim_marked(pool.mark()) {
+                h.set_owned(retain());
+                link_plain(g, (pool, share, h), class, entered);
+                return Submitted::Queued;
+            }
+        } else if !share.pwq(&g).may_bar() {
+            share.tell_entering(&g);
+            if h.word.claim_marked(pool.mark()) {
+                h.set_owned(retain());
+                link(g, (pool, share, h));
+                return Submitted::Queued;
+            }
+        }
+        self.submit_locked(target, h, (pool, share, g), retain)
+    }
+
+    /// [`Self::submit`], if the item is not as it was, did not run here last, or the share is not like most.
+    #[inline(never)]
+    fn submit_locked(
+        &self,
+        target: Target,
+        h: &Header,
+        (pool, share, g): (&'static Pool, &Share, SpinGuard<'_, Inner>),
+        retain: impl FnOnce() -> bool,
+    ) -> Submitted {
         if share.pwq(&g).may_bar() {
             if self.refuses(share, &g) {
                 return Submitted::Draining;
@@ -247,37 +266,24 @@ impl Queue {
                 return self.submit_moved(target, h, retain);
             }
         }
-        if h.word.claim_seen(seen, pool.mark()) {
-            h.set_owned(retain());
-            g.link(pool, share, h);
-            return Submitted::Queued;
-        }
-        self.submit_locked(target, h, (pool, share, g), retain)
-    }
-
-    /// [`Self::submit`], if the item is not as it was, or did not run here last.
-    #[inline(never)]
-    fn submit_locked(
-        &self,
-        target: Target,
-        h: &Header,
-        (pool, share, mut g): (&'static Pool, &Share, SpinGuard<'_, Inner>),
-        retain: impl FnOnce() -> bool,
-    ) -> Submitted {
-        match h.word.claim_at(pool.place(), self.is_bh()) {
+        share.tell_entering(&g);
+        let submitted = match h.word.claim_at(pool.place(), self.is_bh()) {
             Claim::Claimed(_) => {
                 h.set_owned(retain());
-                g.link(pool, share, h);
-                Submitted::Queued
+                link(g, (pool, share, h));
+                return Submitted::Queued;
             }
             Claim::Pending(n) => joined(n),
             Claim::Disabled => refused(h),
             Claim::Poisoned => Submitted::Poisoned,
             Claim::Elsewhere(_) => {
+                share.tell_entered(&g);
                 drop(g);
-                self.submit_moved(target, h, retain)
+                return self.submit_moved(target, h, retain);
             }
-        }
+        };
+        share.tell_entered(&g);
+        submitted
     }
 
     /// The slow path: the item ran last on another pool.
@@ -337,15 +343,16 @@ impl Queue {
     fn publish(
         &self,
         pool: &'static Pool,
-        mut g: SpinGuard<'_, Inner>,
+        g: SpinGuard<'_, Inner>,
         share: &Share,
         h: &Header,
     ) -> Submitted {
         if self.refuses(share, &g) {
             return Submitted::Draining;
         }
+        share.tell_entering(&g);
         h.word.publish(pool.place(), self.is_bh());
-        g.link(pool, share, h);
+        link(g, (pool, share, h));
         Submitted::Queued
     }
 
@@ -370,24 +377,5 @@ impl Drop for Queue {
         let g = self.flush.lock();
         self.leave_pools(&g.shares);
         drop(g);
-    }
-}
-
-impl Inner {
-    /// (1), (2) of the item's life: puts a published item on a list, and wakes whom that needs.
-    #[inline(always)]
-    fn link(&mut self, pool: &'static Pool, share: &Share, h: &Header) {
-        let (p, item) = (share.handle(), h.handle());
-        let q = self.policy.queue(&mut self.store, p, item);
-        let told = Told::of(Kind::QueueWork);
-        told.emit(|| {
-            let head = limited(pool.head(), p, &self.store);
-            let head = head.flags(head.flags | (u8::from(q.active) * Kind::ACTIVE));
-            (head, item_name(item), queue_name(share.queue_ptr()))
-        });
-        if told.anatomy() {
-            anatomy::queued(h);
-        }
-        pool.wake(q.wake);
     }
 }

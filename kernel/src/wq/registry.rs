@@ -9,8 +9,9 @@ use sync::atomic::Ordering;
 use sync::{Rank, SpinLock};
 use workqueue::{CPUS_PER_SHARD, Scope};
 
+use super::observed;
 use super::queue::Queue;
-use super::share::Shares;
+use super::shares::Shares;
 use super::system::SystemQueues;
 use crate::kernel;
 use crate::mem::AllocError;
@@ -93,7 +94,11 @@ pub(super) fn add(queue: &Arc<Queue>, settled: Global) -> Added {
     g.added += 1;
     queue.listed_at.store(g.queues.len(), Ordering::Relaxed);
     match crate::mem::try_push(&mut g.queues, Arc::clone(queue)) {
-        Ok(()) => Added::Yes,
+        Ok(()) => {
+            // Somebody may have begun to look, or ceased, since its shares were made.
+            observed::tell(&queue.flush.lock_same_rank().shares);
+            Added::Yes
+        }
         Err(_) => Added::NoMemory,
     }
 }

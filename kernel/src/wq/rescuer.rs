@@ -22,7 +22,7 @@ use sync::{Rank, SpinLock};
 use workqueue::{Call, Item, Maydays, Pwq, Rescue, RescueStep, Tuning};
 
 use super::errors::WaitError;
-use super::execute::execute;
+use super::execute::execute_first;
 use super::handles::{arm_mayday, call_of, pool_of_mayday, queue_name, share_of};
 use super::header::Header;
 use super::pool::Inner;
@@ -231,7 +231,7 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
             RescueStep::Run(begun) => {
                 pool.wake(begun.wake);
                 r.turn.set(Some(turn));
-                g = execute(cx, w, begun, g, &mut after);
+                (g, after) = execute_first(cx, w, begun, g, after);
             }
             RescueStep::Yield(wake) => {
                 pool.wake(wake);
@@ -244,7 +244,7 @@ fn rescue(cx: &ThreadCx<'_>, w: &'static Worker, r: &Rescuing, share: &Share) {
             }
         }
     }
-    w.steps_back(&g);
+    w.steps_back(&mut g);
     emit(Kind::RescuerDetach, pool.head(), 0, queue);
     r.turn.set(None);
     drop(g);
@@ -264,7 +264,7 @@ pub(super) fn panicked(w: &'static Worker, r: &Rescuing) {
     let mut rest = [Rest::default(); 2];
     if let Some(turn) = r.turn.take() {
         let (f, gone) = policy.abandon_rescue(store, &turn);
-        urge::look_again(pool, &g);
+        urge::look_again(pool, &mut g);
         pool.wake(f.wake);
         pool.flushed(f.flushed);
         rest[0] = pool.conclude(&mut g, f.hand, f.gone).and(f.freed);

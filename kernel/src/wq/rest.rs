@@ -77,7 +77,7 @@ impl Rest {
             let (pool, mut g) = share_of(p).lock();
             let Inner { policy, store, .. } = &mut *g;
             let a = policy.accept(store, p);
-            urge::look_again(pool, &g);
+            urge::look_again(pool, &mut g);
             pool.wake(a.wake);
             rest = pool.conclude(&mut g, a.hand, a.gone);
         }
@@ -86,6 +86,7 @@ impl Rest {
 
 /// What a worker does as soon as it has let its pool's lock go. It decides on its next step first:
 /// what waits for this very worker would be overtaken otherwise.
+#[must_use = "the slot would be lost, and the count be given up under the lock"]
 pub(super) struct After {
     /// The count on the item before, whose destructor may run.
     pub(super) hold: Hold,
@@ -99,6 +100,13 @@ impl After {
         rest: Rest::NONE,
     };
 
+    /// No more than `hold`.
+    #[inline(always)]
+    pub(super) const fn of(hold: Hold) -> Self {
+        let rest = Rest::NONE;
+        Self { hold, rest }
+    }
+
     /// Whether there is anything.
     #[inline(always)]
     pub(super) const fn is_some(&self) -> bool {
@@ -107,18 +115,11 @@ impl After {
 
     /// Does it. No pool's lock is held.
     #[inline(always)]
-    pub(super) fn settle(&mut self) {
-        self.hold = Hold::NONE;
+    pub(super) fn settle(self) {
+        drop(self.hold);
         if !self.rest.is_none() {
-            core::mem::take(&mut self.rest).carry_out();
+            self.rest.carry_out();
         }
-    }
-
-    /// The item is over whose count is `hold`; what was left of the one before is done.
-    #[inline(always)]
-    pub(super) fn note(&mut self, hold: Hold) {
-        debug_assert!(!self.is_some(), "something was not settled");
-        core::mem::forget(core::mem::replace(&mut self.hold, hold));
     }
 }
 

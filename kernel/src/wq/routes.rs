@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "routes name shares by address")]
 
 use alloc::boxed::Box;
+use core::sync::atomic::AtomicPtr;
 
 use machine::CpuMask;
 use sync::atomic::Ordering;
@@ -25,6 +26,8 @@ pub(super) struct Routes {
     /// `[A]` First those of items for the core that queues them, null where these go round-robin (C2);
     /// then those of items for this very core (C3).
     sides: Box<[Route<Share>]>,
+    /// `[I]` the first of the shares that were made with the queue and stay, one for each core in one piece; else null.
+    first: AtomicPtr<Share>,
 }
 
 impl Routes {
@@ -33,6 +36,7 @@ impl Routes {
         sides.resize_with(2 * cores, Route::nowhere);
         Some(Self {
             sides: sides.into_boxed_slice(),
+            first: AtomicPtr::new(core::ptr::null_mut()),
         })
     }
 
@@ -46,30 +50,57 @@ impl Routes {
     }
 
     /// The share that items for core `n` itself go to.
+    ///
+    /// # Panics
+    ///
+    /// If the machine has no such core.
     #[inline(always)]
     pub(super) fn on(&self, n: usize) -> Option<&Share> {
-        self.at(self.sides.len() / 2 + n)
-    }
-
-    /// The share that items of core `n` go to; none if it is none of their cores.
-    #[inline(always)]
-    pub(super) fn here(&self, n: usize) -> Option<&Share> {
-        self.at(n)
-    }
-
-    #[inline(always)]
-    fn at(&self, n: usize) -> Option<&Share> {
+        // Not every number is one of a core: see who calls.
+        let (_, on) = self.sides.split_at(self.sides.len() / 2);
         // SAFETY: shares live as long as their queue, which this belongs to.
-        unsafe { self.sides[n].get().as_ref() }
+        unsafe { on[n].get().as_ref() }
+    }
+
+    /// Each core has one of `shares` for ever; before the queue's first use.
+    pub(super) fn set_for_ever(&self, shares: &'static [Share]) {
+        assert!(shares.len() == self.sides.len() / 2, "one for each core");
+        for (n, share) in shares.iter().enumerate() {
+            self.set(n, Some(share), true);
+        }
+        self.first
+            .store(shares.as_ptr().cast_mut(), Ordering::Relaxed);
+    }
+
+    /// The shares, if they stay for ever; else none.
+    #[inline(always)]
+    pub(super) fn for_ever(&self) -> &[Share] {
+        let first = self.first.load(Ordering::Relaxed);
+        if first.is_null() {
+            return &[];
+        }
+        // SAFETY: `set_for_ever` got as many; they live as long as their queue, which this belongs to.
+        unsafe { core::slice::from_raw_parts(first, self.sides.len() / 2) }
+    }
+
+    /// The share that items of the running core go to; none if it is none of their cores.
+    #[inline(always)]
+    pub(super) fn here(&self) -> Option<&Share> {
+        let n = this_cpu().id().index();
+        debug_assert!(n < self.sides.len(), "a core that there is not");
+        // SAFETY: a running core's number is below that of cores, and there are two for each.
+        let side = unsafe { self.sides.get_unchecked(n) };
+        // SAFETY: shares live as long as their queue, which this belongs to.
+        unsafe { side.get().as_ref() }
     }
 }
 
 impl Queue {
-    /// The share that `target` means; interrupts are masked, so "here" stays true.
+    /// The share that `target` means. "Here" stays true while interrupts are masked.
     #[inline(always)]
     pub(super) fn share(&self, target: Target) -> &Share {
         let found = match target {
-            Target::Here => self.routes.here(this_cpu().id().index()),
+            Target::Here => self.routes.here(),
             Target::On(cpu) => self.routes.on(cpu.index()),
         };
         match found {

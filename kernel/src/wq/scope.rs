@@ -180,7 +180,7 @@ impl<'scope> Scope<'scope, '_> {
             emit(trace::Kind::ScopeSpawn, Head::of(0), item, scope);
             true
         };
-        match self.queue.submit(target, h, count) {
+        match self.queue.submit(target, h, None, count) {
             Submitted::Queued => Ok(()),
             // It is new: nobody has disabled or poisoned it, and it runs nowhere.
             other => {

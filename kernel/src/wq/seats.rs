@@ -184,8 +184,7 @@ impl Tables {
                     return;
                 }
                 let node: &WorkerNode = g.store.get(h);
-                let idle = matches!(node.phase(), Phase::New | Phase::Idle | Phase::Dying);
-                if idle != busy {
+                if node.is_resting() != busy {
                     self.seats.push(seat(g, h, now));
                 }
             }

@@ -15,14 +15,12 @@
 //! References: rows A1, D3-D5, D9, G1.
 #![expect(unsafe_code, reason = "pwqs and turns are nodes of other locks")]
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 
 use links::{Direct, Handle};
 use sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use sync::handshake::Home;
+use sync::handshake::{Home, Tally};
 use sync::{Rank, SpinGuard, SpinLock};
 use workqueue::{Call, NodeLimit, Pwq, Turn};
 
@@ -31,9 +29,8 @@ use super::barrier::Barrier;
 use super::handles::queue_name;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
-use super::{unbound, urge};
+use super::{observed, unbound, urge};
 use crate::audit::Locked;
-use crate::mem::{self, AllocError};
 use crate::soon::Patience;
 use crate::trace::{Kind, emit};
 
@@ -48,6 +45,8 @@ pub(super) struct Share {
     pub(super) turn: UnsafeCell<Turn>,
     /// `[L]` of the pool.
     pub(super) books: UnsafeCell<Books>,
+    /// `[L]` of the pool: what came and went, of a share that stays in its pool.
+    tally: Tally,
     /// `[L]` of the queue's mayday lock.
     pub(super) call: UnsafeCell<Call>,
     /// `[L]` of the pool: where it moves (D9), or null.
@@ -56,6 +55,8 @@ pub(super) struct Share {
     pub(super) also: Cell<Option<Handle<Pwq>>>,
     /// `[A]` which of the queue's nodes; changed while the share is in no pool.
     node: AtomicUsize,
+    /// `[A]` the slots of that; null if the queue has no nodes.
+    slots: AtomicPtr<SpinLock<Slots>>,
     /// `[I]`
     queue: *const Queue,
 }
@@ -74,7 +75,13 @@ impl fmt::Debug for Share {
 
 impl Share {
     /// A share of `queue` in `pool`.
-    pub(super) fn new(queue: *const Queue, pool: &'static Pool, pwq: Pwq, books: Books) -> Self {
+    pub(super) fn new(
+        queue: *const Queue,
+        pool: &'static Pool,
+        mut pwq: Pwq,
+        books: Books,
+    ) -> Self {
+        pwq.set_observed(observed::is_on());
         Self {
             books: UnsafeCell::new(books),
             pwq: UnsafeCell::new(pwq),
@@ -84,7 +91,9 @@ impl Share {
             next: AtomicPtr::new(core::ptr::null_mut()),
             also: Cell::new(None),
             node: AtomicUsize::new(0),
+            slots: AtomicPtr::new(core::ptr::null_mut()),
             queue,
+            tally: Tally::new(),
         }
     }
 
@@ -95,6 +104,7 @@ impl Share {
     }
 
     /// The handle its node knows it by.
+    #[inline(always)]
     pub(super) fn turn(&self) -> Handle<Turn> {
         core::ptr::from_ref(self).expose_provenance();
         Handle::of(self.turn.get())
@@ -111,6 +121,7 @@ impl Share {
     }
 
     /// The queue; for as long as the pool's lock is held and items are in flight.
+    #[inline(always)]
     pub(super) fn queue(&self) -> &Queue {
         // SAFETY: set at creation to the queue that owns this share.
         unsafe { &*self.queue }
@@ -132,6 +143,15 @@ impl Share {
         (pool(raw), g)
     }
 
+    /// As [`Self::lock`], of a share that stays in one pool ([`Class::stays`](super::queue::Class::stays)).
+    #[inline(always)]
+    pub(super) fn lock_staying(&self) -> (&'static Pool, SpinGuard<'static, Inner>) {
+        let pool = self.pool();
+        let g = pool.lock();
+        debug_assert!(core::ptr::eq(pool, self.pool()), "it moved");
+        (pool, g)
+    }
+
     /// As [`Self::lock`], if it can be had soon.
     pub(super) fn lock_soon(
         &self,
@@ -143,12 +163,17 @@ impl Share {
         Some((pool(raw), g))
     }
 
-    /// The slots of its node.
+    /// The slots of its node, which it has if it has been attached and its queue has nodes.
+    #[inline(always)]
     pub(super) fn slots(&self) -> &SpinLock<Slots> {
-        &self.queue().nodes[self.node()]
+        let slots = self.slots.load(Ordering::Relaxed);
+        debug_assert!(!slots.is_null(), "a share without a node asks for slots");
+        // SAFETY: `attach` set it to an element of the boxed slice of its queue, which outlives it.
+        unsafe { &*slots }
     }
 
     /// Whose number in its queue is this.
+    #[inline(always)]
     pub(super) fn node(&self) -> usize {
         self.node.load(Ordering::Relaxed)
     }
@@ -156,7 +181,7 @@ impl Share {
     /// Whether it waits for a slot of its node; `None` if those are locked and the caller does not
     /// wait. Under its pool's lock.
     pub(super) fn in_line(&self, locked: Locked) -> Option<bool> {
-        if self.queue().nodes.is_empty() {
+        if self.slots.load(Ordering::Relaxed).is_null() {
             return Some(false);
         }
         let g = locked.take(self.slots())?;
@@ -176,10 +201,44 @@ impl Share {
         // Late submitters find it gone until it is made anew.
         let mut g = pool.lock();
         self.node.store(node, Ordering::Relaxed);
-        let pwq = pwq.after(self.pwq(&g));
+        if let Some(slots) = self.queue().nodes.get(node) {
+            let slots = core::ptr::from_ref(slots).cast_mut();
+            self.slots.store(slots, Ordering::Relaxed);
+        }
+        let mut pwq = pwq.after(self.pwq(&g));
+        pwq.set_observed(observed::is_on());
         *self.pwq_mut(&mut g) = pwq;
     }
 
+    /// An item may be about to come; under the pool's lock `g`, before its word says that it is queued: who joins it sees that
+    /// not all are over. If it does not come: [`Self::tell_entered`]. Who joins one that is on its way from another pool, and is
+    /// pending since before that lock, is not shown it. With it so many came, ever.
+    #[inline(always)]
+    pub(super) fn tell_entering(&self, g: &Inner) -> u64 {
+        let entered = self.pwq(g).entered() + 1;
+        self.tally.enter(entered);
+        entered
+    }
+
+    /// So many came; under the pool's lock `g`.
+    #[inline(always)]
+    pub(super) fn tell_entered(&self, g: &Inner) {
+        self.tally.enter(self.pwq(g).entered());
+    }
+
+    /// Nothing may be in flight any more; under the pool's lock `g`. While something is, nobody need know how many have passed.
+    #[inline(always)]
+    pub(super) fn tell_passed(&self, g: &Inner) {
+        self.tally.pass(self.pwq(g).passed());
+    }
+
+    /// All items that came before the call are over. False says nothing. Of a share that stays in its pool; without its lock.
+    #[inline(always)]
+    pub(super) fn is_clear(&self) -> bool {
+        self.tally.is_clear()
+    }
+
+    #[inline(always)]
     pub(super) fn pwq<'a>(&self, g: &'a Inner) -> &'a Pwq {
         links::Arena::get(&g.store, self.handle())
     }
@@ -230,7 +289,7 @@ impl Share {
             // SAFETY: pools are never freed.
             let Some(to) = (unsafe { next.as_ref() }) else {
                 let wake = policy.unplug(store, self.handle());
-                urge::look_again(pool, &g);
+                urge::look_again(pool, &mut g);
                 pool.wake(wake);
                 break;
             };
@@ -285,103 +344,5 @@ impl Slots {
         let turns = unsafe { Direct::new() };
         let policy = NodeLimit::new(max);
         SpinLock::new(Rank::NodeActive, "slots of a node", Self { policy, turns })
-    }
-}
-
-/// All shares a queue ever had; they are freed with it.
-pub(super) struct Shares {
-    /// Those a per-CPU or BH queue was made with, in one piece.
-    block: &'static [Share],
-    /// Those an unbound queue was given one by one.
-    single: Vec<&'static Share>,
-}
-
-impl fmt::Debug for Shares {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
-
-impl Shares {
-    pub(super) const fn new() -> Self {
-        Self {
-            block: &[],
-            single: Vec::new(),
-        }
-    }
-
-    /// The shares of a queue that has one on each core; `make` is given the core's number.
-    pub(super) fn fixed(
-        cores: usize,
-        make: impl FnMut((usize, Books)) -> Share,
-    ) -> Result<Self, AllocError> {
-        let mut block = mem::try_vec_with_capacity(cores)?;
-        block.extend((0..cores).zip(Books::make(cores)?).map(make));
-        Ok(Self {
-            block: Vec::leak(block),
-            single: Vec::new(),
-        })
-    }
-
-    /// Memory for `n` more.
-    pub(super) fn reserve(&mut self, n: usize) -> Result<(), AllocError> {
-        if self.single.capacity() - self.single.len() >= n {
-            return Ok(());
-        }
-        let mut more = mem::try_vec_with_capacity(self.single.len() + n)?;
-        more.append(&mut self.single);
-        self.single = more;
-        Ok(())
-    }
-
-    /// Memory for one more, which is not among them yet.
-    pub(super) fn make(make: impl FnOnce(Books) -> Share) -> Result<&'static Share, AllocError> {
-        // A box in two steps: what has books is not to be dropped.
-        let mut room = mem::try_vec_with_capacity(1)?;
-        room.extend(Books::make(1)?.next().map(make));
-        Vec::leak(room).first().ok_or(AllocError)
-    }
-
-    /// Adds one; there is memory for it.
-    pub(super) fn push(&mut self, share: &'static Share) {
-        debug_assert!(
-            self.single.len() < self.single.capacity(),
-            "no room was reserved"
-        );
-        self.single.push(share);
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &'static Share> + '_ {
-        self.block.iter().chain(self.single.iter().copied())
-    }
-
-    /// Frees one that nobody knows.
-    ///
-    /// # Safety
-    ///
-    /// It came from [`Self::make`], and nobody uses it any more.
-    pub(super) unsafe fn free(share: &'static Share) {
-        let raw = core::ptr::from_ref(share).cast_mut();
-        // SAFETY: promised by the caller.
-        let mut share = unsafe { Box::from_raw(raw) };
-        // SAFETY: books made for this share alone.
-        unsafe { share.books.get_mut().free(1) };
-    }
-}
-
-impl Drop for Shares {
-    fn drop(&mut self) {
-        for share in self.single.drain(..) {
-            // SAFETY: made by `make`; the queue they belong to ends, and nothing is in flight.
-            unsafe { Self::free(share) };
-        }
-        if !self.block.is_empty() {
-            let raw = core::ptr::from_ref(self.block).cast_mut();
-            // SAFETY: leaked by `fixed`, whose vector was as long as its room; as above.
-            let mut block = unsafe { Box::from_raw(raw) };
-            let n = block.len();
-            // SAFETY: the first of the books that `fixed` made for all of them.
-            unsafe { block[0].books.get_mut().free(n) };
-        }
     }
 }

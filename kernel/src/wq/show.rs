@@ -27,7 +27,8 @@ use super::handles::worker_of;
 use super::header::Header;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
-use super::share::{Share, Shares};
+use super::share::Share;
+use super::shares::Shares;
 use crate::kernel;
 use crate::soon::Patience;
 
@@ -209,7 +210,7 @@ fn worker_of_thread(g: &Inner, w: Handle<WorkerNode>) -> Option<(u32, bool)> {
 
 fn pool(out: &mut dyn Write, p: &Pool, g: &Inner, now: Instant) -> fmt::Result {
     let policy = &g.policy;
-    if policy.pending() == 0 && policy.nr_idle() == policy.nr_workers() {
+    if policy.pending() == 0 && policy.nr_resting(&g.store) == policy.nr_workers() {
         return Ok(());
     }
     write!(out, "pool {}: ", p.place().index())?;

@@ -5,15 +5,18 @@
 //! interrupts and is about to queue it (try again). A delayed item's armed timer is disarmed. Who wants
 //! it off its list and no more does all of it under that lock ([`withdraw`]).
 
-use links::Arena;
-use sync::IrqGuard;
-use workqueue::{Item, Removed};
-use workword::Seize;
+use alloc::sync::Arc;
 
-use super::alarm::{Alarm, Destination};
-use super::handles::{item_name, pool_at};
+use links::Arena;
+use sync::{IrqGuard, SpinGuard};
+use workqueue::{Item, Removed};
+use workword::{Place, Seize};
+
+use super::alarm::Alarm;
+use super::handles::{item_name, pool_at, pool_of_core_at};
 use super::header::{Header, Hold};
 use super::pool::{Inner, Pool};
+use super::queue::Queue;
 use super::rest::Rest;
 use super::urge;
 use crate::trace::{Head, Kind, emit};
@@ -27,11 +30,11 @@ pub(super) struct Stolen {
     /// The count its submission held.
     _hold: Hold,
     /// The queue its timer would have put it on.
-    _to: Option<Destination>,
+    _to: Option<Arc<Queue>>,
 }
 
 impl Stolen {
-    const fn new(owned: IrqGuard, was: bool, hold: Hold, to: Option<Destination>) -> Self {
+    const fn new(owned: IrqGuard, was: bool, hold: Hold, to: Option<Arc<Queue>>) -> Self {
         Self {
             _owned: owned,
             was,
@@ -72,6 +75,16 @@ pub(super) fn steal(h: &Header) -> Stolen {
     }
 }
 
+/// As [`steal`], of an item that is pending and on no list, in the usual case: it is a delayed one, whose timer is
+/// armed. `None`: nothing happened.
+#[inline(always)]
+pub(super) fn steal_from_timer(h: &Header) -> Option<Stolen> {
+    let alarm = h.alarm()?;
+    let irq = IrqGuard::new();
+    let to = alarm.disarm()?;
+    Some(Stolen::new(irq, true, h.take_hold(), Some(to)))
+}
+
 /// Takes `h` off its list in `pool`, under its lock, and changes its word by `change`; what is left to do.
 #[inline(always)]
 fn unlink(h: &Header, pool: &'static Pool, g: &mut Inner, change: impl FnOnce()) -> Rest {
@@ -94,18 +107,71 @@ fn removal(pool: &'static Pool, g: &mut Inner, r: &Removed) -> Rest {
     pool.conclude(g, r.hand, r.gone)
 }
 
-/// J1 in the usual case: the item is on a list, and goes off it and out of anybody's hands under one lock. `None`: it
-/// is not, or no more; or an earlier submission is being executed, and `at_rest` asks that none is.
+/// What [`withdraw_plain`] did.
+pub(super) enum Plainly {
+    /// The item is out.
+    Done,
+    /// Nothing: it was not on the list of a core's pool, or somebody else had the lock.
+    NotSeen,
+    /// Nothing: under this lock, of the pool where it was queued a moment ago, [`withdraw_locked`] says more.
+    Locked(&'static Pool, SpinGuard<'static, Inner>),
+}
+
+/// J1, J2 in the most usual case: as [`withdraw`], of an item on the list of a core's pool that [`workqueue::Pool::remove_plain`]
+/// takes out, for one submission, where nobody else has the lock.
 #[inline(always)]
-pub(super) fn withdraw(h: &Header, at_rest: bool) -> Option<Hold> {
-    let s = h.word.state();
-    if !s.queued || s.poisoned {
-        return None;
+pub(super) fn withdraw_plain(h: &Header, at_rest: bool) -> Plainly {
+    let seen = h.word.look();
+    // The simulator wants to know of everything.
+    if machine::OBSERVED || !seen.is_queued() {
+        return Plainly::NotSeen;
     }
-    let pool = pool_at(s.place);
-    let mut g = pool.lock();
+    let Some(pool) = pool_of_core_at(seen.place()) else {
+        return Plainly::NotSeen;
+    };
+    let Some(mut g) = pool.try_lock() else {
+        return Plainly::NotSeen;
+    };
+    // Where somebody lends to the pool, who is next may change.
+    let usual = h.word.is_marked(pool.mark()) && g.store.lent.get() == 0;
+    let Inner { policy, store, .. } = &mut *g;
+    if !usual || !policy.remove_plain(store, h.handle(), at_rest) {
+        return Plainly::Locked(pool, g);
+    }
+    let hold = h.take_hold();
+    h.word.take();
+    g.release_quietly();
+    if hold.is_some() {
+        give_up(hold);
+    }
+    Plainly::Done
+}
+
+/// Apart, so that who has none to give up does not save registers for it.
+#[inline(never)]
+fn give_up(hold: Hold) {
+    drop(hold);
+}
+
+/// J1 in the usual case: the item is on a list, that of `place` as its word said a moment ago, and goes off it and
+/// out of anybody's hands under one lock. `None`: it is not, or no more; or an earlier submission is being executed,
+/// and `at_rest` asks that none is.
+#[inline(always)]
+pub(super) fn withdraw(h: &Header, place: Place, at_rest: bool) -> Option<Hold> {
+    let pool = pool_at(place);
+    withdraw_locked(h, (pool, pool.lock()), at_rest)
+}
+
+/// As [`withdraw`], under the lock of the pool where it was a moment ago.
+#[inline(always)]
+pub(super) fn withdraw_locked(
+    h: &Header,
+    (pool, mut g): (&'static Pool, SpinGuard<'_, Inner>),
+    at_rest: bool,
+) -> Option<Hold> {
     let now = h.word.state();
-    if !now.queued || now.place != s.place {
+    // Its run may have panicked since the first look.
+    if !now.queued || now.poisoned || now.place != pool.place() {
         return None;
     }
     if at_rest && Arena::<Item>::get(&g.store, h.handle()).runner().is_some() {

@@ -9,7 +9,7 @@ use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 use core::sync::atomic::Ordering;
 
-use super::header::{Header, Vtable, never_shared};
+use super::header::{ErasedRun, Header, Vtable, never_shared};
 use super::joint::Joint;
 use crate::thread::ThreadCx;
 
@@ -43,7 +43,6 @@ where
     T: Send,
 {
     const LENT: Vtable = Vtable {
-        run: Some(run::<F, T>),
         retain,
         release: release::<F, T>,
         weak: never_shared,
@@ -64,7 +63,7 @@ where
     }
 
     pub(super) const fn with(body: F, vtable: &'static Vtable) -> Self {
-        let run: unsafe fn(*const Header, *const (), u32, bool) = run::<F, T>;
+        let run: unsafe fn(*const (), *const ErasedRun) = run::<F, T>;
         Self {
             header: Header::new(vtable, run as *const ()),
             joint: Cell::new(core::ptr::null()),
@@ -86,12 +85,14 @@ impl<F, T> Task<F, T> {
     }
 }
 
-/// [`Vtable::run`] of tasks.
+/// The handler of tasks.
 ///
 /// # Safety
 ///
-/// As [`Header::run`]; `h` is the header of a `Task<F, T>`.
-unsafe fn run<F: FnOnce(&ThreadCx<'_>) -> T, T>(h: *const Header, cx: *const (), _: u32, _: bool) {
+/// As [`Header::run`]; the run is of the header of a `Task<F, T>`.
+unsafe fn run<F: FnOnce(&ThreadCx<'_>) -> T, T>(cx: *const (), run: *const ErasedRun) {
+    // SAFETY: a run lives for as long as its handler.
+    let h = unsafe { (*run).item };
     // SAFETY: the header is the first field of a live task, whose table this is in.
     let task = unsafe { &*h.cast::<Task<F, T>>() };
     // SAFETY: tasks are queued on thread pools only.

@@ -192,7 +192,9 @@ impl<K: Kind> Workqueue<K> {
     #[inline]
     pub fn queue(&self, item: impl Submit<K::Context>) -> Submitted {
         self.queue
-            .submit(Target::Here, item.header(), || item.retain())
+            .submit(Target::Here, item.header(), Some(K::CLASS), || {
+                item.retain()
+            })
     }
 
     /// Undoes one disable of the item, and queues it if that was the last (J4). `None`: it is still
@@ -209,7 +211,9 @@ impl<K: Kind> Workqueue<K> {
     #[inline]
     pub fn queue_on(&self, cpu: CpuId, item: impl Submit<K::Context>) -> Submitted {
         self.queue
-            .submit(Target::On(cpu), item.header(), || item.retain())
+            .submit(Target::On(cpu), item.header(), Some(K::CLASS), || {
+                item.retain()
+            })
     }
 
     /// Whether items queued on core `cpu` wait because the limit is reached (D10). Advice: stale at

@@ -15,12 +15,13 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use links::Handle;
+use machine::PreemptWord;
 use spin::Once;
 use workqueue::anatomy::Course;
-use workqueue::{Item, Kind as PoolKind, Step, Worker as WorkerNode};
+use workqueue::{Item, Kind as PoolKind, Pwq, Step, Worker as WorkerNode};
 
 use super::anatomy;
-use super::execute::{execute, execute_first};
+use super::execute::{and_rest, execute_first, go_on, let_go};
 use super::handles::{arm_mayday, arm_reaper, item_name, queue_name, share_of};
 use super::header::Header;
 use super::manager;
@@ -28,11 +29,10 @@ use super::pool::{Inner, Pool};
 use super::queue::Queue;
 use super::rescuer::{self, Rescuing};
 use super::rest::After;
-use super::share::Share;
 use super::urge;
 use crate::cpu::this_cpu;
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
-use crate::trace::{Kind, emit};
+use crate::trace::{Kind, Told, emit};
 use crate::{mem, schedule};
 
 /// Which scheme a worker belongs to; the scheduler's hooks dispatch on it.
@@ -59,10 +59,8 @@ pub struct Worker {
     thread: Once<ThreadRef>,
     /// `[P]` the item it executes, which its run keeps alive.
     pub(super) current: Cell<Option<NonNull<Header>>>,
-    /// `[P]` the share of the item it executes, or executed last; followed only while it executes one.
-    pub(super) share: Cell<*const Share>,
-    /// `[P]` the sleep hook told the pool that it blocks.
-    pub(super) slept: Cell<bool>,
+    /// `[P]` the pwq of the item it executes, or executed last; followed only while it executes one.
+    pub(super) pwq: Cell<Option<Handle<Pwq>>>,
     /// `[L]` the moments of the item that it executes; written by its own thread.
     pub(super) course: Cell<Course>,
     /// `[L]` what is to be done when it starts its next item: [`Self::REPATRIATED`], [`Self::AHEAD`].
@@ -103,8 +101,7 @@ impl Worker {
             kind,
             thread: Once::new(),
             current: Cell::new(None),
-            share: Cell::new(core::ptr::null()),
-            slept: Cell::new(false),
+            pwq: Cell::new(None),
             course: Cell::new(Course::new()),
             marks: Cell::new(0),
             seen_ns: Cell::new(0),
@@ -135,7 +132,7 @@ impl Worker {
 
     /// It has nothing to do here any more: what it was lent by its pool goes elsewhere; under the pool's lock.
     #[inline(always)]
-    pub(super) fn steps_back(&self, g: &Inner) {
+    pub(super) fn steps_back(&self, g: &mut Inner) {
         if self.is_marked(Self::AHEAD) {
             self.marks.set(self.marks.get() & !Self::AHEAD);
             urge::look_again(self.pool(), g);
@@ -155,6 +152,17 @@ impl Worker {
 
     pub(super) fn thread(&self) -> Option<&ThreadRef> {
         self.thread.get()
+    }
+
+    /// The thread of a worker that was on its pool's idle list; under the pool's lock.
+    #[inline(always)]
+    pub(super) fn thread_of_idle(&self) -> &ThreadRef {
+        debug_assert!(
+            self.thread.get().is_some(),
+            "an idle worker without a thread"
+        );
+        // SAFETY: who made the worker gave it its thread before it put it on the list, under this lock.
+        unsafe { self.thread.get_unchecked() }
     }
 
     /// Tells the trace that it joins its pool; under the pool's lock.
@@ -182,30 +190,13 @@ impl Worker {
         Some(unsafe { (h.as_ref().vtable.name)() })
     }
 
-    /// Starts the CPU budget of what it executes, if concurrency management counts it (E14), else it has
-    /// none; own thread only, under the pool's lock.
-    #[inline(always)]
-    pub(super) fn set_budget(&self, counted: bool) {
-        let clock = &this_cpu().clock;
-        if counted {
-            clock.start_budget(self.pool().budget());
-        } else {
-            clock.end_budget();
-        }
-    }
-
-    /// Whether concurrency management counts it; under its pool's lock `g`.
-    pub(super) fn is_counted(&self, g: &Inner) -> bool {
-        g.policy.counts(links::Arena::get(&g.store, self.handle()))
-    }
-
     /// The queue whose item it executes; own thread only.
     pub(super) fn working_for(&self) -> Option<&Queue> {
         if !self.is_busy() {
             return None;
         }
-        // SAFETY: a queue, and with it its shares, lives while an item of it is executed.
-        unsafe { self.share.get().as_ref() }.map(Share::queue)
+        // A queue, and with it its shares, lives while an item of it is executed.
+        self.pwq.get().map(|p| share_of(p).queue())
     }
 
     /// Whether it executes an item of `q`; own thread only.
@@ -217,7 +208,7 @@ impl Worker {
 
 /// The worker that is running here, if this is a worker's thread and no interrupt or softirq.
 pub(super) fn current_worker() -> Option<&'static Worker> {
-    if sync::in_hardirq() || sync::serving_softirq() {
+    if sync::preempt_word() & (PreemptWord::HARDIRQ_MASK | PreemptWord::SOFTIRQ_SERVING) != 0 {
         return None;
     }
     of_thread(thread::current())
@@ -260,31 +251,40 @@ pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
     let mut after = After::NONE;
     let mut g = pool.lock();
     loop {
-        let Inner { policy, store, .. } = &mut *g;
-        if let Some(begun) = policy.go_on(store, w.handle()) {
-            pool.wake(begun.wake);
-            g = execute(cx, w, begun, g, &mut after);
-            continue;
+        if after.rest.is_none() {
+            (g, after) = go_on::<true>(cx, (w, pool), g, after.hold);
         }
-        let step = policy.look_about(store, w.handle(), machine::now);
+        if after.rest.is_none() {
+            (g, after) = go_on::<false>(cx, (w, pool), g, after.hold);
+        }
+        let Inner { policy, store, .. } = &mut *g;
+        let step = if policy.is_done(store, w.handle()) {
+            policy.rest(store, w.handle(), machine::now())
+        } else if let Some(passed) = policy.pass(store, w.handle()) {
+            let rest = let_go(pool, &mut g, passed);
+            (g, after) = and_rest(pool, g, after, rest);
+            continue;
+        } else {
+            policy.look_about(store, w.handle(), machine::now)
+        };
         if !matches!(step, Step::Run(_)) {
             this_cpu().clock.end_budget();
         }
         match step {
             Step::Run(begun) => {
                 pool.wake(begun.wake);
-                g = execute_first(cx, w, begun, g, &mut after);
+                (g, after) = execute_first(cx, w, begun, g, after);
             }
             Step::Create { mayday_at } => {
                 arm_mayday(pool, mayday_at);
                 drop(g);
-                after.settle();
+                core::mem::replace(&mut after, After::NONE).settle();
                 g = manager::manage(cx, pool);
             }
             Step::Sleep { reap_at } => {
                 // Not while others wait for what it does next.
                 if after.rest.is_none() {
-                    w.steps_back(&g);
+                    w.steps_back(&mut g);
                 }
                 if let Some(at) = reap_at {
                     arm_reaper(pool, at);
@@ -293,19 +293,25 @@ pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
                     // A destructor may sleep itself, which ends the promise to the wakers; so it
                     // runs first, and then the list is looked at again.
                     drop(g);
-                    after.settle();
+                    core::mem::replace(&mut after, After::NONE).settle();
                 } else {
                     // Under the lock: whoever decides to wake this worker sees it asleep.
                     schedule::prepare_to_sleep();
-                    drop(g);
-                    schedule::schedule_blocked(cx);
+                    let masked = g.release();
+                    schedule::schedule_uncounted(cx);
+                    g = pool.lock_in(masked);
+                    let Inner { policy, store, .. } = &mut *g;
+                    policy.come(store, w.handle());
+                    continue;
                 }
                 g = pool.lock();
+                let Inner { policy, store, .. } = &mut *g;
+                policy.come(store, w.handle());
             }
             Step::Exit => break,
         }
     }
-    w.steps_back(&g);
+    w.steps_back(&mut g);
     emit(Kind::WorkerDie, pool.head(), 0, 0);
     drop(g);
     after.settle();
@@ -337,7 +343,7 @@ pub(crate) fn worker_panicked(t: &Thread) {
     let Inner { policy, store, .. } = &mut *g;
     emit(Kind::WorkerDie, pool.head(), 0, 0);
     let f = policy.abandon(store, w.handle());
-    urge::look_again(pool, &g);
+    urge::look_again(pool, &mut g);
     pool.wake(f.wake);
     pool.flushed(f.flushed);
     let rest = pool.conclude(&mut g, f.hand, f.gone).and(f.freed);
@@ -371,8 +377,13 @@ pub(super) fn poison(w: &Worker, g: &mut Inner) -> Option<Handle<Item>> {
         );
         // SAFETY: the run's count keeps it alive; barriers do not panic.
         let h = unsafe { Header::of(item) };
-        anatomy::over(w, share_of(p), h, g);
+        // Of an item that was started unseen the worker has another one's course.
+        if share_of(p).pwq(g).is_observed() {
+            let told = Told::of(Kind::ExecuteEnd);
+            anatomy::over(told, told.now(), w, (share_of(p), h), g);
+        }
         h.word.poison();
+        h.in_run.end();
     }
     item
 }

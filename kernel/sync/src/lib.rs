@@ -17,9 +17,9 @@ mod rank;
 mod spin_lock;
 
 pub use preempt::{
-    BhGuard, HardIrqGuard, IrqGuard, PreemptGuard, SoftirqGuard, bh_disable, in_atomic, in_hardirq,
-    in_softirq, preempt_disable, preempt_word, resched_if_due, restore_preempt_word,
-    serving_softirq,
+    BhGuard, HardIrqGuard, IrqGuard, PreemptGuard, SoftirqGuard, bh_disable, holds_softirqs_up,
+    in_atomic, in_hardirq, in_softirq, preempt_disable, preempt_word, resched_if_due,
+    restore_preempt_word, serving_softirq,
 };
 pub use rank::Rank;
 pub use spin_lock::{BhOff, IrqOff, Mode, PreemptOff, SpinGuard, SpinLock};

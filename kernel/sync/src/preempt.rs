@@ -4,6 +4,7 @@
 //! is a guard, so that it cannot be left open; guards are not `Send`.
 
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 
 use machine::{IrqState, PreemptWord};
 
@@ -20,10 +21,12 @@ fn word() -> &'static PlainU32 {
 // update; but the compiler must not move what a section protects out of the section.
 
 #[inline(always)]
-fn add(units: u32) {
+fn add(units: u32) -> u32 {
     let w = word();
-    w.store(w.load(Ordering::Relaxed) + units, Ordering::Relaxed);
+    let v = w.load(Ordering::Relaxed) + units;
+    w.store(v, Ordering::Relaxed);
     compiler_fence(Ordering::SeqCst);
+    v
 }
 
 #[inline(always)]
@@ -62,6 +65,13 @@ pub fn in_softirq() -> bool {
     preempt_word() & PreemptWord::SOFTIRQ_MASK != 0
 }
 
+/// True where softirqs are not run at once: inside a hard-interrupt handler, and while BH is off.
+#[inline(always)]
+#[must_use]
+pub fn holds_softirqs_up() -> bool {
+    preempt_word() & (PreemptWord::HARDIRQ_MASK | PreemptWord::SOFTIRQ_MASK) != 0
+}
+
 /// True while serving a softirq on this core (S9).
 #[inline(always)]
 #[must_use]
@@ -85,15 +95,30 @@ pub fn resched_if_due() {
     }
 }
 
+/// As [`resched_if_due`], where interrupts are on.
+#[inline(always)]
+fn resched_if_due_enabled() {
+    if machine::percpu().need_resched.load(Ordering::Relaxed) {
+        resched_if_preemptible();
+    }
+}
+
+/// It is due: does it, where that is allowed; interrupts are on.
+#[cold]
+#[inline(never)]
+fn resched_if_preemptible() {
+    if preempt_word() == 0 {
+        (machine::percpu().hooks.resched)();
+    }
+}
+
 /// It is due: does it, where that is allowed.
 #[cold]
 #[inline(never)]
 fn resched_if_allowed() {
     if preempt_word() == 0 && !machine::irqs_masked() {
-        let cpu = machine::percpu();
-        if cpu.need_resched.load(Ordering::Relaxed) {
-            (cpu.hooks.resched)();
-        }
+        // If it was another core, this one picks what runs already.
+        (machine::percpu().hooks.resched)();
     }
 }
 
@@ -133,7 +158,8 @@ pub fn bh_disable() -> BhGuard {
 impl Drop for BhGuard {
     #[inline]
     fn drop(&mut self) {
-        let w = word().load(Ordering::Relaxed);
+        let word = word();
+        let w = word.load(Ordering::Relaxed);
         let outermost = w & PreemptWord::SOFTIRQ_MASK == PreemptWord::BH_OFF
             && w & PreemptWord::HARDIRQ_MASK == 0;
         if !outermost {
@@ -147,14 +173,16 @@ impl Drop for BhGuard {
         // S9: pending softirqs run with preemption still off. BH is on *before* the look at the
         // pending bits: an interrupt that raises one after the look runs it itself on its way out.
         // The other way round, one that came between the look and the enabling would be lost.
-        word().store(
+        word.store(
             w - PreemptWord::BH_OFF + PreemptWord::PREEMPT,
             Ordering::Relaxed,
         );
         compiler_fence(Ordering::SeqCst);
         let cpu = machine::percpu();
-        if cpu.softirq_pending.load(Ordering::Relaxed) != 0 {
+        if cpu.softirq_pending.load(Ordering::Relaxed) != 0 && !machine::irqs_masked() {
+            machine::irq_disable();
             (cpu.hooks.softirq)();
+            machine::irq_enable();
         }
         if sub(PreemptWord::PREEMPT) == 0 {
             resched_if_due();
@@ -162,28 +190,65 @@ impl Drop for BhGuard {
     }
 }
 
+/// A context on top of what was interrupted: the locks held there say nothing of those taken here. Only builds
+/// that check the lock order note any.
+#[derive(Debug)]
+struct OtherLocks(usize);
+
+impl OtherLocks {
+    #[inline(always)]
+    fn enter() -> Self {
+        Self(if cfg!(debug_assertions) {
+            machine::percpu().held.enter()
+        } else {
+            0
+        })
+    }
+
+    #[inline(always)]
+    fn leave(&self) {
+        if cfg!(debug_assertions) {
+            machine::percpu().held.leave(self.0);
+        }
+    }
+}
+
 /// Marks a softirq being served; made by the executive's softirq loop only.
 #[derive(Debug)]
 #[must_use = "the mark lasts while the guard lives"]
-pub struct SoftirqGuard(NotSend, usize);
+pub struct SoftirqGuard {
+    _not_send: NotSend,
+    locks: OtherLocks,
+    word: u32,
+}
 
 impl SoftirqGuard {
     /// Enters softirq context on this core.
-    #[inline]
+    #[inline(always)]
     #[expect(
         clippy::new_without_default,
         reason = "entering a context is not a default value"
     )]
     pub fn new() -> Self {
-        add(PreemptWord::SOFTIRQ_SERVING);
-        Self(PhantomData, machine::percpu().held.enter())
+        Self {
+            _not_send: PhantomData,
+            word: add(PreemptWord::SOFTIRQ_SERVING),
+            locks: OtherLocks::enter(),
+        }
+    }
+
+    /// The preempt word since then, where no section is open that began later.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(&self) -> u32 {
+        self.word
     }
 }
 
 impl Drop for SoftirqGuard {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        machine::percpu().held.leave(self.1);
+        self.locks.leave();
         sub(PreemptWord::SOFTIRQ_SERVING);
     }
 }
@@ -191,25 +256,25 @@ impl Drop for SoftirqGuard {
 /// Marks a hard interrupt being handled; made by the executive's interrupt entry only.
 #[derive(Debug)]
 #[must_use = "the mark lasts while the guard lives"]
-pub struct HardIrqGuard(NotSend, usize);
+pub struct HardIrqGuard(NotSend, OtherLocks);
 
 impl HardIrqGuard {
     /// Enters hard-interrupt context on this core, with interrupts masked.
-    #[inline]
+    #[inline(always)]
     #[expect(
         clippy::new_without_default,
         reason = "entering a context is not a default value"
     )]
     pub fn new() -> Self {
         add(PreemptWord::HARDIRQ);
-        Self(PhantomData, machine::percpu().held.enter())
+        Self(PhantomData, OtherLocks::enter())
     }
 }
 
 impl Drop for HardIrqGuard {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        machine::percpu().held.leave(self.1);
+        self.1.leave();
         sub(PreemptWord::HARDIRQ);
     }
 }
@@ -233,6 +298,28 @@ impl IrqGuard {
         }
     }
 
+    /// As [`Self::new`], where interrupts are on, which need not be saved then.
+    #[inline(always)]
+    pub(crate) fn of_enabled() -> Self {
+        debug_assert!(!machine::irqs_masked(), "interrupts are masked");
+        machine::irq_disable();
+        Self::known()
+    }
+
+    /// Of a section within which interrupts are masked, and which began where they were on.
+    #[inline(always)]
+    pub(crate) fn known() -> Self {
+        Self {
+            state: IrqState::new(true),
+            _not_send: PhantomData,
+        }
+    }
+
+    /// Interrupts were on where it began.
+    pub(crate) fn began_enabled(&self) -> bool {
+        self.state.was_enabled()
+    }
+
     /// Masks interrupts.
     #[inline(always)]
     #[expect(
@@ -247,12 +334,25 @@ impl IrqGuard {
     }
 }
 
+impl IrqGuard {
+    /// Ends the section, in which nobody was woken, without asking whether to reschedule: nothing in it made that due. A
+    /// request of another core, or one made before the section, is answered by the interrupt that comes with it, or by
+    /// whoever ends the section that held it up.
+    #[inline(always)]
+    pub fn end_quietly(self) {
+        let guard = ManuallyDrop::new(self);
+        if guard.state.was_enabled() {
+            machine::irq_enable();
+        }
+    }
+}
+
 impl Drop for IrqGuard {
     #[inline(always)]
     fn drop(&mut self) {
         if self.state.was_enabled() {
             machine::irq_enable();
-            resched_if_due();
+            resched_if_due_enabled();
         }
     }
 }

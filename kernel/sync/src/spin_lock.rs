@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 
 use machine::HeldLock;
@@ -241,11 +242,77 @@ impl<T> SpinLock<T, IrqOff> {
     /// As [`Self::lock`], and in such builds where interrupts are not masked.
     #[inline(always)]
     pub fn lock_masked(&self) -> SpinGuard<'_, T> {
-        let section = IrqGuard::within();
+        self.lock_in(IrqGuard::within())
+    }
+
+    /// As [`Self::lock`], where interrupts are on: what the guard puts back is known.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::lock`], and in such builds where interrupts are masked.
+    #[inline(always)]
+    pub fn lock_enabled(&self) -> SpinGuard<'_, T> {
+        self.lock_in(IrqGuard::of_enabled())
+    }
+
+    /// The guard `g` of this very lock, which was taken where interrupts were on, as [`Self::lock_enabled`] makes one: so the
+    /// compiler knows both.
+    ///
+    /// # Panics
+    ///
+    /// If it is another lock's.
+    #[inline(always)]
+    pub fn adopt_enabled<'a>(&'a self, g: SpinGuard<'_, T>) -> SpinGuard<'a, T> {
+        assert!(core::ptr::eq(self, g.lock), "another lock's guard");
+        let guard = ManuallyDrop::new(g);
+        debug_assert!(guard._section.began_enabled(), "interrupts were masked");
+        SpinGuard {
+            lock: self,
+            _section: IrqGuard::known(),
+        }
+    }
+
+    /// As [`Self::lock`], in a section that masks interrupts already, which ends with the guard.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::lock`].
+    #[inline(always)]
+    pub fn lock_in(&self, section: IrqGuard) -> SpinGuard<'_, T> {
         machine::sync_point();
         self.check(false);
         self.take();
         self.guard(section)
+    }
+
+    /// As [`Self::lock_masked`], if the lock is free: for who has another way, in which it waits.
+    #[inline(always)]
+    pub fn try_lock_masked(&self) -> Option<SpinGuard<'_, T>> {
+        let section = IrqGuard::within();
+        machine::sync_point();
+        core::mem::forget(self.inner.try_lock()?);
+        Some(self.guard(section))
+    }
+}
+
+impl<T> SpinGuard<'_, T, IrqOff> {
+    /// Releases the lock; interrupts stay masked.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "the guard holds the lock")]
+    pub fn release(self) -> IrqGuard {
+        let guard = ManuallyDrop::new(self);
+        // SAFETY: this context holds the lock, and nobody else releases it: the guard is not dropped.
+        unsafe { guard.lock.force_unlock() };
+        // SAFETY: taken out once: the guard is not dropped.
+        unsafe { core::ptr::read(&raw const guard._section) }
+    }
+}
+
+impl<T> SpinGuard<'_, T, IrqOff> {
+    /// Releases the lock under which nobody was woken, and ends its section: see [`IrqGuard::end_quietly`].
+    #[inline(always)]
+    pub fn release_quietly(self) {
+        self.release().end_quietly();
     }
 }
 

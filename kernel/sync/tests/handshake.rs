@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sync::handshake::{
-    Countdown, EventCount, Home, IdleMask, Mail, Owner, ParkToken, Route, Running, SleepState,
-    State, resched,
+    Countdown, EventCount, Home, IdleMask, Mail, ParkToken, Route, Running, SleepState, State,
+    resched,
 };
 use world::Core;
 
@@ -81,29 +81,6 @@ fn first_letter_rings_and_all_are_taken() {
 }
 
 #[test]
-fn owner_is_followed_when_it_moves() {
-    let owner = Owner::new(Owner::NONE);
-    assert_eq!(owner.lock(|n| n), None, "nobody to lock");
-    assert!(owner.claim(3));
-    assert!(!owner.claim(4), "it has an owner");
-    assert_eq!(owner.get(), 3);
-    assert_eq!(owner.lock(|n| n * 10), Some((3, 30)));
-    let tried = Cell::new(Vec::new());
-    let locked = owner.lock(|n| {
-        let mut all = tried.take();
-        all.push(n);
-        if all.len() < 3 {
-            // It moves before the lock is had.
-            owner.give(n + 1);
-        }
-        tried.set(all);
-    });
-    assert_eq!(locked, Some((5, ())));
-    assert_eq!(tried.take(), [3, 4, 5]);
-    assert_eq!(owner.get(), 5);
-}
-
-#[test]
 fn home_is_followed_when_it_moves() {
     let mut places = [0_u8; 3];
     let at = places.each_mut().map(core::ptr::from_mut);
@@ -152,23 +129,19 @@ fn home_is_followed_until_a_lock_is_refused() {
 }
 
 #[test]
-fn owner_is_followed_until_a_lock_is_refused() {
-    let owner = Owner::new(Owner::NONE);
-    assert_eq!(owner.try_lock(Some), None, "nobody to lock");
-    assert!(owner.claim(0));
-    assert_eq!(owner.try_lock(Some), Some(Some((0, 0))));
-    let locked = owner.try_lock(|n| {
-        if n < 2 {
-            owner.give(n + 1);
-        }
-        Some(n)
-    });
-    assert_eq!(locked, Some(Some((2, 2))));
-    let locked = owner.try_lock(|n| {
-        owner.give(7);
-        (n == 2).then_some(n)
-    });
-    assert_eq!(locked, Some(None), "the second lock is refused");
+fn home_is_given_once_to_what_has_none() {
+    let mut places = [0_u8; 2];
+    let at = places.each_mut().map(core::ptr::from_mut);
+    let home = Home::new(core::ptr::null_mut());
+    let found = |p: *mut u8| (!p.is_null()).then_some(p);
+    assert_eq!(home.try_lock(found), None, "nothing to lock");
+    assert!(!home.is(at[0]));
+    assert!(home.claim(at[0]));
+    assert!(!home.claim(at[1]), "it has a home");
+    assert!(home.is(at[0]) && !home.is(at[1]));
+    assert_eq!(home.try_lock(found), Some((at[0], at[0])));
+    home.move_to(at[1]);
+    assert!(home.is(at[1]) && !home.is(at[0]));
 }
 
 #[test]

@@ -5,8 +5,8 @@ mod world;
 
 use machine::PreemptWord;
 use sync::{
-    HardIrqGuard, IrqGuard, SoftirqGuard, bh_disable, in_atomic, in_hardirq, in_softirq,
-    preempt_disable, preempt_word, resched_if_due, serving_softirq,
+    HardIrqGuard, IrqGuard, SoftirqGuard, bh_disable, holds_softirqs_up, in_atomic, in_hardirq,
+    in_softirq, preempt_disable, preempt_word, resched_if_due, serving_softirq,
 };
 use world::Core;
 
@@ -21,21 +21,26 @@ const THREAD: (bool, bool, bool, bool) = (false, false, false, false);
 fn each_section_says_which_context_it_is() {
     Core::run(|_| {
         assert_eq!(context(), THREAD);
+        assert!(!holds_softirqs_up());
         {
             let _g = preempt_disable();
             assert_eq!(context(), (false, false, false, true));
+            assert!(!holds_softirqs_up());
         }
         {
             let _g = bh_disable();
             assert_eq!(context(), (false, true, false, true));
+            assert!(holds_softirqs_up());
         }
         {
             let _g = SoftirqGuard::new();
             assert_eq!(context(), (false, true, true, true));
+            assert!(holds_softirqs_up());
         }
         {
             let _g = HardIrqGuard::new();
             assert_eq!(context(), (true, false, false, true));
+            assert!(holds_softirqs_up());
         }
         {
             let _g = IrqGuard::new();
@@ -55,7 +60,9 @@ fn sections_nest_and_leave_the_word_as_they_found_it() {
         let c = bh_disable();
         let d = bh_disable();
         let e = SoftirqGuard::new();
+        assert_eq!(e.word(), preempt_word());
         let f = HardIrqGuard::new();
+        assert_ne!(e.word(), preempt_word());
         let expected = 2 * PreemptWord::PREEMPT
             + 2 * PreemptWord::BH_OFF
             + PreemptWord::SOFTIRQ_SERVING

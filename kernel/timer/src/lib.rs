@@ -7,5 +7,6 @@
 #![forbid(unsafe_code)]
 
 mod queue;
+mod recent;
 
 pub use queue::{TimerNode, TimerQueue};

@@ -194,6 +194,7 @@ impl Event {
                 put("workqueue", on);
                 put("max_active", number(arg));
             }
+            Kind::FlushIdle if self.a == 0 => put("workqueue", on),
             Kind::CancelSync | Kind::FlushIdle | Kind::DisableWork | Kind::RefuseWork => {
                 put("work", at);
             }
@@ -313,6 +314,13 @@ mod tests {
                 .all(|(i, n)| !names[..i].contains(n));
             assert!(unique, "{kind:?}: {names:?}");
         }
+    }
+
+    #[test]
+    fn what_was_idle_is_named() {
+        let line = |a, b| event(Kind::FlushIdle, Head::of(0), a, b).to_string();
+        assert_eq!(line(0x40, 0), "workqueue_flush_idle: work=0x40");
+        assert_eq!(line(0, 0x50), "workqueue_flush_idle: workqueue=0x50");
     }
 
     #[test]

@@ -238,7 +238,9 @@ kinds! {
     FlushEnd = 56, WORKQUEUE, "workqueue_flush_end";
     /// Item `a` is disabled and neither pending nor running: a synchronous cancel has waited.
     CancelSync = 57, WORKQUEUE, "workqueue_cancel_sync";
-    /// A flush found item `a` neither pending nor running.
+    /// A flush found item `a` neither pending nor running, or (`a` 0) all of queue `b` over, without waiting. The simulator, which
+    /// judges that, is told of its beginning as of a [`Kind::FlushStart`] of item `a` and no queue, and sees a queue's
+    /// flush always begin and end.
     FlushIdle = 58, WORKQUEUE, "workqueue_flush_idle";
     /// Queue `b` is gone.
     DestroyWorkqueue = 59, WORKQUEUE, "workqueue_destroy";

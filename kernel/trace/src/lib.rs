@@ -21,12 +21,14 @@
 
 extern crate alloc;
 
+mod asked;
 mod event;
 mod field;
 mod kind;
 mod ring;
 
+pub use asked::Asked;
 pub use event::{Event, Head};
 pub use field::{Field, Name, Value, pack_name};
 pub use kind::{Categories, Kind};
-pub use ring::{Asked, NoMemory, Reader, Ring, Slot, Word};
+pub use ring::{NoMemory, Reader, Ring, Slot, Word};

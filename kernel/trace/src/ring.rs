@@ -30,6 +30,7 @@ use core::fmt;
 use core::ops::Deref;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
+use crate::asked::{ASIDE, Asked};
 use crate::{Categories, Event};
 
 /// The atomic operations a ring needs; the model checker supplies its own.
@@ -66,31 +67,6 @@ impl Word for AtomicU64 {
     #[inline(always)]
     fn fence(order: Ordering) {
         fence(order);
-    }
-}
-
-/// The bit of [`Ring::set_aside`]; no category has it. Sixteen bits from one that is asked for together with it,
-/// so that AArch64 has the two as one operand (Arm ARM C3.4.2, logical immediates).
-const ASIDE: u32 = 1 << 17;
-const _: () = assert!(Categories::ALL.0 & ASIDE == 0);
-
-/// What is to be done at a place where something happens.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Asked(u32);
-
-impl Asked {
-    /// What [`Ring::set_aside`] is for.
-    #[inline(always)]
-    #[must_use]
-    pub const fn aside(self) -> bool {
-        self.0 & ASIDE != 0
-    }
-
-    /// An event is to be written.
-    #[inline(always)]
-    #[must_use]
-    pub const fn event(self) -> bool {
-        self.0 & !ASIDE != 0
     }
 }
 
@@ -157,7 +133,7 @@ where
     /// Which of `categories` are to be written, and whether [`Self::set_aside`] was told: one look for both.
     #[inline(always)]
     pub fn asked(&self, categories: Categories) -> Asked {
-        Asked(self.wanted.load(Ordering::Relaxed) & (categories.0 | ASIDE))
+        Asked::of(self.wanted.load(Ordering::Relaxed), categories)
     }
 
     /// Has [`Asked::aside`] say yes, for something that is done at the same places as events, or no more.
@@ -315,6 +291,7 @@ mod tests {
         let asked = ring.asked(Categories::WORKQUEUE);
         assert!(asked.aside() && !asked.event());
         assert!(ring.asked(Categories::SCHED).event());
+        assert!(asked.also(Categories::SCHED) && !asked.also(Categories::LATENCY));
         ring.want(Categories::NONE);
         assert!(ring.asked(Categories::IRQ).aside(), "it stays");
         assert!(!ring.wants(Categories::ALL));

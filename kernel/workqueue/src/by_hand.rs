@@ -238,3 +238,21 @@ fn raised_limit_activates() {
         .collect();
     assert_eq!(waiting, [3]);
 }
+
+/// I6: a barrier is over at once when its worker passes it, and the worker goes on as it did.
+#[test]
+fn a_barrier_is_passed_between_two_items() {
+    let mut sim = bound(4);
+    sim.s.passes = true;
+    queue(&mut sim, 2);
+    let b = sim.flush_item(0).expect("it is queued");
+    let last = sim.flush_item(1).expect("so is this one");
+    let w = start(&mut sim, 0);
+    assert!(!sim.barriers[b].1, "its item runs");
+    assert!(sim.step(w));
+    assert!(sim.barriers[b].1 && !sim.barriers[last].1);
+    assert_eq!(sim.workers[w].act, Act::Running(1));
+    assert!(sim.step(w));
+    assert!(sim.barriers[last].1);
+    assert_eq!(sim.workers[w].act, Act::Asleep, "nothing is left");
+}

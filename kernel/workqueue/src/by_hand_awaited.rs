@@ -123,3 +123,60 @@ fn i2_items_after_flushes_that_share_a_colour_do_not_delay_them() {
     end(&mut sim, later);
     sim.drain();
 }
+
+/// Whether flush `f` is over.
+fn is_over(sim: &Sim, f: usize) -> bool {
+    sim.flushing[f].3
+}
+
+#[test]
+fn i1_a_flush_ends_with_the_last_item_that_is_cancelled() {
+    let mut sim = bound(1);
+    queue(&mut sim, 2);
+    let f = sim.flush(0);
+    // The second waits for a slot.
+    assert!(sim.cancel(1));
+    assert!(!is_over(&sim, f));
+    assert!(sim.cancel(0));
+    assert!(is_over(&sim, f));
+    sim.drain();
+}
+
+#[test]
+fn i1_later_items_delay_no_flush_and_the_next_one_waits_for_them() {
+    let mut sim = bound(4);
+    queue(&mut sim, 1);
+    let first = sim.flush(0);
+    // The colour turns with this one.
+    assert!(sim.queue(0, 1));
+    let second = sim.flush(0);
+    let w = start(&mut sim, 0);
+    sim.step(w);
+    assert!(is_over(&sim, first) && !is_over(&sim, second));
+    sim.drain();
+    assert!(is_over(&sim, second));
+}
+
+#[test]
+fn i1_two_flushes_of_the_same_items_end_with_them() {
+    let mut sim = bound(4);
+    queue(&mut sim, 1);
+    let flushes = [sim.flush(0), sim.flush(0)];
+    assert!(flushes.iter().all(|&f| !is_over(&sim, f)));
+    sim.drain();
+    assert!(flushes.iter().all(|&f| is_over(&sim, f)));
+}
+
+#[test]
+fn i1_a_flush_ends_with_the_last_barrier() {
+    let mut sim = bound(4);
+    queue(&mut sim, 1);
+    let f = sim.flush(0);
+    let w = start(&mut sim, 0);
+    let barrier = sim.flush_item(0).expect("it runs");
+    assert!(sim.block(w), "its barrier waits with it");
+    assert!(!is_over(&sim, f));
+    assert!(sim.resume(w));
+    sim.drain();
+    assert!(sim.barriers[barrier].1 && is_over(&sim, f));
+}

@@ -27,13 +27,13 @@ fn checks_find_what_is_broken() {
     let wrong = [
         pool(|sim| sim.pool.nr_idle = 0),
         pool(|sim| sim.pool.nr_workers = 0),
-        pool(|sim| sim.pool.pending = 1),
-        pool(|sim| sim.pool.nr_running = 2),
+        pool(|sim| sim.pool.entry_came()),
+        pool(|sim| sim.pool.stand.running = 2),
         pool(|sim| item(sim, 1, On::Worklist)),
-        pool(|sim| share(sim, |p| p.nr_inactive = 1)),
+        pool(|sim| share(sim, |p| p.entered = 1)),
         pool(|sim| share(sim, |p| p.max_active = 2)),
         pool(|sim| share(sim, |p| p.ways = Ways(Ways::LEAVES))),
-        pool(|sim| share(sim, |p| (p.nr_active, p.max_active) = (2, 2))),
+        pool(|sim| share(sim, |p| (p.nr_active, p.max_active) = (4, 4))),
     ];
     let words = wrong.map(|w| w.expect_err("a break that nobody finds"));
     assert_eq!(
@@ -81,6 +81,6 @@ fn checks_know_the_kinds_of_pools() {
     queue(&mut sim, 1);
     start(&mut sim, 0);
     assert_eq!(sim.pool.check(&sim.s), Ok(()));
-    sim.pool.nr_running = 1;
+    sim.pool.stand.running = 1;
     assert_eq!(sim.pool.check(&sim.s), Err("6: more workers run than work"));
 }

@@ -5,7 +5,7 @@ use machine::{Duration, Instant};
 
 use crate::by_hand::{blocked, bound, numbers, queue, start};
 use crate::sim::{Act, Sim};
-use crate::{Cull, Kind, Pool, Tuning};
+use crate::{Cull, Kind, Over, Pool, Tuning};
 
 const fn secs(n: u64) -> Instant {
     Instant::from_nanos(n * 1_000_000_000)
@@ -123,21 +123,37 @@ fn new_tuning_reaps_by_its_own_time() {
     };
     let mut sim = bound(4);
     assert_eq!(
-        sim.pool.set_tuning(&sim.s, short),
+        sim.pool.set_tuning(&mut sim.s, short),
         None,
         "there is one worker"
     );
     assert_eq!(sim.pool.tuning(), short);
-    assert_eq!(sim.pool.set_tuning(&sim.s, Tuning::LINUX), None);
+    assert_eq!(sim.pool.set_tuning(&mut sim.s, Tuning::LINUX), None);
     sim.pass(Duration::from_secs(10));
     blocked(&mut sim, 2);
     sim.drain();
     assert_eq!(sim.reap_at, Some(secs(310)), "armed");
     assert_eq!(
-        sim.pool.set_tuning(&sim.s, short),
+        sim.pool.set_tuning(&mut sim.s, short),
         Some(secs(17)),
         "armed anew"
     );
+}
+
+/// E14: a worker that goes from item to item does not do so past a change of the pool's numbers, so that its next item has the
+/// new budget.
+#[test]
+fn e14_new_tuning_is_looked_at_before_the_next_item() {
+    let mut sim = bound(4);
+    queue(&mut sim, 3);
+    let w = start(&mut sim, 0);
+    let h = sim.workers[w].h;
+    let goes_on = |sim: &Sim| sim.s.workers.get(h).goes_on.is(sim.pool.stand);
+    assert!(goes_on(&sim));
+    let _reap_at = sim.pool.set_tuning(&mut sim.s, Tuning::LINUX);
+    assert!(!goes_on(&sim));
+    assert_eq!(start(&mut sim, 1), w);
+    assert!(goes_on(&sim), "it has looked");
 }
 
 /// K2, K4: the softirq is the only worker; what its turn leaves it raises itself for again.
@@ -149,23 +165,52 @@ fn bh_pool_has_one_worker_and_takes_turns() {
     assert_eq!(start(&mut sim, 0), 0);
     assert_eq!(
         numbers(&sim.pool),
-        (2, 1, 0, 0, false),
+        (2, 1, 1, 0, false),
         "nobody creates workers"
     );
     let me = sim.workers[0].h;
+    assert_eq!(sim.pool.nr_resting(&sim.s), 0);
     sim.flush_item(0);
     assert_eq!(sim.finish(me).flushed, None);
-    assert!(sim.pool.pause(&mut sim.s, me, sim.now), "items are left");
-    assert_eq!(sim.pool.nr_idle(), 1);
+    assert!(sim.pool.end_turn(&mut sim.s, me, 1), "items are left");
+    assert_eq!(sim.pool.nr_resting(&sim.s), 1);
+    assert_eq!(sim.pool.starts(), 1);
     assert_eq!(
         sim.pool.pending(),
         3,
         "the barrier does not wait on the worker's own list"
     );
-    assert!(
-        sim.pool.pause(&mut sim.s, me, sim.now),
-        "still, between turns"
-    );
+    assert!(sim.pool.end_turn(&mut sim.s, me, 0), "still, between turns");
+}
+
+/// K2: it is called once, until a turn has left nothing.
+#[test]
+fn bh_pool_calls_its_softirq_once() {
+    let mut sim = Sim::new(Kind::Bh, &[(u32::MAX, false)], 8);
+    let calls = |sim: &mut Sim, i: usize| {
+        let queued = sim.pool.queue(&mut sim.s, sim.pwqs[0], sim.items[i]);
+        assert!(queued.active);
+        queued.wake.is_some()
+    };
+    assert!(calls(&mut sim, 0));
+    assert!(!calls(&mut sim, 1), "it was called");
+    let me = sim.workers[0].h;
+    let (first, p) = sim.pool.turn_to(&mut sim.s, me).expect("an item");
+    assert_eq!((first, p), (sim.items[0], sim.pwqs[0]));
+    assert!(!calls(&mut sim, 2), "its turn will tell");
+    assert_eq!(sim.pool.turn_over(&mut sim.s, me, (first, p)), Over::Goes);
+    assert!(sim.pool.end_turn(&mut sim.s, me, 1));
+    assert!(!calls(&mut sim, 3), "it calls itself");
+    for _ in 1..4 {
+        let next = sim.pool.turn_to(&mut sim.s, me).expect("an item");
+        let over = sim.pool.turn_over(&mut sim.s, me, next);
+        assert!(!matches!(over, Over::Follows(_)));
+    }
+    assert_eq!(sim.pool.turn_to(&mut sim.s, me), None);
+    assert_eq!(sim.pool.turn_aside(&mut sim.s, me), None);
+    assert!(!sim.pool.end_turn(&mut sim.s, me, 3));
+    assert_eq!(sim.pool.starts(), 4);
+    assert!(calls(&mut sim, 0), "a new call");
 }
 
 /// K4: only a barrier is left on the worker's own list.
@@ -177,7 +222,7 @@ fn bh_pool_goes_on_for_a_barrier() {
     sim.flush_item(0);
     let me = sim.workers[0].h;
     assert_eq!(sim.finish(me).flushed, None);
-    assert!(sim.pool.pause(&mut sim.s, me, sim.now));
+    assert!(sim.pool.end_turn(&mut sim.s, me, 1));
     assert_eq!(sim.pool.pending(), 1);
 }
 
@@ -188,6 +233,6 @@ fn bh_pool_without_items_is_done() {
     start(&mut sim, 0);
     let me = sim.workers[0].h;
     assert_eq!(sim.finish(me).flushed, None);
-    assert!(!sim.pool.pause(&mut sim.s, me, sim.now));
+    assert!(!sim.pool.end_turn(&mut sim.s, me, 1));
     assert_eq!(numbers(&sim.pool), (0, 1, 1, 0, false));
 }

@@ -8,7 +8,7 @@
 
 use crate::item::{On, Store, item, worker};
 use crate::ways::{Leaving, Ways};
-use crate::{NodeLimit, Phase, Pool, Pwq};
+use crate::{NodeLimit, Phase, Pool, Pwq, Worker};
 
 /// `Err` with what is wrong, unless a condition holds.
 fn ensure(holds: bool, wrong: &'static str) -> Result<(), &'static str> {
@@ -34,6 +34,14 @@ impl Pool {
         ensure(idle == self.nr_idle, "the number of idle workers is wrong")?;
         ensure(idle <= self.nr_workers, "more idle workers than workers")?;
         let own = |&w: &_| worker(s, w).phase != Phase::Rescuing;
+        for w in self.workers.iter(s).map(|w| worker(s, w)) {
+            let goes_on = w.goes_on.is(self.stand);
+            let may = w.phase == Phase::Working && w.scheduled.is_empty();
+            ensure(
+                !goes_on || may && w.apart == 0 && w.epoch == self.stand.epoch,
+                "a worker would go on, and has to ask",
+            )?;
+        }
         let all = self.workers.iter(s).filter(own).count();
         ensure(
             all == self.nr_workers as usize,
@@ -47,13 +55,13 @@ impl Pool {
             ensure(listed, "an item on the list does not know it")?;
         }
         ensure(
-            pending == self.pending,
+            pending == self.pending(),
             "the number of pending items is wrong",
         )?;
         // (6) as far as it can be seen from here.
         let busy = self.nr_workers - idle;
         let most = if self.has_core() { busy } else { 0 };
-        ensure(self.nr_running <= most, "6: more workers run than work")?;
+        ensure(self.stand.running <= most, "6: more workers run than work")?;
         let lone = self.kind.grows() || self.nr_workers <= 1;
         ensure(lone, "a pool of one worker has more")
     }
@@ -67,6 +75,29 @@ impl Pwq {
     ///
     /// The broken rule.
     pub fn check<S: Store>(&self, s: &S, in_line: bool) -> Result<(), &'static str> {
+        ensure(
+            u64::from(self.nr_active) <= self.entered - self.passed,
+            "4: more items are active than in flight",
+        )?;
+        let told = |(c, &n): (usize, &u32)| (n > 0) == (self.has_older >> c & 1 != 0);
+        ensure(
+            self.older.iter().enumerate().all(told),
+            "4: it is not known of which colours something is in flight",
+        )?;
+        ensure(
+            self.ways.any(Ways::COLOURED) == (self.has_older != 0),
+            "4: it is not known whether something of an earlier colour is in flight",
+        )?;
+        let turns = self.next_colour.is_some();
+        ensure(
+            self.ways.any(Ways::TURNS) == turns,
+            "4: it is not known whether the colour is to turn",
+        )?;
+        let of_one = self.has_older == 0 && self.flush_colour == Some(self.work_colour);
+        ensure(
+            !turns || (of_one && !self.is_empty()),
+            "4: the colour is to turn, and nobody waits for that",
+        )?;
         let (mut inactive, mut waiting, mut beside) = (0, 0, 0);
         for h in self.inactive.iter(s) {
             waiting += 1;
@@ -74,13 +105,24 @@ impl Pwq {
             ensure(it.on == On::Inactive, "a waiting item does not know it")?;
             inactive += u32::from(!it.is_barrier());
             beside += u32::from(it.runner.is_some());
+            ensure(
+                it.is_beside() == it.runner.is_some(),
+                "an item waits and runs, and does not know it",
+            )?;
+            let told = it
+                .runner
+                .is_none_or(|w| worker(s, w).apart & Worker::BESIDE != 0);
+            ensure(
+                told,
+                "an item waits and runs, and its worker does not know it",
+            )?;
         }
         ensure(
             beside == self.nr_beside,
             "the number of items that wait and run is wrong",
         )?;
         ensure(
-            (inactive, waiting) == (self.nr_inactive, self.nr_waiting()),
+            (inactive, waiting) == (self.inactive(), self.nr_waiting()),
             "the number of waiting items is wrong",
         )?;
         let waits = if self.is_limited_by_node() {
@@ -96,11 +138,11 @@ impl Pwq {
             self.ways.any(Ways::LEAVES) == (self.leaving() != Leaving::No),
             "what leaves does not know it",
         )?;
-        let known = self.nr_active + inactive;
         ensure(
-            known <= self.nr_in_flight(),
-            "4: more items are active than in flight",
-        )
+            self.ways.any(Ways::OVER) == (self.nr_active > self.max_active),
+            "what is over its limit does not know it",
+        )?;
+        Ok(())
     }
 }
 

@@ -1,11 +1,11 @@
 //! An execution's beginning and end: which item is taken, what is linked to it, what follows when it is over.
 
-use links::Handle;
+use links::{Handle, List};
 
 use crate::item::{On, item, item_mut, pwq, pwq_mut, worker, worker_mut};
 use crate::run::Step;
 use crate::ways::Ways;
-use crate::{Item, Kind, Outcome, Pool, Pwq, Store, Worker};
+use crate::{Item, Kind, Outcome, Phase, Pool, Pwq, Store, Worker};
 
 /// What the end of an execution decided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +32,12 @@ impl Finished {
         gone: None,
         freed: None,
     };
+
+    /// Whether nothing follows.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::NOTHING
+    }
 }
 
 /// An execution that begins: what [`Step::Run`] says.
@@ -55,47 +61,48 @@ impl From<Begun> for Step {
     }
 }
 
+/// A barrier that was passed: see [`Pool::pass`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "its waiter must be let go"]
+pub struct Passed {
+    /// Whose waiter goes on. The pool knows it no more.
+    pub barrier: Handle<Item>,
+    /// As in [`Finished`].
+    pub flushed: Option<Handle<Pwq>>,
+    /// As in [`Finished`].
+    pub gone: Option<Handle<Pwq>>,
+}
+
 impl Pool {
+    /// (6) Between two items, the barrier that `w` comes to next, if it is one: it is over at once. Otherwise nothing has
+    /// changed. Within the section of the lock in which the item before it ended.
+    #[inline(always)]
+    pub fn pass<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Passed> {
+        let node = worker(s, w);
+        let b = node.scheduled.front()?;
+        if node.phase != Phase::Working || !item(s, b).is_barrier() {
+            return None;
+        }
+        debug_assert!(node.current.is_none(), "it is not between two items");
+        let _it = List::pop_front_of(s, |s| &mut worker_mut(s, w).scheduled);
+        let it = item_mut(s, b);
+        it.on = On::Nothing;
+        let (p, colour) = (it.pwq.take()?, it.colour);
+        self.starts += 1;
+        self.entry_came();
+        self.note_stand(s, w);
+        Some(Passed {
+            barrier: b,
+            flushed: pwq_mut(s, p).leave_barrier(colour).then_some(p),
+            gone: Self::left(s, p),
+        })
+    }
+
     /// (6) The barrier that `w` executes is over; `w` calls [`Pool::next`] afterwards, without releasing
     /// the lock in between or later.
     pub fn finish_barrier<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Finished {
         debug_assert!(!worker(s, w).current_active, "an item is no barrier");
         self.end(s, w, Outcome::Returned)
-    }
-
-    /// (6) As [`Pool::finish_barrier`], of item `h`, which `w` executes for `p`. `None`: the usual case, nothing
-    /// follows from it.
-    #[inline(always)]
-    pub fn finish<S: Store>(
-        &mut self,
-        s: &mut S,
-        w: Handle<Worker>,
-        (h, p): (Handle<Item>, Handle<Pwq>),
-    ) -> Option<Finished> {
-        let node = worker_mut(s, w);
-        debug_assert!(
-            node.current == Some(h) && node.current_pwq == Some(p) && node.current_active,
-            "it executes another item"
-        );
-        let colour = node.current_colour;
-        let share = pwq(s, p);
-        let usual = worker(s, w).apart == 0 && !share.ways.any(Ways::LEAVES);
-        if !usual || item(s, h).on == On::Inactive {
-            return Some(self.end(s, w, Outcome::Returned));
-        }
-        let by_node = share.ways.any(Ways::BY_NODE);
-        if by_node && (share.inactive.is_empty() || !s.renew_slot(p, share.nr_inactive > 1)) {
-            return Some(self.end(s, w, Outcome::Returned));
-        }
-        let node = worker_mut(s, w);
-        (node.current, node.current_pwq) = (None, None);
-        item_mut(s, h).runner = None;
-        pwq_mut(s, p).stats.completed += 1;
-        let flushed = self.free_slot(s, p, colour);
-        flushed.then_some(Finished {
-            flushed: Some(p),
-            ..Finished::NOTHING
-        })
     }
 
     /// Takes the front item of the worklist and what is linked to it.
@@ -105,12 +112,38 @@ impl Pool {
         w: Handle<Worker>,
         h: Handle<Item>,
     ) -> Begun {
+        self.take(s, w, h);
+        self.begin(s, w, h)
+    }
+
+    /// The front item of the worklist leaves it, what is linked to it goes to `w`.
+    pub(crate) fn take<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, h: Handle<Item>) {
         if item(s, h).is_linked() {
             self.take_chain(s, h, w);
         }
         self.worklist.remove(s, h);
-        self.pending -= 1;
-        self.begin(s, w, h)
+        self.entry_went();
+    }
+
+    /// As [`Self::take_chain`], of item `h`, which was the front of the worklist and is not on it any more; nothing is on `w`'s
+    /// own list.
+    #[inline(never)]
+    pub(crate) fn take_linked<S: Store>(&mut self, s: &mut S, h: Handle<Item>, w: Handle<Worker>) {
+        let mut list = List::new();
+        let mut last = h;
+        while item(s, last).is_linked() {
+            let Some(b) = self.worklist.front() else {
+                break;
+            };
+            self.worklist.remove_front(s, b);
+            self.entry_went();
+            item_mut(s, b).on = On::Scheduled(w);
+            self.claim(s, b, w);
+            list.push_back(s, b);
+            last = b;
+        }
+        item_mut(s, h).set_linked(false);
+        worker_mut(s, w).schedule(list);
     }
 
     /// The barriers linked behind the front item `h` move to `w`'s own list, behind what is there.
@@ -123,12 +156,12 @@ impl Pool {
             };
             more = item(s, b).is_linked();
             self.worklist.remove(s, b);
-            self.pending -= 1;
+            self.entry_went();
             item_mut(s, b).on = On::Scheduled(w);
             self.claim(s, b, w);
             list.push_back(s, b);
         }
-        worker_mut(s, w).scheduled = list;
+        worker_mut(s, w).schedule(list);
     }
 
     /// (5) The front item of the worklist is being executed by `other`, which will execute it
@@ -150,7 +183,7 @@ impl Pool {
             None
         };
         self.worklist.remove(s, h);
-        self.pending -= 1;
+        self.entry_went();
         item_mut(s, h).on = On::Scheduled(other);
         self.claim(s, h, other);
         let mut list = core::mem::take(&mut worker_mut(s, other).scheduled);
@@ -163,12 +196,12 @@ impl Pool {
                 None
             };
             self.worklist.remove(s, b);
-            self.pending -= 1;
+            self.entry_went();
             item_mut(s, b).on = On::Scheduled(other);
             self.claim(s, b, other);
             list.push_back(s, b);
         }
-        worker_mut(s, other).scheduled = list;
+        worker_mut(s, other).schedule(list);
     }
 
     /// `h` is on no list any more; `w` executes it from now on.
@@ -188,11 +221,13 @@ impl Pool {
         let share = p.filter(|_| !barrier).map(|p| pwq(s, p));
         let heavy = share.is_some_and(|p| p.ways.any(Ways::CPU_INTENSIVE));
         let heavy = heavy && self.kind == Kind::Bound;
+        // Whoever takes an item off the list to start it has noted that it left.
         self.starts += 1;
+        self.entry_came();
         let node = worker_mut(s, w);
         node.run = self.starts;
         if heavy && self.counts(node) {
-            self.nr_running -= 1;
+            self.stand.running -= 1;
         }
         node.current = Some(h);
         node.current_pwq = p;
@@ -222,13 +257,16 @@ impl Pool {
         };
         let colour = node.current_colour;
         let active = core::mem::replace(&mut node.current_active, true);
-        if core::mem::take(&mut node.apart) != 0 && self.counts(node) {
-            self.nr_running += 1;
+        let apart = node.is_apart();
+        node.apart = 0;
+        if apart && self.counts(node) {
+            self.stand.running += 1;
         }
         let share = pwq_mut(s, p);
-        over.flushed = share.leave(colour).then_some(p);
-        if active {
-            share.stats.completed += 1;
+        if !active {
+            over.flushed = share.leave_barrier(colour).then_some(p);
+        } else {
+            over.flushed = share.leave(colour).then_some(p);
             share.stats.panicked += u64::from(outcome == Outcome::Panicked);
             // A barrier's node is gone by now; an item's is kept alive by whoever runs it.
             let it = item_mut(s, h);

@@ -29,7 +29,7 @@ impl Pool {
     #[must_use]
     pub fn counts(&self, w: &Worker) -> bool {
         // Who has the pool's epoch executes items.
-        w.apart == 0 && w.epoch == self.epoch && self.core
+        !w.is_apart() && w.epoch == self.stand.epoch && self.core
     }
 
     /// The pool's core goes offline: pending and running items go on anywhere, without concurrency
@@ -40,7 +40,7 @@ impl Pool {
             return None;
         }
         self.next_epoch();
-        self.nr_running = 0;
+        self.stand.running = 0;
         self.kick(s)
     }
 
@@ -58,18 +58,18 @@ impl Pool {
     fn next_epoch(&mut self) {
         self.core = !self.core && self.kind == Kind::Bound;
         // Past the one that no pool has.
-        let next = self.epoch.wrapping_add(1);
-        self.epoch = if next == Worker::NO_EPOCH { 1 } else { next };
+        let next = self.stand.epoch.wrapping_add(1);
+        self.stand.epoch = if next == Worker::NO_EPOCH { 1 } else { next };
     }
 
     /// Between two items: a worker that began before the core came back counts from now on.
     #[inline(always)]
     pub(crate) fn count_again<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) {
         let node = worker_mut(s, w);
-        if node.epoch != self.epoch && node.phase == Phase::Working {
-            node.epoch = self.epoch;
+        if node.epoch != self.stand.epoch && node.phase == Phase::Working {
+            node.epoch = self.stand.epoch;
             if self.has_core() {
-                self.nr_running += 1;
+                self.stand.running += 1;
             }
         }
     }

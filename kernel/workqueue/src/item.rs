@@ -6,7 +6,10 @@ use crate::{Colour, Pwq, Worker};
 
 /// Resolves the handles of one pool's objects; whoever has it holds the pool's lock.
 pub trait Store: Arena<Item> + Arena<Worker> + Arena<Pwq> {
-    /// Told when an item that waited for a max_active slot of `pwq` gets one.
+    /// Of pwqs that nobody observes, too, it wants to be told of [`Self::activated`].
+    const SEES_ALL: bool = true;
+
+    /// Told when an item that waited for a max_active slot of `pwq` gets one, if somebody observes that.
     fn activated(&mut self, _item: Handle<Item>, _pwq: Handle<Pwq>) {}
 
     /// A barrier, not one of a BH pool, came to the own list of `worker`: its waiter waits for that one.
@@ -22,6 +25,10 @@ pub trait Store: Arena<Item> + Arena<Worker> + Arena<Pwq> {
     /// [`crate::NodeLimit::free`] for `pwq`.
     fn free_slot(&mut self, _pwq: Handle<Pwq>) -> Option<Handle<Pwq>> {
         None
+    }
+    /// [`crate::NodeLimit::put_back`] for `pwq`.
+    fn put_back_slot(&mut self, _pwq: Handle<Pwq>) -> bool {
+        false
     }
     /// [`crate::NodeLimit::renew`] for `pwq`.
     fn renew_slot(&mut self, _pwq: Handle<Pwq>, _more: bool) -> bool {
@@ -67,7 +74,7 @@ pub struct Item {
     pub(crate) pwq: Option<Handle<Pwq>>,
     pub(crate) on: On,
     pub(crate) colour: Colour,
-    /// Zero for an item with nothing linked to it.
+    /// Zero for an item with nothing linked to it that does not wait beside its own run.
     marks: u8,
     /// Who executes an earlier submission of this item.
     pub(crate) runner: Option<Handle<Worker>>,
@@ -77,6 +84,7 @@ impl Item {
     const LINKED: u8 = 1;
     const BARRIER: u8 = 1 << 1;
     const CURSOR: u8 = 1 << 2;
+    const BESIDE: u8 = 1 << 3;
 
     /// The node of a fresh work item.
     #[must_use]
@@ -134,7 +142,27 @@ impl Item {
         };
     }
 
-    /// It is a work item, and nothing is linked to it.
+    /// It is a work item, whatever is linked to it.
+    #[inline(always)]
+    pub(crate) const fn is_work(&self) -> bool {
+        self.marks & (Self::BARRIER | Self::CURSOR) == 0
+    }
+
+    /// It waits for a slot, and its pwq counts it in [`Pwq::nr_beside`].
+    #[inline(always)]
+    pub(crate) const fn is_beside(&self) -> bool {
+        self.marks & Self::BESIDE != 0
+    }
+
+    pub(crate) const fn set_beside(&mut self, on: bool) {
+        self.marks = if on {
+            self.marks | Self::BESIDE
+        } else {
+            self.marks & !Self::BESIDE
+        };
+    }
+
+    /// It is a work item, nothing is linked to it, and it does not wait beside its own run.
     #[inline(always)]
     pub(crate) const fn is_plain(&self) -> bool {
         self.marks == 0

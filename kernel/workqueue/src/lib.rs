@@ -44,7 +44,9 @@
 
 pub mod anatomy;
 mod awaited;
+mod budget;
 mod check;
+mod colours;
 mod execution;
 mod flush;
 mod hotplug;
@@ -53,6 +55,7 @@ mod kind;
 mod knot;
 mod limit;
 mod manage;
+mod over;
 mod pods;
 mod pool;
 mod preempted;
@@ -62,6 +65,7 @@ mod rescue;
 mod run;
 mod slots;
 mod tuning;
+mod turn;
 mod urge;
 mod watch;
 mod ways;
@@ -107,19 +111,24 @@ mod sim_rescue;
 mod sim_rest;
 #[cfg(test)]
 mod sim_store;
+#[cfg(test)]
+mod sim_turn;
 
 pub use awaited::{Awaited, Held};
-pub use execution::{Begun, Finished};
+pub use budget::OverBudget;
+pub use colours::{COLOURS, Colour};
+pub use execution::{Begun, Finished, Passed};
 pub use flush::{Cascade, Flush, FlushStart, Flusher};
 pub use item::{Item, Outcome, Store};
 pub use kind::Kind;
 pub use knot::{Knot, MOST_WAITERS, MOST_WAITS, Needs, Party};
 pub use limit::{DEFAULT_MIN_ACTIVE, NodeLimit, Turn, split};
 pub use manage::Cull;
+pub use over::Over;
 pub use pods::{Attrs, CPUS_PER_SHARD, Pods, PoolKey, Scope, Surroundings};
-pub use pool::{OverBudget, Pool, Queued};
+pub use pool::{Pool, Queued};
 pub use preempted::Preempted;
-pub use pwq::{COLOURS, Colour, DEFAULT_ACTIVE, MAX_ACTIVE, Pwq, PwqStats, clamp_max_active};
+pub use pwq::{DEFAULT_ACTIVE, MAX_ACTIVE, Pwq, PwqStats, clamp_max_active};
 pub use remove::Removed;
 pub use rescue::{Call, Maydays, RESCUER_BATCH, Rescue, RescueStep};
 pub use run::Step;

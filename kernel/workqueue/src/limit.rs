@@ -101,6 +101,7 @@ impl NodeLimit {
     }
 
     /// Takes a slot for the pwq of turn `t`. False: there is none, and it stands in line now.
+    #[inline(always)]
     #[must_use = "without a slot the item waits"]
     pub fn take<A: Arena<Turn>>(&mut self, a: &mut A, t: Handle<Turn>) -> bool {
         if self.nr < self.max && self.line.is_empty() {
@@ -111,6 +112,7 @@ impl NodeLimit {
         false
     }
 
+    #[inline(never)]
     fn stand<A: Arena<Turn>>(&mut self, a: &mut A, t: Handle<Turn>) {
         let turn = a.get_mut(t);
         if turn.wait == Wait::No {
@@ -125,6 +127,16 @@ impl NodeLimit {
         debug_assert!(self.nr > 0, "a slot is given back that nobody had");
         self.nr -= 1;
         self.grant(a)
+    }
+
+    /// As [`Self::free`], where nobody waits for one. False: nothing changed.
+    #[inline(always)]
+    #[must_use = "the slot is to be given back otherwise"]
+    pub fn put_back(&mut self) -> bool {
+        let last = self.line.is_empty();
+        debug_assert!(self.nr > 0, "a slot is given back that nobody had");
+        self.nr -= u32::from(last);
+        last
     }
 
     /// Changes the number of slots; [`Self::grant`] hands out what that made free.
@@ -162,6 +174,7 @@ impl NodeLimit {
     /// As [`Self::free`] and then [`Self::accept`], in one step, where the slot that the pwq of `t` gives back comes
     /// to itself, because it is the first of the line. With `more` that waits it stands at the end of the
     /// line then (D5). False: nothing changed.
+    #[inline(always)]
     #[must_use = "the slot is to be given back otherwise"]
     pub fn renew<A: Arena<Turn>>(&mut self, a: &mut A, t: Handle<Turn>, more: bool) -> bool {
         if self.nr > self.max || self.line.front() != Some(t) {
@@ -169,13 +182,19 @@ impl NodeLimit {
         }
         let lone = self.line.back() == Some(t);
         if !(lone && more) {
-            self.line.remove_front(a, t);
-            a.get_mut(t).wait = Wait::No;
-            if more {
-                self.stand(a, t);
-            }
+            self.pass_turn(a, t, more);
         }
         true
+    }
+
+    /// The first of the line, `t`, has had its turn.
+    #[inline(never)]
+    fn pass_turn<A: Arena<Turn>>(&mut self, a: &mut A, t: Handle<Turn>, more: bool) {
+        self.line.remove_front(a, t);
+        a.get_mut(t).wait = Wait::No;
+        if more {
+            self.stand(a, t);
+        }
     }
 
     /// The pwq of `t` has nothing that waits any more, and will be used for something else.

@@ -6,7 +6,7 @@ use links::{Arena, Handle};
 
 use crate::item::On;
 use crate::sim::{Act, Sim, SimWorker};
-use crate::{Item, Phase, Pwq, PwqStats, Worker};
+use crate::{COLOURS, Colour, Item, Phase, Pwq, PwqStats, Worker};
 
 impl Sim {
     /// Recounts everything and compares (docs/rules.md 7).
@@ -38,11 +38,13 @@ impl Sim {
             let in_line = self.s.in_line(h);
             assert_eq!(pwq.check(&self.s, in_line), Ok(()), "pwq {p}");
             let (mut active, mut inactive, mut in_flight) = (0, 0, 0);
+            let mut of_colour = [false; COLOURS];
             let nodes = self.items.iter().chain(self.barriers.iter().map(|b| &b.0));
             for &i in nodes.clone() {
                 let it = self.item(i);
                 if it.on != On::Nothing && it.pwq == Some(h) {
                     in_flight += 1;
+                    of_colour[usize::from(it.colour)] = true;
                     match it.on {
                         _ if it.is_barrier() => {}
                         On::Inactive => inactive += 1,
@@ -55,11 +57,12 @@ impl Sim {
                 let w = self.worker(w);
                 if w.current_pwq == Some(h) {
                     in_flight += 1;
+                    of_colour[usize::from(w.current_colour)] = true;
                     active += u32::from(w.current_active);
                 }
             }
             assert_eq!(
-                (pwq.nr_active, pwq.nr_inactive),
+                (pwq.nr_active, pwq.inactive()),
                 (active, inactive),
                 "pwq {p}"
             );
@@ -72,7 +75,14 @@ impl Sim {
             );
             all_active += active;
             // 4: the colours add up.
-            assert_eq!(pwq.in_flight.iter().sum::<u32>(), in_flight, "pwq {p}");
+            assert_eq!(pwq.nr_in_flight(), in_flight, "pwq {p}");
+            for c in 0..COLOURS as Colour {
+                assert_eq!(
+                    pwq.is_empty_of(c),
+                    !of_colour[usize::from(c)],
+                    "pwq {p}, colour {c}"
+                );
+            }
         }
         self.check_node(all_active);
     }
@@ -96,12 +106,12 @@ impl Sim {
         let counted = self.workers.iter().filter(runs).count();
         let expected = if self.pool.has_core() { counted } else { 0 };
         // 6: the counter is the count.
-        assert_eq!(self.pool.nr_running as usize, expected);
+        assert_eq!(self.pool.stand.running as usize, expected);
         let idle = live.iter().filter(|w| w.phase == Phase::Idle).count();
         assert_eq!(self.pool.nr_idle as usize, idle);
         let dying = live.iter().filter(|w| w.phase == Phase::Dying).count();
         assert_eq!(self.pool.nr_workers as usize + dying, live.len());
-        assert_eq!(self.pool.pending as usize, self.listed());
+        assert_eq!(self.pool.pending() as usize, self.listed());
         // 5: work without a running worker has somebody on the way.
         let coming = self.workers.iter().any(|w| {
             !w.blocked && matches!(w.act, Act::Awake | Act::Creating) || self.between(w.act)

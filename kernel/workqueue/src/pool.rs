@@ -5,8 +5,7 @@
 //! unbound pool starts every active item as soon as a worker can be woken (F1). A BH pool has one
 //! pseudo worker, the softirq of its core (K2). A dedicated pool has one worker and never another.
 //!
-//! Who is told to wake a worker does so: until that worker has come it is not named again
-//! ([`Pool::kick`]), whatever happens meanwhile.
+//! Who is told to wake a worker does so: until that worker has come it is not named again ([`Pool::kick`]).
 //!
 //! Invariants (docs/rules.md 7): a bound pool's list is non-empty only while a worker runs, or a
 //! woken worker or a manager is on its way (5); `nr_running` equals the counted workers whenever
@@ -16,7 +15,7 @@
 use links::{Handle, List};
 use machine::Instant;
 
-use crate::item::{On, item, item_mut, pwq_mut, worker, worker_mut};
+use crate::item::{On, item, item_mut, pwq, pwq_mut, worker, worker_mut};
 use crate::watch::Mark;
 use crate::worker::All;
 use crate::{Item, Kind, Phase, Pwq, Store, Tuning, Worker};
@@ -31,14 +30,33 @@ pub struct Queued {
     pub active: bool,
 }
 
-/// An execution used its budget and has left concurrency management.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use = "the worker must be woken"]
-pub struct OverBudget {
-    /// What is executed.
-    pub item: Handle<Item>,
-    /// Wake this worker.
-    pub wake: Option<Handle<Worker>>,
+/// How a pool stands, as far as that tells a worker whether it goes on.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
+pub(crate) struct Stand {
+    /// Grows when a bound pool loses or gets its core; see [`Pool::disassociate`].
+    pub(crate) epoch: u32,
+    /// Workers that concurrency management counts as running.
+    pub(crate) running: u32,
+}
+
+impl Stand {
+    /// No pool stands so.
+    pub(crate) const NEVER: Self = Self {
+        epoch: Worker::NO_EPOCH,
+        running: 0,
+    };
+
+    /// Compared as one word.
+    #[inline(always)]
+    pub(crate) const fn is(self, other: Self) -> bool {
+        self.word() == other.word()
+    }
+
+    #[inline(always)]
+    const fn word(self) -> u64 {
+        self.epoch as u64 | (self.running as u64) << 32
+    }
 }
 
 /// A worker pool.
@@ -47,7 +65,6 @@ pub struct Pool {
     pub(crate) kind: Kind,
     pub(crate) tuning: Tuning,
     pub(crate) worklist: List<Item>,
-    pub(crate) nr_running: u32,
     pub(crate) idle: List<Worker>,
     pub(crate) nr_idle: u32,
     pub(crate) nr_workers: u32,
@@ -61,13 +78,13 @@ pub struct Pool {
     /// When the manager's pool calls for rescuers next.
     pub(crate) mayday_at: Instant,
     pub(crate) reaper_armed: bool,
-    pub(crate) pending: u32,
+    /// Entries that came on the list, less those that left it otherwise than by a start, wrapping: less `starts`, what is there.
+    pub(crate) listed: u32,
     /// How often items went back to the front of the list: before whatever has its place there.
     pub(crate) requeues: u32,
     /// No pwq uses it any more: its workers end.
     pub(crate) closing: bool,
-    /// Grows when a bound pool loses or gets its core; see [`Pool::disassociate`].
-    pub(crate) epoch: u32,
+    pub(crate) stand: Stand,
     /// It is a bound pool, and has its core.
     pub(crate) core: bool,
 }
@@ -80,7 +97,6 @@ impl Pool {
             kind,
             tuning,
             worklist: List::new(),
-            nr_running: 0,
             idle: List::new(),
             nr_idle: 0,
             nr_workers: 0,
@@ -91,9 +107,12 @@ impl Pool {
             mayday_at: Instant::ZERO,
             requeues: 0,
             reaper_armed: false,
-            pending: 0,
+            listed: 0,
             closing: false,
-            epoch: 0,
+            stand: Stand {
+                epoch: 0,
+                running: 0,
+            },
             core: matches!(kind, Kind::Bound),
         }
     }
@@ -108,10 +127,15 @@ impl Pool {
     pub const fn tuning(&self) -> Tuning {
         self.tuning
     }
-    /// Changes its numbers. When to reap with them, if there are too many workers: arm the reaper
-    /// for that, also when it is armed for another time.
+    /// Changes its numbers. When to reap with them, if there are too many workers: arm the reaper for that, even if it is armed.
     #[must_use = "the reaper must be armed"]
-    pub fn set_tuning<S: Store>(&mut self, s: &S, tuning: Tuning) -> Option<Instant> {
+    pub fn set_tuning<S: Store>(&mut self, s: &mut S, tuning: Tuning) -> Option<Instant> {
+        // Who goes from item to item looks about, and its next item has the new budget.
+        let mut next = self.workers.front();
+        while let Some(w) = next {
+            next = self.workers.next(s, w);
+            worker_mut(s, w).goes_on = Stand::NEVER;
+        }
         self.tuning = tuning;
         self.reaper_armed = false;
         self.arm_reaper(s)
@@ -119,7 +143,7 @@ impl Pool {
     /// Items and barriers on the list.
     #[must_use]
     pub const fn pending(&self) -> u32 {
-        self.pending
+        self.listed.wrapping_sub(self.starts as u32)
     }
     /// Workers, idle or not.
     #[must_use]
@@ -134,7 +158,7 @@ impl Pool {
     /// Workers that concurrency management counts as running.
     #[must_use]
     pub const fn nr_running(&self) -> u32 {
-        self.nr_running
+        self.stand.running
     }
     /// Items that were started.
     #[must_use]
@@ -147,14 +171,53 @@ impl Pool {
         self.manager
     }
 
-    /// (1), (2) Queues an item that nobody else owns on `p`'s share of this pool. It goes behind
-    /// all earlier items of that share, also when those wait for a slot (C9).
+    /// (1), (2) Queues an item that nobody else owns on `p`'s share of this pool, behind all earlier ones of that share (C9).
     #[inline(always)]
     pub fn queue<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, h: Handle<Item>) -> Queued {
-        let share = pwq_mut(s, p);
-        let colour = share.work_colour;
-        share.enter(colour);
         let active = Self::take_slot(s, p);
+        pwq_mut(s, p).turn_if_due();
+        let entered = pwq(s, p).entered + 1;
+        self.enter(s, p, h, (active, entered))
+    }
+
+    /// As [`Self::queue`], where [`Pwq::takes_plainly`]; with this one so many came.
+    #[inline(always)]
+    pub fn queue_plain<S: Store>(
+        &mut self,
+        s: &mut S,
+        p: Handle<Pwq>,
+        h: Handle<Item>,
+        entered: u64,
+    ) -> Queued {
+        let active = Self::take_own_slot(s, p);
+        self.enter(s, p, h, (active, entered))
+    }
+
+    /// As [`Self::queue`], where [`Pwq::takes_of_node`]; with this one so many came.
+    #[inline(always)]
+    pub fn queue_of_node<S: Store>(
+        &mut self,
+        s: &mut S,
+        p: Handle<Pwq>,
+        h: Handle<Item>,
+        entered: u64,
+    ) -> Queued {
+        let active = Self::take_slot_of_node(s, p);
+        self.enter(s, p, h, (active, entered))
+    }
+
+    #[inline(always)]
+    fn enter<S: Store>(
+        &mut self,
+        s: &mut S,
+        p: Handle<Pwq>,
+        h: Handle<Item>,
+        (active, entered): (bool, u64),
+    ) -> Queued {
+        let share = pwq_mut(s, p);
+        debug_assert!(share.entered + 1 == entered, "another one came");
+        share.entered = entered;
+        let colour = share.work_colour;
         let it = item_mut(s, h);
         debug_assert!(it.on == On::Nothing, "queueing an item that is queued");
         it.pwq = Some(p);
@@ -162,17 +225,18 @@ impl Pool {
         if active {
             it.on = On::Worklist;
             self.push(s, h);
-            Queued {
-                wake: self.kick(s),
-                active,
-            }
+            let wake = if self.is_managed() {
+                None
+            } else {
+                self.wake_idle(s)
+            };
+            Queued { wake, active }
         } else {
             it.on = On::Inactive;
-            let runs = it.runner.is_some();
-            let share = pwq_mut(s, p);
-            share.nr_inactive += 1;
-            if runs {
-                share.nr_beside += 1;
+            if let Some(w) = it.runner {
+                worker_mut(s, w).set_apart(Worker::BESIDE);
+                pwq_mut(s, p).nr_beside += 1;
+                item_mut(s, h).set_beside(true);
             }
             List::push_back_of(s, |s| &mut pwq_mut(s, p).inactive, h);
             Queued { wake: None, active }
@@ -199,7 +263,7 @@ impl Pool {
             _ => (it.pwq, it.colour, it.is_linked()),
         };
         let Some(p) = p else { return false };
-        pwq_mut(s, p).enter(colour);
+        pwq_mut(s, p).enter_barrier(colour);
         let place = match (on, runner) {
             (On::Nothing, Some(w)) => On::Scheduled(w),
             _ => on,
@@ -216,7 +280,7 @@ impl Pool {
             On::Nothing => {}
             On::Worklist => {
                 self.worklist.insert_after(s, target, b);
-                self.pending += 1;
+                self.entry_came();
             }
             On::Inactive => {
                 let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
@@ -232,7 +296,7 @@ impl Pool {
                 } else {
                     list.insert_after(s, target, b);
                 }
-                worker_mut(s, w).scheduled = list;
+                worker_mut(s, w).schedule(list);
             }
         }
         true
@@ -249,52 +313,42 @@ impl Pool {
         }
         node.sleeping = true;
         let p = node.current_pwq;
-        self.nr_running -= 1;
+        self.stand.running -= 1;
         if let Some(p) = p.filter(|_| self.need_more_worker() && !self.idle.is_empty()) {
             pwq_mut(s, p).stats.cm_wakeup += 1;
         }
         self.kick(s)
     }
 
-    /// Hook: `w` got its core back (E3).
-    pub fn resume<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) {
+    /// Hook: `w` got its core back (E3). Whether concurrency management counts it.
+    pub fn resume<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> bool {
         let node = worker_mut(s, w);
-        if core::mem::take(&mut node.sleeping) && self.counts(node) {
-            self.nr_running += 1;
+        let slept = core::mem::take(&mut node.sleeping);
+        let counts = self.counts(node);
+        if slept && counts {
+            self.stand.running += 1;
         }
-    }
-
-    /// Hook: `w` used its budget within one execution (E14): it leaves concurrency management until
-    /// the item ends. `None` when it executes nothing that is counted; the hook then came too late.
-    pub fn budget<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<OverBudget> {
-        self.back(s, w);
-        let node = worker_mut(s, w);
-        if !self.counts(node) || node.sleeping {
-            return None;
-        }
-        let (item, p) = (node.current?, node.current_pwq?);
-        node.apart |= Worker::CPU_INTENSIVE;
-        self.nr_running -= 1;
-        pwq_mut(s, p).stats.cpu_intensive += 1;
-        Some(OverBudget {
-            item,
-            wake: self.kick(s),
-        })
+        counts
     }
 
     /// There is work and nobody counted works on it (E5).
     #[inline(always)]
     pub(crate) const fn need_more_worker(&self) -> bool {
-        self.pending > 0 && self.nr_running == 0
+        self.stand.running == 0 && self.pending() > 0
     }
 
-    /// The idle worker to wake, if one is needed: the one that went idle last (E7). None if that one
-    /// was woken already and has not come yet.
+    /// The idle worker to wake, if one is needed: the last to go idle (E7), unless it was woken and has not come yet.
     #[inline(always)]
     pub(crate) fn kick<S: Store>(&self, s: &mut S) -> Option<Handle<Worker>> {
         if !self.need_more_worker() {
             return None;
         }
+        self.wake_idle(s)
+    }
+
+    /// As [`Self::kick`], where one is needed.
+    #[inline(always)]
+    pub(crate) fn wake_idle<S: Store>(&self, s: &mut S) -> Option<Handle<Worker>> {
         let w = self.idle.front()?;
         let node = worker_mut(s, w);
         (!core::mem::replace(&mut node.woken, true)).then_some(w)
@@ -303,7 +357,19 @@ impl Pool {
     #[inline(always)]
     pub(crate) fn push<S: Store>(&mut self, s: &mut S, h: Handle<Item>) {
         self.worklist.push_back(s, h);
-        self.pending += 1;
+        self.entry_came();
+    }
+
+    /// An entry came on the list.
+    #[inline(always)]
+    pub(crate) const fn entry_came(&mut self) {
+        self.listed = self.listed.wrapping_add(1);
+    }
+
+    /// An entry left the list, and is not started from there.
+    #[inline(always)]
+    pub(crate) const fn entry_went(&mut self) {
+        self.listed = self.listed.wrapping_sub(1);
     }
 
     /// `w` goes on the idle list; when to reap, if that is to be armed now.
@@ -321,11 +387,12 @@ impl Pool {
         node.phase = Phase::Idle;
         node.woken = false;
         node.epoch = Worker::NO_EPOCH;
+        node.goes_on = Stand::NEVER;
         node.idle_since = now;
         self.idle.push_front(s, w);
         self.nr_idle += 1;
         debug_assert!(
-            self.nr_idle < self.nr_workers || self.nr_running == 0,
+            self.nr_idle < self.nr_workers || self.stand.running == 0,
             "workers count as running while all are idle"
         );
         self.arm_reaper(s)

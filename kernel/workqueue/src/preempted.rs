@@ -41,8 +41,8 @@ impl Pool {
             return None;
         }
         share.stats.preempted += 1;
-        worker_mut(s, w).apart |= Worker::PREEMPTED;
-        self.nr_running -= 1;
+        worker_mut(s, w).set_apart(Worker::PREEMPTED);
+        self.stand.running -= 1;
         Some(Preempted { wake: self.kick(s) })
     }
 
@@ -55,7 +55,7 @@ impl Pool {
         }
         node.apart &= !Worker::PREEMPTED;
         let again = self.counts(node);
-        self.nr_running += u32::from(again);
+        self.stand.running += u32::from(again);
         again
     }
 }

@@ -10,25 +10,21 @@
 //! waiting items as soon as none is active ([`crate::Pool::plug`], D9).
 //!
 //! Invariants: `nr_active <= max_active` unless it was lowered; the inactive list is non-empty only
-//! when the limit is reached, or the pwq is about to move; `in_flight[c]` counts queued and executing items and barriers of
-//! colour `c`.
+//! when the limit is reached, or the pwq is about to move. What is in flight, queued or executing, is counted by difference: what
+//! entered and what is over. Colours count only what is of an earlier one than items get now, `older`; the rest is of that one.
 
 use links::List;
 use machine::Instant;
 
 use crate::Item;
+use crate::colours::{COLOURS, Colour};
 use crate::watch::Mark;
 use crate::ways::{Leaving, Ways};
 
-/// Number of flush colours (A3).
-pub const COLOURS: usize = 16;
 /// `max_active` when nobody asks for a value (D1, main).
 pub const DEFAULT_ACTIVE: u32 = 1024;
 /// The highest `max_active` (D1, main).
 pub const MAX_ACTIVE: u32 = 2048;
-
-/// A flush colour, below [`COLOURS`].
-pub type Colour = u8;
 
 /// The `max_active` that a request for `n` gets (D1): 0 is the default, the rest is clamped.
 #[must_use]
@@ -67,13 +63,23 @@ pub struct PwqStats {
 /// One workqueue's share of one pool.
 #[derive(Debug)]
 pub struct Pwq {
-    pub(crate) in_flight: [u32; COLOURS],
     pub(crate) nr_active: u32,
-    pub(crate) nr_inactive: u32,
-    /// Barriers among them.
-    pub(crate) nr_waiting_barriers: u32,
     /// The limit of its own.
     pub(crate) max_active: u32,
+    /// Items that were queued, ever.
+    pub(crate) entered: u64,
+    /// Those that are over, or were cancelled.
+    pub(crate) passed: u64,
+    /// Barriers in flight.
+    pub(crate) nr_barriers: u32,
+    /// Those of them that wait behind an item without a slot.
+    pub(crate) nr_waiting_barriers: u32,
+    /// Items and barriers in flight of each colour but `work_colour`, where it is zero.
+    pub(crate) older: [u32; COLOURS],
+    /// A bit for each colour of which there are some; [`Ways::COLOURED`], if there is one.
+    pub(crate) has_older: u16,
+    /// The colour that the next item gets, unless nothing is in flight before it comes; [`Ways::TURNS`], if there is one.
+    pub(crate) next_colour: Option<Colour>,
     pub(crate) inactive: List<Item>,
     pub(crate) work_colour: Colour,
     pub(crate) flush_colour: Option<Colour>,
@@ -86,7 +92,7 @@ pub struct Pwq {
     /// Rescues that were called for and are not over.
     pub(crate) pins: u32,
     pub(crate) mark: Mark,
-    /// But for `started`, which [`crate::Pool::stats`] finds out.
+    /// But for `started` and `completed`, which [`crate::Pool::stats`] finds out.
     pub(crate) stats: PwqStats,
     /// Inactive items of which an earlier submission is executed in this pool, for this pwq or another one: they
     /// cannot move before that is over (C5).
@@ -98,11 +104,15 @@ impl Pwq {
     #[must_use]
     pub const fn new(max_active: u32, cpu_intensive: bool) -> Self {
         Self {
-            in_flight: [0; COLOURS],
             nr_active: 0,
-            nr_inactive: 0,
-            nr_waiting_barriers: 0,
             max_active,
+            entered: 0,
+            passed: 0,
+            nr_barriers: 0,
+            nr_waiting_barriers: 0,
+            older: [0; COLOURS],
+            has_older: 0,
+            next_colour: None,
             inactive: List::new(),
             work_colour: 0,
             flush_colour: None,
@@ -179,6 +189,17 @@ impl Pwq {
         self.leaving != Leaving::Gone
     }
 
+    /// Changes the limit of its own.
+    pub(crate) const fn limit(&mut self, max_active: u32) {
+        self.max_active = max_active;
+        self.note_over();
+    }
+
+    /// An item of it is active no more, or its limit is another one.
+    pub(crate) const fn note_over(&mut self) {
+        self.ways.set(Ways::OVER, self.nr_active > self.max_active);
+    }
+
     /// It has slots of its own, or shares those of its node.
     #[must_use]
     pub const fn is_limited_by_node(&self) -> bool {
@@ -214,6 +235,32 @@ impl Pwq {
     #[must_use]
     pub const fn may_bar(&self) -> bool {
         self.ways.any(Ways::REFUSES | Ways::LEAVES)
+    }
+
+    /// A submission is what it is for most pwqs: nothing bars it, the slot is the pwq's own ([`crate::Pool::queue_plain`]),
+    /// and nobody wants to know.
+    #[inline(always)]
+    #[must_use]
+    pub const fn takes_plainly(&self) -> bool {
+        !self.ways.any(Ways::NOT_PLAINLY)
+    }
+
+    /// As [`Self::takes_plainly`], but that the slot is the node's ([`crate::Pool::queue_of_node`]).
+    #[inline(always)]
+    #[must_use]
+    pub const fn takes_of_node(&self) -> bool {
+        self.ways.0 & Ways::NOT_PLAINLY == Ways::BY_NODE
+    }
+
+    /// What [`Self::set_observed`] said.
+    #[must_use]
+    pub const fn is_observed(&self) -> bool {
+        self.ways.any(Ways::OBSERVED)
+    }
+
+    /// Somebody wants to know of what its items do, or nobody does.
+    pub fn set_observed(&mut self, on: bool) {
+        self.ways.set(Ways::OBSERVED, on);
     }
 
     /// Starts or stops refusing submissions from outside.
@@ -259,31 +306,27 @@ impl Pwq {
 
     /// Inactive items, and the barriers among them.
     pub(crate) const fn nr_waiting(&self) -> u32 {
-        self.nr_inactive + self.nr_waiting_barriers
+        self.inactive() + self.nr_waiting_barriers
     }
 
     /// Queued and executing items and barriers.
     pub(crate) const fn nr_in_flight(&self) -> u32 {
-        let (mut sum, mut c) = (0, 0);
-        while c < COLOURS {
-            sum += self.in_flight[c];
-            c += 1;
-        }
-        sum
+        (self.entered - self.passed) as u32 + self.nr_barriers
+    }
+
+    /// How many items were queued, ever.
+    #[inline(always)]
+    #[must_use]
+    pub const fn entered(&self) -> u64 {
+        self.entered
     }
 
     /// How many items are over or were cancelled: while the share is empty, whether this number is
     /// the same tells whether it has been empty all the time.
-    #[must_use]
-    pub const fn passed(&self) -> u64 {
-        self.stats.completed + self.stats.cancelled
-    }
-
-    /// Nothing of colour `c` is in flight.
     #[inline(always)]
     #[must_use]
-    pub const fn is_empty_of(&self, c: Colour) -> bool {
-        self.in_flight[c as usize % COLOURS] == 0
+    pub const fn passed(&self) -> u64 {
+        self.passed
     }
 
     /// Items with a max_active slot.
@@ -295,7 +338,7 @@ impl Pwq {
     /// Items waiting for a slot.
     #[must_use]
     pub const fn inactive(&self) -> u32 {
-        self.nr_inactive
+        (self.entered - self.passed) as u32 - self.nr_active
     }
 
     /// The limit of its own.
@@ -308,47 +351,7 @@ impl Pwq {
     #[must_use]
     pub const fn after(mut self, before: &Self) -> Self {
         self.stats = before.stats;
+        (self.entered, self.passed) = (before.passed, before.passed);
         self
-    }
-
-    /// One flush pass over this pwq: items queued from now on get `work_colour`; when items of
-    /// colour `wait_for` are in flight, the pwq will report their end. True if it will.
-    #[must_use = "the flush waits for as many pwqs as said true"]
-    pub fn flush(&mut self, wait_for: Option<Colour>, work_colour: Option<Colour>) -> bool {
-        if let Some(c) = work_colour {
-            self.work_colour = c;
-        }
-        match wait_for {
-            Some(c) if self.in_flight[usize::from(c)] > 0 => {
-                self.flush_colour = Some(c);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    #[inline(always)]
-    fn of_colour(&mut self, c: Colour) -> &mut u32 {
-        debug_assert!(usize::from(c) < COLOURS, "colour {c}");
-        // The remainder spares a look at the bounds.
-        &mut self.in_flight[usize::from(c) % COLOURS]
-    }
-
-    #[inline(always)]
-    pub(crate) fn enter(&mut self, c: Colour) {
-        *self.of_colour(c) += 1;
-    }
-
-    /// One item or barrier of colour `c` is over; true if that ended a flush pass.
-    #[inline(always)]
-    pub(crate) fn leave(&mut self, c: Colour) -> bool {
-        let n = self.of_colour(c);
-        debug_assert!(*n > 0, "in-flight count of colour {c} underflows");
-        *n -= 1;
-        if *n == 0 && self.flush_colour == Some(c) {
-            self.flush_colour = None;
-            return true;
-        }
-        false
     }
 }

@@ -69,6 +69,7 @@ fn ops() -> impl Strategy<Value = Op> {
 
 fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
     let mut sim = Sim::new(kind, &[(2, false), (3, true)], 6);
+    sim.s.passes = ops.len().is_multiple_of(2);
     if let Some(max) = node {
         sim.limit_by_node(max);
     }

@@ -4,7 +4,7 @@ use links::Handle;
 
 use crate::item::{On, item, item_mut, pwq, pwq_mut, worker_mut};
 use crate::ways::Ways;
-use crate::{Item, Pool, Pwq, Store, Worker};
+use crate::{Item, Over, Pool, Pwq, Store, Worker};
 
 /// What removing a pending item decided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,29 +30,63 @@ impl Pool {
         let Some(p) = it.pwq.filter(|_| it.on == On::Worklist && it.is_plain()) else {
             return Some(self.remove_otherwise(s, h));
         };
-        if pwq(s, p).ways.any(Ways::BY_NODE | Ways::LEAVES) {
+        if pwq(s, p)
+            .ways
+            .any(Ways::BY_NODE | Ways::LEAVES | Ways::OVER)
+        {
             return Some(self.remove_otherwise(s, h));
         }
         self.worklist.remove(s, h);
-        self.pending -= 1;
+        self.entry_went();
         let it = item_mut(s, h);
         it.on = On::Nothing;
         it.pwq = None;
         let colour = it.colour;
         pwq_mut(s, p).stats.cancelled += 1;
-        let flushed = self.free_slot(s, p, colour);
-        flushed.then_some(Removed {
-            wake: None,
-            flushed: Some(p),
-            hand: None,
-            gone: None,
-        })
+        match self.free_slot(s, p, (colour, pwq(s, p).ways), true) {
+            Over::Goes | Over::Last => None,
+            Over::Follows(f) => Some(Removed {
+                wake: None,
+                flushed: f.flushed,
+                hand: None,
+                gone: None,
+            }),
+        }
+    }
+
+    /// As [`Self::remove`], of an item like most: on the pool's list, with nothing linked to it and a slot of its pwq's own, and
+    /// neither a flush waits for it nor does anybody observe it. False: it is another one, and nothing happened. `at_rest`:
+    /// it must not be executed either.
+    #[inline(always)]
+    #[must_use = "an item that was removed must be given up"]
+    pub fn remove_plain<S: Store>(&mut self, s: &mut S, h: Handle<Item>, at_rest: bool) -> bool {
+        let it = item(s, h);
+        let Some(p) = it.pwq.filter(|_| it.on == On::Worklist && it.is_plain()) else {
+            return false;
+        };
+        let share = pwq(s, p);
+        if share.ways.any(Ways::NOT_PLAINLY) {
+            return false;
+        }
+        if at_rest && it.runner.is_some() {
+            return false;
+        }
+        self.worklist.remove(s, h);
+        self.entry_went();
+        let it = item_mut(s, h);
+        it.on = On::Nothing;
+        it.pwq = None;
+        let share = pwq_mut(s, p);
+        share.stats.cancelled += 1;
+        share.passed += 1;
+        let _last = self.pass_on(s, p, S::SEES_ALL);
+        true
     }
 
     /// As [`Self::remove`]: it is not on the list, something is linked to it, or its slot is the node's.
     fn remove_otherwise<S: Store>(&mut self, s: &mut S, h: Handle<Item>) -> Removed {
         let it = item_mut(s, h);
-        let (on, colour, linked, runs) = (it.on, it.colour, it.is_linked(), it.runner.is_some());
+        let (on, colour, linked, beside) = (it.on, it.colour, it.is_linked(), it.is_beside());
         let Some(p) = it.pwq.take() else {
             return Removed {
                 wake: None,
@@ -63,11 +97,12 @@ impl Pool {
         };
         it.on = On::Nothing;
         it.set_linked(false);
+        it.set_beside(false);
         match on {
             On::Nothing => {}
             On::Worklist => {
                 self.worklist.remove(s, h);
-                self.pending -= 1;
+                self.entry_went();
             }
             On::Scheduled(w) => {
                 let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
@@ -82,8 +117,7 @@ impl Pool {
                 let share = pwq_mut(s, p);
                 share.inactive = list;
                 share.nr_waiting_barriers -= released;
-                share.nr_inactive -= 1;
-                share.nr_beside -= u32::from(runs);
+                share.nr_beside -= u32::from(beside);
             }
         }
         let share = pwq_mut(s, p);

@@ -5,8 +5,9 @@ use machine::Instant;
 
 use crate::execution::{Begun, Finished};
 use crate::item::{On, item, item_mut, pwq, worker, worker_mut};
+use crate::pool::Stand;
 use crate::ways::Ways;
-use crate::{Kind, Outcome, Phase, Pool, Store, Worker};
+use crate::{Item, Kind, Outcome, Phase, Pool, Pwq, Store, Worker};
 
 /// What a worker does next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +32,8 @@ pub enum Step {
 
 impl Pool {
     /// (4) The next step of worker `w`, called by itself after waking up and after each execution.
-    /// `now` is asked only when it goes idle.
+    /// `now` is asked only when it goes idle. A worker in a hurry takes the steps of this one by one: [`Pool::come`],
+    /// [`Pool::go_on`], [`Pool::rest`] where [`Pool::is_done`], else [`Pool::look_about`].
     #[inline(always)]
     pub fn next<S: Store>(
         &mut self,
@@ -39,63 +41,161 @@ impl Pool {
         w: Handle<Worker>,
         now: impl FnOnce() -> Instant,
     ) -> Step {
-        match self.go_on(s, w) {
-            Some(begun) => begun.into(),
-            None => self.look_about(s, w, now),
+        self.come(s, w);
+        let plain = self.go_on(s, w, true);
+        if let Some(begun) = plain.or_else(|| self.go_on(s, w, false)) {
+            return begun.into();
+        }
+        if self.is_done(s, w) {
+            return self.rest(s, w, now());
+        }
+        self.look_about(s, w, now)
+    }
+
+    /// (4) Worker `w` comes, woken or not. If it is idle, and something is on the list, and another one is idle, it sets out: the usual
+    /// case, after which it may go on. Otherwise nothing has changed, and [`Self::look_about`] says what to do.
+    #[inline(always)]
+    pub fn come<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) {
+        let usual = !self.is_managed() && self.has_more() && self.nr_idle > 1;
+        if !usual || worker(s, w).phase != Phase::Idle {
+            return;
+        }
+        self.idle.remove(s, w);
+        self.nr_idle -= 1;
+        self.stand.running = u32::from(self.core);
+        let stand = self.stand;
+        let node = worker_mut(s, w);
+        debug_assert!(node.scheduled.is_empty(), "idle with work");
+        (node.phase, node.woken) = (Phase::Working, false);
+        (node.epoch, node.goes_on) = (stand.epoch, stand);
+    }
+
+    /// `w`, which would go on, finds nothing: [`Self::rest`] says what it does.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_done<S: Store>(&self, s: &S, w: Handle<Worker>) -> bool {
+        self.is_settled(s, w) && self.worklist.is_empty() && !self.closing
+    }
+
+    /// (4) As [`Self::look_about`], where [`Self::is_done`].
+    #[inline(always)]
+    pub fn rest<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, now: Instant) -> Step {
+        debug_assert!(self.is_done(s, w), "something is left");
+        self.stand.running = 0;
+        Step::Sleep {
+            reap_at: self.enter_idle(s, w, now),
         }
     }
 
     /// (4) The next item of `w` if it goes on as it did, without the questions that only a change answers anew;
-    /// `None`: [`Self::look_about`].
+    /// `None`: [`Self::look_about`]. Only one that is `plain`, or any: the pwq of a plain one is not preemption-aware, nobody
+    /// wants to know of it, and nobody waits for it.
     #[inline(always)]
-    pub fn go_on<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Begun> {
-        let node = worker(s, w);
-        let lone = self.nr_running == 0;
-        // Only who executes items has an epoch, and each item before this one was counted in it.
-        if node.epoch != self.epoch || !node.scheduled.is_empty() || self.nr_running > 1 {
+    pub fn go_on<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, plain: bool) -> Option<Begun> {
+        if !self.is_settled(s, w) {
             return None;
         }
-        debug_assert!(node.phase == Phase::Working, "an epoch without work");
+        self.take_next(s, w, (plain, self.stand.running == 0))
+    }
+
+    /// The pool stands as it did when `w` last looked about, and nothing concerns `w` itself that it has to look at.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_settled<S: Store>(&self, s: &S, w: Handle<Worker>) -> bool {
+        worker(s, w).goes_on.is(self.stand)
+    }
+
+    /// Something concerns `w` that it is to look at before its next item.
+    pub fn unsettle<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) {
+        worker_mut(s, w).goes_on = Stand::NEVER;
+    }
+
+    /// As [`Self::go_on`], of plain ones, where [`Self::is_settled`], concurrency management has the workers counted, and `w` is
+    /// the one that runs.
+    #[inline(always)]
+    pub fn go_on_managed<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Begun> {
+        self.take_next(s, w, (true, false))
+    }
+
+    /// As [`Self::go_on`], of plain ones, where [`Self::is_settled`] and there is no concurrency management: whoever starts one wakes the next worker.
+    #[inline(always)]
+    pub fn go_on_lone<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Begun> {
+        self.take_next(s, w, (true, true))
+    }
+
+    /// Concurrency management has the workers counted, and one of them runs.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_managed(&self) -> bool {
+        self.stand.running > 0
+    }
+
+    /// Something is on the list.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has_more(&self) -> bool {
+        !self.worklist.is_empty()
+    }
+
+    #[inline(always)]
+    fn take_next<S: Store>(
+        &mut self,
+        s: &mut S,
+        w: Handle<Worker>,
+        (plain, lone): (bool, bool),
+    ) -> Option<Begun> {
+        let node = worker(s, w);
+        debug_assert!(node.goes_on.is(self.stand), "it has to look about");
+        debug_assert!(node.phase == Phase::Working, "it goes on without work");
+        debug_assert!(node.epoch == self.stand.epoch && node.scheduled.is_empty());
+        debug_assert!(lone != self.core, "E6: another runs, or it is not counted");
         let h = self.worklist.front()?;
         let it = item(s, h);
-        if it.runner.is_some() || !it.is_plain() {
+        if it.runner.is_some() || !it.is_plain() && (plain || !it.is_work()) {
             return None;
         }
+        let linked = !plain && it.is_linked();
         let p = it.pwq?;
-        if pwq(s, p).ways.any(Ways::CPU_INTENSIVE) {
+        let ways = pwq(s, p).ways;
+        let aside = Ways::PREEMPTION_AWARE | Ways::OBSERVED;
+        if ways.any(Ways::CPU_INTENSIVE | if plain { aside } else { 0 }) {
             return None;
         }
-        self.worklist.remove_front(s, h);
-        self.pending -= 1;
         self.starts += 1;
+        self.take_front(s, w, (h, p));
+        worker_mut(s, w).run = self.starts;
+        if linked {
+            self.take_linked(s, h, w);
+        }
+        Some(Begun {
+            item: h,
+            pwq: Some(p),
+            counted: self.core,
+            // Where nobody is counted one is needed for all that is left.
+            wake: (lone && self.pending() > 0)
+                .then(|| self.wake_idle(s))
+                .flatten(),
+        })
+    }
+
+    /// Item `h` of `p`, the front of the list, is executed by `w` from now on, like most are.
+    #[inline(always)]
+    pub(crate) fn take_front<S: Store>(
+        &mut self,
+        s: &mut S,
+        w: Handle<Worker>,
+        (h, p): (Handle<Item>, Handle<Pwq>),
+    ) {
+        self.worklist.remove_front(s, h);
         let it = item_mut(s, h);
         it.on = On::Nothing;
         it.pwq = None;
         it.runner = Some(w);
         let colour = it.colour;
         let node = worker_mut(s, w);
-        node.run = self.starts;
+        debug_assert!(node.current_active && node.apart == 0, "it was not over");
         (node.current, node.current_pwq) = (Some(h), Some(p));
         node.current_colour = colour;
-        debug_assert!(node.current_active && node.apart == 0, "it was not over");
-        Some(Begun {
-            item: h,
-            pwq: Some(p),
-            counted: self.core,
-            wake: if lone { self.kick(s) } else { None },
-        })
-    }
-
-    /// The pseudo worker of a BH pool begins its turn, before [`Pool::next`].
-    pub fn begin_turn<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) {
-        debug_assert!(self.kind == Kind::Bh, "a thread has no turns");
-        if worker(s, w).phase == Phase::Idle && self.pending > 0 {
-            self.idle.remove(s, w);
-            self.nr_idle -= 1;
-            let epoch = self.epoch;
-            let node = worker_mut(s, w);
-            (node.phase, node.woken, node.epoch) = (Phase::Working, false, epoch);
-        }
     }
 
     /// [`Pool::next`] of a worker that was idle, whose list is not empty, or that finds nothing.
@@ -124,7 +224,9 @@ impl Pool {
             let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
             list.remove(s, h);
             worker_mut(s, w).scheduled = list;
-            return self.begin(s, w, h).into();
+            let begun = self.begin(s, w, h);
+            self.note_stand(s, w);
+            return begun.into();
         }
         if worker(s, w).phase == Phase::Prep {
             if !self.need_more_worker() {
@@ -138,25 +240,41 @@ impl Pool {
                 };
             }
             let node = worker_mut(s, w);
-            (node.phase, node.epoch) = (Phase::Working, self.epoch);
+            (node.phase, node.epoch) = (Phase::Working, self.stand.epoch);
             if self.has_core() {
-                self.nr_running += 1;
+                self.stand.running += 1;
             }
         }
         // E6: one running worker is enough, and it is this one.
-        while self.nr_running <= 1 {
+        while self.stand.running <= 1 {
             let Some(h) = self.worklist.front() else {
                 break;
             };
             match item(s, h).runner {
-                None => return self.start(s, w, h).into(),
+                None => {
+                    let begun = self.start(s, w, h);
+                    self.note_stand(s, w);
+                    return begun.into();
+                }
                 Some(other) => self.hand_over(s, h, other),
             }
         }
         if self.counts(worker(s, w)) {
-            self.nr_running -= 1;
+            self.stand.running -= 1;
         }
         self.sleep(s, w, now())
+    }
+
+    /// `w` begins an item, with or without something on its own list: how the pool stands then if it goes on after it.
+    pub(crate) fn note_stand<S: Store>(&self, s: &mut S, w: Handle<Worker>) {
+        let (epoch, running) = (self.stand.epoch, u32::from(self.core));
+        let node = worker_mut(s, w);
+        let goes_on = node.epoch == epoch && node.scheduled.is_empty() && node.apart == 0;
+        node.goes_on = if goes_on {
+            Stand { epoch, running }
+        } else {
+            Stand::NEVER
+        };
     }
 
     /// A worker of a pool that closes leaves instead of going idle.
@@ -164,7 +282,7 @@ impl Pool {
         self.nr_workers -= 1;
         self.strike_off(s, w);
         let node = worker_mut(s, w);
-        (node.phase, node.epoch) = (Phase::Dying, Worker::NO_EPOCH);
+        node.leave();
         Step::Exit
     }
 
@@ -175,10 +293,10 @@ impl Pool {
         let over = self.end(s, w, Outcome::Panicked);
         let node = worker_mut(s, w);
         if self.counts(node) && !node.sleeping {
-            self.nr_running -= 1;
+            self.stand.running -= 1;
         }
         node.sleeping = false;
-        (node.phase, node.epoch) = (Phase::Dying, Worker::NO_EPOCH);
+        node.leave();
         self.nr_workers -= 1;
         self.strike_off(s, w);
         self.requeue(s, w);
@@ -197,27 +315,9 @@ impl Pool {
             item_mut(s, h).on = On::Worklist;
             self.unclaim(s, h);
             self.worklist.push_front(s, h);
-            self.pending += 1;
+            self.entry_came();
             self.requeues = self.requeues.wrapping_add(1);
         }
-    }
-
-    /// A BH pool's pseudo worker ends its turn (K4). True: items are left, raise the softirq again.
-    #[must_use = "the softirq must be raised again"]
-    pub fn pause<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, now: Instant) -> bool {
-        debug_assert!(
-            self.kind == Kind::Bh && worker(s, w).current.is_none(),
-            "pause in a run"
-        );
-        let left = !self.worklist.is_empty();
-        if worker(s, w).phase == Phase::Working {
-            // Barriers of the last item must not wait on an idle worker's own list.
-            let more = !worker(s, w).scheduled.is_empty();
-            self.requeue(s, w);
-            let _never = self.enter_idle(s, w, now);
-            return left || more;
-        }
-        left
     }
 
     fn sleep<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, now: Instant) -> Step {

@@ -186,7 +186,17 @@ impl Sim {
         a.queued += 1;
         self.fifo[p].push_back(i);
         self.on_pwq[p][i].0 += 1;
-        let q = self.pool.queue(&mut self.s, self.pwqs[p], self.items[i]);
+        // Every other one as the executive does where it is in a hurry.
+        let (h, item) = (self.pwqs[p], self.items[i]);
+        let share = self.s.pwqs.get(h);
+        let entered = share.entered() + 1;
+        let q = if i % 2 == 1 && share.takes_plainly() {
+            self.pool.queue_plain(&mut self.s, h, item, entered)
+        } else if i % 2 == 1 && share.takes_of_node() {
+            self.pool.queue_of_node(&mut self.s, h, item, entered)
+        } else {
+            self.pool.queue(&mut self.s, h, item)
+        };
         self.wake(q.wake);
         self.check();
         true
@@ -227,6 +237,7 @@ impl Sim {
                 self.ended(h, i);
                 let f = self.finish(h);
                 self.over(f);
+                self.pass_barriers(h);
             }
             Act::Barrier(b) => {
                 self.reached(b);
@@ -237,19 +248,6 @@ impl Sim {
         self.next(w);
         self.check();
         true
-    }
-
-    /// What `h` executes is over.
-    pub(crate) fn finish(&mut self, h: Handle<Worker>) -> Finished {
-        let node = self.s.workers.get(h);
-        let (Some(item), Some(p)) = (node.current, node.current_pwq) else {
-            panic!("it executes nothing");
-        };
-        if self.item(item).is_barrier() {
-            return self.pool.finish_barrier(&mut self.s, h);
-        }
-        let over = self.pool.finish(&mut self.s, h, (item, p));
-        over.unwrap_or(Finished::NOTHING)
     }
 
     pub(crate) fn over(&mut self, f: Finished) {
@@ -283,6 +281,10 @@ impl Sim {
 
     fn next(&mut self, w: usize) {
         let h = self.workers[w].h;
+        if self.pool.kind == Kind::Bh {
+            self.workers[w].act = self.turn(h);
+            return;
+        }
         self.workers[w].act = match self.pool.next(&mut self.s, h, || self.now) {
             Step::Sleep { reap_at } => {
                 self.reap_at = reap_at.or(self.reap_at);

@@ -6,7 +6,7 @@ use links::{Arena, Handle};
 
 use crate::sim::Sim;
 use crate::sim_store::Slabs;
-use crate::{Cascade, FlushStart, Flusher, Item, Pwq};
+use crate::{Cascade, FlushStart, Flusher, Item, Pwq, Worker};
 
 impl Sim {
     /// A waiter for item `i` (flush_work); its barrier's index, or `None` if it was idle (I5).
@@ -22,6 +22,19 @@ impl Sim {
         self.outlives.push((i, self.accounts[i].queued));
         self.check();
         Some(self.barriers.len() - 1)
+    }
+
+    /// Worker `w` passes the barriers that come next, where workers do.
+    pub(crate) fn pass_barriers(&mut self, w: Handle<Worker>) {
+        while self.s.passes
+            && let Some(passed) = self.pool.pass(&mut self.s, w)
+        {
+            let mut all = self.barriers.iter();
+            let b = all.position(|x| x.0 == passed.barrier);
+            self.reached(b.expect("unknown barrier"));
+            self.flushed(passed.flushed);
+            self.conclude(None, passed.gone);
+        }
     }
 
     /// A waiter for everything queued on pwq `p` so far; its index in `flushing`.

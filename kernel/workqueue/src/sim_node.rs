@@ -53,6 +53,11 @@ impl Store for Slabs {
         let _known = n.turn(p);
         n.limit.free(&mut n.turns).map(|t| n.pwq(t))
     }
+    fn put_back_slot(&mut self, p: Handle<Pwq>) -> bool {
+        let n = self.node();
+        let _known = n.turn(p);
+        n.limit.put_back()
+    }
     fn renew_slot(&mut self, p: Handle<Pwq>, more: bool) -> bool {
         let n = self.node();
         let t = n.turn(p);
@@ -173,7 +178,8 @@ impl Sim {
                 let colour = self.flushes[p].work_colour();
                 *self.s.pwqs.get_mut(self.pwqs[p]) = Pwq::of_node(colour);
             } else {
-                self.s.pwqs.get_mut(self.pwqs[p]).work_colour = self.flushes[p].work_colour();
+                let colour = self.flushes[p].work_colour();
+                self.s.pwqs.get_mut(self.pwqs[p]).set_colour(colour);
             }
             let rescued = self.rescuers.iter().any(|r| r.p == p);
             self.s.pwqs.get_mut(self.pwqs[p]).set_rescuer(rescued);

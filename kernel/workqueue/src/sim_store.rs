@@ -12,6 +12,8 @@ pub(crate) struct Slabs {
     pub(crate) pwqs: Slab<Pwq>,
     pub(crate) flushers: Slab<Flusher>,
     pub(crate) node: Option<Node>,
+    /// Workers pass barriers ([`crate::Pool::pass`]); otherwise they execute them.
+    pub(crate) passes: bool,
 }
 
 macro_rules! arena {

@@ -9,7 +9,7 @@ use links::{Handle, List};
 
 use crate::item::{On, item, item_mut, pwq, pwq_mut};
 use crate::ways::{Leaving, Ways};
-use crate::{Colour, Item, Pool, Pwq, Store, Worker};
+use crate::{Colour, Item, Over, Pool, Pwq, Store, Worker};
 
 /// What accepting a slot decided.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -23,6 +23,14 @@ pub struct Accepted {
     pub gone: Option<Handle<Pwq>>,
 }
 
+/// Of what an item's end was the end.
+enum End {
+    Flush,
+    /// It was the last one in flight.
+    Last,
+    None,
+}
+
 impl Pool {
     /// Changes `p`'s own limit; raising it activates waiting items (D6). The worker to wake.
     #[must_use = "the worker must be woken"]
@@ -32,7 +40,7 @@ impl Pool {
         p: Handle<Pwq>,
         max_active: u32,
     ) -> Option<Handle<Worker>> {
-        pwq_mut(s, p).max_active = max_active;
+        pwq_mut(s, p).limit(max_active);
         self.activate(s, p);
         self.kick(s)
     }
@@ -43,7 +51,7 @@ impl Pool {
         let mut result = Accepted::default();
         let mut slot = s.accept_slot(p);
         while slot {
-            if !self.activate_first(s, p) {
+            if !self.activate_next(s, p) {
                 result.hand = s.free_slot(p);
                 break;
             }
@@ -58,10 +66,22 @@ impl Pool {
     /// Takes a slot for an item that was just queued, if it may have one.
     #[inline(always)]
     pub(crate) fn take_slot<S: Store>(s: &mut S, p: Handle<Pwq>) -> bool {
-        let share = pwq_mut(s, p);
+        let share = pwq(s, p);
         if share.ways.any(Ways::BY_NODE | Ways::LEAVES) {
-            return Self::take_slot_elsewhere(s, p);
+            // It goes behind those that wait (C9).
+            return share.inactive.is_empty() && Self::take_slot_elsewhere(s, p);
         }
+        Self::take_own_slot(s, p)
+    }
+
+    /// As [`Self::take_slot`], of a pwq that stays and has slots of its own.
+    #[inline(always)]
+    pub(crate) fn take_own_slot<S: Store>(s: &mut S, p: Handle<Pwq>) -> bool {
+        let share = pwq_mut(s, p);
+        debug_assert!(
+            !share.ways.any(Ways::BY_NODE | Ways::LEAVES),
+            "its slots are elsewhere"
+        );
         // While items wait, all slots are taken (invariant).
         let free = share.nr_active < share.max_active;
         debug_assert!(!free || share.inactive.is_empty(), "a slot was left free");
@@ -71,10 +91,27 @@ impl Pool {
         free
     }
 
-    /// As [`Self::take_slot`]: it is the node's, or the pwq leaves.
+    /// As [`Self::take_slot`], of a pwq that stays and shares the slots of its node.
+    #[inline(always)]
+    pub(crate) fn take_slot_of_node<S: Store>(s: &mut S, p: Handle<Pwq>) -> bool {
+        let share = pwq(s, p);
+        debug_assert!(
+            share.takes_of_node() && share.max_active == u32::MAX,
+            "its slots are elsewhere"
+        );
+        // It goes behind those that wait (C9).
+        let active = share.inactive.is_empty() && s.take_slot(p);
+        if active {
+            pwq_mut(s, p).nr_active += 1;
+        }
+        active
+    }
+
+    /// As [`Self::take_slot`], where nothing waits: it is the node's, or the pwq leaves.
+    #[inline(never)]
     fn take_slot_elsewhere<S: Store>(s: &mut S, p: Handle<Pwq>) -> bool {
         let share = pwq(s, p);
-        let own = share.inactive.is_empty() && share.nr_active < share.max_active;
+        let own = share.nr_active < share.max_active;
         let may = own && share.leaving().activates();
         let active = may && (!share.is_limited_by_node() || s.take_slot(p));
         pwq_mut(s, p).nr_active += u32::from(active);
@@ -117,6 +154,7 @@ impl Pool {
         p: Handle<Pwq>,
     ) -> Option<Handle<Pwq>> {
         let other = item(s, h).pwq?;
+        item_mut(s, h).set_beside(false);
         pwq_mut(s, other).nr_beside -= 1;
         if other == p {
             return None;
@@ -182,16 +220,65 @@ impl Pool {
     }
 
     /// An active item of `p`, which stays, is over, or out, and its slot is `p`'s: the next that waits has it.
-    /// True if it was the last of its colour, and a flush waits for that.
+    /// `c` is its colour, and `p` has these `ways`. `seen`: somebody may observe it.
     #[inline(always)]
-    pub(crate) fn free_slot<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, c: Colour) -> bool {
-        let share = pwq_mut(s, p);
-        let flushed = share.leave(c);
-        share.nr_active -= 1;
-        if !share.inactive.is_empty() && share.nr_active < share.max_active {
-            self.activate_first(s, p);
+    pub(crate) fn free_slot<S: Store>(
+        &mut self,
+        s: &mut S,
+        p: Handle<Pwq>,
+        (c, ways): (Colour, Ways),
+        seen: bool,
+    ) -> Over {
+        if ways.any(Ways::COLOURED) {
+            return match self.free_coloured_slot(s, p, c) {
+                End::Flush => Over::flushed(p),
+                End::Last => Over::Last,
+                End::None => Over::Goes,
+            };
         }
-        flushed
+        self.free_plain_slot(s, p, seen)
+    }
+
+    /// As [`Self::free_slot`], where nothing of an earlier colour is in flight.
+    #[inline(always)]
+    pub(crate) fn free_plain_slot<S: Store>(
+        &mut self,
+        s: &mut S,
+        p: Handle<Pwq>,
+        seen: bool,
+    ) -> Over {
+        pwq_mut(s, p).passed += 1;
+        if !self.pass_on(s, p, seen) {
+            Over::Goes
+        } else if pwq_mut(s, p).has_turned() {
+            Over::flushed(p)
+        } else {
+            Over::Last
+        }
+    }
+
+    /// As [`Self::free_slot`], where something of an earlier colour is in flight.
+    #[inline(never)]
+    fn free_coloured_slot<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, c: Colour) -> End {
+        let faded = pwq_mut(s, p).leaves(c);
+        match (faded, self.pass_on(s, p, true)) {
+            (true, _) => End::Flush,
+            (false, true) => End::Last,
+            (false, false) => End::None,
+        }
+    }
+
+    /// The slot of an active item of `p` is free. Whether it was the last one in flight.
+    #[inline(always)]
+    pub(crate) fn pass_on<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, seen: bool) -> bool {
+        let share = pwq_mut(s, p);
+        debug_assert!(share.nr_active <= share.max_active, "OVER");
+        if share.inactive.is_empty() {
+            share.nr_active -= 1;
+            return share.nr_active == 0;
+        }
+        self.activate_first(s, p, seen);
+        false
     }
 
     /// An active item of `p` is over; who gets its slot, if that is another pwq.
@@ -199,6 +286,7 @@ impl Pool {
     pub(crate) fn give_back<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> Option<Handle<Pwq>> {
         let share = pwq_mut(s, p);
         share.nr_active -= 1;
+        share.note_over();
         if share.is_limited_by_node() {
             return s.free_slot(p);
         }
@@ -214,38 +302,51 @@ impl Pool {
             let share = pwq(s, p);
             let free = share.nr_active < share.max_active;
             let may = !share.is_limited_by_node() && share.leaving().activates();
-            if !free || !may || !self.activate_first(s, p) {
+            if !free || !may || !self.activate_next(s, p) {
                 return;
             }
         }
     }
 
-    /// Moves the first inactive item of `p` to the list, with a slot that it has. False: there is
-    /// none.
+    /// Moves the first inactive item of `p` to the list, with a slot more. False: there is none.
+    fn activate_next<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
+        let any = self.activate_first(s, p, true);
+        pwq_mut(s, p).nr_active += u32::from(any);
+        any
+    }
+
+    /// Moves the first inactive item of `p` to the list, with a slot that `p` has for it. False: there is
+    /// none. `seen`: somebody may observe it.
     #[inline(always)]
-    pub(crate) fn activate_first<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
+    fn activate_first<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, seen: bool) -> bool {
         let Some(h) = List::pop_front_of(s, |s| &mut pwq_mut(s, p).inactive) else {
             return false;
         };
         let it = item_mut(s, h);
         it.on = On::Worklist;
-        let (linked, runs) = (it.is_linked(), it.runner.is_some());
-        s.activated(h, p);
-        self.push(s, h);
-        if linked {
-            self.release_linked(s, p);
+        let plain = it.is_plain();
+        if seen && (S::SEES_ALL || pwq(s, p).ways.any(Ways::OBSERVED)) {
+            s.activated(h, p);
         }
-        let share = pwq_mut(s, p);
-        share.nr_inactive -= 1;
-        share.nr_active += 1;
-        if runs {
-            share.nr_beside -= 1;
+        self.push(s, h);
+        if !plain {
+            self.activated_beside_or_linked(s, p, h);
         }
         true
     }
 
-    /// What is linked to the item that was the first of `p`'s waiting ones goes after it.
+    /// `h`, that was the first of `p`'s waiting items, waits no more, and what is linked to it goes after it.
     #[cold]
+    fn activated_beside_or_linked<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, h: Handle<Item>) {
+        let it = item_mut(s, h);
+        let (linked, beside) = (it.is_linked(), it.is_beside());
+        it.set_beside(false);
+        pwq_mut(s, p).nr_beside -= u32::from(beside);
+        if linked {
+            self.release_linked(s, p);
+        }
+    }
+
     fn release_linked<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) {
         let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
         let behind = list.front();

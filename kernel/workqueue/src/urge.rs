@@ -35,11 +35,16 @@ impl Pool {
         if self.kind == Kind::Dedicated {
             return find(&|_| true);
         }
-        if self.pending == 0 {
+        if self.pending() == 0 {
             return find(&|w| {
                 let share = w.current_pwq.filter(|_| w.current_active);
-                share.is_some_and(|p| pwq(s, p).nr_inactive > 0)
+                share.is_some_and(|p| pwq(s, p).inactive() > 0)
             });
+        }
+        if self.nr_idle == self.nr_workers
+            && let Some(w) = self.idle.front()
+        {
+            return Some(w);
         }
         // Without concurrency management everything is started as soon as somebody comes.
         let runs = |w: &Worker| self.counts(w) && !w.sleeping;

@@ -85,7 +85,7 @@ impl Pool {
         activity: impl Fn(Handle<Worker>) -> Activity,
         mut tell: impl FnMut(&S, Stall),
     ) {
-        let step = (self.pending > 0).then_some(self.starts);
+        let step = (self.pending() > 0).then_some(self.starts);
         if let Some(lasted) = self.mark.look(step, now, limit) {
             tell(s, Stall::Pool(lasted));
         }
@@ -112,14 +112,16 @@ impl Pool {
     ) -> Option<Duration> {
         let stats = self.stats(s, p);
         let share = pwq_mut(s, p);
-        let step = (share.nr_inactive > 0).then_some(stats.started + stats.completed);
+        let step = (share.inactive() > 0).then_some(stats.started + stats.completed);
         share.mark.look(step, now, limit)
     }
 
     /// The counters of `p`. In O(workers).
     #[must_use]
     pub fn stats<S: Store>(&self, s: &S, p: Handle<Pwq>) -> PwqStats {
-        let mut stats = pwq(s, p).stats;
+        let share = pwq(s, p);
+        let mut stats = share.stats;
+        stats.completed = share.passed - stats.cancelled;
         let runs = |&w: &_| {
             let node: &Worker = worker(s, w);
             node.current_pwq == Some(p) && node.current_active
@@ -141,7 +143,7 @@ impl Pool {
     /// For how long no item has been started although some wait, as far as looks can tell.
     #[must_use]
     pub fn hung(&self, now: Instant) -> Duration {
-        if self.pending == 0 {
+        if self.pending() == 0 {
             return Duration::ZERO;
         }
         self.mark.lasted(self.starts, now)

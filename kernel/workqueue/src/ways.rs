@@ -24,28 +24,42 @@ impl Leaving {
 }
 
 /// What makes a pwq unlike others, one bit each: so the paths of every item ask one question instead of
-/// five.
+/// five. Those that are asked for together lie together: then the mask is part of the instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Ways(pub(crate) u8);
+pub(crate) struct Ways(pub(crate) u16);
 
 impl Ways {
-    /// Submissions from outside are refused.
-    pub(crate) const REFUSES: u8 = 1;
-    /// It does not stay in its pool: [`Leaving`] says more.
-    pub(crate) const LEAVES: u8 = 1 << 1;
+    /// The next item gets another colour.
+    pub(crate) const TURNS: u16 = 1;
+    /// Something of an earlier colour is in flight.
+    pub(crate) const COLOURED: u16 = 1 << 1;
     /// Its slots are its node's.
-    pub(crate) const BY_NODE: u8 = 1 << 2;
-    /// Its items are outside concurrency management (E13).
-    pub(crate) const CPU_INTENSIVE: u8 = 1 << 3;
+    pub(crate) const BY_NODE: u16 = 1 << 2;
+    /// Submissions from outside are refused.
+    pub(crate) const REFUSES: u16 = 1 << 3;
+    /// It does not stay in its pool: [`Leaving`] says more.
+    pub(crate) const LEAVES: u16 = 1 << 4;
+    /// More of its items are active than its limit allows, which was lowered (D6).
+    pub(crate) const OVER: u16 = 1 << 5;
+    /// Somebody wants to know of what its items do.
+    pub(crate) const OBSERVED: u16 = 1 << 6;
     /// Its workers stop counting while they wait for their core for long.
-    pub(crate) const PREEMPTION_AWARE: u8 = 1 << 4;
+    pub(crate) const PREEMPTION_AWARE: u16 = 1 << 7;
+    /// Its items are outside concurrency management (E13).
+    pub(crate) const CPU_INTENSIVE: u16 = 1 << 8;
+
+    /// What the end of an item is asked for in a pool of a core.
+    pub(crate) const NOT_PLAIN: u16 =
+        Self::COLOURED | Self::BY_NODE | Self::REFUSES | Self::LEAVES | Self::OVER | Self::OBSERVED;
+    /// What a submission is asked for, and an item that is taken out.
+    pub(crate) const NOT_PLAINLY: u16 = Self::TURNS | Self::NOT_PLAIN;
 
     #[inline(always)]
-    pub(crate) const fn any(self, of: u8) -> bool {
+    pub(crate) const fn any(self, of: u16) -> bool {
         self.0 & of != 0
     }
 
-    pub(crate) const fn set(&mut self, way: u8, on: bool) {
+    pub(crate) const fn set(&mut self, way: u16, on: bool) {
         self.0 = if on { self.0 | way } else { self.0 & !way };
     }
 }

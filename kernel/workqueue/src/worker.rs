@@ -3,6 +3,7 @@
 use links::{Handle, Linked, List, ListLinks};
 use machine::Instant;
 
+use crate::pool::Stand;
 use crate::watch::Mark;
 use crate::{Colour, Item, Pwq};
 
@@ -33,12 +34,14 @@ pub struct Worker {
     pub(crate) links: ListLinks<Self>,
     all: ListLinks<Self, All>,
     pub(crate) phase: Phase,
-    /// Why this execution is outside concurrency management: [`Self::CPU_INTENSIVE`],
-    /// [`Self::PREEMPTED`].
+    /// What makes the end of this execution unlike others: [`Self::CPU_INTENSIVE`], [`Self::PREEMPTED`],
+    /// [`Self::BESIDE`].
     pub(crate) apart: u8,
     /// The pool's epoch when it was last counted as running; [`Self::NO_EPOCH`] unless it executes
     /// items.
     pub(crate) epoch: u32,
+    /// How its pool stands while it goes on from item to item; [`Stand::NEVER`] while that is not all that it must ask.
+    pub(crate) goes_on: Stand,
     /// It was woken and has not come yet.
     pub(crate) woken: bool,
     /// It gave the core up while counted; the resume hook counts it again (E2-E4).
@@ -60,6 +63,8 @@ impl Worker {
     pub(crate) const CPU_INTENSIVE: u8 = 1;
     /// It waits for its core for so long that it does not count until it has it back.
     pub(crate) const PREEMPTED: u8 = 1 << 1;
+    /// What it executes was queued again, and waits for a slot.
+    pub(crate) const BESIDE: u8 = 1 << 2;
     /// No pool has this epoch.
     pub(crate) const NO_EPOCH: u32 = u32::MAX;
 
@@ -72,6 +77,7 @@ impl Worker {
             phase: Phase::New,
             apart: 0,
             epoch: Self::NO_EPOCH,
+            goes_on: Stand::NEVER,
             woken: false,
             sleeping: false,
             current: None,
@@ -113,6 +119,30 @@ impl Worker {
     #[must_use]
     pub const fn is_preempted(&self) -> bool {
         self.apart & Self::PREEMPTED != 0
+    }
+
+    /// Its item is unlike others from now on, and it looks about when that is over.
+    pub(crate) const fn set_apart(&mut self, how: u8) {
+        self.apart |= how;
+        self.goes_on = Stand::NEVER;
+    }
+
+    /// This execution is outside concurrency management, for whatever reason.
+    #[inline(always)]
+    pub(crate) const fn is_apart(&self) -> bool {
+        self.apart & (Self::CPU_INTENSIVE | Self::PREEMPTED) != 0
+    }
+
+    /// It is no worker of its pool any more.
+    pub(crate) fn leave(&mut self) {
+        (self.phase, self.epoch) = (Phase::Dying, Self::NO_EPOCH);
+        self.goes_on = Stand::NEVER;
+    }
+
+    /// `list` is what it executes next, come what may.
+    pub(crate) fn schedule(&mut self, list: List<Item>) {
+        self.scheduled = list;
+        self.goes_on = Stand::NEVER;
     }
 
     /// This execution is outside concurrency management (E13, E14).

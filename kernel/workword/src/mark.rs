@@ -1,6 +1,6 @@
 //! The usual submission: what was seen of a word, and what is added to it.
 
-use crate::state::{BH, COUNT_ONE, DEPTH, PENDING, POISONED, Place, QUEUED, place_bits};
+use crate::state::{BH, COUNT_ONE, DEPTH, PENDING, POISONED, Place, QUEUED, place_bits, place_of};
 
 /// Whether a word refuses submissions.
 pub(crate) const REFUSE: u64 = DEPTH | POISONED;
@@ -17,38 +17,55 @@ impl Seen {
         self.0 & PENDING != 0
     }
 
+    /// It was on a list, that of [`Self::place`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_queued(self) -> bool {
+        self.0 & QUEUED != 0
+    }
+
+    /// Where it was queued, or ran last.
+    #[inline(always)]
+    #[must_use]
+    pub const fn place(self) -> Place {
+        place_of(self.0)
+    }
+
     /// Nobody owned the item, and a submission would not have been refused.
     #[inline(always)]
     #[must_use]
     pub const fn is_idle(self) -> bool {
         self.0 & (PENDING | REFUSE) == 0
     }
+
+    /// Nobody owned the item, it was not queued, and had not panicked.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_at_rest(self) -> bool {
+        self.0 & (PENDING | POISONED) == 0
+    }
 }
 
-/// What a submission adds to the word of an idle item that ran last at the place it is for. Made once for
-/// a place.
+/// What a submission makes of the word of an idle item that ran last at the place it is for: before and after. Made
+/// once for a place, so that one comparison tells whether the item is such a one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Mark(u64);
+pub struct Mark {
+    pub(crate) idle: u64,
+    pub(crate) queued: u64,
+}
 
 impl Mark {
+    /// The mark of no place: no item is such a one.
+    pub const NONE: Self = Self {
+        idle: PENDING,
+        queued: PENDING,
+    };
+
     /// The mark of `place`, which is a BH pool's or not.
     #[must_use]
     pub const fn at(place: Place, bh: bool) -> Self {
-        let bh = if bh { BH } else { 0 };
-        Self(PENDING | QUEUED | COUNT_ONE | place_bits(place) | bh)
-    }
-
-    /// As a number.
-    #[inline(always)]
-    #[must_use]
-    pub const fn raw(self) -> u64 {
-        self.0
-    }
-
-    /// Of a number that [`Self::raw`] gave.
-    #[inline(always)]
-    #[must_use]
-    pub const fn from_raw(raw: u64) -> Self {
-        Self(raw)
+        let idle = place_bits(place) | if bh { BH } else { 0 };
+        let queued = idle | PENDING | QUEUED | COUNT_ONE;
+        Self { idle, queued }
     }
 }

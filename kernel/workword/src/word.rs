@@ -176,25 +176,52 @@ impl<A: Word> WorkWord<A> {
         }
     }
 
-    /// Reads the word, for [`Self::claim_seen`].
+    /// Reads the word, for [`Self::join_seen`] and [`Self::claim_idle`].
     #[inline(always)]
     pub fn look(&self) -> Seen {
         Seen(self.0.load(Ordering::Relaxed))
     }
 
-    /// (2) As [`Self::claim_at`], in the usual case: the word is still as it was seen, idle, and the item ran
-    /// last at the place of `mark`. False: nothing changed, [`Self::claim_at`] says why or does it.
-    /// Call with the lock of that place.
+    /// Reads the word, for [`Seen::is_at_rest`]: who reads what somebody made of it sees what was stored before.
+    #[inline(always)]
+    pub fn look_back(&self) -> Seen {
+        Seen(self.0.load(Ordering::Acquire))
+    }
+
+    /// (2) As [`Self::claim_at`], in the usual case: the item is idle and ran last at the place of `mark`. False:
+    /// nothing changed, [`Self::claim_at`] says why or does it. Call with the lock of that place.
     #[inline(always)]
     #[must_use = "an item that is claimed must be linked"]
-    pub fn claim_seen(&self, seen: Seen, mark: Mark) -> bool {
+    pub fn claim_marked(&self, mark: Mark) -> bool {
+        debug_assert!(mark.idle & PENDING == 0, "the mark of no place");
+        self.0
+            .compare_exchange_weak(mark.idle, mark.queued, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Whether it is as [`Self::claim_marked`] left it: on a list under the lock of the mark's place, which the caller holds, for
+    /// one submission, enabled and not poisoned. More submissions may join at any time.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_marked(&self, mark: Mark) -> bool {
+        self.0.load(Ordering::Acquire) == mark.queued
+    }
+
+    /// (1) As [`Self::claim`], in the usual case: the word is still as it was seen, idle. False: nothing changed,
+    /// [`Self::claim`] says why or does it. Call with interrupts masked.
+    #[inline(always)]
+    #[must_use = "an item that is claimed must be queued or given up"]
+    pub fn claim_idle(&self, seen: Seen) -> bool {
         let Seen(old) = seen;
-        // A pool is BH or not for ever, so where the place is the same that is.
         seen.is_idle()
-            && (old ^ mark.raw()) & PLACE == 0
             && self
                 .0
-                .compare_exchange_weak(old, old | mark.raw(), Ordering::AcqRel, Ordering::Relaxed)
+                .compare_exchange_weak(
+                    old,
+                    old | PENDING | COUNT_ONE,
+                    Ordering::AcqRel,
+                    Ordering::Relaxed,
+                )
                 .is_ok()
     }
 

@@ -143,6 +143,25 @@ impl<T> AtomicPtr<T> {
         self.inner().store(value, weakened(order));
     }
 
+    pub fn compare_exchange(
+        &self,
+        old: *mut T,
+        new: *mut T,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<*mut T, *mut T> {
+        if is(Weak::Update) {
+            let seen = self.load(failure);
+            if seen != old {
+                return Err(seen);
+            }
+            self.store(new, Ordering::Release);
+            return Ok(seen);
+        }
+        let (success, failure) = (weakened(success), weakened(failure));
+        self.inner().compare_exchange(old, new, success, failure)
+    }
+
     pub fn swap(&self, value: *mut T, order: Ordering) -> *mut T {
         self.inner().swap(value, weakened(order))
     }

@@ -17,6 +17,7 @@ extern crate self as machine;
 extern crate self as spin;
 
 pub mod atomic;
+mod loom_word;
 pub mod shipped;
 mod weak;
 
@@ -29,6 +30,7 @@ mod seam;
 #[path = "../../../kernel/sync/src/rank.rs"]
 mod rank;
 
+pub use loom_word::{LoomWord, fresh_word};
 pub use mutex::RelaxStrategy;
 pub use rank::Rank;
 pub use seam::{

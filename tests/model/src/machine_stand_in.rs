@@ -115,6 +115,24 @@ pub mod preempt {
         pub fn within() -> Self {
             Self::new()
         }
+
+        /// Where interrupts are on.
+        pub fn of_enabled() -> Self {
+            Self::new()
+        }
+
+        /// As one made by [`Self::of_enabled`].
+        pub fn known() -> Self {
+            Self::new()
+        }
+
+        /// Whether it is.
+        pub fn began_enabled(&self) -> bool {
+            true
+        }
+
+        /// Closes it.
+        pub fn end_quietly(self) {}
     }
 
     section!(BhGuard);

@@ -168,6 +168,10 @@ pub(crate) fn irq_save() -> IrqState {
     IrqState(!core().masked.replace(true))
 }
 
+pub(crate) fn irq_disable() {
+    irq_save();
+}
+
 pub(crate) fn irq_enable() {
     atomic::flush();
     core().masked.set(false);
@@ -209,7 +213,7 @@ fn interrupt() {
     c.masked.set(false);
 }
 
-/// The softirq loop; masked on entry and on return.
+/// The softirq loop, and the hook of the outermost BH-off section's end; masked on entry and on return.
 fn softirqs() {
     let c = core();
     while c.softirq_pending.load(Ordering::Relaxed) != 0 {
@@ -222,13 +226,6 @@ fn softirqs() {
         irq_save();
         drop(serving);
     }
-}
-
-/// Hook: the outermost BH-off section ends.
-fn bh_enabled() {
-    irq_save();
-    softirqs();
-    irq_enable();
 }
 
 /// The scheduler; masked.
@@ -258,7 +255,7 @@ fn run(plan: [u32; 2], fences: bool, body: fn()) -> bool {
         softirq_pending: AtomicU32::default(),
         hooks: Hooks {
             resched,
-            softirq: bh_enabled,
+            softirq: softirqs,
         },
         held: HeldLocks,
         masked: Cell::new(false),

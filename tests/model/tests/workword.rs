@@ -10,46 +10,23 @@ use std::sync::atomic::Ordering;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, AtomicUsize, fence};
 use loom::thread;
+use model_tests::{LoomWord, fresh_word};
 use workword::{Claim, Mark, Place, Seize, Word, WorkWord};
 
 const POOL: Place = Place::new(1);
 const PENDING_QUEUED: u64 = 0b11;
 
-/// loom's atomic under the shipped word.
-#[derive(Debug)]
-struct Loom(AtomicU64);
-
-impl Word for Loom {
-    fn load(&self, order: Ordering) -> u64 {
-        self.0.load(order)
-    }
-    fn compare_exchange_weak(
-        &self,
-        old: u64,
-        new: u64,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<u64, u64> {
-        // The strong form: spurious failures only repeat a loop the model need not unroll.
-        self.0.compare_exchange(old, new, success, failure)
-    }
-    fn fetch_and(&self, mask: u64, order: Ordering) -> u64 {
-        self.0.fetch_and(mask, order)
-    }
-}
-
-fn word() -> Arc<WorkWord<Loom>> {
-    Arc::new(WorkWord::with(|v| Loom(AtomicU64::new(v))))
+fn word() -> Arc<WorkWord<LoomWord>> {
+    Arc::new(fresh_word())
 }
 
 /// One submission as the executive makes it: from what was seen, in one step if it can. True: it owned the item.
-fn submit_seen(w: &WorkWord<Loom>) -> bool {
+fn submit_seen(w: &WorkWord<LoomWord>) -> bool {
     let seen = w.look();
     if seen.is_pending() && w.join_seen(seen).is_some() {
         return false;
     }
-    w.claim_seen(seen, Mark::at(POOL, false))
-        || matches!(w.claim_at(POOL, false), Claim::Claimed(_))
+    w.claim_marked(Mark::at(POOL, false)) || matches!(w.claim_at(POOL, false), Claim::Claimed(_))
 }
 
 /// Of two submissions of an idle item that ran before, and a run that may come between, each run has one owner, and none is
@@ -63,6 +40,34 @@ fn b3_a_submission_from_what_was_seen_is_counted_once() {
         let w2 = w.clone();
         let other = thread::spawn(move || submit_seen(&w2));
         let mine = submit_seen(&w);
+        let mut served = if mine { w.take() } else { 0 };
+        let others = other.join().expect("the other ends");
+        assert!(mine || others, "nobody owned the item");
+        if w.state().queued {
+            served += w.take();
+        }
+        assert_eq!(served, 2, "a submission was lost, or counted twice");
+    });
+}
+
+/// One submission with a delay: from what was seen, or as it is. True: it owned the item, and its timer fired.
+fn delay_seen(w: &WorkWord<LoomWord>) -> bool {
+    let seen = w.look();
+    let owned = w.claim_idle(seen) || matches!(w.claim(), Claim::Claimed(_));
+    if owned {
+        w.publish(POOL, false);
+    }
+    owned
+}
+
+/// As above, of submissions with a delay.
+#[test]
+fn b3_a_delayed_submission_from_what_was_seen_is_counted_once() {
+    loom::model(|| {
+        let w = word();
+        let w2 = w.clone();
+        let other = thread::spawn(move || delay_seen(&w2));
+        let mine = delay_seen(&w);
         let mut served = if mine { w.take() } else { 0 };
         let others = other.join().expect("the other ends");
         assert!(mine || others, "nobody owned the item");
@@ -187,12 +192,12 @@ fn b6_round<A: Word + Send + Sync + 'static>(make: fn(u64) -> A) {
 
 #[test]
 fn b6_stores_before_a_claim_are_seen_by_its_run() {
-    b6_round(|v| Loom(AtomicU64::new(v)));
+    b6_round(LoomWord::new);
 }
 
 /// A word whose updates order nothing.
 #[derive(Debug)]
-struct Relaxed(Loom);
+struct Relaxed(LoomWord);
 
 impl Word for Relaxed {
     fn load(&self, order: Ordering) -> u64 {
@@ -216,7 +221,7 @@ impl Word for Relaxed {
 #[test]
 fn b6_wrong_updates_that_order_nothing() {
     must_fail("relaxed updates", "the run missed its event", || {
-        b6_round(|v| Relaxed(Loom(AtomicU64::new(v))));
+        b6_round(|v| Relaxed(LoomWord::new(v)));
     });
 }
 
@@ -256,8 +261,8 @@ fn must_fail(what: &str, complaint: &str, model: impl FnOnce()) {
     assert!(told.contains(complaint), "\"{what}\" ended with: {told}");
 }
 
-fn shipped() -> WorkWord<Loom> {
-    let w = WorkWord::with(|v| Loom(AtomicU64::new(v)));
+fn shipped() -> WorkWord<LoomWord> {
+    let w = WorkWord::with(LoomWord::new);
     assert!(matches!(w.claim_at(POOL, false), Claim::Claimed(_)));
     w
 }
@@ -279,7 +284,7 @@ fn b7_a_failed_claim_hands_its_stores_to_the_pending_run() {
 #[test]
 fn b7_holds_while_the_owner_publishes() {
     b7_round(
-        || WorkWord::with(|v| Loom(AtomicU64::new(v))),
+        || WorkWord::with(LoomWord::new),
         |w| match w.claim() {
             Claim::Pending(_) => true,
             // Then the other side lost the race and this one is the owner: nothing to check.

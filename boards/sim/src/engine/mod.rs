@@ -105,6 +105,8 @@ pub(crate) struct Sim {
     spins: Cell<u64>,
     /// Step at which the running core got the turn.
     turn_began: Cell<u64>,
+    /// One more than that of the turn in which the running core spun alone last.
+    lone_in: Cell<u64>,
     /// Step at which more than the choice of a core is due.
     attention: Cell<u64>,
     /// Step of the next look at the kernel's data.
@@ -190,6 +192,7 @@ impl Sim {
             span: Cell::new((0, None)),
             spins: Cell::new(0),
             turn_began: Cell::new(0),
+            lone_in: Cell::new(0),
             attention: Cell::new(0),
             glance_at: Cell::new(u64::MAX),
             way,

@@ -1,8 +1,8 @@
 //! Interleaving points: what passes between two steps of a core, and who goes on.
 //!
 //! When every core waits in `idle`, the clock jumps to the next event; if there is none, the world
-//! is deadlocked. When the only core that can run spins, it jumps too, since nobody else could
-//! release what it waits for.
+//! is deadlocked. When the only core that can run spins for a second time, it jumps too, since nobody
+//! else could release what it waits for.
 
 use core::sync::atomic::Ordering;
 
@@ -51,7 +51,10 @@ impl Sim {
         self.spins.set(spins);
         let me = self.running.get();
         let others = self.runnable.get() & !(1 << me);
-        if others == 0 || spins.is_multiple_of(SPIN_PATIENCE) {
+        // What it waits for may have come since it looked, from a core that is at rest now: it looks once more.
+        let turn = self.turn_began.get() + 1;
+        let again = others == 0 && self.lone_in.replace(turn) == turn;
+        if again || spins.is_multiple_of(SPIN_PATIENCE) {
             if self.next_event.get() != NEVER {
                 self.jump();
             } else if spins > MAX_LONE_SPINS {

@@ -207,7 +207,7 @@ impl NetTx for Nic {
         })
     }
 
-    fn transmit(&mut self, len: usize, fill: Frame<'_>) -> Result<(), TxFull> {
+    fn transmit(&mut self, len: usize, fill: Frame<'_>) -> Result<bool, TxFull> {
         assert!(len <= MAX_FRAME, "the kernel sends a frame of {len} bytes");
         if !self.has_room() {
             return Err(TxFull);
@@ -219,7 +219,8 @@ impl NetTx for Nic {
         card.free -= 1;
         card.stats.transmitted += 1;
         card.staged.push(frame);
-        Ok(())
+        // So that it is asked each time, which faults want.
+        Ok(false)
     }
 }
 

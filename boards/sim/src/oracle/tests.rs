@@ -308,6 +308,24 @@ fn flushes_and_cancels_that_return_too_early() {
         .head(0, Kind::FlushIdle, Head::of(POOL), ITEM, 0)
         .breaks("I5");
     running()
+        .head(0, Kind::FlushStart, Head::of(0), ITEM, 0)
+        .head(0, Kind::FlushIdle, Head::of(0), ITEM, 0)
+        .breaks("I5");
+    // What an earlier flush waited for says nothing of a later one.
+    let waited = || {
+        let s = running().head(0, Kind::FlushStart, Head::of(0), ITEM, 0);
+        done(barrier(s).end(ITEM)).queue(ITEM, ACTIVE).start(ITEM)
+    };
+    waited()
+        .head(0, Kind::FlushIdle, Head::of(0), ITEM, 0)
+        .breaks("I5");
+    // Found idle, and queued before that is told.
+    Stage::new()
+        .head(0, Kind::FlushStart, Head::of(0), ITEM, 0)
+        .queue(ITEM, ACTIVE)
+        .head(0, Kind::FlushIdle, Head::of(0), ITEM, 0)
+        .holds();
+    running()
         .head(0, Kind::CancelSync, Head::of(0), ITEM, 0)
         .breaks("7.10");
     running()

@@ -74,19 +74,24 @@ pub(crate) fn rt_stamp_span(span: Duration) -> u64 {
 /// Definition of the seam's `stamp_time`.
 #[unsafe(no_mangle)]
 pub(crate) fn rt_stamp_time(stamp: u64) -> Instant {
-    Instant::from_nanos(scale().nanos(stamp))
+    // As in `rt_now`: of the two factors the one that it takes.
+    let per_tick = NANOS_PER_TICK.load(Ordering::Relaxed);
+    Instant::from_nanos(Scale::nanos_of(stamp, per_tick))
 }
 
 /// Definition of the seam's `arm_timer`.
 #[unsafe(no_mangle)]
-pub(crate) fn rt_arm_timer(deadline: Instant) {
+pub(crate) fn rt_arm_timer(deadline: Instant) -> u64 {
     if deadline == Instant::FOREVER {
-        return rt_cancel_timer();
+        rt_cancel_timer();
+        return u64::MAX;
     }
-    CNTV_CVAL_EL0.set(scale().ticks_at(deadline.as_nanos()));
+    let at = scale().ticks_at(deadline.as_nanos());
+    CNTV_CVAL_EL0.set(at);
     CNTV_CTL_EL0.set(CTL_ENABLE);
     // SAFETY: a barrier; the new deadline holds before the caller goes on (to sleep, perhaps).
     unsafe { asm!("isb", options(nostack, preserves_flags)) };
+    at
 }
 
 /// Definition of the seam's `cancel_timer`.

@@ -2,14 +2,16 @@
 //!
 //! The compiler calls them by name; those of `compiler_builtins` go by bytes and words where the ends lie at different
 //! offsets, which payloads behind their headers do. These use vector registers, wherever the ends lie
-//! (`docs/adr/0008-our-own-copies.md` has the figures).
+//! (`docs/adr/0008-our-own-copies.md` has the figures): q0 to q3 and no other, since the rest of the kernel is built
+//! without any (`docs/adr/0012-general-registers-only.md`), and those are what an interrupt saves.
 //!
 //! Rust code runs only with translation on (see [`crate::entry`]), and nothing copies to or from devices this way, so
-//! unaligned accesses are right (Arm ARM B2.5.2). An interrupt saves the vector registers.
+//! unaligned accesses are right (Arm ARM B2.5.2).
 //!
 //! All follow one plan. Up to 64 bytes everything is loaded before anything is stored, by accesses from both ends that
-//! may overlap in the middle. Beyond, 64 bytes a turn, while the last 64 wait in registers from the beginning: so there
-//! is no remainder to be gone through, and ends that overlap do no harm.
+//! may overlap in the middle. Beyond, 64 bytes a turn, and the last 64 whole, wherever the turns end: so there is no
+//! remainder to be gone through. Where source and target may overlap, the last 64 wait in general registers from the
+//! beginning.
 #![expect(unsafe_code, reason = "symbols that the compiler calls")]
 
 use core::arch::naked_asm;
@@ -23,13 +25,25 @@ use core::arch::naked_asm;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memcpy(to: *mut u8, source: *const u8, n: usize) -> *mut u8 {
     naked_asm!(
+        ".arch_extension simd",
         "add x4, x1, x2", // ends
         "add x5, x0, x2",
         "cmp x2, #64",
         "b.ls {few}",
-        "b {upwards}",
+        "sub x5, x5, #64",
+        "mov x3, x0",
+        "2: ldp q0, q1, [x1], #64",
+        "ldp q2, q3, [x1, #-32]",
+        "stp q0, q1, [x3], #64",
+        "stp q2, q3, [x3, #-32]",
+        "cmp x3, x5",
+        "b.lo 2b",
+        "ldp q0, q1, [x4, #-64]",
+        "ldp q2, q3, [x4, #-32]",
+        "stp q0, q1, [x5]",
+        "stp q2, q3, [x5, #32]",
+        "ret",
         few = sym few,
-        upwards = sym upwards,
     )
 }
 
@@ -42,6 +56,7 @@ pub unsafe extern "C" fn memcpy(to: *mut u8, source: *const u8, n: usize) -> *mu
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memmove(to: *mut u8, source: *const u8, n: usize) -> *mut u8 {
     naked_asm!(
+        ".arch_extension simd",
         "add x4, x1, x2",
         "add x5, x0, x2",
         "cmp x2, #64",
@@ -50,17 +65,21 @@ pub unsafe extern "C" fn memmove(to: *mut u8, source: *const u8, n: usize) -> *m
         "sub x6, x0, x1",
         "cmp x6, x2",
         "b.hs {upwards}",
-        "ldp q4, q5, [x1]",
-        "ldp q6, q7, [x1, #32]",
-        "add x6, x0, #64",
+        "ldp x6, x7, [x1]",
+        "ldp x8, x9, [x1, #16]",
+        "ldp x10, x11, [x1, #32]",
+        "ldp x12, x13, [x1, #48]",
+        "add x3, x0, #64",
         "2: ldp q0, q1, [x4, #-32]",
         "ldp q2, q3, [x4, #-64]!",
         "stp q0, q1, [x5, #-32]",
         "stp q2, q3, [x5, #-64]!",
-        "cmp x5, x6",
+        "cmp x5, x3",
         "b.hi 2b",
-        "stp q4, q5, [x0]",
-        "stp q6, q7, [x0, #32]",
+        "stp x6, x7, [x0]",
+        "stp x8, x9, [x0, #16]",
+        "stp x10, x11, [x0, #32]",
+        "stp x12, x13, [x0, #48]",
         "ret",
         few = sym few,
         upwards = sym upwards,
@@ -68,7 +87,7 @@ pub unsafe extern "C" fn memmove(to: *mut u8, source: *const u8, n: usize) -> *m
 }
 
 /// More than 64 bytes from x1 to x0, which end at x4 and x5. Each turn reads before it writes, and never what was
-/// written if x0 lies below x1.
+/// written if x0 lies below x1; the last 64 are read first.
 ///
 /// # Safety
 ///
@@ -76,8 +95,11 @@ pub unsafe extern "C" fn memmove(to: *mut u8, source: *const u8, n: usize) -> *m
 #[unsafe(naked)]
 unsafe extern "C" fn upwards() {
     naked_asm!(
-        "ldp q4, q5, [x4, #-64]",
-        "ldp q6, q7, [x4, #-32]",
+        ".arch_extension simd",
+        "ldp x6, x7, [x4, #-64]",
+        "ldp x8, x9, [x4, #-48]",
+        "ldp x10, x11, [x4, #-32]",
+        "ldp x12, x13, [x4, #-16]",
         "sub x5, x5, #64",
         "mov x3, x0",
         "2: ldp q0, q1, [x1], #64",
@@ -86,8 +108,10 @@ unsafe extern "C" fn upwards() {
         "stp q2, q3, [x3, #-32]",
         "cmp x3, x5",
         "b.lo 2b",
-        "stp q4, q5, [x5]",
-        "stp q6, q7, [x5, #32]",
+        "stp x6, x7, [x5]",
+        "stp x8, x9, [x5, #16]",
+        "stp x10, x11, [x5, #32]",
+        "stp x12, x13, [x5, #48]",
         "ret",
     )
 }
@@ -100,6 +124,7 @@ unsafe extern "C" fn upwards() {
 #[unsafe(naked)]
 unsafe extern "C" fn few() {
     naked_asm!(
+        ".arch_extension simd",
         "cmp x2, #16",
         "b.lo 3f",
         "ldr q0, [x1]",
@@ -151,6 +176,7 @@ unsafe extern "C" fn few() {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn memset(to: *mut u8, value: i32, n: usize) -> *mut u8 {
     naked_asm!(
+        ".arch_extension simd",
         "dup v0.16b, w1",
         "add x5, x0, x2",
         "cmp x2, #16",

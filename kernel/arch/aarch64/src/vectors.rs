@@ -1,9 +1,8 @@
 //! The sixteen exception entries, the interrupt path and the way into the fault report.
 //!
 //! **Interrupts** (`irq_entry`). The interrupted context goes on the running stack: the registers
-//! a Rust function may change (x0-x18, x29, x30; it preserves x19-x28), all 32 full vector
-//! registers (a callee preserves only the low halves of v8-v15), the floating-point control
-//! registers, return address and state. Then the core's interrupt stack, unless already on it
+//! a Rust function may change (x0-x18, x29, x30; it preserves x19-x28), the four vector registers that
+//! copies use and nothing else does ([`crate::memory`]), return address and state. Then the core's interrupt stack, unless already on it
 //! (softirqs run there with interrupts enabled), and `hooks.irq`. Back on the thread's stack,
 //! `hooks.preempt` runs when the preempt word is zero and a reschedule is due. The frame begins with
 //! a frame record, so backtraces walk through it into the interrupted function.
@@ -40,10 +39,12 @@ struct IrqFrame {
     elr: u64,
     lr: u64,
     spsr: u64,
-    fpsr: u64,
-    fpcr: u64,
-    q: [u128; 32],
+    /// What copies use.
+    q: [u128; COPY_REGISTERS],
 }
+
+/// How many vector registers there are to save; see [`crate::memory`].
+const COPY_REGISTERS: usize = 4;
 
 /// All general registers of a faulting context, as the fault entries lay them on the stack.
 #[derive(Debug)]
@@ -135,6 +136,7 @@ pub(crate) unsafe extern "C" fn vector_table() {
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn irq_entry() {
     naked_asm!(
+        ".arch_extension simd",
         "msr tpidr_el0, x0",
         "mrs x0, elr_el1",
         "msr tpidrro_el0, x0",
@@ -151,28 +153,10 @@ pub(crate) unsafe extern "C" fn irq_entry() {
         "stp x16, x17, [sp, #{x} + 128]",
         "str x18, [sp, #{x} + 144]",
         "mrs x1, spsr_el1",
-        "mrs x2, fpsr",
-        "mrs x3, fpcr",
         "stp x29, x0, [sp, #{fp}]",
         "stp x30, x1, [sp, #{lr}]",
-        "stp x2, x3, [sp, #{fpsr}]",
-        "add x29, sp, #{q}",
-        "stp q0, q1, [x29]",
-        "stp q2, q3, [x29, #32]",
-        "stp q4, q5, [x29, #64]",
-        "stp q6, q7, [x29, #96]",
-        "stp q8, q9, [x29, #128]",
-        "stp q10, q11, [x29, #160]",
-        "stp q12, q13, [x29, #192]",
-        "stp q14, q15, [x29, #224]",
-        "stp q16, q17, [x29, #256]",
-        "stp q18, q19, [x29, #288]",
-        "stp q20, q21, [x29, #320]",
-        "stp q22, q23, [x29, #352]",
-        "stp q24, q25, [x29, #384]",
-        "stp q26, q27, [x29, #416]",
-        "stp q28, q29, [x29, #448]",
-        "stp q30, q31, [x29, #480]",
+        "stp q0, q1, [sp, #{q}]",
+        "stp q2, q3, [sp, #{q} + 32]",
         "add x29, sp, #{fp}",
         // The return state is saved, so an asynchronous abort may be reported again.
         "msr daifclr, #4",
@@ -202,30 +186,12 @@ pub(crate) unsafe extern "C" fn irq_entry() {
         "b 5f",
         // Already on the interrupt stack.
         "4: blr x3",
-        "5: add x0, sp, #{q}",
-        "ldp q0, q1, [x0]",
-        "ldp q2, q3, [x0, #32]",
-        "ldp q4, q5, [x0, #64]",
-        "ldp q6, q7, [x0, #96]",
-        "ldp q8, q9, [x0, #128]",
-        "ldp q10, q11, [x0, #160]",
-        "ldp q12, q13, [x0, #192]",
-        "ldp q14, q15, [x0, #224]",
-        "ldp q16, q17, [x0, #256]",
-        "ldp q18, q19, [x0, #288]",
-        "ldp q20, q21, [x0, #320]",
-        "ldp q22, q23, [x0, #352]",
-        "ldp q24, q25, [x0, #384]",
-        "ldp q26, q27, [x0, #416]",
-        "ldp q28, q29, [x0, #448]",
-        "ldp q30, q31, [x0, #480]",
-        "ldp x2, x3, [sp, #{fpsr}]",
-        "ldp x30, x1, [sp, #{lr}]",
+        "5: ldp x30, x1, [sp, #{lr}]",
         "ldp x29, x0, [sp, #{fp}]",
-        "msr fpsr, x2",
-        "msr fpcr, x3",
         "msr spsr_el1, x1",
         "msr elr_el1, x0",
+        "ldp q0, q1, [sp, #{q}]",
+        "ldp q2, q3, [sp, #{q} + 32]",
         "ldr x18, [sp, #{x} + 144]",
         "ldp x16, x17, [sp, #{x} + 128]",
         "ldp x14, x15, [sp, #{x} + 112]",
@@ -242,7 +208,6 @@ pub(crate) unsafe extern "C" fn irq_entry() {
         x = const offset_of!(IrqFrame, x),
         fp = const offset_of!(IrqFrame, fp),
         lr = const offset_of!(IrqFrame, lr),
-        fpsr = const offset_of!(IrqFrame, fpsr),
         q = const offset_of!(IrqFrame, q),
         hooks = const offset_of!(CpuHeader, hooks),
         hook_irq = const offset_of!(Hooks, irq),

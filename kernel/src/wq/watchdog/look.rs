@@ -9,7 +9,7 @@ use workqueue::{Activity, Pwq, Stall as Found, Worker as WorkerNode};
 use super::super::handles::{share_of, worker_of};
 use super::super::pool::{Inner, Pool};
 use super::super::queue::Queue;
-use super::super::share::Shares;
+use super::super::shares::Shares;
 use super::super::show::show_all;
 use super::super::waiting::work_of;
 use super::super::{QueueName, each_pool, registry};

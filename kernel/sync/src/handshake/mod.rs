@@ -8,10 +8,11 @@
 //! | [`IdleMask`] | a core that runs dry, and a core with a thread too many | an idle core nobody pokes |
 //! | [`resched`] | a core, and whoever wants it to pick again | a request answered without a look |
 //! | [`Mail`] | a core, and whoever posts it a bit | a bit without an interrupt |
-//! | [`Owner`] | whoever follows an object to its lock, and whoever moves it | the wrong lock |
 //! | [`Route`] | whoever follows a pointer to an object, and whoever leads it to another one | an object seen before it was finished |
-//! | [`Home`] | as [`Owner`], by address | the wrong lock |
+//! | [`Home`] | whoever follows an object to its lock, and whoever moves it | the wrong lock |
 //! | [`Running`] | a core that runs a callback, and whoever cancels it | a cancel that returns too early |
+//! | [`InRun`] | whoever executes an object's work, and whoever looks whether it is over | an end that is seen too early |
+//! | [`Tally`] | whoever comes to a place and goes, and whoever looks whether all have gone | somebody overlooked |
 //! | [`Countdown`] | many that finish, and one that waits for all | an end nobody, or two, announce |
 //!
 //! Two shapes recur. *Store, fence, load* on both sides (Dekker): each side says something and then
@@ -28,8 +29,8 @@ mod countdown;
 mod event_count;
 mod idle_mask;
 mod mail;
-mod owner;
 pub mod resched;
+mod rest;
 mod route;
 mod running;
 mod sleep;
@@ -38,7 +39,7 @@ pub use countdown::Countdown;
 pub use event_count::EventCount;
 pub use idle_mask::IdleMask;
 pub use mail::Mail;
-pub use owner::Owner;
+pub use rest::{InRun, Tally};
 pub use route::{Home, Route};
 pub use running::Running;
 pub use sleep::{ParkToken, SleepState, State};

@@ -22,13 +22,12 @@ pub fn request_here(flag: &PlainBool) {
 }
 
 /// The scheduler answers: what was stored before the requests is visible to the look that follows.
+/// True if there was one.
 ///
 /// Where it finds none there is nothing to answer: whoever asks later finds none either, and
 /// interrupts this core.
 #[inline(always)]
-pub fn answer(flag: &PlainBool) {
+pub fn answer(flag: &PlainBool) -> bool {
     sync_point();
-    if flag.load(Ordering::Relaxed) {
-        flag.swap(false, Ordering::AcqRel);
-    }
+    flag.load(Ordering::Relaxed) && flag.swap(false, Ordering::AcqRel)
 }

@@ -28,7 +28,7 @@ impl<T> Route<T> {
     }
 }
 
-/// What an object belongs to (a queue's share to a pool), by address; as [`super::Owner`] is by number.
+/// What an object belongs to (a queue's share to a pool, a timer to a core), by address.
 /// It changes only under the lock of what it names, so whoever holds that lock and finds it
 /// unchanged can rely on it.
 #[derive(Debug)]
@@ -47,6 +47,22 @@ impl<T> Home<T> {
         self.0.load(Ordering::Acquire)
     }
 
+    /// Whether `to` is the home; a hint unless the lock of `to` is held, by which what whoever moved it there did
+    /// before is visible.
+    #[inline(always)]
+    pub fn is(&self, to: *const T) -> bool {
+        core::ptr::eq(self.0.load(Ordering::Relaxed), to)
+    }
+
+    /// Gives an object that has no home yet, null, to `to`; false if somebody was faster.
+    #[inline]
+    pub fn claim(&self, to: *mut T) -> bool {
+        let none = core::ptr::null_mut();
+        self.0
+            .compare_exchange(none, to, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
     /// Takes the lock of the home by `take`, following the object if it moves.
     #[inline(always)]
     pub fn lock<G>(&self, mut take: impl FnMut(*mut T) -> G) -> (*mut T, G) {
@@ -61,6 +77,7 @@ impl<T> Home<T> {
     }
 
     /// As [`Self::lock`]; `None` as soon as `take` gets no lock.
+    #[inline(always)]
     pub fn try_lock<G>(&self, mut take: impl FnMut(*mut T) -> Option<G>) -> Option<(*mut T, G)> {
         loop {
             let home = self.get();

@@ -60,6 +60,13 @@ impl SleepState {
         fence_full();
     }
 
+    /// As [`Self::announce`], under a lock that whoever makes the condition true holds when it wakes: that
+    /// orders the two.
+    #[inline(always)]
+    pub fn announce_locked(&self) {
+        self.set(State::Sleeping);
+    }
+
     /// The waker's half: whether the thread may be asleep. The condition was made true before this.
     #[inline(always)]
     pub fn may_sleep(&self) -> bool {

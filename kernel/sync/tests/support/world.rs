@@ -35,6 +35,7 @@ static HOOKS: Hooks = Hooks {
         ON_RESCHED.get()();
     },
     softirq: || {
+        assert!(machine::irqs_masked(), "the hook's contract");
         machine::percpu()
             .softirq_pending
             .store(0, Ordering::Relaxed);

@@ -90,28 +90,32 @@ fn a_poisoned_item_refuses_until_cleared() {
 fn b3_what_was_seen_is_claimed_if_it_is_still_so() {
     let w = WorkWord::new();
     let mark = Mark::at(P, false);
-    assert_eq!(Mark::from_raw(mark.raw()), mark);
     let fresh = w.look();
-    assert!(fresh.is_idle());
-    assert!(!w.claim_seen(fresh, mark), "it never ran there");
+    assert!(!fresh.is_pending());
+    assert!(!w.claim_marked(mark), "it never ran there");
     assert!(matches!(w.claim_at(P, false), Claim::Claimed(_)));
-    assert!(w.look().is_pending() && !w.look().is_idle());
-    assert!(!w.claim_seen(w.look(), mark), "it is pending");
+    assert!(w.look().is_pending());
+    assert!(!w.claim_marked(mark), "it is pending");
     assert_eq!(w.join_seen(w.look()), Some(2));
     assert_eq!(w.join_seen(fresh), None, "what was idle is claimed");
     assert_eq!(w.take(), 2);
     let seen = w.look();
-    assert!(!w.claim_seen(seen, Mark::at(Q, false)), "another place");
+    assert!(!w.claim_marked(Mark::at(Q, false)), "another place");
     assert_eq!(w.look(), seen, "nothing changed");
-    assert!(w.claim_seen(seen, mark));
+    assert!(!w.is_marked(mark), "it is idle");
+    assert!(w.claim_marked(mark));
+    assert!(w.is_marked(mark) && !w.is_marked(Mark::at(Q, false)));
+    assert!(w.look().is_queued() && w.look().place() == P);
     let s = w.state();
     assert!(s.pending && s.queued && !s.bh && s.place == P && s.submissions == 1);
-    assert!(!w.claim_seen(seen, mark), "it was claimed meanwhile");
+    assert!(!w.claim_marked(mark), "it was claimed meanwhile");
+    assert_eq!(w.join(), Some(2));
+    assert!(!w.is_marked(mark), "more than one submission");
     w.take();
     assert!(matches!(w.seize(), Seize::Idle(_)));
     assert!(w.release_disabled().1);
-    assert!(!w.look().is_pending() && !w.look().is_idle());
-    assert!(!w.claim_seen(w.look(), mark), "it is disabled (B9)");
+    assert!(!w.look().is_pending());
+    assert!(!w.claim_marked(mark), "it is disabled (B9)");
 }
 
 #[test]
@@ -119,6 +123,30 @@ fn b3_a_bh_pools_mark_says_so() {
     let w = WorkWord::new();
     assert!(matches!(w.claim_at(P, true), Claim::Claimed(_)));
     w.take();
-    assert!(w.claim_seen(w.look(), Mark::at(P, true)));
+    assert!(w.claim_marked(Mark::at(P, true)));
     assert!(w.state().bh);
+}
+
+#[test]
+fn b3_an_idle_item_is_owned_from_what_was_seen() {
+    let w = WorkWord::new();
+    let seen = w.look();
+    assert!(w.claim_idle(seen));
+    let s = w.state();
+    assert!(s.pending && !s.queued && s.submissions == 1 && !s.place.is_some());
+    assert!(!w.claim_idle(seen), "it was claimed meanwhile");
+    assert!(!w.claim_idle(w.look()), "it is pending");
+    assert_eq!(w.state(), s, "nothing changed");
+    w.publish(P, true);
+    w.take();
+    assert!(w.claim_idle(w.look()));
+    let s = w.state();
+    assert!(s.pending && !s.queued && s.bh && s.place == P && s.submissions == 1);
+    assert_eq!(w.release(), 1);
+    assert!(matches!(w.seize(), Seize::Idle(_)));
+    assert!(w.release_disabled().1);
+    assert!(!w.claim_idle(w.look()), "it is disabled (B9)");
+    assert_eq!(w.enable(), Enable::Enabled);
+    w.poison();
+    assert!(!w.claim_idle(w.look()), "its handler panicked");
 }

@@ -5,6 +5,7 @@ mod idle;
 mod lock;
 mod mail;
 mod owner;
+mod rest;
 mod routes;
 mod shapes;
 mod sleep;

@@ -2,7 +2,7 @@
 
 use loom::cell::UnsafeCell;
 use loom::thread;
-use model_tests::shipped::handshake::{Countdown, Owner, Running};
+use model_tests::shipped::handshake::{Countdown, Home, Running};
 use model_tests::shipped::spin_lock::{SpinGuard, SpinLock};
 use model_tests::{Weak, breaks, holds, made};
 
@@ -39,39 +39,58 @@ impl Watched {
     }
 }
 
+/// What stands in for a core: its lock is found by its address, and no pointer is followed.
+type Lock = SpinLock<()>;
+
+fn address<T>(x: &T) -> *mut T {
+    std::ptr::from_ref(x).cast_mut()
+}
+
 struct Movable {
-    owner: Arc<Owner>,
-    locks: [SpinLock<()>; 2],
+    home: Arc<Home<Lock>>,
+    locks: [Lock; 2],
     object: Watched,
 }
 
 impl Movable {
-    fn new(first: u32) -> Arc<Self> {
+    /// One that is nowhere yet.
+    fn new() -> Arc<Self> {
         Arc::new(Self {
-            owner: made(Owner::new(first)),
+            home: made(Home::new(std::ptr::null_mut())),
             locks: [locked(()), locked(())],
             object: Watched::new(),
         })
     }
 
-    fn lock(&self) -> Option<(u32, SpinGuard<'_, ()>)> {
-        self.owner.lock(|n| self.locks[n as usize].lock())
+    fn at_first_lock() -> Arc<Self> {
+        let m = Self::new();
+        assert!(m.home.claim(address(&m.locks[0])), "it has no home yet");
+        m
+    }
+
+    fn found(&self, home: *mut Lock) -> Option<&Lock> {
+        self.locks.iter().find(|l| std::ptr::eq(*l, home))
+    }
+
+    fn lock(&self) -> Option<SpinGuard<'_, ()>> {
+        let (_, guard) = self.home.try_lock(|at| Some(self.found(at)?.lock()))?;
+        Some(guard)
     }
 
     /// What a waker does that places the thread elsewhere, and what re-arming a timer does.
-    fn move_to(&self, n: u32) {
-        let (_, guard) = self.lock().expect("it has an owner");
+    fn move_to(&self, n: usize) {
+        let guard = self.lock().expect("it has a home");
         self.object.add_one();
-        self.owner.give(n);
+        self.home.move_to(address(&self.locks[n]));
         drop(guard);
     }
 }
 
 fn followed() {
-    let m = Movable::new(0);
+    let m = Movable::at_first_lock();
     let m2 = m.clone();
     let mover = thread::spawn(move || m2.move_to(1));
-    let (_, guard) = m.lock().expect("it has an owner");
+    let guard = m.lock().expect("it has a home");
     m.object.add_one();
     drop(guard);
     mover.join().expect("ends");
@@ -79,13 +98,13 @@ fn followed() {
 }
 
 fn there_and_back() {
-    let m = Movable::new(0);
+    let m = Movable::at_first_lock();
     let m2 = m.clone();
     let mover = thread::spawn(move || {
         m2.move_to(1);
         m2.move_to(0);
     });
-    let (_, guard) = m.lock().expect("it has an owner");
+    let guard = m.lock().expect("it has a home");
     m.object.add_one();
     drop(guard);
     mover.join().expect("ends");
@@ -101,20 +120,65 @@ fn an_object_is_followed_to_its_lock() {
     breaks(Weak::Acquire, there_and_back);
 }
 
-fn first_owner() {
-    let m = Movable::new(Owner::NONE);
+fn first_home() {
+    let m = Movable::new();
+    assert!(m.lock().is_none(), "there is nothing to lock");
     let m2 = m.clone();
-    let other = thread::spawn(move || m2.owner.claim(1));
-    let mine = m.owner.claim(0);
+    let other = thread::spawn(move || m2.home.claim(address(&m2.locks[1])));
+    let mine = m.home.claim(address(&m.locks[0]));
     let theirs = other.join().expect("ends");
     assert!(mine ^ theirs, "one claim wins");
-    assert_eq!(m.owner.get(), u32::from(theirs));
+    let lock = m.found(m.home.get()).expect("it has a home");
+    assert!(std::ptr::eq(lock, &m.locks[usize::from(theirs)]));
 }
 
 #[test]
-fn one_of_two_becomes_the_first_owner() {
-    holds(first_owner);
-    breaks(Weak::Update, first_owner);
+fn one_of_two_gives_the_first_home() {
+    holds(first_home);
+    breaks(Weak::Update, first_home);
+}
+
+/// A timer that is armed by two at once, each in the base of its own core, as `Timer::arm_in_any_case` does: it
+/// is in one at most, and that one is its home. Each may find that the other has fetched it back, for
+/// ever; here they give up then.
+fn armed_by_two() {
+    let m = Movable::at_first_lock();
+    let armed = Arc::new([Watched::new(), Watched::new()]);
+    let arm = |m: Arc<Movable>, armed: Arc<[Watched; 2]>, n: usize| {
+        move || {
+            for _ in 0..2 {
+                let here = address(&m.locks[n]);
+                // `Timer::lock_here`.
+                let guard = m.locks[n].lock();
+                if m.home.is(here) {
+                    armed[n].set(1);
+                    return;
+                }
+                drop(guard);
+                let (home, guard) = m.home.lock(|at| m.found(at).expect("a lock").lock());
+                if home == here {
+                    continue;
+                }
+                armed[1 - n].set(0);
+                m.home.move_to(here);
+                drop(guard);
+            }
+        }
+    };
+    let other = thread::spawn(arm(m.clone(), armed.clone(), 1));
+    arm(m.clone(), armed.clone(), 0)();
+    other.join().expect("ends");
+    let guard = m.lock().expect("it has a home");
+    let home = usize::from(m.home.get() == address(&m.locks[1]));
+    assert_eq!(armed[1 - home].get(), 0);
+    drop(guard);
+}
+
+#[test]
+fn a_timer_armed_twice_is_armed_once() {
+    holds(armed_by_two);
+    breaks(Weak::Release, armed_by_two);
+    breaks(Weak::Lock, armed_by_two);
 }
 
 /// A timer's callback against `cancel_sync`, after which the timer is freed.
@@ -158,13 +222,14 @@ fn a_cancel_returns_after_the_callback() {
 /// As [`cancelled`], and the timer was armed on another core's base while the callback may have run:
 /// it stays on the base of the callback's core if that goes on, so that the cancel waits there.
 fn armed_again_elsewhere() {
+    #[derive(Debug)]
     struct Base {
         armed: SpinLock<bool>,
         running: Arc<Running>,
     }
     struct Cores {
         bases: [Base; 2],
-        owner: Arc<Owner>,
+        home: Arc<Home<Base>>,
         timer: Watched,
     }
     let base = |armed| Base {
@@ -173,9 +238,10 @@ fn armed_again_elsewhere() {
     };
     let cores = Arc::new(Cores {
         bases: [base(true), base(false)],
-        owner: made(Owner::new(0)),
+        home: made(Home::new(std::ptr::null_mut())),
         timer: Watched::new(),
     });
+    assert!(cores.home.claim(address(&cores.bases[0])));
     let c = cores.clone();
     let core = thread::spawn(move || {
         let mut armed = c.bases[0].armed.lock();
@@ -192,11 +258,13 @@ fn armed_again_elsewhere() {
         *old = true;
         drop(old);
     } else {
-        cores.owner.give(1);
+        cores.home.move_to(address(&cores.bases[1]));
         drop(old);
         *cores.bases[1].armed.lock() = true;
     }
-    let held = &cores.bases[cores.owner.get() as usize];
+    let home = cores.home.get();
+    let held = cores.bases.iter().find(|b| std::ptr::eq(*b, home));
+    let held = held.expect("it has a home");
     let was = std::mem::take(&mut *held.armed.lock());
     held.running.wait(1);
     if fired {

@@ -56,6 +56,19 @@ impl Thread {
         drop(rq);
     }
 
+    /// As [`Self::wake`], under the lock under which the thread announced its sleep.
+    fn wake_locked(&self) {
+        if self.state.get() != State::Sleeping {
+            return;
+        }
+        let rq = self.runqueue.lock();
+        if self.state.get() == State::Sleeping {
+            self.state.set(State::Running);
+            self.picked.ring();
+        }
+        drop(rq);
+    }
+
     fn park(&self) {
         loop {
             self.state.announce();
@@ -97,6 +110,35 @@ fn condition() {
 fn no_wake_up_is_lost() {
     holds(condition);
     breaks(Weak::Fence, condition);
+}
+
+/// As [`condition`], with the condition and the announcement under one lock, which the waker holds: no fence.
+fn locked_condition() {
+    let t = Thread::new();
+    let event = made(locked(false));
+    let (t2, event2) = (t.clone(), event.clone());
+    let waker = thread::spawn(move || {
+        let mut event = event2.lock();
+        *event = true;
+        t2.wake_locked();
+        drop(event);
+    });
+    loop {
+        let event = event.lock();
+        if *event {
+            break;
+        }
+        t.state.announce_locked();
+        drop(event);
+        t.block();
+    }
+    waker.join().expect("ends");
+}
+
+#[test]
+fn no_wake_up_under_a_lock_is_lost() {
+    holds(locked_condition);
+    breaks(Weak::Lock, locked_condition);
 }
 
 /// Two threads store something and leave a token. Whoever takes one has seen the stores of both, or

@@ -8,7 +8,7 @@ use kernel::cpu::CpuMask;
 use kernel::lockup::{self, Lockup, LockupKind, glimpse_of};
 use kernel::thread::{Builder, ThreadCx, current, sleep};
 use kernel::wq::{self, Submitted};
-use machine::Duration;
+use machine::{CpuId, Duration};
 use sim::{Kinds, Scenario};
 
 use crate::kit::{burn, core, cpus, join, ms, new_bh_item, new_item, pick, until, us};
@@ -39,13 +39,12 @@ pub(super) const ALL: &[Scenario] = &[
 
 const LIMIT: Duration = ms(3);
 
-/// The lockup that is told after `before` others.
-fn told(cx: &ThreadCx<'_>, before: u64) -> Lockup {
-    until(cx, || {
-        lockup::last_lockup().is_some() && lockup::lockup_count() > before
-    });
+/// The lockup of core `core` that is told after `before` others.
+fn told(cx: &ThreadCx<'_>, core: CpuId, before: u64) -> Lockup {
+    until(cx, || lockup::lockup_count() > before);
     assert_eq!(lockup::lockup_count(), before + 1, "told once");
-    let found = lockup::last_lockup().expect("just seen");
+    let found = lockup::last_lockup(core).expect("of that core");
+    assert_eq!(found.glimpse.core, core);
     assert!(
         found.lasted >= LIMIT && found.lasted <= LIMIT + LIMIT,
         "{found}"
@@ -66,8 +65,8 @@ fn soft(cx: &ThreadCx<'_>) {
     let stuck = stuck.expect("memory for a thread");
     // Nobody else wants its core meanwhile.
     stuck.join(cx);
-    let found = told(cx, 0);
-    assert_eq!((found.kind, found.glimpse.core), (LockupKind::Soft, last));
+    let found = told(cx, last, 0);
+    assert_eq!(found.kind, LockupKind::Soft);
     assert_eq!(found.glimpse.thread, stuck.id());
     assert!(found.glimpse.in_softirq || found.glimpse.item.is_none());
     if cpus() > 1 {
@@ -75,8 +74,8 @@ fn soft(cx: &ThreadCx<'_>) {
         let item = new_bh_item((), |_, _| burn(ms(12)));
         assert_eq!(wq::bh().queue_on(last, &item), Submitted::Queued);
         item.flush(cx).expect("no panic");
-        let found = told(cx, 1);
-        assert_eq!((found.kind, found.glimpse.core), (LockupKind::Soft, last));
+        let found = told(cx, last, 1);
+        assert_eq!(found.kind, LockupKind::Soft);
         assert!(found.glimpse.in_softirq && found.glimpse.item.is_some());
     }
     wq::set_watchdog(Duration::ZERO);
@@ -94,8 +93,8 @@ fn hard(cx: &ThreadCx<'_>) {
             drop(masked);
         });
         assert_eq!(wq::bh().queue_on(last, &item), Submitted::Queued);
-        let found = told(cx, before);
-        assert_eq!((found.kind, found.glimpse.core), (LockupKind::Hard, last));
+        let found = told(cx, last, before);
+        assert_eq!(found.kind, LockupKind::Hard);
         item.flush(cx).expect("no panic");
         // It answers again.
         sleep(cx, LIMIT);
@@ -145,7 +144,7 @@ fn with_locks(cx: &ThreadCx<'_>) {
         }
     });
     until(cx, || lockup::lockup_count() > 0);
-    let found = lockup::last_lockup().expect("just seen");
+    let found = lockup::last_lockup(last).expect("just seen");
     assert_eq!((found.kind, found.glimpse.core), (LockupKind::Hard, last));
     still.expect("memory for a thread").join(cx);
     item[1].complete_all();
@@ -175,7 +174,10 @@ fn nobody(cx: &ThreadCx<'_>) {
             sleep(cx, LIMIT + LIMIT);
         }
     }
-    assert_eq!(lockup::lockup_count(), 0, "{:?}", lockup::last_lockup());
+    let told: Vec<_> = (0..cpus())
+        .filter_map(|n| lockup::last_lockup(core(n)))
+        .collect();
+    assert!(lockup::lockup_count() == 0 && told.is_empty(), "{told:?}");
     wq::set_watchdog(Duration::ZERO);
 }
 

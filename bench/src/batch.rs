@@ -13,7 +13,7 @@ use kernel::wq::{
 use machine::CpuMask;
 use sync::{PreemptGuard, bh_disable, preempt_disable};
 
-use crate::kit::{Kit, N, count};
+use crate::kit::{Kit, N, count, for_ever};
 
 const GROUP: &str = "work";
 
@@ -24,32 +24,35 @@ pub(crate) fn run(cx: &ThreadCx<'_>, kit: &mut Kit) {
         "batch-bound",
         "batch-unbound",
         "batch-ordered",
+        "batch-bound-counted",
         "batch-bh",
+        "batch-bh-off",
     ];
-    if wants.iter().any(|row| kit.wants(GROUP, row)) || kit.wants(GROUP, "batch-bh-off") {
-        let items: Vec<_> = (0..N)
-            .map(|_| Arc::new(<Work<_>>::new((), |_, _| {})))
-            .collect();
+    if wants.iter().any(|row| kit.wants(GROUP, row)) {
+        let items = nothings();
         let bound = queue::<PerCpu>();
         kit.batches(GROUP, "batch-bound-queue", || {
             let begin = count();
-            let still = fill(&bound, &items);
+            let still = fill(&bound, items);
             let cost = count().wrapping_sub(begin);
             drop(still);
             bound.flush(cx).expect("not one of its items");
             cost
         });
-        batch(cx, kit, "batch-bound", &bound, &items);
-        batch(cx, kit, "batch-unbound", &queue::<Unbound>(), &items);
-        batch(cx, kit, "batch-ordered", &queue::<Ordered>(), &items);
-        drop(items);
-        let items: Vec<Arc<Work<(), Softirq>>> =
-            (0..N).map(|_| Arc::new(Work::new((), |_, _| {}))).collect();
-        batch::<Bh, _>(cx, kit, "batch-bh", wq::bh(), &items);
+        batch(cx, kit, "batch-bound", &bound, items);
+        batch(cx, kit, "batch-unbound", &queue::<Unbound>(), items);
+        batch(cx, kit, "batch-ordered", &queue::<Ordered>(), items);
+        let counted: Vec<_> = (0..N)
+            .map(|_| Arc::new(<Work<_>>::new((), |_, _| {})))
+            .collect();
+        batch(cx, kit, "batch-bound-counted", &bound, &counted);
+        drop(counted);
+        let items: &[Work<(), Softirq>] = many(|| Work::new((), |_, _| {}));
+        batch::<Bh, _, _>(cx, kit, "batch-bh", wq::bh(), items);
         kit.batches(GROUP, "batch-bh-off", || {
             let begin = count();
             let off = bh_disable();
-            for item in &items {
+            for item in items {
                 let _queued = wq::bh().queue(item);
             }
             drop(off);
@@ -65,13 +68,20 @@ fn queue<K: Kind<Context = Threaded>>() -> Workqueue<K> {
     b.build().expect("memory for a queue")
 }
 
+/// As many items as a batch has, that live for ever.
+fn many<C: Context>(make: impl Fn() -> Work<(), C>) -> &'static [Work<(), C>] {
+    let items: Vec<_> = (0..N).map(|_| make()).collect();
+    items.leak()
+}
+
+fn nothings() -> &'static [Work<()>] {
+    many(|| Work::new((), |_, _| {}))
+}
+
 /// Queues all, none of which runs on this core before the guard is dropped.
-fn fill<K: Kind<Context = C>, C: Context>(
-    wq: &Workqueue<K>,
-    items: &[Arc<Work<(), C>>],
-) -> PreemptGuard
+fn fill<'a, K: Kind<Context = C>, C: Context, T>(wq: &Workqueue<K>, items: &'a [T]) -> PreemptGuard
 where
-    for<'a> &'a Arc<Work<(), C>>: Submit<C>,
+    &'a T: Submit<C>,
 {
     let still = preempt_disable();
     for item in items {
@@ -81,14 +91,14 @@ where
 }
 
 /// Queues all, and waits until all have run.
-fn batch<K: Kind<Context = C>, C: Context>(
+fn batch<'a, K: Kind<Context = C>, C: Context, T>(
     cx: &ThreadCx<'_>,
     kit: &mut Kit,
     name: &str,
     wq: &Workqueue<K>,
-    items: &[Arc<Work<(), C>>],
+    items: &'a [T],
 ) where
-    for<'a> &'a Arc<Work<(), C>>: Submit<C>,
+    &'a T: Submit<C>,
 {
     kit.batches(GROUP, name, || {
         let begin = count();
@@ -111,7 +121,7 @@ fn again(cx: &ThreadCx<'_>, kit: &mut Kit) {
         left: AtomicU32::new(0),
         over: Completion::new(),
     };
-    let item = Arc::new(<Work<_>>::new(data, |_, run: &Run<'_, Again>| {
+    let item = for_ever(<Work<_>>::new(data, |_, run: &Run<'_, Again>| {
         let left = run.left.load(Ordering::Relaxed);
         run.left.store(left - 1, Ordering::Relaxed);
         if left == 1 {
@@ -123,7 +133,7 @@ fn again(cx: &ThreadCx<'_>, kit: &mut Kit) {
     kit.batches(GROUP, "requeue", || {
         item.left.store(N as u32, Ordering::Relaxed);
         let begin = count();
-        let _queued = item.wq.queue(&item);
+        let _queued = item.wq.queue(item);
         item.over.wait(cx);
         count().wrapping_sub(begin)
     });
@@ -172,15 +182,13 @@ pub(crate) fn each(cx: &ThreadCx<'_>, kit: &mut Kit) {
 /// Batches of one core, each when it is asked for.
 fn own_batches(cx: &ThreadCx<'_>, core: &Core) {
     let wq = queue::<PerCpu>();
-    let items: Vec<_> = (0..N)
-        .map(|_| Arc::new(<Work<_>>::new((), |_, _| {})))
-        .collect();
+    let items = nothings();
     loop {
         core.go.wait(cx);
         if core.stop.load(Ordering::Relaxed) {
             break;
         }
-        drop(fill(&wq, &items));
+        drop(fill(&wq, items));
         wq.flush(cx).expect("not one of its items");
         core.over.complete();
     }

@@ -14,7 +14,7 @@ use kernel::wq::{self, PerCpu, Run, Work, WorkerCounts, Workqueue};
 use machine::{CpuId, Duration};
 use sync::preempt_disable;
 
-use crate::kit::{Kit, count, sample_over};
+use crate::kit::{Kit, count, for_ever, sample_over};
 
 const GROUP: &str = "work";
 const ROW: &str = "hand-off-cold";
@@ -40,14 +40,14 @@ struct Link {
     slept: AtomicU32,
 }
 
-fn link(chain: &Arc<Chain>, nth: usize) -> Arc<Work<Link>> {
+fn link(chain: &Arc<Chain>, nth: usize) -> &'static Work<Link> {
     let data = Link {
         chain: Arc::clone(chain),
         first: nth == 0,
         began: AtomicU32::new(0),
         slept: AtomicU32::new(0),
     };
-    Arc::new(<Work<_>>::new(data, |cx, run: &Run<'_, Link>| {
+    for_ever(<Work<_>>::new(data, |cx, run: &Run<'_, Link>| {
         run.began.store(count(), Ordering::Relaxed);
         if !run.first {
             sample_over();
@@ -89,8 +89,8 @@ pub(crate) fn run(cx: &ThreadCx<'_>, kit: &mut Kit) {
     let b = Workqueue::<PerCpu>::builder("bench");
     let wq = b.build().expect("memory for a queue");
     // The pool's first item makes its second worker.
-    let first = Arc::new(<Work<()>>::new((), |_, _| {}));
-    let _queued = wq.queue(&first);
+    let first = for_ever(<Work<()>>::new((), |_, _| {}));
+    let _queued = wq.queue(first);
     wq.flush(cx).expect("not one of its items");
     let chain = Arc::new(Chain::default());
     let items: Vec<_> = (0..=CHAIN).map(|nth| link(&chain, nth)).collect();
@@ -100,7 +100,7 @@ pub(crate) fn run(cx: &ThreadCx<'_>, kit: &mut Kit) {
         chain.left.store(items.len() as u32, Ordering::Relaxed);
         let still = preempt_disable();
         for item in items {
-            let _queued = wq.queue(item);
+            let _queued = wq.queue(*item);
         }
         drop(still);
         chain.all_began.wait(cx);

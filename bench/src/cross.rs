@@ -11,7 +11,7 @@ use kernel::wq::{Kind, PerCpu, Run, Submitted, Threaded, Unbound, Work, Workqueu
 use machine::{CpuId, CpuMask};
 
 use crate::counters::Counters;
-use crate::kit::{Kit, count};
+use crate::kit::{Kit, count, for_ever};
 
 /// More than any sample costs: a moment on another core that seems to be this much later was before.
 const NEVER: u32 = 1 << 24;
@@ -81,15 +81,15 @@ fn start(
     kit: &mut Kit,
     counters: &Counters,
     name: &str,
-    queue: impl Fn(&Arc<Work<Began>>) -> Submitted,
+    queue: impl Fn(&'static Work<Began>) -> Submitted,
 ) {
-    let item = Arc::new(<Work<_>>::new(
+    let item = for_ever(<Work<_>>::new(
         Began::default(),
         |_, run: &Run<'_, Began>| run.begin(),
     ));
     kit.samples("work", name, || {
         let begin = count();
-        let _queued = queue(&item);
+        let _queued = queue(item);
         item.done.wait(cx);
         item.after(begin, counters)
     });

@@ -111,12 +111,15 @@ impl Random {
     }
 }
 
+/// Timers that are armed and cancelled together.
+const FEW: usize = 64;
+
 /// Timers that are armed on this core.
 fn timers(cx: &ThreadCx<'_>) {
     let wq = queue();
     let make = || Arc::new(<DelayedWork<()>>::new((), nothing));
     let timers: Vec<_> = (0..MANY).map(|_| make()).collect();
-    let one = make();
+    let few: [_; FEW] = core::array::from_fn(|_| make());
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut armed = 0;
     for n in steps(MANY) {
@@ -124,22 +127,31 @@ fn timers(cx: &ThreadCx<'_>) {
             let _queued = wq.queue_delayed(timer, random.seconds());
         }
         armed = n;
+        // Each stays armed until many others were: what only the last few timers have it is not about. And many
+        // at a time, since what one of them costs, another does not.
         median("arm a delayed item, armed timers", n, || {
-            let at = random.seconds();
+            let at: [_; FEW] = core::array::from_fn(|_| random.seconds());
+            for one in &few {
+                let _was = one.cancel_sync(cx);
+            }
             let begin = count();
-            let _queued = wq.queue_delayed(&one, at);
-            let cost = count().wrapping_sub(begin);
-            let _was = one.cancel_sync(cx);
-            cost
+            for (one, at) in few.iter().zip(at) {
+                let _queued = wq.queue_delayed(one, at);
+            }
+            count().wrapping_sub(begin) / FEW as u32
         });
         median("cancel a delayed item, armed timers", n, || {
-            let _queued = wq.queue_delayed(&one, random.seconds());
+            for one in &few {
+                let _queued = wq.queue_delayed(one, random.seconds());
+            }
             let begin = count();
-            let _was = one.cancel_sync(cx);
-            count().wrapping_sub(begin)
+            for one in &few {
+                let _was = one.cancel_sync(cx);
+            }
+            count().wrapping_sub(begin) / FEW as u32
         });
     }
-    for timer in &timers {
+    for timer in timers.iter().chain(&few) {
         let _was = timer.cancel_sync(cx);
     }
     wq.destroy(cx).expect("not one of its items");

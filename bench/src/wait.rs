@@ -1,7 +1,6 @@
 //! Group `work`: pending items, flushing, cancelling, delayed items, hand-over between workers.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use kernel::completion::Completion;
@@ -9,7 +8,7 @@ use kernel::thread::ThreadCx;
 use kernel::wq::{DelayedWork, PerCpu, Run, Task, Work, Workqueue};
 use machine::Duration;
 
-use crate::kit::{Kit, count, sample_over};
+use crate::kit::{Kit, count, for_ever, sample_over};
 
 const GROUP: &str = "work";
 /// Samples taken by one run of a handler, which stays far below what counts as a hog.
@@ -20,8 +19,8 @@ fn queue() -> Workqueue<PerCpu> {
     b.build().expect("memory for a queue")
 }
 
-fn nothing() -> Arc<Work<()>> {
-    Arc::new(<Work<_>>::new((), |_, _| {}))
+fn nothing() -> &'static Work<()> {
+    for_ever(<Work<_>>::new((), |_, _| {}))
 }
 
 /// Runs all rows of the group's second part.
@@ -40,13 +39,13 @@ fn inside(
     kit: &mut Kit,
     name: &str,
     wq: &Workqueue<PerCpu>,
-    f: fn(&ThreadCx<'_>, &Workqueue<PerCpu>, &Arc<Work<()>>) -> u32,
+    f: fn(&ThreadCx<'_>, &Workqueue<PerCpu>, &'static Work<()>) -> u32,
 ) {
     let item = nothing();
     kit.bunches(GROUP, name, BUNCH, |samples, room| {
         let mut bunch = Task::new(|cx: &ThreadCx<'_>| {
             for _ in 0..room {
-                samples.push(f(cx, wq, &item));
+                samples.push(f(cx, wq, item));
                 sample_over();
             }
         });
@@ -89,7 +88,7 @@ fn flushes(cx: &ThreadCx<'_>, kit: &mut Kit, wq: &Workqueue<PerCpu>) {
     let item = nothing();
     kit.samples(GROUP, "queue-flush", || {
         let begin = count();
-        let _queued = wq.queue(&item);
+        let _queued = wq.queue(item);
         let _waited = item.flush(cx);
         count().wrapping_sub(begin)
     });
@@ -107,24 +106,24 @@ fn flushes(cx: &ThreadCx<'_>, kit: &mut Kit, wq: &Workqueue<PerCpu>) {
 
 fn delayed(cx: &ThreadCx<'_>, kit: &mut Kit, wq: &Workqueue<PerCpu>) {
     let later = Duration::from_secs(1_000);
-    let item: Arc<DelayedWork<()>> = Arc::new(DelayedWork::new((), |_, _| {}));
+    let item: &DelayedWork<()> = for_ever(DelayedWork::new((), |_, _| {}));
     kit.samples(GROUP, "delayed-arm", || {
         let begin = count();
-        let _queued = wq.queue_delayed(&item, later);
+        let _queued = wq.queue_delayed(item, later);
         let end = count();
         let _was = item.cancel_sync(cx);
         end.wrapping_sub(begin)
     });
     kit.samples(GROUP, "delayed-cancel-sync", || {
-        let _queued = wq.queue_delayed(&item, later);
+        let _queued = wq.queue_delayed(item, later);
         let begin = count();
         let _was = item.cancel_sync(cx);
         count().wrapping_sub(begin)
     });
-    let _queued = wq.queue_delayed(&item, later);
+    let _queued = wq.queue_delayed(item, later);
     kit.samples(GROUP, "delayed-mod", || {
         let begin = count();
-        let _pending = wq.mod_delayed(&item, later);
+        let _pending = wq.mod_delayed(item, later);
         count().wrapping_sub(begin)
     });
     let _was = item.cancel_sync(cx);
@@ -140,7 +139,7 @@ struct Hand {
     over: Completion,
 }
 
-type HandWork = Arc<Work<Arc<Hand>>>;
+type HandWork = &'static Work<Arc<Hand>>;
 
 fn sleeper(hand: &Arc<Hand>) -> HandWork {
     let handler = |cx: &ThreadCx<'_>, run: &Run<'_, Arc<Hand>>| {
@@ -149,25 +148,24 @@ fn sleeper(hand: &Arc<Hand>) -> HandWork {
         run.woken.store(count(), Ordering::Relaxed);
         run.over.complete();
     };
-    Arc::new(<Work<_>>::new(Arc::clone(hand), handler))
+    for_ever(<Work<_>>::new(Arc::clone(hand), handler))
 }
 
 /// A handler sleeps, and the next one starts; a completion, and the sleeping handler goes on.
 fn hand_over(cx: &ThreadCx<'_>, kit: &mut Kit, wq: &Workqueue<PerCpu>) {
     let hand = Arc::new(Hand::default());
     let first = sleeper(&hand);
-    let second: HandWork = Arc::new(<Work<_>>::new(
+    let second: HandWork = for_ever(<Work<_>>::new(
         Arc::clone(&hand),
         |_, run: &Run<'_, Arc<Hand>>| {
             run.began.store(count(), Ordering::Relaxed);
             run.go_on.complete();
         },
     ));
-    let both: Vec<_> = [&first, &second].into();
     kit.samples(GROUP, "hand-off", || {
         let still = sync::preempt_disable();
-        for item in &both {
-            let _queued = wq.queue(*item);
+        for item in [first, second] {
+            let _queued = wq.queue(item);
         }
         drop(still);
         hand.over.wait(cx);
@@ -175,7 +173,7 @@ fn hand_over(cx: &ThreadCx<'_>, kit: &mut Kit, wq: &Workqueue<PerCpu>) {
         hand.began.load(Ordering::Relaxed).wrapping_sub(slept)
     });
     kit.samples(GROUP, "complete-resume", || {
-        let _queued = wq.queue(&first);
+        let _queued = wq.queue(first);
         // Until the handler sleeps.
         kernel::thread::sleep(cx, Duration::from_micros(100));
         let begin = count();

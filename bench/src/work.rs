@@ -1,6 +1,5 @@
 //! Group `work`: queueing, and from the call to the handler's first instruction.
 
-use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use kernel::completion::Completion;
@@ -9,7 +8,7 @@ use kernel::thread::ThreadCx;
 use kernel::wq::{self, Kind, PerCpu, Run, Softirq, Threaded, Unbound, Work, Workqueue};
 use sync::{bh_disable, preempt_disable};
 
-use crate::kit::{Kit, count};
+use crate::kit::{Kit, count, for_ever};
 
 const GROUP: &str = "work";
 
@@ -20,8 +19,8 @@ struct Began {
     done: Completion,
 }
 
-fn threaded() -> Arc<Work<Began>> {
-    Arc::new(<Work<_>>::new(
+fn threaded() -> &'static Work<Began> {
+    for_ever(<Work<_>>::new(
         Began::default(),
         |_, run: &Run<'_, Began>| {
             run.at.store(count(), Ordering::Relaxed);
@@ -30,8 +29,8 @@ fn threaded() -> Arc<Work<Began>> {
     ))
 }
 
-fn softirq() -> Arc<Work<Began, Softirq>> {
-    Arc::new(Work::new(
+fn softirq() -> &'static Work<Began, Softirq> {
+    for_ever(Work::new(
         Began::default(),
         |_: &BhCx<'_>, run: &Run<'_, Began, Softirq>| {
             run.at.store(count(), Ordering::Relaxed);
@@ -52,7 +51,7 @@ fn calls(cx: &ThreadCx<'_>, kit: &mut Kit) {
     kit.samples(GROUP, "queue-idle", || {
         let still = preempt_disable();
         let begin = count();
-        let _queued = wq.queue(&item);
+        let _queued = wq.queue(item);
         let end = count();
         drop(still);
         item.done.wait(cx);
@@ -67,7 +66,7 @@ fn starts(cx: &ThreadCx<'_>, kit: &mut Kit) {
     let (wq, item) = (queue::<PerCpu>(false), threaded());
     kit.samples(GROUP, "resume-bound", || {
         let begin = count();
-        let _queued = wq.queue(&item);
+        let _queued = wq.queue(item);
         item.done.wait(cx);
         count().wrapping_sub(begin)
     });
@@ -79,14 +78,14 @@ fn starts(cx: &ThreadCx<'_>, kit: &mut Kit) {
     let item = softirq();
     kit.samples(GROUP, "start-bh", || {
         let begin = count();
-        let _queued = wq::bh().queue(&item);
+        let _queued = wq::bh().queue(item);
         item.done.wait(cx);
         item.at.load(Ordering::Relaxed).wrapping_sub(begin)
     });
     kit.samples(GROUP, "start-bh-off", || {
         let off = bh_disable();
         let begin = count();
-        let _queued = wq::bh().queue(&item);
+        let _queued = wq::bh().queue(item);
         drop(off);
         item.done.wait(cx);
         item.at.load(Ordering::Relaxed).wrapping_sub(begin)
@@ -109,7 +108,7 @@ fn start<K: Kind<Context = Threaded>>(
     let item = threaded();
     kit.samples(GROUP, name, || {
         let begin = count();
-        let _queued = wq.queue(&item);
+        let _queued = wq.queue(item);
         item.done.wait(cx);
         item.at.load(Ordering::Relaxed).wrapping_sub(begin)
     });

@@ -30,6 +30,11 @@ def number(value, signed=False):
     return int.from_bytes(memory(int(value.address), value.type.sizeof), "little", signed=signed)
 
 
+def pending(policy):
+    """Entries on a pool's list: what came, less what was started."""
+    return (number(field(policy, "listed")) - number(field(policy, "starts"))) & 0xFFFFFFFF
+
+
 def names(kind):
     try:
         return [f for f in kind.strip_typedefs().fields() if f.name and not f.is_base_class]
@@ -268,8 +273,8 @@ class Workqueues(Command):
         print(
             f"{number(field(pool, 'place')):4} {'any' if core == 0xFFFFFFFF else core:>5} "
             f"{variant(field(pool, 'kind')):9} {nice:4} {number(field(policy, 'nr_idle')):4} "
-            f"{number(field(policy, 'nr_workers')):7} {number(field(policy, 'nr_running')):7} "
-            f"{number(field(policy, 'pending')):7} {number(field(policy, 'starts')):10}"
+            f"{number(field(policy, 'nr_workers')):7} {number(field(policy, 'stand', 'running')):7} "
+            f"{pending(policy):7} {number(field(policy, 'starts')):10}"
         )
 
 

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use crate::{Failure, Outcome};
 
+pub mod figures;
+pub mod host_time;
 mod known;
 pub mod net;
 

@@ -199,10 +199,11 @@ mod tests {
         let at = elf.functions.iter().find(|(_, name)| *name == wanted);
         let (&address, name) = at.expect("it is called above, and not inlined in a test");
         let lines = elf.lines(address);
+        // Without types a function is known by the last of its names.
         assert!(
             lines
                 .iter()
-                .any(|l| l.starts_with("xtask/src/decode.rs:") && l.contains(wanted)),
+                .any(|l| l.starts_with("xtask/src/decode.rs:") && l.contains("addresses")),
             "{lines:?}"
         );
         let found = |offset| Found {

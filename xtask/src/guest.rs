@@ -7,7 +7,7 @@
 use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::JoinHandle;
@@ -45,6 +45,16 @@ pub enum Terminal {
 impl Guest {
     /// Starts QEMU with `kernel` on free ports.
     pub fn start(options: &Options, kernel: &Path, terminal: Terminal) -> Outcome<Self> {
+        Self::start_logged(options, kernel, terminal, Console::pump)
+    }
+
+    /// As [`Self::start`]; `log` reads what QEMU itself says, which the console has otherwise.
+    pub fn start_logged(
+        options: &Options,
+        kernel: &Path,
+        terminal: Terminal,
+        log: impl FnOnce(&Arc<Console>, ChildStderr) -> JoinHandle<()>,
+    ) -> Outcome<Self> {
         let ports = reserve(options)?;
         let program = packages::qemu(options.no_install, options.yes)?;
         let attached = terminal == Terminal::Attached;
@@ -73,7 +83,7 @@ impl Guest {
         let console = Console::new(attached);
         let mut pumps = Vec::new();
         pumps.extend(child.stdout.take().map(|pipe| console.pump(pipe)));
-        pumps.extend(child.stderr.take().map(|pipe| console.pump(pipe)));
+        pumps.extend(child.stderr.take().map(|pipe| log(&console, pipe)));
         Ok(Self {
             child,
             pumps,

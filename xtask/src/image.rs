@@ -11,6 +11,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use object::read::elf::{ElfFile64, ProgramHeader};
 use object::{Endianness, Object, ObjectSymbol, elf};
@@ -120,7 +121,7 @@ pub fn build(kind: Kind, toolchain: &Toolchain) -> Outcome<Image> {
 /// of that flag in every crate, and can be silenced only altogether; `cargo xtask lint` hears what it
 /// has to say of the code.
 const UNALIGNED: &str = concat!(
-    "target.aarch64-unknown-none.rustflags=",
+    "target.aarch64-unknown-none-softfloat.rustflags=",
     r#"["-C", "target-feature=-strict-align", "-A", "warnings"]"#
 );
 
@@ -185,16 +186,23 @@ pub fn flatten(elf: &Path, flat: &Path) -> Outcome<Image> {
     let (bytes, sizes) = flat_bytes(&data).map_err(|why| {
         Failure::failed(format!("{} is no bootable kernel: {why}", elf.display()))
     })?;
-    // Written beside and renamed: a parallel reader sees the old or the new image, never half of one.
-    let part = flat.with_extension(format!("part{}", std::process::id()));
-    std::fs::write(&part, &bytes)
-        .and_then(|()| std::fs::rename(&part, flat))
+    place(flat, &bytes)
         .map_err(|e| Failure::failed(format!("cannot write {}: {e}", flat.display())))?;
     Ok(Image {
         elf: elf.to_owned(),
         flat: flat.to_owned(),
         sizes,
     })
+}
+
+/// Writes a file that others may read at this moment, and other threads write: beside, and renames, so that everybody
+/// sees the old or the new image, never half of one.
+fn place(flat: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let part = flat.with_extension(format!("part{}-{number}", std::process::id()));
+    std::fs::write(&part, bytes)?;
+    std::fs::rename(&part, flat)
 }
 
 fn flat_bytes(data: &[u8]) -> Result<(Vec<u8>, Sizes), String> {
@@ -282,4 +290,32 @@ where
 
 fn to_usize(n: u64) -> Result<usize, String> {
     usize::try_from(n).map_err(|_| format!("{n:#x} bytes do not fit into this host's memory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::id;
+
+    /// Several threads make the same image at the same time, as tests do: each has a whole one, always.
+    #[test]
+    fn threads_that_write_one_image_do_not_meet() {
+        let room = std::env::temp_dir().join(format!("image-test-{}", id()));
+        std::fs::create_dir_all(&room).unwrap();
+        let flat = room.join("some.img");
+        let bytes = vec![7; 1 << 20];
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        place(&flat, &bytes).unwrap();
+                        assert_eq!(std::fs::read(&flat).unwrap().len(), bytes.len());
+                    }
+                });
+            }
+        });
+        // Nothing else is left behind.
+        assert_eq!(std::fs::read_dir(&room).unwrap().count(), 1);
+        std::fs::remove_dir_all(&room).unwrap();
+    }
 }

@@ -78,6 +78,8 @@ pub struct Recording {
     stretch: Stretch,
     /// Within the samples that count.
     on: bool,
+    /// The core that takes them; what others do meanwhile is not its row's.
+    core: u32,
     /// Addresses since the last reading; `None` before the first one of a sample.
     open: Option<Vec<u64>>,
     chosen: Option<Vec<u64>>,
@@ -95,6 +97,7 @@ impl Recording {
             marks,
             stretch,
             on: false,
+            core: 0,
             open: None,
             chosen: None,
             samples: 0,
@@ -104,23 +107,17 @@ impl Recording {
 
     /// Takes a line of QEMU's log; what is not an executed instruction is passed over.
     pub fn line(&mut self, line: &[u8]) {
-        if let Some(at) = address(line) {
-            self.executed(at);
+        if let Some((core, at)) = executed(line) {
+            self.executed(core, at);
         }
     }
 
-    /// Address and count of each instruction, in the order of addresses.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let counts: BTreeMap<_, _> = self.counts.iter().collect();
-        let lines = counts.into_iter().map(|(at, n)| format!("{at:x} {n}\n"));
-        lines.collect()
-    }
-
-    fn executed(&mut self, at: u64) {
+    fn executed(&mut self, core: u32, at: u64) {
         if at == self.marks.begin {
             self.on = true;
+            self.core = core;
             self.open = None;
+        } else if core != self.core {
         } else if at == self.marks.over {
             self.on = false;
         } else if !self.on {
@@ -143,13 +140,68 @@ impl Recording {
     }
 }
 
-/// The guest address of a line like `Trace 0: 0x7f… [flags/address/flags/flags] name`.
-fn address(line: &[u8]) -> Option<u64> {
+/// Counts, of a machine with one core, of a stretch between two readings, for who decides afterwards which one was meant: the last one, less the
+/// one before, which is what the readings themselves cost.
+#[derive(Debug)]
+pub struct Between {
+    readings: Vec<u64>,
+    open: HashMap<u64, u64>,
+    /// The stretches that are over: the one before the last, and the last.
+    over: [HashMap<u64, u64>; 2],
+}
+
+impl Between {
+    /// Before the first reading.
+    #[must_use]
+    pub fn new(marks: Marks) -> Self {
+        Self {
+            readings: marks.readings,
+            open: HashMap::new(),
+            over: Default::default(),
+        }
+    }
+
+    /// Takes a line of QEMU's log; what is not an executed instruction is passed over.
+    pub fn line(&mut self, line: &[u8]) {
+        let Some((_, at)) = executed(line) else {
+            return;
+        };
+        if self.readings.binary_search(&at).is_ok() {
+            self.over.swap(0, 1);
+            self.over[1] = std::mem::take(&mut self.open);
+        } else {
+            *self.open.entry(at).or_default() += 1;
+        }
+    }
+
+    /// How much more often each instruction was executed in the last stretch than in the one before.
+    #[must_use]
+    pub fn counts(self) -> HashMap<u64, u64> {
+        let [mark, mut last] = self.over;
+        for (at, n) in &mut last {
+            *n = n.saturating_sub(mark.get(at).copied().unwrap_or_default());
+        }
+        last
+    }
+}
+
+/// Address and count of each instruction, in the order of addresses.
+#[must_use]
+pub fn text(counts: &HashMap<u64, u64>) -> String {
+    let counts: BTreeMap<_, _> = counts.iter().collect();
+    let lines = counts.into_iter().map(|(at, n)| format!("{at:x} {n}\n"));
+    lines.collect()
+}
+
+/// Core and guest address of a line like `Trace 0: 0x7f… [flags/address/flags/flags] name`.
+fn executed(line: &[u8]) -> Option<(u32, u64)> {
     let line = line.strip_prefix(b"Trace ")?;
+    let colon = line.iter().position(|&b| b == b':')?;
+    let core = std::str::from_utf8(&line[..colon]).ok()?.parse().ok()?;
     let open = line.iter().position(|&b| b == b'[')?;
     let mut fields = line[open + 1..].split(|&b| b == b'/');
     let field = std::str::from_utf8(fields.nth(1)?).ok()?;
-    u64::from_str_radix(field, 16).ok()
+    Some((core, u64::from_str_radix(field, 16).ok()?))
 }
 
 /// Instructions of a place: the function, and what it was inlined into, innermost first.
@@ -163,14 +215,14 @@ pub struct Place {
     pub each: f64,
 }
 
-/// Names the places of a recording, the dearest first.
-pub fn places(elf: &Path, recording: &Recording) -> Outcome<Vec<Place>> {
+/// Names the places of what was counted in so many samples, the dearest first.
+pub fn places(elf: &Path, counts: &HashMap<u64, u64>, samples: u64) -> Outcome<Vec<Place>> {
     let elf = Elf::open(elf)?;
     let mut sums: BTreeMap<(Vec<String>, String), u64> = BTreeMap::new();
-    for (&at, &n) in &recording.counts {
+    for (&at, &n) in counts {
         *sums.entry(name(&elf, at)).or_default() += n;
     }
-    let samples = recording.samples.max(1) as f64;
+    let samples = samples.max(1) as f64;
     let mut places: Vec<_> = sums
         .into_iter()
         .map(|((frames, line), n)| Place {
@@ -251,6 +303,23 @@ mod tests {
     }
 
     #[test]
+    fn the_last_stretch_between_readings_counts_less_the_one_before() {
+        let mut between = Between::new(Marks {
+            begin: 1,
+            sample: 2,
+            over: 3,
+            readings: vec![10, 11],
+        });
+        for at in [20, 10, 20, 20, 10, 20, 21, 11, 20, 20, 20, 22, 10, 23] {
+            let line = format!("Trace 0: 0x7f70 [0000000000004000/{at:016x}/00000121/ff020201] ");
+            between.line(line.as_bytes());
+        }
+        let mut counts = between.counts();
+        counts.retain(|_, n| *n > 0);
+        assert_eq!(counts, HashMap::from([(20, 2), (22, 1)]));
+    }
+
+    #[test]
     fn the_row_says_which_stretch() {
         let three = [1, 10, 21, 10, 22, 11, 2, 3];
         assert_eq!(
@@ -266,9 +335,42 @@ mod tests {
 
     #[test]
     fn other_lines_are_passed_over() {
-        for line in ["", "BENCH DONE", "Trace 0: 0x7f", "Trace 0: 0x7f [1/zz/3]"] {
-            assert_eq!(address(line.as_bytes()), None, "{line}");
+        for line in [
+            "",
+            "BENCH DONE",
+            "Trace 0: 0x7f",
+            "Trace 0: 0x7f [1/zz/3]",
+            "Trace x: 0x7f [1/2/3]",
+        ] {
+            assert_eq!(super::executed(line.as_bytes()), None, "{line}");
         }
+    }
+
+    #[test]
+    fn what_other_cores_do_is_not_the_rows() {
+        let marks = Marks {
+            begin: 1,
+            sample: 2,
+            over: 3,
+            readings: vec![10],
+        };
+        let mut recording = Recording::new(marks, Stretch::Last);
+        let executed = [
+            (2, 1),
+            (2, 10),
+            (0, 21),
+            (2, 22),
+            (0, 10),
+            (0, 3),
+            (0, 2),
+            (2, 10),
+            (2, 2),
+            (2, 3),
+        ];
+        for (core, at) in executed {
+            recording.line(format!("Trace {core}: 0x7f [0/{at:x}/0/0] ").as_bytes());
+        }
+        assert_eq!(recording.counts, HashMap::from([(22, 1)]));
     }
 
     #[test]

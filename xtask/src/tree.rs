@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{Failure, Outcome};
 
 /// The bare-metal target triple.
-pub const METAL: &str = "aarch64-unknown-none";
+pub const METAL: &str = "aarch64-unknown-none-softfloat";
 
 /// The workspace root.
 pub fn root() -> &'static Path {

@@ -109,7 +109,8 @@ fn a_missing_target_is_3_and_says_how_to_get_it() {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{stderr}");
     assert!(
-        stderr.contains("aarch64-unknown-none") && stderr.contains("rustup toolchain install"),
+        stderr.contains("aarch64-unknown-none-softfloat")
+            && stderr.contains("rustup toolchain install"),
         "{stderr}"
     );
 }

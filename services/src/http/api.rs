@@ -59,6 +59,11 @@ pub(super) fn threads(j: &mut Json<'_>) {
                 );
                 j.number("cpu", t.cpu.index() as u64);
                 j.number("cpu_time_ns", t.cpu_ns);
+                j.number("stack_bytes", t.stack_bytes as u64);
+                match t.stack_mark {
+                    Some(bytes) => j.number("stack_mark", bytes as u64),
+                    None => j.null("stack_mark"),
+                }
             });
         }
     });
@@ -87,6 +92,7 @@ pub(super) fn net(j: &mut Json<'_>) {
             ("interrupts", n.interrupts),
             ("polls", n.polls),
             ("full_polls", n.full_polls),
+            ("device_faults", n.device_faults),
             ("rx_frames", s.rx_frames),
             ("rx_bytes", s.rx_bytes),
             ("rx_dropped", s.rx_dropped),
@@ -133,5 +139,15 @@ pub(super) fn memory(j: &mut Json<'_>) {
         ] {
             j.number(name, value);
         }
+        j.array("core_stacks", |j| {
+            mem::for_each_core_stack(|s| {
+                j.object("", |j| {
+                    j.string("what", s.what);
+                    j.number("cpu", s.cpu.index() as u64);
+                    j.number("stack_bytes", s.bytes as u64);
+                    j.number("stack_mark", s.mark as u64);
+                });
+            });
+        });
     });
 }

@@ -1,13 +1,29 @@
 //! Handlers that misbehave on purpose, to show what the worker pools make of it.
 
+use kernel::net::Conn;
 use kernel::thread::{self, ThreadCx};
 use machine::Duration;
+use netsvc::http::Status;
+
+use super::output::Body;
 
 /// Longest demonstration.
 const LIMIT_MS: u64 = 10_000;
 
+/// Does `what` for as long as asked; the answer.
+pub(super) fn show(query: &str, conn: &Conn, what: impl FnOnce(Duration)) -> (Status, Body) {
+    let Some(time) = time(query) else {
+        let body = Body::Static("text/plain", "expected ?ms=0..10000");
+        return (Status::BadRequest, body);
+    };
+    // Replies to earlier requests of a pipeline do not wait for this one.
+    conn.flush();
+    what(time);
+    (Status::Ok, Body::Static("text/plain", "done\n"))
+}
+
 /// The time `ms=N` asks for; `None` when it is missing or too long.
-pub(super) fn time(query: &str) -> Option<Duration> {
+fn time(query: &str) -> Option<Duration> {
     let value = query.split('&').find_map(|pair| pair.strip_prefix("ms="))?;
     let ms: u64 = value.parse().ok()?;
     (ms <= LIMIT_MS).then(|| Duration::from_millis(ms))

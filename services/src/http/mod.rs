@@ -187,6 +187,8 @@ impl Http {
     /// Answers what there is.
     fn serve(&mut self, cx: &ThreadCx<'_>, conn: &Conn) -> Next {
         let mut served = 0;
+        // All that had arrived was read, as far as a reading can tell; who waits learns whether it was so.
+        let mut all = false;
         loop {
             match self.output.drain(conn) {
                 Ok(()) if self.closing => return Next::Close,
@@ -206,14 +208,19 @@ impl Http {
                 return Next::Again;
             }
             match self.machine.poll() {
-                Event::NeedMore => {
-                    self.patience.notice(self.machine.awaits(), machine::now);
-                    if served > 0 && conn.is_drained() {
+                Event::NeedMore(awaits) => {
+                    self.patience.notice(awaits, machine::now);
+                    if served > 0 && all {
                         return self.wait(conn, false);
                     }
-                    match conn.recv_now(self.machine.space()) {
+                    let space = self.machine.space();
+                    let room = space.len();
+                    match conn.recv_now(space) {
                         Ok(0) => return Next::Close,
-                        Ok(n) => self.machine.filled(n),
+                        Ok(n) => {
+                            all = n < room;
+                            self.machine.filled(n);
+                        }
                         Err(IoError::WouldBlock) => return self.wait(conn, false),
                         Err(_) => return Next::Close,
                     }
@@ -271,7 +278,11 @@ impl Http {
             }
             return Next::Close;
         }
-        doze(conn, deadline)
+        match conn.flush_until(deadline) {
+            // What has come meanwhile, or the end of the stream, waits here already.
+            false if !writing => Next::Again,
+            _ => Next::Wait,
+        }
     }
 }
 
@@ -304,7 +315,7 @@ fn respond(
     out: &mut Output,
     (settings, shared): (&Settings, &Arc<Shared>),
     head: &Head,
-    (path, query): (&str, &str),
+    (path, query): (&[u8], &str),
 ) -> Replied {
     let connection = head.connection(head.keep_alive);
     out.set_head_only(head.method == Method::Head);
@@ -327,7 +338,8 @@ fn respond(
             let body = Body::Static(output::HTML, page::PAGE);
             (Status::Ok, body)
         }
-        Route::Sleep | Route::Burn => demonstrate(cx, conn, route, query),
+        Route::Sleep => demo::show(query, conn, |time| demo::sleep(cx, time)),
+        Route::Burn => demo::show(query, conn, demo::burn),
         Route::System => return out.json(connection, |j| api::system(j, settings)).into(),
         Route::Threads => return out.json(connection, api::threads).into(),
         Route::Net => return out.json(connection, api::net).into(),
@@ -376,20 +388,4 @@ fn respond(
     };
     out.reply(status, connection, body);
     Replied::Whole
-}
-
-/// Sleeps or computes as asked; the answer.
-fn demonstrate(cx: &ThreadCx<'_>, conn: &Conn, route: Route, query: &str) -> (Status, Body) {
-    let Some(time) = demo::time(query) else {
-        let body = Body::Static("text/plain", "expected ?ms=0..10000");
-        return (Status::BadRequest, body);
-    };
-    // Replies to earlier requests of a pipeline do not wait for this one.
-    conn.flush();
-    if matches!(route, Route::Sleep) {
-        demo::sleep(cx, time);
-    } else {
-        demo::burn(time);
-    }
-    (Status::Ok, Body::Static("text/plain", "done\n"))
 }

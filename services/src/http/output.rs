@@ -314,8 +314,8 @@ impl Output {
         if self.len == 0 {
             return Ok(());
         }
-        while self.sent < self.len {
-            self.sent += conn.send_now(&self.inline[self.sent..self.len])?;
+        while let Some(left @ [_, ..]) = self.inline.get(self.sent..self.len) {
+            self.sent += conn.send_now(left)?;
         }
         let rest = match self.rest {
             Rest::Nothing => &[][..],

@@ -53,6 +53,15 @@ struct Counters {
     sum_ns: AtomicU64,
 }
 
+impl Counters {
+    fn count(&self, status: Status) {
+        let class = usize::from(status.code() / 100).wrapping_sub(1);
+        if let Some(n) = self.classes.get(class) {
+            n.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// What the connections of a server share.
 #[derive(Debug)]
 pub struct Shared {
@@ -111,21 +120,20 @@ impl Shared {
 
     /// Counts a reply.
     pub(super) fn replied(&self, status: Status) {
-        let class = usize::from(status.code() / 100).wrapping_sub(1);
-        if let Some(n) = self.here().and_then(|c| c.classes.get(class)) {
-            n.fetch_add(1, Ordering::Relaxed);
+        if let Some(c) = self.here() {
+            c.count(status);
         }
     }
 
     /// Counts a request that was answered in `time`.
     pub(super) fn answered(&self, status: Status, time: Duration) {
-        self.replied(status);
+        let Some(c) = self.here() else { return };
+        c.count(status);
         let ns = time.as_nanos();
-        let bucket = BOUNDS.partition_point(|&bound| bound < ns);
-        if let Some(c) = self.here() {
-            c.durations[bucket].fetch_add(1, Ordering::Relaxed);
-            c.sum_ns.fetch_add(ns, Ordering::Relaxed);
-        }
+        // From the first: most are that quick, and who took long has time to be counted.
+        let bucket = BOUNDS.iter().position(|&bound| ns <= bound);
+        c.durations[bucket.unwrap_or(BOUNDS.len())].fetch_add(1, Ordering::Relaxed);
+        c.sum_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
     /// Takes one of the places for event streams; false when all are taken.

@@ -19,6 +19,8 @@ const ICOUNT: u32 = 1;
 const NET: u32 = 2;
 /// Wants eight cores in two clusters of two cores of two threads, each cluster a memory node.
 const PARTED: u32 = 4;
+/// Wants events and the latency anatomy, which some machines run without.
+const SEEN: u32 = 8;
 
 /// What a test needs from the machine and the harness.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +72,12 @@ impl Needs {
     pub(crate) const fn parted(mut self) -> Self {
         self.flags |= PARTED;
         self.cpus(8)
+    }
+
+    /// Events and the latency anatomy, as they are by default.
+    pub(crate) const fn seen(mut self) -> Self {
+        self.flags |= SEEN;
+        self
     }
 
     /// Boot arguments.

@@ -5,6 +5,8 @@
 //! test ends the machine by its panic; there is no FAIL line to lose.
 
 use kernel::thread::{Builder, ThreadCx};
+use kernel::trace::{self, Categories};
+use kernel::wq;
 
 use crate::registry::{self, Descriptor};
 
@@ -13,6 +15,11 @@ pub(crate) fn run(cx: &ThreadCx<'_>) {
     if let Some(name) = argument("experiment") {
         assert!(crate::experiments::run(cx, name), "no experiment {name}");
         machine::shutdown(0)
+    }
+    let unseen = argument("unseen") == Some("on");
+    if unseen {
+        trace::want(Categories::NONE);
+        wq::set_anatomy(false);
     }
     let tests = registry::all();
     match argument("tests") {
@@ -38,6 +45,8 @@ pub(crate) fn run(cx: &ThreadCx<'_>) {
             .filter(|t| t.is_ordinary())
             .for_each(|t| run_one(cx, t)),
     }
+    let seen = wq::anatomy() || trace::wanted() != Categories::NONE;
+    assert!(!(unseen && seen), "a test has made somebody look");
     kernel::println!("TESTS DONE");
     machine::shutdown(0)
 }

@@ -18,6 +18,8 @@ const SIZE: usize = 208;
 const ICOUNT: u32 = 1;
 const NET: u32 = 2;
 const PARTED: u32 = 4;
+/// Flag: wants events and the latency anatomy.
+const SEEN: u32 = 8;
 
 /// One on-target test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct KernelTest {
     pub net: bool,
     /// Runs only where the cores are parted into clusters, threads and memory nodes.
     pub parted: bool,
+    /// Needs events and the latency anatomy.
+    pub seen: bool,
     /// Boot arguments it needs; it shares a boot with tests that need the same.
     pub bootargs: String,
     /// The guest must panic and say this; such a test has a boot of its own.
@@ -96,6 +100,7 @@ fn parse(index: usize, bytes: &[u8]) -> Result<KernelTest, String> {
         icount: word(16)? & ICOUNT != 0,
         net: word(16)? & NET != 0,
         parted: word(16)? & PARTED != 0,
+        seen: word(16)? & SEEN != 0,
         bootargs: text(80, 64)?,
         dies: Some(text(144, 64)?).filter(|t| !t.is_empty()),
     })

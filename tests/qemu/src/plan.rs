@@ -3,7 +3,8 @@
 //! Every ordinary test runs on 1, 2, 4 and 8 cores, with GICv2, and entered at EL2; a test that
 //! measures exact time runs where QEMU counts instructions instead, and one that is about how the
 //! cores lie to each other on a machine with clusters, threads and memory nodes. Tests that need the
-//! same boot arguments share a boot; a test that must end in a panic has one of its own.
+//! same boot arguments share a boot; a test that must end in a panic has one of its own. Work items that nobody looks at have
+//! ways of their own: two machines run without events and anatomy what does not ask for them.
 
 use xtask::options::{Net, Options};
 
@@ -20,10 +21,12 @@ pub struct Variant {
     icount: bool,
     /// Two clusters of two cores of two threads, each cluster a memory node.
     parted: bool,
+    /// Nobody looks at work items: neither events nor the latency anatomy, so that they take the ways they have then.
+    unseen: bool,
 }
 
 /// All machines, in the order in which they run.
-pub const VARIANTS: [Variant; 9] = [
+pub const VARIANTS: [Variant; 11] = [
     Variant {
         name: "smp4",
         smp: 4,
@@ -31,6 +34,7 @@ pub const VARIANTS: [Variant; 9] = [
         el2: false,
         icount: false,
         parted: false,
+        unseen: false,
     },
     Variant {
         name: "smp1",
@@ -39,6 +43,7 @@ pub const VARIANTS: [Variant; 9] = [
         el2: false,
         icount: false,
         parted: false,
+        unseen: false,
     },
     Variant {
         name: "smp2",
@@ -47,6 +52,7 @@ pub const VARIANTS: [Variant; 9] = [
         el2: false,
         icount: false,
         parted: false,
+        unseen: false,
     },
     Variant {
         name: "smp8",
@@ -55,6 +61,7 @@ pub const VARIANTS: [Variant; 9] = [
         el2: false,
         icount: false,
         parted: false,
+        unseen: false,
     },
     Variant {
         name: "gic2",
@@ -63,6 +70,7 @@ pub const VARIANTS: [Variant; 9] = [
         el2: false,
         icount: false,
         parted: false,
+        unseen: false,
     },
     Variant {
         name: "el2",
@@ -71,6 +79,7 @@ pub const VARIANTS: [Variant; 9] = [
         el2: true,
         icount: false,
         parted: false,
+        unseen: false,
     },
     Variant {
         name: "icount1",
@@ -79,6 +88,7 @@ pub const VARIANTS: [Variant; 9] = [
         el2: false,
         icount: true,
         parted: false,
+        unseen: false,
     },
     Variant {
         name: "icount4",
@@ -87,6 +97,7 @@ pub const VARIANTS: [Variant; 9] = [
         el2: false,
         icount: true,
         parted: false,
+        unseen: false,
     },
     Variant {
         name: "parted8",
@@ -95,6 +106,25 @@ pub const VARIANTS: [Variant; 9] = [
         el2: false,
         icount: false,
         parted: true,
+        unseen: false,
+    },
+    Variant {
+        name: "unseen4",
+        smp: 4,
+        gic: 3,
+        el2: false,
+        icount: false,
+        parted: false,
+        unseen: true,
+    },
+    Variant {
+        name: "unseen1",
+        smp: 1,
+        gic: 3,
+        el2: false,
+        icount: true,
+        parted: false,
+        unseen: true,
     },
 ];
 
@@ -106,7 +136,8 @@ impl Variant {
         let enough = self.smp >= test.cpus;
         let smallest = !self.icount || self.smp == 1 || test.cpus > 1;
         let kind = self.icount == test.icount && self.parted == test.parted;
-        enough && smallest && kind && !test.net
+        let sight = !self.unseen || !test.seen && test.dies.is_none();
+        enough && smallest && kind && sight && !test.net
     }
 
     /// The QEMU options for a boot with these boot arguments.
@@ -123,7 +154,11 @@ impl Variant {
             el2: self.el2,
             icount: self.icount,
             net: Net::None,
-            append,
+            append: if self.unseen {
+                format!("{append} unseen=on")
+            } else {
+                append
+            },
             yes: true,
             ..Options::default()
         }
@@ -175,6 +210,7 @@ mod tests {
             icount: false,
             net: false,
             parted: false,
+            seen: false,
             bootargs: bootargs.to_owned(),
             dies: dies.then(|| "dead".to_owned()),
         }
@@ -219,6 +255,8 @@ mod tests {
             .filter(|v| v.runs(&exact))
             .map(|v| v.name)
             .collect();
-        assert_eq!(names, ["icount1"]);
+        assert_eq!(names, ["icount1", "unseen1"]);
+        exact.seen = true;
+        assert!(!VARIANTS[10].runs(&exact), "nobody looks there");
     }
 }

@@ -78,7 +78,7 @@ const fn only_many(mut known: Known) -> Known {
 
 /// All benchmarks, in the order of the table.
 #[rustfmt::skip]
-pub const KNOWN: [Known; 45] = [
+pub const KNOWN: [Known; 46] = [
     median(row("work", "queue-running", "queue one item, worker running (p50)", [310, 310], 60)),
     row("work", "queue-idle", "queue one item, worker idle: the call", [1_932, 1_942], 250),
     row("work", "start-bound", "queue to start: bound, idle worker, same core", [4_385, 4_402], 500),
@@ -90,6 +90,7 @@ pub const KNOWN: [Known; 45] = [
     row("work", "start-bh-off", "queue to start: BH in a BH-off section", [1_011, 1_011], 120),
     row("work", "batch-bound-queue", "batch, bound: queueing, per item", [249, 249], 55),
     row("work", "batch-bound", "batch, bound: queue + run, per item", [893, 893], 150),
+    alone("work", "batch-bound-counted", "batch, bound, of items with a count (`Arc`)"),
     row("work", "batch-unbound", "batch, unbound, per item", [1_125, 1_125], 190),
     row("work", "batch-ordered", "batch, ordered, per item", [1_075, 1_075], 180),
     row("work", "batch-bh", "batch, BH, per item", [936, 936], 130),

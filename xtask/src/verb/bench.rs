@@ -14,6 +14,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use super::{bench_boot, bench_growth, bench_http, bench_mem, bench_net, bench_profile, sim};
+use crate::bench::figures::{self, Earlier, Figure};
 use crate::bench::{self, Budgets, DONE, GROUPS, KNOWN, Report};
 use crate::image::Kind;
 use crate::options::{Net, Options as Machine};
@@ -45,6 +46,9 @@ struct Options {
     /// Show where the instructions of one row go, by function and line
     #[arg(long, conflicts_with_all = ["json", "compare", "bless"])]
     profile: bool,
+    /// With --profile: with tracing and latency anatomy on, as they are by default
+    #[arg(long, requires = "profile")]
+    default: bool,
     /// At most so many seconds of the host's time for a boot
     #[arg(long, default_value_t = 600, value_name = "SECS")]
     timeout: u64,
@@ -59,21 +63,77 @@ pub fn run(passed: &sim::Passed) -> Outcome<u8> {
     let rest = words.get(1..).unwrap_or_default();
     match words.first().map(String::as_str) {
         Some("http") => return bench_http::run(rest),
-        Some("boot") => return bench_boot::run(rest),
         Some("growth") => return bench_growth::run(rest),
         Some("net") => return bench_net::run(rest),
-        Some("mem") => bench_mem::run(rest)?,
         _ => {}
     }
     let name = "xtask bench".to_owned();
     let options = Options::try_parse_from(std::iter::once(&name).chain(words));
-    match options {
-        Ok(options) => measure(&options),
-        Err(e) => e.exit(),
+    let options = options.unwrap_or_else(|e| e.exit());
+    match words.first().map(String::as_str) {
+        Some("boot") => {
+            let before = whole_machine(&options)?;
+            let all = bench_boot::run()?;
+            tell(&options, &all, before.as_ref(), json!({}))?;
+            Ok(0)
+        }
+        Some("mem") => {
+            let before = whole_machine(&options)?;
+            let all = bench_mem::run()?;
+            measure(&options, Some((&all, before.as_ref())))
+        }
+        _ => measure(&options, None),
     }
 }
 
-fn measure(options: &Options) -> Outcome<u8> {
+/// Refuses options of a row where the whole machine is measured; the figures to compare with.
+fn whole_machine(options: &Options) -> Outcome<Option<Earlier>> {
+    let plain = options.names.len() == 1
+        && (options.smp, options.cpu.as_str()) == (1, "cortex-a57")
+        && !options.bless
+        && !options.profile;
+    if !plain {
+        return Err(Failure::usage(format!(
+            "bench {} takes --json and --compare only; it chooses the cores itself (a row of mem alone: \
+             bench alloc-free-64)",
+            options.names.first().map_or("boot", String::as_str)
+        )));
+    }
+    let before = options.compare.as_ref();
+    before
+        .map(|path| figures::earlier(&text_of(path)?))
+        .transpose()
+}
+
+/// Writes and compares what is said of the whole machine, with what else is in `value`.
+fn tell(
+    options: &Options,
+    all: &[Figure],
+    before: Option<&Earlier>,
+    mut value: Value,
+) -> Outcome<()> {
+    if let Some(before) = before {
+        println!("\n{}", figures::changes(all, before));
+    }
+    if let Some(path) = &options.json {
+        if value["machine"].is_null() {
+            value["machine"] = head(&options.cpu)?;
+        }
+        figures::add(&mut value, all);
+        write(path, &format!("{value:#}\n"))?;
+    }
+    Ok(())
+}
+
+fn text_of(path: &Path) -> Outcome<String> {
+    std::fs::read_to_string(path)
+        .map_err(|e| Failure::usage(format!("cannot read {}: {e}", path.display())))
+}
+
+/// Figures of the whole machine that were measured besides, and those to compare them with.
+type Besides<'a> = Option<(&'a [Figure], Option<&'a Earlier>)>;
+
+fn measure(options: &Options, besides: Besides<'_>) -> Outcome<u8> {
     for name in &options.names {
         let row = KNOWN.iter().any(|k| k.row == name);
         if !row && !GROUPS.contains(&name.as_str()) {
@@ -91,7 +151,8 @@ fn measure(options: &Options) -> Outcome<u8> {
     }
     if options.profile {
         let machine = machine(&options.names, options.smp, &options.cpu);
-        return bench_profile::run(&options.names, machine, options.timeout);
+        let settings = if options.default { "default" } else { "lean" };
+        return bench_profile::run(&options.names, settings, machine, options.timeout);
     }
     let before = match &options.compare {
         Some(path) => Some(compared(path, options.smp)?),
@@ -113,17 +174,17 @@ fn measure(options: &Options) -> Outcome<u8> {
         report.empty
     );
     print!("{}", bench::table(&report, options.smp, before.as_ref()));
-    if let Some(path) = &options.json {
-        let text = format!("{:#}\n", bench::to_json(&report, options.smp, &head));
-        write(path, &text)?;
+    let value = bench::to_json(&report, options.smp, &head);
+    if let Some((all, before)) = besides {
+        tell(options, all, before, value)?;
+    } else if let Some(path) = &options.json {
+        write(path, &format!("{value:#}\n"))?;
     }
     Ok(0)
 }
 
 fn compared(path: &Path, smp: u32) -> Outcome<BTreeMap<String, f64>> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Failure::usage(format!("cannot read {}: {e}", path.display())))?;
-    let (cores, figures) = bench::earlier(&text)?;
+    let (cores, figures) = bench::earlier(&text_of(path)?)?;
     if cores != u64::from(smp) {
         return Err(Failure::usage(format!(
             "{} was measured on {cores} core(s), not {smp}",
@@ -251,11 +312,33 @@ mod tests {
     #[test]
     fn unknown_names_are_bad_usage_before_anything_is_built() {
         let options = Options::try_parse_from(["bench", "wrok"]).expect("it parses");
-        let failure = measure(&options).expect_err("no such row");
+        let failure = measure(&options, None).expect_err("no such row");
         assert_eq!(failure.code, crate::failure::USAGE);
         assert!(failure.message.contains("wrok"));
         assert!(Options::try_parse_from(["bench", "--smp", "0"]).is_err());
         assert!(Options::try_parse_from(["bench", "--bless", "--smp", "2"]).is_err());
+    }
+
+    #[test]
+    fn the_whole_machine_takes_no_options_of_rows() {
+        let options = |words: &[&str]| {
+            let words = std::iter::once(&"bench").chain(words);
+            Options::try_parse_from(words).expect("it parses")
+        };
+        assert_eq!(whole_machine(&options(&["boot"])).unwrap(), None);
+        assert_eq!(
+            whole_machine(&options(&["mem", "--json", "x"])).unwrap(),
+            None
+        );
+        for wrong in [
+            &["boot", "--smp", "4"][..],
+            &["mem", "sched"],
+            &["mem", "--profile"],
+            &["boot", "--compare", "/nowhere/at/all"],
+        ] {
+            let failure = whole_machine(&options(wrong)).expect_err("no such use");
+            assert_eq!(failure.code, crate::failure::USAGE, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::bench_http::{mark, marks_of, serving, with_guest};
+use crate::bench::figures::Figure;
 use crate::guest::{Guest, Terminal};
 use crate::image::{self, Kind};
 use crate::options::Options as Machine;
@@ -26,13 +27,9 @@ const WALL: ([f64; 3], f64) = ([3.35, 3.64, 4.47], 0.3);
 const GUEST: ([f64; 2], f64) = ([1_110.0, 1_510.0], GUEST_MS);
 const IDLING: (f64, f64) = (83_000.0, 2_000.0);
 
-/// Measures and prints.
-pub(super) fn run(words: &[String]) -> Outcome<u8> {
-    if let Some(word) = words.first() {
-        return Err(Failure::usage(format!(
-            "bench boot takes no {word}; it always measures 1, 2 and 4 cores"
-        )));
-    }
+/// Measures on 1, 2 and 4 cores, and prints.
+pub(super) fn run() -> Outcome<Vec<Figure>> {
+    let mut all = Vec::new();
     println!("| What | Cores | Linux | Target | Ours |\n| --- | ---: | ---: | ---: | ---: |");
     for (smp, linux) in [1, 4].into_iter().zip(GUEST.0) {
         let ms = guest_time(smp)?;
@@ -40,6 +37,8 @@ pub(super) fn run(words: &[String]) -> Outcome<u8> {
             "| guest time at which the service is up, ms | {smp} | {linux} | {} | {ms:.2} |",
             GUEST.1
         );
+        let what = "guest time at which the service is up, ms";
+        all.push(Figure::new(what, smp, ms).against(linux, GUEST.1));
     }
     for (smp, linux) in [1, 2, 4].into_iter().zip(WALL.0) {
         let s = wall(smp)?;
@@ -47,6 +46,8 @@ pub(super) fn run(words: &[String]) -> Outcome<u8> {
             "| QEMU's start to the first answer, s (median of {BOOTS}; the host's time) | {smp} | {linux} | {} | {s:.2} |",
             WALL.1
         );
+        let what = "QEMU's start to the first answer, s";
+        all.push(Figure::new(what, smp, s).against(linux, WALL.1));
     }
     for smp in [1, 4] {
         let n = idling(smp)?;
@@ -54,8 +55,10 @@ pub(super) fn run(words: &[String]) -> Outcome<u8> {
             "| instructions a second when idle | {smp} | {} | {} | {n:.0} |",
             IDLING.0, IDLING.1
         );
+        let what = "instructions a second when idle";
+        all.push(Figure::new(what, smp, n).against(IDLING.0, IDLING.1));
     }
-    Ok(0)
+    Ok(all)
 }
 
 fn start(smp: u32, icount: bool) -> Outcome<(Guest, f64)> {

@@ -116,18 +116,21 @@ pub(super) fn with_guest<T>(
     let toolchain = toolchain::metal(false, false)?;
     let image = image::build(kind, &toolchain)?;
     let mut guest = Guest::start(machine, &image.flat, Terminal::Captured)?;
-    let served = guest
-        .console()
-        .wait_for(SERVES, &mut 0, Instant::now() + PATIENCE);
-    let result = match served {
-        true => measure(&guest),
-        false => Err("the guest does not serve".to_owned()),
-    };
+    let result = ready(&guest).and_then(|()| measure(&guest));
     guest.stop();
     result.map_err(|why| {
         let tail = guest.console().tail(20);
         Failure::failed(format!("{why}; the console's end:\n{tail}"))
     })
+}
+
+/// Waits until the image of benchmarks serves.
+pub(super) fn ready(guest: &Guest) -> Result<(), String> {
+    let until = Instant::now() + PATIENCE;
+    match guest.console().wait_for(SERVES, &mut 0, until) {
+        true => Ok(()),
+        false => Err("the guest does not serve".to_owned()),
+    }
 }
 
 fn count_all(guest: &Guest) -> Result<[f64; 3], String> {

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{bench, bench_http};
+use crate::bench::figures::Figure;
 use crate::guest::{Guest, Terminal};
 use crate::image::{self, Image, Kind};
 use crate::options::{Net, Options as Machine};
 use crate::{Failure, Outcome, toolchain};
+
+mod stacks;
 
 /// For a guest to boot or to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,13 +30,9 @@ pub const IDLE_MIB: f64 = 8.0;
 /// Largest memory that is tried, in MiB; the image serves in 64 by far.
 const MOST: u32 = 64;
 
-/// Measures and prints.
-pub(super) fn run(words: &[String]) -> Outcome<()> {
-    if let Some(word) = words.first() {
-        return Err(Failure::usage(format!(
-            "bench mem takes no {word}; it measures 1 and 4 cores (its row alone: bench alloc-free-64)"
-        )));
-    }
+/// Measures on 1 and 4 cores, and prints.
+pub(super) fn run() -> Outcome<Vec<Figure>> {
+    let mut all = Vec::new();
     let toolchain = toolchain::metal(false, false)?;
     let image = image::build(Kind::Release, &toolchain)?;
     println!(
@@ -41,27 +40,46 @@ pub(super) fn run(words: &[String]) -> Outcome<()> {
     );
     let whole = mebibytes(&image);
     println!("| image, MiB | | 33.3 | {IMAGE_MIB} | {whole:.2} |");
+    all.push(Figure::new("image, MiB", None, whole).against(33.3, IMAGE_MIB));
     let mut parts = Vec::new();
     for smp in [1, 4] {
         let (used, of) = idle(&image, smp)?;
         println!("| in use when idle, MiB | {smp} | 57 | {IDLE_MIB} | {used:.2} |");
+        all.push(Figure::new("in use when idle, MiB", smp, used).against(57.0, IDLE_MIB));
+        for &(what, bytes) in &of {
+            let what = format!("{what}, bytes");
+            all.push(Figure::new(what, smp, bytes as f64));
+        }
         parts.push(of);
     }
     for smp in [1, 4] {
         let least = smallest(&image, smp)?;
         println!("| smallest `--mem` that serves, MiB | {smp} | 64 | 16 | {least} |");
+        let what = "smallest --mem that serves, MiB";
+        all.push(Figure::new(what, smp, f64::from(least)).against(64.0, 16.0));
     }
     println!("\n| In use when idle, KiB | 1 core | 4 cores |\n| --- | ---: | ---: |");
     for ((what, one), (_, four)) in parts[0].iter().zip(&parts[1]) {
         println!("| {what} | {} | {} |", one / 1024, four / 1024);
     }
     println!("\n| Bytes of one (4 cores) | All | On the heap |\n| --- | ---: | ---: |");
-    for (what, all, heap) in things()? {
-        println!("| {what} | {all} | {heap} |");
+    let mut things = things()?;
+    let (whole, heap) = connection(&image)?;
+    things.push(("open HTTP connection, at rest".to_owned(), whole, heap));
+    for (what, whole, heap) in things {
+        println!("| {what} | {whole} | {heap} |");
+        all.push(Figure::new(format!("{what}, bytes"), 4, whole as f64));
+        let what = format!("{what}, bytes on the heap");
+        all.push(Figure::new(what, 4, heap as f64));
     }
-    let (all, heap) = connection(&image)?;
-    println!("| open HTTP connection, at rest | {all} | {heap} |\n");
-    Ok(())
+    println!("\n| Most used of a stack (4 cores), bytes | Size | Used |\n| --- | ---: | ---: |");
+    for (what, size, used) in stacks::measure(&image)? {
+        println!("| {what} | {size} | {used} |");
+        let what = format!("most used of a stack: {what}, bytes");
+        all.push(Figure::new(what, 4, used as f64));
+    }
+    println!();
+    Ok(all)
 }
 
 fn mebibytes(image: &Image) -> f64 {
@@ -89,7 +107,11 @@ fn machine(smp: u32, mem: &str) -> Machine {
 }
 
 fn start(image: &Image, smp: u32) -> Outcome<Guest> {
-    let mut guest = Guest::start(&machine(smp, "256M"), &image.flat, Terminal::Captured)?;
+    start_with(image, &machine(smp, "256M"))
+}
+
+fn start_with(image: &Image, machine: &Machine) -> Outcome<Guest> {
+    let mut guest = Guest::start(machine, &image.flat, Terminal::Captured)?;
     if guest.wait_ready(Instant::now() + PATIENCE) {
         return Ok(guest);
     }

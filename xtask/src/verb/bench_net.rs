@@ -12,6 +12,8 @@ use clap::{Parser, ValueEnum};
 
 use super::bench;
 use super::bench_http::{connect, mark, with_guest};
+use super::bench_net_profile;
+use crate::bench::host_time::processor_seconds;
 use crate::bench::net::{Load, Measured, ROWS, Row};
 use crate::guest::Guest;
 use crate::image::{self, Kind};
@@ -25,7 +27,7 @@ const COUNTED: u64 = 2_000;
 /// Of wrk, which counts seconds.
 const COUNTED_TIME: Duration = Duration::from_secs(1);
 /// Before those that count.
-const WARM_UP: u64 = 200;
+pub(super) const WARM_UP: u64 = 200;
 /// What [`at_once`] goes by among the rows.
 const AT_ONCE_ROW: &str = "at-once";
 /// Connections opened at once.
@@ -68,13 +70,16 @@ struct Options {
     /// Where the times of connections opened at once go as a chart and CSV, instead of `target/net`
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Say where the instructions of one row's request go, instead of measuring
+    #[arg(long, conflicts_with_all = ["boots", "seconds", "json", "out"])]
+    profile: bool,
     /// Never install anything
     #[arg(long)]
     no_install: bool,
 }
 
 /// Measures, prints, and draws.
-pub(super) fn run(words: &[String]) -> Outcome<u8> {
+pub fn run(words: &[String]) -> Outcome<u8> {
     let name = "xtask bench net".to_owned();
     let options = match Options::try_parse_from(std::iter::once(&name).chain(words)) {
         Ok(options) => options,
@@ -90,7 +95,14 @@ pub(super) fn run(words: &[String]) -> Outcome<u8> {
     if !with_at_once && options.out.is_some() {
         return Err(Failure::usage(format!("--out is for {AT_ONCE_ROW} only")));
     }
-    let wrk = Wrk::new(&packages::wrk(options.no_install)?)?;
+    if options.profile && rows.len() != 1 {
+        return Err(Failure::usage("--profile wants the name of one row"));
+    }
+    let wrk = match rows.iter().any(|r| r.load == Load::Wrk) {
+        true => Some(Wrk::new(&packages::wrk(options.no_install)?)?),
+        false => None,
+    };
+    let wrk = wrk.as_ref();
     let net = if lab::is_inside() {
         lab::set_up()?;
         Net::Tap(lab::TAP.to_owned())
@@ -116,8 +128,11 @@ pub(super) fn run(words: &[String]) -> Outcome<u8> {
             }
         }
     };
+    if options.profile {
+        return bench_net_profile::run(&rows[0], &net, wrk);
+    }
     if !rows.is_empty() {
-        let measured = measure(&options, &rows, &net, &wrk)?;
+        let measured = measure(&options, &rows, &net, wrk)?;
         println!("{}", measured.instructions_table(&rows));
         println!("{}", measured.rates_table(&rows));
         if let Some(path) = &options.json {
@@ -153,7 +168,7 @@ fn write(path: &std::path::Path, text: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn measure(options: &Options, rows: &[Row], net: &Net, wrk: &Wrk) -> Outcome<Measured> {
+fn measure(options: &Options, rows: &[Row], net: &Net, wrk: Option<&Wrk>) -> Outcome<Measured> {
     let mut measured = Measured::default();
     let counted: Vec<_> = rows.iter().filter(|r| is_counted(r)).collect();
     let mut cores: Vec<u32> = rows.iter().flat_map(|r| r.rates).map(|r| r.0).collect();
@@ -198,7 +213,7 @@ fn is_counted(row: &Row) -> bool {
     row.connections <= 16
 }
 
-fn machine(net: &Net, smp: u32, icount: bool) -> Machine {
+pub(super) fn machine(net: &Net, smp: u32, icount: bool) -> Machine {
     let mut machine = Machine {
         net: net.clone(),
         icount,
@@ -216,14 +231,14 @@ fn machine(net: &Net, smp: u32, icount: bool) -> Machine {
 }
 
 /// Addresses of the guest's services.
-struct Reach {
+pub(super) struct Reach {
     http: SocketAddr,
     echo: SocketAddr,
-    marks: SocketAddr,
+    pub(super) marks: SocketAddr,
 }
 
 impl Reach {
-    fn of(guest: &Guest, net: &Net) -> Self {
+    pub(super) fn of(guest: &Guest, net: &Net) -> Self {
         let marks = guest.monitor();
         match (net, marks) {
             (Net::User, Some(marks)) => Self {
@@ -240,9 +255,19 @@ impl Reach {
     }
 }
 
-fn ask(row: &Row, reach: &Reach, wrk: &Wrk, ours: Until, wrks: Duration) -> Result<Seen, String> {
+/// Lets the row's clients ask.
+pub(super) fn ask(
+    row: &Row,
+    reach: &Reach,
+    wrk: Option<&Wrk>,
+    ours: Until,
+    wrks: Duration,
+) -> Result<Seen, String> {
     match row.load {
-        Load::Wrk => wrk.run(reach.http, row.connections, wrks),
+        Load::Wrk => match wrk {
+            Some(wrk) => wrk.run(reach.http, row.connections, wrks),
+            None => Err("no wrk".to_owned()),
+        },
         Load::Ours(what) => {
             let address = match what {
                 Ask::Echo(_) => reach.echo,
@@ -258,7 +283,7 @@ fn ask(row: &Row, reach: &Reach, wrk: &Wrk, ours: Until, wrks: Duration) -> Resu
 fn instructions(
     row: &Row,
     reach: &Reach,
-    wrk: &Wrk,
+    wrk: Option<&Wrk>,
     marks: &mut TcpStream,
     settings: u8,
 ) -> Result<f64, String> {
@@ -284,7 +309,7 @@ fn rate(
     guest: &Guest,
     row: &Row,
     reach: &Reach,
-    wrk: &Wrk,
+    wrk: Option<&Wrk>,
     time: Duration,
 ) -> Result<[f64; 5], String> {
     if let Load::Ours(_) = row.load {
@@ -296,32 +321,6 @@ fn rate(
     let [p50, p99, p999] = seen.latency_us;
     let host = spent / seen.requests as f64 * 1_000.0;
     Ok([seen.rate(), p50, p99, p999, host])
-}
-
-/// What a process has used of the host's processors; no number where nobody tells.
-fn processor_seconds(pid: u32) -> f64 {
-    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => ticks(&stat) as f64 / ticks_per_second(),
-        Err(_) => f64::NAN,
-    }
-}
-
-/// User and system time of a line of `/proc/PID/stat` (proc_pid_stat(5), fields 14 and 15).
-fn ticks(stat: &str) -> u64 {
-    // The name, in parentheses, may hold anything.
-    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let fields = rest.split_whitespace().skip(11).take(2);
-    fields.filter_map(|f| f.parse::<u64>().ok()).sum()
-}
-
-#[cfg(unix)]
-fn ticks_per_second() -> f64 {
-    rustix::param::clock_ticks_per_second() as f64
-}
-
-#[cfg(not(unix))]
-fn ticks_per_second() -> f64 {
-    100.0
 }
 
 /// Many connections opened at once, each of which asks once.
@@ -351,13 +350,6 @@ fn at_once(options: &Options, net: &Net) -> Outcome<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_processor_time_is_of_two_fields_behind_the_name() {
-        let stat = "7 (a) b) S 1 7 7 0 -1 4 9 0 0 0 30 12 5 5 20 0 3 0";
-        assert_eq!(ticks(stat), 42);
-        assert_eq!(ticks(""), 0);
-    }
 
     #[test]
     fn rows_are_chosen_by_name() {

@@ -1,5 +1,6 @@
 //! `bench ROW --profile`: where the row's instructions go.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,8 +18,14 @@ use crate::{Failure, Outcome, packages, toolchain, tree};
 /// Rows of a table.
 const SHOWN: usize = 40;
 
-/// Records the row, prints who takes its instructions, and writes the stacks for a flame graph.
-pub(super) fn run(names: &[String], mut machine: Machine, limit: u64) -> Outcome<u8> {
+/// Records the row under `settings`, `lean` or `default`, prints who takes its instructions, and writes the stacks for a
+/// flame graph.
+pub(super) fn run(
+    names: &[String],
+    settings: &str,
+    mut machine: Machine,
+    limit: u64,
+) -> Outcome<u8> {
     let [name] = names else {
         return Err(Failure::usage("--profile wants the name of one row"));
     };
@@ -26,15 +33,9 @@ pub(super) fn run(names: &[String], mut machine: Machine, limit: u64) -> Outcome
         .iter()
         .find(|k| k.row == name)
         .ok_or_else(|| Failure::usage(format!("--profile wants a row, and {name} is a group")))?;
-    if machine.smp != 1 {
-        return Err(Failure::usage(
-            "--profile records one core; leave --smp out",
-        ));
-    }
-    machine.append.push_str(" settings=lean profile=on");
-    machine.extra = ["-singlestep", "-d", "exec,nochain"]
-        .map(Into::into)
-        .to_vec();
+    let append = format!(" settings={settings} profile=on");
+    machine.append.push_str(&append);
+    machine.extra = SAY_EACH.map(Into::into).to_vec();
     let toolchain = toolchain::metal(false, false)?;
     let image = image::build(Kind::Bench, &toolchain)?;
     let elf = std::fs::read(&image.elf)
@@ -44,17 +45,46 @@ pub(super) fn run(names: &[String], mut machine: Machine, limit: u64) -> Outcome
     if recording.samples == 0 {
         return Err(Failure::failed(format!("{name} took no samples")));
     }
-    let places = profile::places(&image.elf, &recording)?;
-    tell(known, &recording, &places);
+    let samples = if known.row.starts_with("batch") || known.row == "requeue" {
+        "samples, a sample being a batch of 10,000 items"
+    } else {
+        "samples"
+    };
+    let of = format!("each of {} {samples}", recording.samples);
+    tell(
+        &image.elf,
+        &recording.counts,
+        recording.samples,
+        name,
+        [known.what, &of],
+    )?;
+    Ok(0)
+}
+
+/// What makes QEMU say each instruction executed, to its standard error.
+pub(super) const SAY_EACH: [&str; 3] = ["-singlestep", "-d", "exec,nochain"];
+
+/// Prints who takes the instructions counted in so many `samples`, and keeps stacks and counts by the name of the row.
+pub(super) fn tell(
+    elf: &Path,
+    counts: &HashMap<u64, u64>,
+    samples: u64,
+    name: &str,
+    [what, of]: [&str; 2],
+) -> Outcome<()> {
+    let places = profile::places(elf, counts, samples)?;
+    let whole: f64 = places.iter().map(|p| p.each).sum();
+    println!("{name}: {what}\n{whole:.1} instructions in {of}\n");
+    table(&places, whole);
     let dir = tree::target_dir()?.join("bench");
     let stacks = keep(&dir, &format!("{name}.folded"), &profile::folded(&places))?;
-    let counts = keep(&dir, &format!("{name}.counts"), &recording.text())?;
+    let counts = keep(&dir, &format!("{name}.counts"), &profile::text(counts))?;
     println!("stacks for a flame graph: {}", stacks.display());
     println!(
         "counts by address, for beside a disassembly: {}",
         counts.display()
     );
-    Ok(0)
+    Ok(())
 }
 
 /// Writes `text` to a file of this name.
@@ -125,19 +155,7 @@ fn record(
     )))
 }
 
-fn tell(known: &Known, recording: &Recording, places: &[Place]) {
-    let whole: f64 = places.iter().map(|p| p.each).sum();
-    println!(
-        "{}: {}\n{whole:.1} instructions in each of {} samples{}\n",
-        known.row,
-        known.what,
-        recording.samples,
-        if known.row.starts_with("batch") || known.row == "requeue" {
-            ", a sample being a batch of 10,000 items"
-        } else {
-            ""
-        }
-    );
+fn table(places: &[Place], whole: f64) {
     let table = |title: &str, sums: &[(String, f64)]| {
         println!("| {title} | Instructions | Share |\n| --- | ---: | ---: |");
         for (name, each) in sums.iter().take(SHOWN).filter(|(_, each)| *each >= 0.05) {
@@ -164,18 +182,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_wants_one_row_on_one_core() {
-        let run = |names: &[&str], smp| {
+    fn it_wants_one_row() {
+        let run = |names: &[&str]| {
             let names: Vec<_> = names.iter().map(|&n| n.to_owned()).collect();
-            let machine = super::super::bench::machine(&names, smp, "cortex-a57");
-            run(&names, machine, 1)
+            let machine = super::super::bench::machine(&names, 1, "cortex-a57");
+            run(&names, "lean", machine, 1)
                 .expect_err("refused before anything is built")
                 .code
         };
         let usage = crate::failure::USAGE;
-        assert_eq!(run(&[], 1), usage);
-        assert_eq!(run(&["cancel", "yield"], 1), usage);
-        assert_eq!(run(&["work"], 1), usage);
-        assert_eq!(run(&["cancel"], 2), usage);
+        assert_eq!(run(&[]), usage);
+        assert_eq!(run(&["cancel", "yield"]), usage);
+        assert_eq!(run(&["work"]), usage);
     }
 }

@@ -1,6 +1,6 @@
 //! `qemu ELF`: cargo's runner for the metal target.
 //!
-//! `cargo run --target aarch64-unknown-none -p qemu-virt` ends here with the linked kernel; it gets
+//! `cargo run --target aarch64-unknown-none-softfloat -p qemu-virt` ends here with the linked kernel; it gets
 //! its flat image and boots exactly as under `run`. Options of `run` may follow the ELF.
 
 use std::path::Path;

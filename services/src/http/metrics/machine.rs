@@ -214,6 +214,11 @@ pub(super) fn network(p: &mut Page<'_>) -> fmt::Result {
             "Polls that used their whole budget.",
             n.full_polls,
         ),
+        (
+            "network_device_faults_total",
+            "Buffers the device returned that it did not have.",
+            n.device_faults,
+        ),
         ("tcp_opened_total", "Connections begun.", s.tcp_opened),
         (
             "tcp_established_total",

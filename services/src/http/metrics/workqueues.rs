@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt::{self, Display};
 
 use kernel::mem::try_push;
-use kernel::wq::{self, LATENCY_BOUNDS, PoolInfo, QueueInfo, QueueName, Spread};
+use kernel::wq::{self, PoolInfo, QueueInfo, QueueName, Spread};
 
 use super::text::{Label, Page, Seconds};
 
@@ -211,7 +211,7 @@ pub(super) fn latency(p: &mut Page<'_>) -> fmt::Result {
     for (queue, spreads) in &all {
         for (part, s) in PARTS.iter().zip(spreads) {
             let labels = format_args!("queue=\"{}\",part=\"{part}\",", Label(queue));
-            let up_to = LATENCY_BOUNDS.into_iter().zip(s.up_to);
+            let up_to = wq::latency_bounds().into_iter().zip(s.up_to);
             p.histogram((name, labels), up_to, (s.count, s.sum))?;
         }
     }

@@ -1,10 +1,14 @@
 //! 40: stacks with guard pages, a heap that runs out, copies.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use kernel::mem;
-use kernel::thread::{Builder, SpawnError, ThreadCx};
+use kernel::thread::{self, Builder, SpawnError, State, ThreadCx};
 
+use super::work_kit::{cores, eventually, here, ms, on_core, on_every_core};
 use crate::ktest;
 use crate::registry::Needs;
 
@@ -23,9 +27,74 @@ ktest!(
     code_is_not_writable,
     Needs::new().dies("kernel panic: data abort, permission fault")
 );
+ktest!(
+    "43_stack_mark_is_what_was_used",
+    stack_mark_is_what_was_used,
+    Needs::new().bootargs("stack_marks")
+);
 ktest!("44_copies_at_any_offset", copies_at_any_offset);
 ktest!("45_moves_within_one_place", moves_within_one_place);
 ktest!("46_fills_at_any_offset", fills_at_any_offset);
+
+/// A thread that used so much of its stack has a mark of that and little more, also long after; one that used little
+/// has a low one. So have interrupts, whose stack was in use.
+fn stack_mark_is_what_was_used(cx: &ThreadCx<'_>) {
+    const BYTES: usize = 12 << 10;
+    #[inline(never)]
+    fn much() {
+        core::hint::black_box(&mut [1_u8; BYTES]);
+    }
+    let mark = |deep: bool| {
+        let body = move |cx: &ThreadCx<'_>| {
+            if deep {
+                much();
+            }
+            thread::park(cx);
+        };
+        let t = Builder::new("marked").spawn(body).expect("memory");
+        eventually(cx, "its sleep", || t.state() == State::Sleeping);
+        let mut found = None;
+        thread::for_each_thread(|info| {
+            if info.id == t.id() {
+                found = info.stack_mark.zip(Some(info.stack_bytes));
+            }
+        });
+        t.unpark();
+        t.join(cx);
+        found.expect("it is listed, with a mark")
+    };
+    let (small, bytes) = mark(false);
+    let (large, _) = mark(true);
+    // Again, where the deep one may have been.
+    let (again, _) = mark(false);
+    assert!(
+        small > 0 && small < BYTES && again < BYTES,
+        "{small} {again}"
+    );
+    assert!((BYTES..bytes).contains(&large), "{large} of {bytes}");
+    // An idle core answers interrupts on its own stack, so each has a thread that computes till the timer has woken another.
+    on_every_core(cx, |cx, _| {
+        let woken = Arc::new(AtomicBool::new(false));
+        let sleeper = on_core(here(), {
+            let woken = Arc::clone(&woken);
+            move |cx| {
+                thread::sleep(cx, ms(1));
+                woken.store(true, Ordering::Relaxed);
+            }
+        });
+        while !woken.load(Ordering::Relaxed) {
+            core::hint::spin_loop();
+        }
+        sleeper.join(cx);
+    });
+    let mut of_cores = 0;
+    mem::for_each_core_stack(|s| {
+        assert!(s.mark <= s.bytes, "{s:?}");
+        assert_eq!(s.mark == 0, s.what == "overflow", "{s:?}");
+        of_cores += usize::from(s.what == "interrupt");
+    });
+    assert_eq!(of_cores, cores());
+}
 
 fn stack_overflow_names_the_thread(cx: &ThreadCx<'_>) {
     fn deeper(n: u64) -> u64 {

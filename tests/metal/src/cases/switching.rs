@@ -6,8 +6,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use kernel::cpu::{CpuMask, online};
 use kernel::thread::{self, Builder, Nice, ThreadCx};
+use kernel::timer::Timer;
 use machine::{CpuId, Duration, now};
 
+use super::work_kit::on_core;
 use crate::ktest;
 use crate::registry::Needs;
 
@@ -31,10 +33,7 @@ ktest!(
     no_core_idles_beside_a_queue,
     Needs::new().cpus(2)
 );
-ktest!(
-    "25_floating_point_survives_preemption",
-    floating_point_survives_preemption
-);
+ktest!("25_copies_survive_preemption", copies_survive_preemption);
 ktest!("26_threads_come_and_go", threads_come_and_go);
 
 const CORE_0: CpuMask = CpuMask::single(CpuId::BOOT);
@@ -160,27 +159,59 @@ fn no_core_idles_beside_a_queue(cx: &ThreadCx<'_>) {
     assert_eq!(reached, cores, "busy threads share cores while others idle");
 }
 
-fn floating_point_survives_preemption(cx: &ThreadCx<'_>) {
-    // Two threads on one core keep different sums in vector registers across preemptions.
-    let run = |seed: f64| {
+/// Bytes of a copy: some turns of the loop, in which an interrupt finds it nearly always.
+const COPIED: usize = 1024;
+
+/// Copies, moves and fills with bytes that nobody else uses; each is looked at.
+fn copy_about(mark: u8) {
+    let source = core::hint::black_box([mark; COPIED]);
+    let mut to = core::hint::black_box([0; COPIED]);
+    to.copy_from_slice(&source);
+    let copied = core::hint::black_box(&to).iter().all(|&b| b == mark);
+    assert!(copied, "a copy of {mark:#x} has other bytes");
+    let up = core::hint::black_box(100);
+    to.copy_within(..COPIED - up, up);
+    to.copy_within(up.., 0);
+    let moved = core::hint::black_box(&to).iter().all(|&b| b == mark);
+    assert!(moved, "a move of {mark:#x} has other bytes");
+    to.fill(core::hint::black_box(!mark));
+    let filled = core::hint::black_box(&to).iter().all(|&b| b == !mark);
+    assert!(filled, "a fill with {:#x} has other bytes", !mark);
+}
+
+#[expect(unsafe_code, reason = "arming asks for a timer that stays alive")]
+fn copies_survive_preemption(cx: &ThreadCx<'_>) {
+    // Two threads take turns, and a timer's interrupt copies on top of either.
+    const WANTED: u64 = 200;
+    static ON_TOP: AtomicU64 = AtomicU64::new(0);
+    static TIMER: Timer = Timer::new(|timer| {
+        copy_about(0xa5);
+        if ON_TOP.fetch_add(1, Ordering::Relaxed) < WANTED {
+            // SAFETY: the timer is static.
+            unsafe { timer.arm(now() + Duration::from_micros(60)) };
+        }
+    });
+    // A host with other work is slow.
+    let end = now() + Duration::from_secs(10);
+    let go_on = move || ON_TOP.load(Ordering::Relaxed) < WANTED && now() < end;
+    let run = |mark| {
         let body = move |_: &ThreadCx<'_>| {
-            let end = now() + Duration::from_millis(30);
-            while now() < end {
-                let mut lanes = [seed, seed + 1.0, seed + 2.0, seed + 3.0];
-                for _ in 0..2_000 {
-                    lanes = lanes.map(|x| core::hint::black_box(x) + 1.0);
-                }
-                let wanted = [0.0, 1.0, 2.0, 3.0].map(|x| seed + x + 2_000.0);
-                assert!(lanes == wanted, "{lanes:?} instead of {wanted:?}");
+            while go_on() {
+                copy_about(mark);
             }
         };
-        Builder::new("adder")
+        Builder::new("copier")
             .affinity(CORE_0)
             .spawn(body)
             .expect("a thread")
     };
-    let adders = [run(0.0), run(1e6)];
-    adders.iter().for_each(|a| a.join(cx));
+    let copiers = [run(0x3c), run(0x17)];
+    // SAFETY: as above.
+    on_core(CpuId::BOOT, |_| unsafe { TIMER.arm(now()) }).join(cx);
+    copiers.iter().for_each(|c| c.join(cx));
+    TIMER.cancel_sync();
+    let on_top = ON_TOP.load(Ordering::Relaxed);
+    assert!(on_top >= WANTED, "only {on_top} interrupts copied");
 }
 
 fn threads_come_and_go(cx: &ThreadCx<'_>) {

@@ -17,7 +17,7 @@ use crate::registry::Needs;
 ktest!(
     "96_trace_off_records_nothing",
     trace_off_records_nothing,
-    Needs::new().bootargs("trace=off")
+    Needs::new().seen().bootargs("trace=off")
 );
 ktest!(
     "96_trace_of_requests",
@@ -28,12 +28,12 @@ ktest!(
 ktest!(
     "96_trace_recording_is_in_order",
     recording_is_in_order,
-    Needs::new().cpus(2)
+    Needs::new().cpus(2).seen()
 );
 ktest!(
     "96_trace_recording_counts_what_is_lost",
     recording_counts_what_is_lost,
-    Needs::new()
+    Needs::new().seen()
 );
 
 /// A reader of each core's events from now on.

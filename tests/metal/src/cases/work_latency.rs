@@ -14,9 +14,13 @@ use crate::registry::Needs;
 ktest!(
     "93_e17_work_time_is_charged_to_its_queue",
     charged_to_its_queue,
-    Needs::new().icount()
+    Needs::new().icount().seen()
 );
-ktest!("93_n4_work_counters_of_a_queue", counters_of_a_queue);
+ktest!(
+    "93_n4_work_counters_of_a_queue",
+    counters_of_a_queue,
+    Needs::new().seen()
+);
 
 fn info(name: &str) -> QueueInfo {
     let mut found = None;

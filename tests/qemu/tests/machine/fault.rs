@@ -112,7 +112,8 @@ fn complete(said: &str, code: u8) -> Result<(), String> {
         let mut frames = report.lines().map(str::trim).filter(|l| l.starts_with('#'));
         frames.any(|f| f.contains(name))
     };
-    for name in ["stray_handler+0x", "wq::execute::", "thread_main"] {
+    // Between the first two may stand how the worker came to it, of which there are several.
+    for name in ["stray_handler+0x", "wq::worker::main+0x", "thread_main"] {
         check(frame(name), format!("{name} in the backtrace"))?;
     }
     block(report)

@@ -37,25 +37,28 @@ fn with_console(name: &str, judge: fn(&str) -> Result<(), String>) -> Result<(),
 
 fn soft() -> Result<(), String> {
     with_console("97_soft_lockup_tells_where", |said| {
-        let lines = report(said, "BUG: soft lockup: core ")?;
+        // A busy host may make the other core late, or this one before the test begins: of that is told, too.
+        let who = said.lines().find(|l| {
+            l.contains("BUG: soft lockup: core 1 ") && l.contains("in thread \"helper\"")
+        });
+        let lines = report(said, who.ok_or("the core, and the thread")?)?;
         let innermost = |l: &&&str| l.trim().starts_with("#0 ");
-        let first = lines.iter().find(innermost).ok_or("no frames")?;
+        let mut innermost = lines.iter().filter(innermost);
         check(
-            first.contains("compute_in_here+0x"),
-            format!("the innermost frame: {first}"),
-        )?;
-        check(said.contains("in thread \"helper\""), "the thread")
+            innermost.any(|l| l.contains("compute_in_here+0x")),
+            "the innermost frame",
+        )
     })
 }
 
 fn hard() -> Result<(), String> {
     with_console("97_hard_lockup_is_told_by_another_core", |said| {
-        let lines = report(said, "BUG: hard lockup: core ")?;
-        let first = lines.first().copied().unwrap_or_default();
-        check(
-            first.starts_with("    ") && first.contains('.'),
-            format!("an event: {first}"),
-        )
+        let lines = report(said, "BUG: hard lockup: core 1 ")?;
+        let event = |l: &&str| {
+            let time = l.split_whitespace().next().unwrap_or_default();
+            l.starts_with("    ") && time.contains('.') && time.parse::<f64>().is_ok()
+        };
+        check(lines.iter().any(event), "its events")
     })
 }
 

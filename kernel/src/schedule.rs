@@ -60,7 +60,7 @@ pub(crate) use self::others::Others;
 pub(crate) use self::rq::Rq;
 use self::rq::RqGuard;
 pub(crate) use self::wake::{
-    lend, set_affinity, set_nice, start, wake, wake_masked, wake_sleeping,
+    lend, set_affinity, set_nice, start, wake, wake_masked, wake_sleeping, wake_successor,
 };
 
 /// Virtual runtime of `t`, and its lag in nanoseconds if it is on a runqueue.

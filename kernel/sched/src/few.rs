@@ -124,9 +124,9 @@ impl<A: Arena<Entity>> RunQueue<A> {
         self.nr_runnable -= 1;
     }
 
-    /// As [`Self::join`], of `h`, which is off, beside `current` and `only`, which waits alone.
+    /// As [`Self::join`], of `h`, which is off, beside `current` and `only`, which waits alone. `None`, too, unless it `ASKS`.
     #[inline(never)]
-    pub(crate) fn join_beside_one(
+    pub(crate) fn join_beside_one<const ASKS: bool>(
         &mut self,
         h: Handle<Entity>,
         why: Enqueue,
@@ -145,6 +145,9 @@ impl<A: Arena<Entity>> RunQueue<A> {
         let average = curr.vruntime.wrapping_add(floor_div(sum, load) as u64);
         self.start(h, why, average, load);
         self.waiting.insert(&mut self.arena, h);
+        if !ASKS {
+            return None;
+        }
         let (curr, se) = (self.arena.get(current), self.arena.get(h));
         let ahead = distance(curr, se);
         if se.slice_ns < curr.slice_ns
@@ -268,6 +271,26 @@ mod tests {
     }
 
     #[test]
+    fn who_succeeds_the_one_that_sleeps_comes_as_if_it_had_asked() {
+        for_each_pair(|nices, others| {
+            for waiting in 0..=2 {
+                let off = |(mut rq, all): (Queue, Vec<Handle<Entity>>)| {
+                    rq.arena_mut().get_mut(all[waiting + 1]).vlag = others[0].0 >> 12;
+                    (rq, all)
+                };
+                let (mut rq, all) = off(queue(nices, &others[..waiting]));
+                rq.succeed(all[waiting + 1], NOW);
+                let next = rq.next_turn(Turn::Sleep, NOW);
+                let (mut asked, _) = off(queue(nices, &others[..waiting]));
+                let _keeps = asked.join(all[waiting + 1], Enqueue::Wakeup, NOW);
+                let told = (nices, others, waiting);
+                assert_eq!(next, asked.next_turn(Turn::Sleep, NOW), "{told:?}");
+                assert_eq!(seen(&rq, &all), seen(&asked, &all), "{told:?}");
+            }
+        });
+    }
+
+    #[test]
     fn who_joins_beside_one_joins_as_beside_many() {
         for_each_pair(|nices, [other, (lag, longer)]| {
             let off = |(mut rq, all): (Queue, Vec<Handle<Entity>>)| {
@@ -283,7 +306,7 @@ mod tests {
             let (mut few, all) = off(queue(nices, &[other]));
             let (mut many, _) = off(queue(nices, &[other]));
             let why = Enqueue::Wakeup;
-            let keeps = few.join_beside_one(all[2], why, (all[0], all[1]), NOW);
+            let keeps = few.join_beside_one::<true>(all[2], why, (all[0], all[1]), NOW);
             let wanted = many.join_many(all[2], why, NOW);
             let told = (nices, other, lag, longer);
             assert_eq!(keeps, wanted, "{told:?}");

@@ -15,6 +15,23 @@ impl<A: Arena<Entity>> RunQueue<A> {
     /// As [`RunQueue::enqueue`]: until when what runs keeps running, or `None` if it should be replaced.
     #[inline(always)]
     pub fn join(&mut self, h: Handle<Entity>, why: Enqueue, now: Instant) -> Option<Instant> {
+        self.join_how::<true>(h, why, now)
+    }
+
+    /// As [`Self::join`] of `h`, which wakes up because what runs sleeps next: nobody asks whether that keeps running.
+    #[inline(always)]
+    pub fn succeed(&mut self, h: Handle<Entity>, now: Instant) {
+        let _not_asked = self.join_how::<false>(h, Enqueue::Wakeup, now);
+    }
+
+    /// As [`Self::join`]; `None`, too, unless it `ASKS`.
+    #[inline(always)]
+    fn join_how<const ASKS: bool>(
+        &mut self,
+        h: Handle<Entity>,
+        why: Enqueue,
+        now: Instant,
+    ) -> Option<Instant> {
         let keeps = match (self.current, self.waiting.first()) {
             (None, None) => {
                 self.start(h, why, self.waiting.zero(), 0);
@@ -27,15 +44,15 @@ impl<A: Arena<Entity>> RunQueue<A> {
                 let (average, load) = (curr.vruntime, u64::from(curr.weight()));
                 self.start(h, why, average, load);
                 self.waiting.insert(&mut self.arena, h);
-                self.beside(h, current, now)
+                ASKS.then(|| self.beside(h, current, now)).flatten()
             }
             (Some(current), Some(debtor)) if debtor == h && self.waiting.is_alone() => {
                 self.charge(current, now);
                 self.undelay_beside(h, current);
-                self.beside(h, current, now)
+                ASKS.then(|| self.beside(h, current, now)).flatten()
             }
             (Some(current), Some(only)) if self.waiting.is_alone() => {
-                self.join_beside_one(h, why, (current, only), now)
+                self.join_beside_one::<ASKS>(h, why, (current, only), now)
             }
             _ => self.join_many(h, why, now),
         };

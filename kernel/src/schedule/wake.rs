@@ -99,6 +99,30 @@ pub(crate) fn wake_sleeping(t: &Thread, near: CpuMask) -> bool {
     true
 }
 
+/// As [`wake_sleeping`], by the running thread, which sleeps next and so asks the scheduler to pick: mostly `t`, which slept
+/// on this core.
+#[inline(never)]
+pub(crate) fn wake_successor(t: &Thread) {
+    let me = this_cpu();
+    let mut rq = me.rq.lock_masked();
+    let usual = core::ptr::eq(t.core(), me)
+        && t.state() == State::Sleeping
+        && !rq.queue.entity(t.handle()).is_queued()
+        && !me.others.may_take(t.stays());
+    if !usual {
+        drop(rq);
+        wake_sleeping(t, CpuMask::ALL);
+        return;
+    }
+    t.state.set(State::Running);
+    if Told::by(me, Kind::SchedWakeup).any() {
+        tell_woken(me, me, t);
+    }
+    rq.queue.succeed(t.handle(), clock());
+    me.publish_load(rq.queue.nr_runnable());
+    balance::offer(me, &mut rq);
+}
+
 /// `t`, which has its core still, goes on there.
 #[inline(never)]
 fn wake_running(me: &CpuLocal, c: &CpuLocal, t: &Thread) -> bool {

@@ -32,7 +32,9 @@ pub(crate) fn worker_sleeping(t: &Thread) -> Option<&'static Worker> {
     if w.is_marked(Worker::AHEAD) {
         urge::look_again(pool, &mut g);
     }
-    pool.wake(wake);
+    if let Some(next) = wake {
+        pool.wake_successor(next);
+    }
     Some(w)
 }
 

@@ -69,6 +69,7 @@ mod queue;
 mod registry;
 mod rescuer;
 mod rest;
+mod rouse;
 mod routes;
 pub mod scope;
 mod seats;
@@ -171,8 +172,8 @@ const FIRST_DEDICATED: usize = FIRST_UNBOUND + unbound::places(MAX_CPUS);
 pub struct CpuPools {
     /// Normal threads, highpri threads, normal BH, highpri BH.
     pools: [Pool; PER_CORE],
-    /// `[A]` the functions of the BH item that this core executes; for reports.
-    bh_item: AtomicPtr<header::Vtable>,
+    /// `[A]` the BH item that this core executes; for reports.
+    bh_item: AtomicPtr<header::Header>,
 }
 
 impl CpuPools {

@@ -16,18 +16,15 @@ use sync::{Rank, SpinGuard, SpinLock};
 use workqueue::{Cull, Kind, Pool as Policy, PoolKey, Tuning, Worker as WorkerNode};
 use workword::{Mark, Place};
 
-use super::handles::{Store, arm_reaper, pool_of_reaper, share_of, worker_of};
+use super::handles::{Store, arm_reaper, pool_of_reaper, share_of};
 use super::urge;
-use super::worker::Worker;
 use crate::audit::Locked;
 use crate::cpu::{online, this_cpu};
 use crate::lend::Party;
-use crate::schedule;
-use crate::softirq::{self, Vector};
+use crate::softirq::Vector;
 use crate::soon::Patience;
-use crate::thread::Thread;
 use crate::timer::{NO_BUDGET, Timer};
-use crate::trace::{self, Head};
+use crate::trace::Head;
 
 /// A budget of this length is none (E14): longer than any that can be asked for.
 const LONGEST_BUDGET: Duration = Duration::from_secs(3600);
@@ -319,49 +316,6 @@ impl Pool {
             arm_reaper(self, at);
         }
         self.note_budget(policy);
-    }
-
-    /// Carries out a wake-up decision; under the pool's lock, so that the worker is still there.
-    #[inline(always)]
-    pub(super) fn wake(&self, w: Option<Handle<WorkerNode>>) {
-        match w {
-            None => {}
-            Some(_) if self.kind == Kind::Bh => self.raise(),
-            Some(w) => self.wake_thread(w),
-        }
-    }
-
-    #[inline(never)]
-    pub(super) fn wake_thread(&self, w: Handle<WorkerNode>) {
-        let thread = worker_of(w).thread_of_idle();
-        let told = trace::Told::of(trace::Kind::WorkerWake);
-        if told.any() {
-            told.emit(told.now(), || (self.head(), u64::from(thread.id()), 0));
-        }
-        let pod = CpuMask(self.pod.load(Ordering::Relaxed));
-        if pod.is_empty() {
-            // It is idle, and nearly always asleep.
-            schedule::wake_sleeping(thread, CpuMask::ALL);
-        } else {
-            self.wake_in(pod, w, thread);
-        }
-    }
-
-    /// Wakes `thread`, that of `w`, on one of the cores `pod`.
-    #[inline(never)]
-    fn wake_in(&self, pod: CpuMask, w: Handle<WorkerNode>, thread: &Thread) {
-        let away = !pod.contains(thread.cpu());
-        if schedule::wake_masked(thread, pod) && away {
-            self.repatriated.fetch_add(1, Ordering::Relaxed);
-            worker_of(w).mark(Worker::REPATRIATED);
-        }
-    }
-
-    /// Raises the vector of this BH pool, where it is served: from its making on it has a server.
-    #[inline(never)]
-    fn raise(&self) {
-        let server = self.server.load(Ordering::Relaxed);
-        softirq::raise_on_masked(server, self.vector());
     }
 
     /// Carries out "this pwq finished the flushed colour"; under the pool's lock, which keeps the

@@ -48,15 +48,14 @@ pub(crate) fn run(cx: &ThreadCx<'_>, kit: &mut Kit) {
         batch(cx, kit, "batch-bound-counted", &bound, &counted);
         drop(counted);
         let items: &[Work<(), Softirq>] = many(|| Work::new((), |_, _| {}));
-        batch::<Bh, _, _>(cx, kit, "batch-bh", wq::bh(), items);
+        let bh = wq::bh();
+        batch::<Bh, _, _>(cx, kit, "batch-bh", bh, items);
         kit.batches(GROUP, "batch-bh-off", || {
             let begin = count();
             let off = bh_disable();
-            for item in items {
-                let _queued = wq::bh().queue(item);
-            }
+            queue_all(bh, items);
             drop(off);
-            wq::bh().flush(cx).expect("not one of its items");
+            bh.flush(cx).expect("not one of its items");
             count().wrapping_sub(begin)
         });
     }
@@ -84,10 +83,18 @@ where
     &'a T: Submit<C>,
 {
     let still = preempt_disable();
+    queue_all(wq, items);
+    still
+}
+
+#[inline(always)]
+fn queue_all<'a, K: Kind<Context = C>, C: Context, T>(wq: &Workqueue<K>, items: &'a [T])
+where
+    &'a T: Submit<C>,
+{
     for item in items {
         let _queued = wq.queue(item);
     }
-    still
 }
 
 /// Queues all, and waits until all have run.

@@ -75,17 +75,17 @@ fn starts(cx: &ThreadCx<'_>, kit: &mut Kit) {
         start(cx, kit, "start-unbound", &queue::<Unbound>(false));
     }
     start(cx, kit, "start-highpri", &queue::<PerCpu>(true));
-    let item = softirq();
+    let (bh, item) = (wq::bh(), softirq());
     kit.samples(GROUP, "start-bh", || {
         let begin = count();
-        let _queued = wq::bh().queue(item);
+        let _queued = bh.queue(item);
         item.done.wait(cx);
         item.at.load(Ordering::Relaxed).wrapping_sub(begin)
     });
     kit.samples(GROUP, "start-bh-off", || {
         let off = bh_disable();
         let begin = count();
-        let _queued = wq::bh().queue(item);
+        let _queued = bh.queue(item);
         drop(off);
         item.done.wait(cx);
         item.at.load(Ordering::Relaxed).wrapping_sub(begin)

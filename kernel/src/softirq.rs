@@ -9,6 +9,8 @@
 //! reschedule is due (S4); what is left goes to ksoftirqd, a thread of nice 0, so BH load cannot
 //! starve threads (S6). The 2 ms are measured by the counter, not in ticks (S5).
 
+mod vector;
+
 use core::fmt;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,7 @@ use machine::{CpuId, Duration};
 use spin::Once;
 use sync::{SoftirqGuard, bh_disable, holds_softirqs_up};
 
+pub use self::vector::{VECTORS, Vector};
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::thread::{Builder, SpawnError, ThreadCx, ThreadRef, yield_now};
 use crate::trace::{Head, Kind, record_shown, shown_on};
@@ -26,63 +29,6 @@ use crate::{ipi, schedule, timer, wq};
 const MAX_PASSES: u32 = 10;
 /// Longest one entry may take (S4, S5), and go on starting BH items (A3, K4).
 const MAX_TIME: Duration = Duration::from_millis(2);
-
-/// Softirq vectors, in order of urgency (S1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Vector {
-    /// High-priority BH work.
-    Hi = 0,
-    /// Timer callbacks.
-    Timer = 1,
-    /// Reserved: network transmit.
-    NetTx = 2,
-    /// Reserved: network receive.
-    NetRx = 3,
-    /// Reserved: block completions.
-    Block = 4,
-    /// Reserved: polled interrupts.
-    IrqPoll = 5,
-    /// Normal BH work.
-    Tasklet = 6,
-    /// Reserved: load balancing.
-    Sched = 7,
-    /// Reserved: high-resolution timers.
-    HrTimer = 8,
-    /// Reserved: grace periods.
-    Rcu = 9,
-}
-
-impl Vector {
-    /// Linux's name of vector `n`; empty beyond the last.
-    #[must_use]
-    pub fn name(n: usize) -> &'static str {
-        const NAMES: [&str; VECTORS] = [
-            "HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER",
-            "RCU",
-        ];
-        NAMES.get(n).copied().unwrap_or_default()
-    }
-}
-
-/// Number of vectors.
-pub const VECTORS: usize = 10;
-
-impl Vector {
-    /// All of them, in order.
-    pub const ALL: [Self; VECTORS] = [
-        Self::Hi,
-        Self::Timer,
-        Self::NetTx,
-        Self::NetRx,
-        Self::Block,
-        Self::IrqPoll,
-        Self::Tasklet,
-        Self::Sched,
-        Self::HrTimer,
-        Self::Rcu,
-    ];
-}
 
 /// Proof of BH context: the holder runs in a softirq and may not sleep.
 pub struct BhCx<'a> {
@@ -95,6 +41,14 @@ impl fmt::Debug for BhCx<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BhCx")
     }
+}
+
+/// One entry into the softirqs of a core.
+pub(crate) struct Entry {
+    /// When it is over, by the raw counter.
+    pub(crate) until: u64,
+    /// Passes that are over.
+    passes: u32,
 }
 
 /// Lines of a core: at least [`VECTORS`].
@@ -234,24 +188,23 @@ pub(crate) fn irq_exit() {
 pub(crate) fn run() {
     let c = this_cpu();
     let serving = SoftirqGuard::new();
-    let until = machine::stamp() + c.softirq.longest;
+    let mut entry = Entry {
+        until: machine::stamp() + c.softirq.longest,
+        passes: 0,
+    };
     let cx = BhCx {
         scope: PhantomData,
         word: serving.word(),
     };
-    let mut passes = 0;
     loop {
         let bits = c.header.softirq_pending.load(Ordering::Relaxed);
         c.header.softirq_pending.store(0, Ordering::Relaxed);
-        serve_all(c, bits, &cx, until);
-        passes += 1;
+        serve_all(c, bits, &cx, &mut entry);
+        entry.passes += 1;
         if c.header.softirq_pending.load(Ordering::Relaxed) == 0 {
             break;
         }
-        if passes >= MAX_PASSES
-            || c.header.need_resched.load(Ordering::Relaxed)
-            || machine::stamp() >= until
-        {
+        if !goes_on(c, &entry) {
             c.softirq.deferred.fetch_add(1, Ordering::Relaxed);
             drop(serving);
             wake_ksoftirqd();
@@ -261,9 +214,52 @@ pub(crate) fn run() {
     drop(serving);
 }
 
-/// Serves the vectors in `bits`, the lowest first; those that stop in between do so at `until`, by the raw counter.
+/// Whether `entry` has another pass, if something is pending.
 #[inline(always)]
-fn serve_all(c: &'static CpuLocal, mut bits: u32, cx: &BhCx<'_>, until: u64) {
+fn goes_on(c: &CpuLocal, entry: &Entry) -> bool {
+    entry.passes < MAX_PASSES
+        && !c.header.need_resched.load(Ordering::Relaxed)
+        && machine::stamp() < entry.until
+}
+
+/// The handler of `vector` has had its turn and would raise that again. True: nothing else is pending, so the next pass, in
+/// which it goes on, begins at once. Interrupts are masked.
+#[inline(always)]
+pub(crate) fn goes_on_alone(
+    c: &CpuLocal,
+    cx: &BhCx<'_>,
+    vector: Vector,
+    entry: &mut Entry,
+) -> bool {
+    entry.passes += 1;
+    // A section that was left open is told of and ended.
+    let alone = c.header.softirq_pending.load(Ordering::Relaxed) == 0
+        && sync::preempt_word() == cx.word
+        && goes_on(c, entry);
+    if !alone {
+        // This pass is counted by who ends it.
+        entry.passes -= 1;
+        return false;
+    }
+    if shown_on(c, Kind::SoftirqRaise) {
+        tell_of_next_pass(vector);
+    }
+    let runs = &c.softirq.lines[vector as usize].runs;
+    runs.store(runs.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    true
+}
+
+/// A pass ends, and the next one begins at once, with `vector` alone.
+#[cold]
+fn tell_of_next_pass(vector: Vector) {
+    for kind in [Kind::SoftirqRaise, Kind::SoftirqExit, Kind::SoftirqEntry] {
+        record_shown(kind, Head::of(vector as u32), 0, 0);
+    }
+}
+
+/// Serves the vectors in `bits`, the lowest first.
+#[inline(always)]
+fn serve_all(c: &'static CpuLocal, mut bits: u32, cx: &BhCx<'_>, entry: &mut Entry) {
     while bits != 0 {
         let n = bits.trailing_zeros() as usize;
         bits &= bits - 1;
@@ -272,7 +268,7 @@ fn serve_all(c: &'static CpuLocal, mut bits: u32, cx: &BhCx<'_>, until: u64) {
         line.runs.store(runs, Ordering::Relaxed);
         tell(c, Kind::SoftirqEntry, n);
         if let Some(own) = line.bh.own() {
-            wq::bh::run(cx, c, &line.bh, own, until);
+            wq::bh::run(cx, c, &line.bh, own, entry);
         } else if n == Vector::Timer as usize {
             run_timers(cx);
         }

@@ -21,9 +21,8 @@ use super::handles::{item_name, queue_name, share_of};
 use super::header::{Header, Hold};
 use super::hotplug;
 use super::pool::{Inner, Pool};
-use super::share::Share;
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
-use crate::softirq::{self, BhCx, raise_masked};
+use crate::softirq::{self, BhCx, Entry, raise_masked};
 use crate::trace::{Kind, Told, emit, with_function};
 
 /// Most items in one softirq entry (A3, K4); the longest time is that of all softirqs.
@@ -87,7 +86,7 @@ pub(crate) fn prepare(c: &'static CpuLocal) {
 }
 
 /// Executes BH items of `own`, a pool of core `c`, the running one, and of those that `line` says it serves, too, while their
-/// cores are offline (K5): the first, and others until `until` by the raw counter. Called by the softirq loop.
+/// cores are offline (K5): the first, and others until the end of `entry`. Called by the softirq loop.
 /// Interrupts are masked on entry and on return, enabled while items run.
 #[inline(always)]
 pub(crate) fn run(
@@ -95,12 +94,12 @@ pub(crate) fn run(
     c: &'static CpuLocal,
     line: &Line,
     own: &'static Pool,
-    until: u64,
+    entry: &mut Entry,
 ) {
     if line.adopted().is_empty() {
-        take_turn(cx, own, c, BATCH, until);
+        take_turns(cx, own, c, entry);
     } else {
-        run_in_turn(cx, c, line, own, until);
+        run_in_turn(cx, c, line, own, entry);
     }
 }
 
@@ -109,13 +108,20 @@ pub(crate) fn run(
 /// ever behind others.
 #[cold]
 #[inline(never)]
-fn run_in_turn(cx: &BhCx<'_>, c: &'static CpuLocal, line: &Line, own: &'static Pool, until: u64) {
+fn run_in_turn(
+    cx: &BhCx<'_>,
+    c: &'static CpuLocal,
+    line: &Line,
+    own: &'static Pool,
+    entry: &mut Entry,
+) {
     let homes = line.adopted().0 | CpuMask::single(c.id()).0;
     let turn = &line.turn;
     let had = CpuMask::first_n(turn.load(Ordering::Relaxed) as usize).0;
     let rest = CpuMask(homes & !had);
     let mut left = BATCH;
     // The first item is started, however late it is.
+    let until = entry.until;
     let is_over = |left| left == 0 || (left < BATCH && machine::stamp() >= until);
     for home in rest.iter().chain(CpuMask(homes & had).iter()) {
         if is_over(left) {
@@ -124,33 +130,45 @@ fn run_in_turn(cx: &BhCx<'_>, c: &'static CpuLocal, line: &Line, own: &'static P
             return;
         }
         let few = left.min(2);
-        left -= few - take_one_turn(cx, cpu(home).wq.bh(own.highpri), c, few, until);
+        left -= few - take_one_turn(cx, cpu(home).wq.bh(own.highpri), c, few, entry);
     }
     if !is_over(left) {
-        take_one_turn(cx, own, c, left, until);
+        take_one_turn(cx, own, c, left, entry);
     }
 }
 
-/// As [`take_turn`], where time is not short.
+/// Executes items of `pool`, the only one that its vector runs on core `here`, the running one: the first, and up to [`BATCH`]
+/// until the end of `entry`; and so on, for as long as nothing else is pending.
+#[inline(never)]
+fn take_turns(cx: &BhCx<'_>, pool: &'static Pool, here: &CpuLocal, entry: &mut Entry) {
+    take_turn::<true>(cx, pool, here, BATCH, entry);
+}
+
+/// As [`take_turns`], once, and up to `items`. How many more it might have been.
 #[inline(never)]
 fn take_one_turn(
     cx: &BhCx<'_>,
     pool: &'static Pool,
     here: &CpuLocal,
     items: u32,
-    until: u64,
+    entry: &mut Entry,
 ) -> u32 {
-    take_turn(cx, pool, here, items, until)
+    take_turn::<false>(cx, pool, here, items, entry)
 }
 
-/// Executes items of `pool`, if core `here`, the running one, serves it: the first, and up to `items` for as long as it is
-/// not `until`, by the raw counter. How many more it might have been.
 #[inline(always)]
-fn take_turn(cx: &BhCx<'_>, pool: &'static Pool, here: &CpuLocal, items: u32, until: u64) -> u32 {
+fn take_turn<const ALONE: bool>(
+    cx: &BhCx<'_>,
+    pool: &'static Pool,
+    here: &CpuLocal,
+    items: u32,
+    entry: &mut Entry,
+) -> u32 {
     let me = pool.bh_worker();
+    let until = entry.until;
     let mut left = items;
-    // Of the item before, given up outside the lock.
-    let mut done = Hold::NONE;
+    // Whether the item before, which is the core's current one still, is to be given up outside the lock.
+    let mut held = false;
     let mut g = pool.lock_masked();
     if !pool.is_served_by(here.id()) {
         hotplug::forget(pool, here.id());
@@ -160,7 +178,7 @@ fn take_turn(cx: &BhCx<'_>, pool: &'static Pool, here: &CpuLocal, items: u32, un
         let Inner { policy, store, .. } = &mut *g;
         let over;
         if let Some((item, pwq)) = policy.turn_to(store, me) {
-            (g, done, over) = execute::<true>(cx, (pool, here), (item, pwq), g, done);
+            (g, held, over) = execute::<true>(cx, (pool, here), (item, pwq), g, held);
         } else {
             let Some(begun) = policy.turn_aside(store, me) else {
                 break;
@@ -169,27 +187,34 @@ fn take_turn(cx: &BhCx<'_>, pool: &'static Pool, here: &CpuLocal, items: u32, un
                 pass_barrier(pool, begun.item, &mut g);
                 continue;
             };
-            (g, done, over) = execute::<false>(cx, (pool, here), (begun.item, pwq), g, done);
+            (g, held, over) = execute::<false>(cx, (pool, here), (begun.item, pwq), g, held);
         }
         pool.flushed(over);
         left -= 1;
-        if left == 0 || machine::stamp() >= until {
+        if left == 0 {
+            let stays = ALONE && g.policy.has_more() && !hotplug::has_heir(pool);
+            if !stays || !softirq::goes_on_alone(here, cx, pool.vector(), entry) {
+                break;
+            }
+            left = items;
+        } else if machine::stamp() >= until {
             break;
         }
     }
-    here.wq
-        .bh_item
-        .store(core::ptr::null_mut(), Ordering::Relaxed);
+    let last = &here.wq.bh_item;
+    let done = last.load(Ordering::Relaxed);
+    last.store(core::ptr::null_mut(), Ordering::Relaxed);
     let Inner { policy, store, .. } = &mut *g;
-    let more = policy.end_turn(store, me, items - left);
+    let more = policy.end_turn(store, me);
     hotplug::bequeath(pool, &mut g);
     drop(g);
     if more {
         raise_masked(here, pool.vector());
     }
-    if done.is_some() {
+    if held {
         machine::irq_enable();
-        drop(done);
+        // SAFETY: that item's count.
+        drop(unsafe { Hold::adopt(done) });
         machine::irq_disable();
     }
     left
@@ -206,29 +231,26 @@ fn pass_barrier(pool: &'static Pool, barrier: Handle<Item>, g: &mut Inner) {
     pool.flushed(f.flushed);
 }
 
-/// Runs one item on core `here`, and gives up `done` as soon as the lock is free. Its count, and its pwq if that finished the
-/// colour that a flush waits for. `PLAIN`: only the simulator wants to know of it.
+/// Runs one item on core `here`, whose current one it is from then on, and gives up the one before, if there is a count on
+/// that (`held`), as soon as the lock is free. Whether there is a count on this one, and its pwq if that finished the colour that
+/// a flush waits for. `PLAIN`: only the simulator wants to know of it.
 #[inline(always)]
 fn execute<'p, const PLAIN: bool>(
     cx: &BhCx<'_>,
     (pool, here): (&'static Pool, &CpuLocal),
     (item, pwq): (Handle<Item>, Handle<Pwq>),
     mut g: SpinGuard<'p, Inner>,
-    done: Hold,
-) -> (SpinGuard<'p, Inner>, Hold, Option<Handle<Pwq>>) {
-    // SAFETY: the item's submission keeps it alive until `hold` is dropped.
+    held: bool,
+) -> (SpinGuard<'p, Inner>, bool, Option<Handle<Pwq>>) {
+    // SAFETY: the item's submission keeps it alive until its count is given up.
     let h = unsafe { Header::of(item) };
-    // The hold first: once the word is taken, whoever claims the item next may set it.
-    let hold = h.take_hold();
     h.in_run.begin();
-    let submissions = h.word.take();
-    // The share is kept by its item.
-    let share: &Share = share_of(pwq);
+    let taken = h.word.take();
     let told = Told::unless(PLAIN, Kind::ExecuteStart);
     let now = told.now();
     told.emit(now, || {
         let head = with_function(pool.head(), h.function());
-        (head, item_name(item), queue_name(share.queue_ptr()))
+        (head, item_name(item), queue_name(share_of(pwq).queue_ptr()))
     });
     let course = if told.anatomy() {
         anatomy::started_bh(now, h)
@@ -237,11 +259,18 @@ fn execute<'p, const PLAIN: bool>(
     };
     drop(g);
     machine::irq_enable();
-    drop(done);
-    let running = core::ptr::from_ref(h.vtable).cast_mut();
-    here.wq.bh_item.store(running, Ordering::Relaxed);
-    // SAFETY: items on BH pools take a `BhCx`; `hold` is the count.
-    unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, hold.is_some()) };
+    let now_runs = &here.wq.bh_item;
+    if held {
+        let done = now_runs.load(Ordering::Relaxed);
+        // First: with its count the item before may be gone.
+        now_runs.store(core::ptr::from_ref(h).cast_mut(), Ordering::Relaxed);
+        // SAFETY: that item's count.
+        give_up(unsafe { Hold::adopt(done) });
+    } else {
+        now_runs.store(core::ptr::from_ref(h).cast_mut(), Ordering::Relaxed);
+    }
+    // SAFETY: items on BH pools take a `BhCx`; the caller gives up the count.
+    unsafe { h.run(core::ptr::from_ref(cx).cast(), taken) };
     if machine::irqs_masked() {
         softirq::end_left_sections(cx, pool.vector() as usize);
     }
@@ -250,32 +279,43 @@ fn execute<'p, const PLAIN: bool>(
     let told = Told::unless(PLAIN, Kind::ExecuteEnd);
     let now = told.now();
     told.emit(now, || {
-        (pool.head(), item_name(item), queue_name(share.queue_ptr()))
+        (
+            pool.head(),
+            item_name(item),
+            queue_name(share_of(pwq).queue_ptr()),
+        )
     });
     if told.anatomy() {
-        anatomy::over_bh(told, now, &course, (share, h), &mut g);
+        anatomy::over_bh(told, now, &course, (share_of(pwq), h), &mut g);
     }
     let Inner { policy, store, .. } = &mut *g;
     let over = policy.turn_over(store, pool.bh_worker(), (item, pwq));
     h.in_run.end();
     let flushed = match over {
         Over::Goes => None,
+        // The share is kept by its item, and found from the handle: mostly it is not wanted.
         Over::Last => {
-            share.tell_passed(&g);
+            share_of(pwq).tell_passed(&g);
             None
         }
         Over::Follows(f) => {
-            share.tell_passed(&g);
+            share_of(pwq).tell_passed(&g);
             f.flushed
         }
     };
-    (g, hold, flushed)
+    (g, taken.is_held(), flushed)
+}
+
+/// Apart, so that who has none to give up does not save registers for it.
+#[inline(never)]
+fn give_up(hold: Hold) {
+    drop(hold);
 }
 
 /// The type of the BH item that this core executes; in BH context.
 #[cold]
 pub(crate) fn current_item() -> Option<&'static str> {
-    let vtable = this_cpu().wq.bh_item.load(Ordering::Relaxed);
-    // SAFETY: null or a static.
-    unsafe { vtable.as_ref() }.map(|v| (v.name)())
+    let h = this_cpu().wq.bh_item.load(Ordering::Relaxed);
+    // SAFETY: null, or an item that this core executes: the count of its submission keeps it.
+    unsafe { h.as_ref() }.map(|h| (h.vtable.name)())
 }

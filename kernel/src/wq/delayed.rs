@@ -66,9 +66,11 @@ unsafe impl<T, C: Context> sealed::Submit for &Arc<DelayedWork<T, C>> {
     fn header(&self) -> &Header {
         self.work.header()
     }
-    fn retain(&self) -> bool {
-        core::mem::forget(Arc::clone(self));
+    fn counts(&self) -> bool {
         true
+    }
+    fn retain(&self) {
+        core::mem::forget(Arc::clone(self));
     }
 }
 
@@ -78,9 +80,10 @@ unsafe impl<T, C: Context> sealed::Submit for &'static DelayedWork<T, C> {
     fn header(&self) -> &Header {
         self.work.header()
     }
-    fn retain(&self) -> bool {
+    fn counts(&self) -> bool {
         false
     }
+    fn retain(&self) {}
 }
 
 /// The handle of a delayed item that its own handler gets: to set its timer again ([`Run::delayed`]).
@@ -114,8 +117,11 @@ unsafe impl<T, C: Context> sealed::Submit for DelayedRun<'_, T, C> {
     fn header(&self) -> &Header {
         self.0.work().header()
     }
-    fn retain(&self) -> bool {
-        sealed::Submit::retain(&self.0)
+    fn counts(&self) -> bool {
+        sealed::Submit::counts(&self.0)
+    }
+    fn retain(&self) {
+        sealed::Submit::retain(&self.0);
     }
 }
 
@@ -254,11 +260,11 @@ impl<K: Kind> Workqueue<K> {
             return self.submit(target, item);
         }
         let irq = IrqGuard::new();
-        if !h.word.claim_idle(h.word.look()) {
+        if !h.word.claim_idle(h.word.look(), item.counts()) {
             drop(irq);
             return self.delay_unless_idle(target, item, delay);
         }
-        h.set_owned(item.retain());
+        item.retain();
         item.delayed().start_later(&self.queue, target, delay)
     }
 
@@ -266,7 +272,7 @@ impl<K: Kind> Workqueue<K> {
     #[inline(never)]
     fn submit<T>(&self, target: Target, item: impl SubmitDelayed<T, K::Context>) -> Submitted {
         self.queue
-            .submit(target, item.header(), None, || item.retain())
+            .submit(target, item.header(), None, item.counts(), || item.retain())
     }
 
     /// As [`Self::delay`], of an item that was not idle a moment ago.
@@ -284,7 +290,7 @@ impl<K: Kind> Workqueue<K> {
         let _irq = IrqGuard::new();
         match h.word.claim() {
             Claim::Claimed(_) => {
-                h.set_owned(item.retain());
+                h.hold(item.counts(), || item.retain());
                 item.delayed().start_later(&self.queue, target, delay)
             }
             Claim::Pending(n) => joined(n),
@@ -350,7 +356,7 @@ impl<K: Kind> Workqueue<K> {
                 refused(h)
             }
         } else {
-            h.set_owned(item.retain());
+            h.hold(item.counts(), || item.retain());
             // Of an idle item this is the first submission, unless one joined in this instant.
             others = others || h.word.join().is_some_and(|n| n > 1);
             d.start(&self.queue, target, delay)

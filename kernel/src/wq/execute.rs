@@ -148,11 +148,8 @@ fn execute<'p, const PLAIN: bool, const HOW: u8>(
     let h: &'p Header = unsafe { Header::of(item) };
     // The share is kept by its item.
     let share: &'p Share = share_of(pwq);
-    // The hold first: once the word is taken, whoever claims the item next may set it.
-    let hold = h.take_hold();
     h.in_run.begin();
-    let submissions = h.word.take();
-    let owned = hold.is_some();
+    let (taken, hold) = h.take();
     let aware = !PLAIN && share.pwq(&g).is_preemption_aware();
     let watched = aware && w.kind == WorkerKind::Bound;
     if watched {
@@ -188,7 +185,7 @@ fn execute<'p, const PLAIN: bool, const HOW: u8>(
     w.pwq.set(Some(pwq));
     w.current.set(Some(NonNull::from(h)));
     // SAFETY: items on thread pools take a `ThreadCx`; `hold` is the count.
-    unsafe { h.run(core::ptr::from_ref(cx).cast(), submissions, owned) };
+    unsafe { h.run(core::ptr::from_ref(cx).cast(), taken) };
     // E20: the next item would start in the section this one left open.
     if sync::preempt_word() != 0 || machine::irqs_masked() {
         end_left_sections(h);

@@ -150,8 +150,9 @@ impl Group {
         if g.places.len() == g.places.capacity() {
             return Err(JoinError::Full);
         }
-        let counted = item.retain().then_some(h.vtable);
+        let counted = item.counts().then_some(h.vtable);
         if let Some(v) = counted {
+            item.retain();
             // SAFETY: `retain` has taken a strong count.
             unsafe { (v.weak)(h, WeakOp::Take) };
         }

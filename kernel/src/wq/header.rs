@@ -11,7 +11,7 @@ use links::Handle;
 use sync::handshake::InRun;
 use workqueue::Item;
 use workqueue::anatomy::Stamps;
-use workword::{Place, State, WorkWord};
+use workword::{Place, State, Taken, WorkWord};
 
 use super::alarm::Alarm;
 
@@ -33,8 +33,7 @@ pub(super) struct Vtable {
 #[repr(C)]
 pub(super) struct ErasedRun {
     pub(super) item: *const Header,
-    pub(super) submissions: u32,
-    pub(super) owned: bool,
+    pub(super) taken: Taken,
 }
 
 /// What is done with a weak count on an item.
@@ -64,7 +63,6 @@ pub(super) unsafe fn never_shared(_: *const Header, _: WeakOp) -> bool {
 pub(super) struct Header {
     pub(super) word: WorkWord,
     node: UnsafeCell<Item>,
-    owned: Cell<bool>,
     /// `[A]` changed under the lock of the pool whose worker executes it.
     pub(super) in_run: InRun,
     /// When it was queued and activated; like `node`.
@@ -74,7 +72,7 @@ pub(super) struct Header {
     function: *const (),
 }
 
-// SAFETY: the module documentation says who may touch `node`, `stamps` and `owned`.
+// SAFETY: the module documentation says who may touch `node` and `stamps`.
 unsafe impl Sync for Header {}
 // SAFETY: nothing in it is tied to a thread.
 unsafe impl Send for Header {}
@@ -84,7 +82,6 @@ impl Header {
         Self {
             word: WorkWord::new(),
             node: UnsafeCell::new(Item::new()),
-            owned: Cell::new(false),
             in_run: InRun::new(),
             stamps: Cell::new(Stamps::new()),
             vtable,
@@ -111,19 +108,28 @@ impl Header {
         unsafe { &*p }
     }
 
-    /// Notes whether the queue holds a count; by the owner of `PENDING`.
-    #[inline(always)]
-    pub(super) fn set_owned(&self, owned: bool) {
-        self.owned.set(owned);
-    }
-
-    /// Takes over the submission's count, if it has one; by whoever ended the pending state.
+    /// Takes over the submission's count, if it has one; by the owner of `PENDING`, who gives that up next.
     #[inline(always)]
     pub(super) fn take_hold(&self) -> Hold {
         Hold {
             item: self,
-            owned: self.owned.get(),
+            held: self.word.state().held,
         }
+    }
+
+    /// `retain` takes the count of a submission that is `held`; by its owner.
+    #[inline]
+    pub(super) fn hold(&self, held: bool, retain: impl FnOnce()) {
+        retain();
+        self.word.set_held(held);
+    }
+
+    /// Ends the pending state: [`WorkWord::take`], and the submission's count, if it has one.
+    #[inline(always)]
+    pub(super) fn take(&self) -> (Taken, Hold) {
+        let taken = self.word.take();
+        let held = taken.is_held();
+        (taken, Hold { item: self, held })
     }
 
     /// The item's alarm, if it is a delayed item.
@@ -162,12 +168,8 @@ impl Header {
     /// `cx` points to the context that the item's type asks for, and the caller holds the
     /// submission's count.
     #[inline(always)]
-    pub(super) unsafe fn run(&self, cx: *const (), submissions: u32, owned: bool) {
-        let run = ErasedRun {
-            item: self,
-            submissions,
-            owned,
-        };
+    pub(super) unsafe fn run(&self, cx: *const (), taken: Taken) {
+        let run = ErasedRun { item: self, taken };
         // SAFETY: `new` was given such a function. One that takes references to these two, of sized types, is called
         // alike: they are passed like pointers.
         let handler: unsafe fn(*const (), *const ErasedRun) =
@@ -197,14 +199,14 @@ impl Header {
 pub(super) struct Hold {
     item: *const Header,
     /// There is a count to give up.
-    owned: bool,
+    held: bool,
 }
 
 impl Hold {
     /// No count.
     pub(super) const NONE: Self = Self {
         item: core::ptr::null(),
-        owned: false,
+        held: false,
     };
 
     /// Takes over a count that was forgotten.
@@ -215,21 +217,21 @@ impl Hold {
     pub(super) const unsafe fn adopt(h: *const Header) -> Self {
         Self {
             item: h,
-            owned: true,
+            held: true,
         }
     }
 
     /// Whether there is a count to give up.
     #[inline(always)]
     pub(super) const fn is_some(&self) -> bool {
-        self.owned
+        self.held
     }
 }
 
 impl Drop for Hold {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.owned {
+        if self.held {
             // SAFETY: the count keeps the item alive until here.
             let vtable = unsafe { &*self.item }.vtable;
             // SAFETY: gives up the one count that this value stands for.

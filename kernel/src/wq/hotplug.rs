@@ -118,6 +118,12 @@ pub(crate) fn give_bh_pools(c: &'static CpuLocal, to: &'static CpuLocal) {
     of_softirqs(c).for_each(|pool| c.softirq.bh(pool.vector()).let_all_go());
 }
 
+/// The pool goes to another core when the pseudo worker's turn is over.
+#[inline]
+pub(super) fn has_heir(pool: &Pool) -> bool {
+    pool.heir.load(Ordering::Relaxed) != u32::MAX
+}
+
 /// The pseudo worker's turn is over: the pool goes to its heir, if there is one.
 #[inline]
 pub(super) fn bequeath(pool: &Pool, g: &mut Inner) {

@@ -9,8 +9,8 @@
 //!
 //! A queued item must stay alive. It is submitted as `&Arc<Work<T>>` (the queue takes one count,
 //! and gives it up after the run or the cancel), or as `&'static Work<T>` (it always lives). The
-//! count belongs to one submission: whoever ends the pending state (the worker that takes it, the
-//! thief that cancels it) inherits it together with [`Header::owned`].
+//! count belongs to one submission, whose word says that there is one: whoever ends the pending state (the worker that
+//! takes it, the thief that cancels it) inherits it.
 //!
 //! B8: a handler may drop every other reference to its item; the worker's own count keeps the
 //! memory until the pool's books are closed, and is dropped outside every lock.
@@ -18,8 +18,7 @@
 //! # Who may touch what
 //!
 //! `word`: anybody, atomically. `node` and `stamps`: under the lock of the pool that the word names, or nobody's
-//! while the item is owned and unqueued. `owned`: the owner of `PENDING`, or the worker that takes
-//! the item, under the pool's lock.
+//! while the item is owned and unqueued.
 #![expect(unsafe_code, reason = "type-erased items and their reference counts")]
 
 use alloc::sync::{Arc, Weak};
@@ -27,6 +26,8 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem::{ManuallyDrop, offset_of};
 use core::ops::Deref;
+
+use workword::Taken;
 
 use super::header::{ErasedRun, Header, Vtable, WeakOp};
 use crate::softirq::BhCx;
@@ -223,22 +224,20 @@ impl<T, C: Context> fmt::Debug for Work<T, C> {
 #[repr(C)]
 pub struct Run<'a, T, C: Context = Threaded> {
     work: &'a Work<T, C>,
-    submissions: u32,
-    owned: bool,
+    taken: Taken,
     not_send: PhantomData<*const ()>,
 }
 
 const _: () = {
     assert!(size_of::<Run<'_, u8>>() == size_of::<ErasedRun>());
     assert!(offset_of!(Run<'_, u8>, work) == offset_of!(ErasedRun, item));
-    assert!(offset_of!(Run<'_, u8>, submissions) == offset_of!(ErasedRun, submissions));
-    assert!(offset_of!(Run<'_, u8>, owned) == offset_of!(ErasedRun, owned));
+    assert!(offset_of!(Run<'_, u8>, taken) == offset_of!(ErasedRun, taken));
 };
 
 impl<T, C: Context> Run<'_, T, C> {
     /// How many submissions this run serves: 1, and one more for each that found it pending.
     pub fn submissions(&self) -> u32 {
-        self.submissions.max(1)
+        self.taken.submissions().max(1)
     }
 
     /// The item.
@@ -257,7 +256,7 @@ impl<T, C: Context> Deref for Run<'_, T, C> {
 impl<T, C: Context> fmt::Debug for Run<'_, T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run")
-            .field("submissions", &self.submissions)
+            .field("submissions", &self.submissions())
             .finish_non_exhaustive()
     }
 }
@@ -273,14 +272,17 @@ pub(super) mod sealed {
     ///
     /// # Safety
     ///
-    /// The header stays alive for as long as the value, and, after `retain`, until the count is
-    /// given up (true) or for ever (false).
+    /// The header stays alive for as long as the value; and, if the submission counts, after `retain` until that count
+    /// is given up, else for ever.
     pub unsafe trait Submit: Copy {
         #[doc(hidden)]
         #[expect(private_interfaces, reason = "sealed: nobody outside can name it")]
         fn header(&self) -> &Header;
         #[doc(hidden)]
-        fn retain(&self) -> bool;
+        fn counts(&self) -> bool;
+        /// Takes the count of a submission that [`Self::counts`].
+        #[doc(hidden)]
+        fn retain(&self);
     }
 }
 
@@ -292,9 +294,12 @@ unsafe impl<T, C: Context> sealed::Submit for &Arc<Work<T, C>> {
         &self.header
     }
     #[inline(always)]
-    fn retain(&self) -> bool {
-        core::mem::forget(Arc::clone(self));
+    fn counts(&self) -> bool {
         true
+    }
+    #[inline(always)]
+    fn retain(&self) {
+        core::mem::forget(Arc::clone(self));
     }
 }
 
@@ -306,9 +311,11 @@ unsafe impl<T, C: Context> sealed::Submit for &'static Work<T, C> {
         &self.header
     }
     #[inline(always)]
-    fn retain(&self) -> bool {
+    fn counts(&self) -> bool {
         false
     }
+    #[inline(always)]
+    fn retain(&self) {}
 }
 
 // SAFETY: the running submission's count keeps the item alive, or it lives for ever.
@@ -319,13 +326,16 @@ unsafe impl<T, C: Context> sealed::Submit for &Run<'_, T, C> {
         &self.work.header
     }
     #[inline(always)]
-    fn retain(&self) -> bool {
-        if self.owned {
-            let h = &self.work.header;
+    fn counts(&self) -> bool {
+        self.taken.is_held()
+    }
+    #[inline(always)]
+    fn retain(&self) {
+        let h = &self.work.header;
+        if self.counts() {
             // SAFETY: the run holds a count, so the item is inside an `Arc` of its table's type.
             unsafe { (h.vtable.retain)(h) };
         }
-        self.owned
     }
 }
 

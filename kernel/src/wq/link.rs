@@ -49,11 +49,16 @@ pub(super) fn link_plain(
         return link(g, (pool, share, h));
     }
     let Inner { policy, store, .. } = &mut *g;
-    let q = policy.queue_plain(store, share.handle(), h.handle(), entered);
-    match (q.wake, class) {
-        (None, _) => g.release_quietly(),
-        (wake, None | Some(Class::Bh)) => pool.wake(wake),
-        (Some(w), _) => pool.wake_thread(w),
+    let (p, item) = (share.handle(), h.handle());
+    if class.map_or_else(|| pool.is_bh(), |c| c == Class::Bh) {
+        return match policy.queue_turn(store, p, item, entered) {
+            false => g.release_quietly(),
+            true => pool.raise(),
+        };
+    }
+    match policy.queue_plain(store, p, item, entered).wake {
+        None => g.release_quietly(),
+        Some(w) => pool.wake_thread(w),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Whether anybody wants to know of what items do: one bit of every share, so that the paths of all items ask one question.
 //!
 //! The rings of the cores and the anatomy's switch say what exactly is wanted, and are asked where the bit is set. It follows them:
-//! whoever changes one of them tells all shares, and a share that is made or attached meanwhile asks. What is under
-//! way at that moment is told in part, or not at all.
+//! whoever changes one of them tells all shares, and a share that is made or attached meanwhile asks. What is executed
+//! at that moment is told in part, or not at all.
 
 use core::sync::atomic::Ordering;
 
 use super::anatomy;
+use super::pool::Inner;
 use super::registry::each_queue_locked;
 use super::shares::Shares;
 use crate::kernel;
@@ -17,7 +18,7 @@ pub(super) fn is_on() -> bool {
     kernel().wq.observed.load(Ordering::Relaxed)
 }
 
-/// What is wanted has changed, on all cores. With no spin lock held; in O(shares of all queues), with interrupts masked.
+/// What is wanted has changed, on all cores. With no spin lock held; in O(shares of all queues, and what waits there), with interrupts masked.
 pub(crate) fn changed() {
     // While there are no queues yet.
     note();
@@ -37,6 +38,7 @@ fn note() {
 pub(super) fn tell(shares: &Shares) {
     for share in shares.iter() {
         let (_, mut g) = share.lock();
-        share.pwq_mut(&mut g).set_observed(is_on());
+        let Inner { policy, store, .. } = &mut *g;
+        policy.observe(store, share.handle(), is_on());
     }
 }

@@ -161,7 +161,11 @@ impl Queue {
         let a = &self.attributes;
         let make = |(n, books)| {
             let pool = super::pool_for(a.class, a.highpri, n);
-            let mut pwq = Pwq::new(a.max_active, a.cpu_intensive);
+            let mut pwq = if a.class == Class::Bh {
+                Pwq::unlimited()
+            } else {
+                Pwq::new(a.max_active, a.cpu_intensive)
+            };
             pwq.set_rescuer(self.has_rescuer());
             pwq.set_preemption_aware(a.preemption_aware);
             Share::new(self, pool, pwq, books)
@@ -199,14 +203,16 @@ impl Queue {
         self.attributes.class == Class::Bh
     }
 
-    /// Submits item `h`; `retain` takes the count that the submission holds. `class` is the queue's, where a type says it.
+    /// Submits item `h`; `retain` keeps it, by a count of which the submission knows if it is `held`. `class` is the queue's,
+    /// where a type says it.
     #[inline(always)]
     pub(super) fn submit(
         &self,
         target: Target,
         h: &Header,
         class: Option<Class>,
-        retain: impl FnOnce() -> bool,
+        held: bool,
+        retain: impl FnOnce(),
     ) -> Submitted {
         let seen = h.word.look();
         if seen.is_pending()
@@ -215,7 +221,10 @@ impl Queue {
             return joined(n);
         }
         // The caller may be on another core by the time it has the lock: then it queued just before it moved.
-        let share = self.share(target);
+        let share = match target {
+            Target::Here if class == Some(Class::Bh) => self.routes.here_for_ever(),
+            _ => self.share(target),
+        };
         let stays = class.is_some_and(Class::stays);
         let (pool, g) = if stays {
             share.lock_staying()
@@ -224,27 +233,27 @@ impl Queue {
         };
         if class == Some(Class::Unbound) && share.pwq(&g).takes_of_node() {
             let entered = share.tell_entering(&g);
-            if h.word.claim_marked(pool.mark()) {
-                h.set_owned(retain());
+            if h.word.claim_marked(pool.mark().held(held)) {
+                retain();
                 link_of_node(g, (pool, share, h), entered);
                 return Submitted::Queued;
             }
         } else if share.pwq(&g).takes_plainly() {
             let entered = share.tell_entering(&g);
-            if h.word.claim_marked(pool.mark()) {
-                h.set_owned(retain());
+            if h.word.claim_marked(pool.mark().held(held)) {
+                retain();
                 link_plain(g, (pool, share, h), class, entered);
                 return Submitted::Queued;
             }
         } else if !share.pwq(&g).may_bar() {
             share.tell_entering(&g);
-            if h.word.claim_marked(pool.mark()) {
-                h.set_owned(retain());
+            if h.word.claim_marked(pool.mark().held(held)) {
+                retain();
                 link(g, (pool, share, h));
                 return Submitted::Queued;
             }
         }
-        self.submit_locked(target, h, (pool, share, g), retain)
+        self.submit_locked(target, h, (pool, share, g), held, retain)
     }
 
     /// [`Self::submit`], if the item is not as it was, did not run here last, or the share is not like most.
@@ -254,7 +263,8 @@ impl Queue {
         target: Target,
         h: &Header,
         (pool, share, g): (&'static Pool, &Share, SpinGuard<'_, Inner>),
-        retain: impl FnOnce() -> bool,
+        held: bool,
+        retain: impl FnOnce(),
     ) -> Submitted {
         if share.pwq(&g).may_bar() {
             if self.refuses(share, &g) {
@@ -263,13 +273,13 @@ impl Queue {
             if share.pwq(&g).is_retired() {
                 // The queue's attributes changed since the look.
                 drop(g);
-                return self.submit_moved(target, h, retain);
+                return self.submit_moved(target, h, held, retain);
             }
         }
         share.tell_entering(&g);
         let submitted = match h.word.claim_at(pool.place(), self.is_bh()) {
             Claim::Claimed(_) => {
-                h.set_owned(retain());
+                h.hold(held, retain);
                 link(g, (pool, share, h));
                 return Submitted::Queued;
             }
@@ -279,7 +289,7 @@ impl Queue {
             Claim::Elsewhere(_) => {
                 share.tell_entered(&g);
                 drop(g);
-                return self.submit_moved(target, h, retain);
+                return self.submit_moved(target, h, held, retain);
             }
         };
         share.tell_entered(&g);
@@ -288,7 +298,13 @@ impl Queue {
 
     /// The slow path: the item ran last on another pool.
     #[cold]
-    fn submit_moved(&self, target: Target, h: &Header, retain: impl FnOnce() -> bool) -> Submitted {
+    fn submit_moved(
+        &self,
+        target: Target,
+        h: &Header,
+        held: bool,
+        retain: impl FnOnce(),
+    ) -> Submitted {
         let _irq = IrqGuard::new();
         match h.word.claim() {
             Claim::Claimed(_) => {}
@@ -297,7 +313,7 @@ impl Queue {
             Claim::Poisoned => return Submitted::Poisoned,
             Claim::Elsewhere(_) => return Submitted::Elsewhere,
         }
-        h.set_owned(retain());
+        h.hold(held, retain);
         let result = self.submit_owned(target, h);
         if result != Submitted::Queued {
             let hold = h.take_hold();

@@ -83,6 +83,18 @@ impl Routes {
         unsafe { core::slice::from_raw_parts(first, self.sides.len() / 2) }
     }
 
+    /// As [`Self::here`], of a BH queue, whose shares stay for ever.
+    #[inline(always)]
+    pub(super) fn here_for_ever(&self) -> &Share {
+        let n = this_cpu().id().index();
+        debug_assert!(n < self.for_ever().len(), "a share that there is not");
+        let first = self.first.load(Ordering::Relaxed);
+        // SAFETY: a BH queue has been given its shares before its first use, one for each core.
+        let own = unsafe { first.add(n) };
+        // SAFETY: they live as long as the queue, which this belongs to.
+        unsafe { &*own }
+    }
+
     /// The share that items of the running core go to; none if it is none of their cores.
     #[inline(always)]
     pub(super) fn here(&self) -> Option<&Share> {

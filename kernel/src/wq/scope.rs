@@ -178,9 +178,8 @@ impl<'scope> Scope<'scope, '_> {
             take();
             let (item, scope) = (item_name(h.handle()), self.joint.name());
             emit(trace::Kind::ScopeSpawn, Head::of(0), item, scope);
-            true
         };
-        match self.queue.submit(target, h, None, count) {
+        match self.queue.submit(target, h, None, true, count) {
             Submitted::Queued => Ok(()),
             // It is new: nobody has disabled or poisoned it, and it runs nowhere.
             other => {

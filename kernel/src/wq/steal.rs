@@ -138,8 +138,7 @@ pub(super) fn withdraw_plain(h: &Header, at_rest: bool) -> Plainly {
     if !usual || !policy.remove_plain(store, h.handle(), at_rest) {
         return Plainly::Locked(pool, g);
     }
-    let hold = h.take_hold();
-    h.word.take();
+    let (_, hold) = h.take();
     g.release_quietly();
     if hold.is_some() {
         give_up(hold);
@@ -177,11 +176,8 @@ pub(super) fn withdraw_locked(
     if at_rest && Arena::<Item>::get(&g.store, h.handle()).runner().is_some() {
         return None;
     }
-    // The hold first: once the word is given up, whoever claims the item next may set it.
-    let hold = h.take_hold();
-    let rest = unlink(h, pool, &mut g, || {
-        h.word.take();
-    });
+    let mut hold = Hold::NONE;
+    let rest = unlink(h, pool, &mut g, || (_, hold) = h.take());
     if at_rest {
         let head = Head::of(0).flags(Kind::AT_REST);
         emit(Kind::CancelSync, head, item_name(h.handle()), 0);

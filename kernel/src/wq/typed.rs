@@ -189,12 +189,17 @@ impl<K: Kind> Workqueue<K> {
 
     /// Queues an item: on this core (C1), or on the pool of this core's pod; from a core that unbound
     /// items keep away from, on those of the others in turn (C2). Any context. Never allocates.
-    #[inline]
+    #[inline(always)]
     pub fn queue(&self, item: impl Submit<K::Context>) -> Submitted {
-        self.queue
-            .submit(Target::Here, item.header(), Some(K::CLASS), || {
-                item.retain()
-            })
+        self.queue.submit(
+            Target::Here,
+            item.header(),
+            Some(K::CLASS),
+            item.counts(),
+            || {
+                item.retain();
+            },
+        )
     }
 
     /// Undoes one disable of the item, and queues it if that was the last (J4). `None`: it is still
@@ -210,10 +215,15 @@ impl<K: Kind> Workqueue<K> {
     /// If the machine has no such core.
     #[inline]
     pub fn queue_on(&self, cpu: CpuId, item: impl Submit<K::Context>) -> Submitted {
-        self.queue
-            .submit(Target::On(cpu), item.header(), Some(K::CLASS), || {
-                item.retain()
-            })
+        self.queue.submit(
+            Target::On(cpu),
+            item.header(),
+            Some(K::CLASS),
+            item.counts(),
+            || {
+                item.retain();
+            },
+        )
     }
 
     /// Whether items queued on core `cpu` wait because the limit is reached (D10). Advice: stale at

@@ -3,7 +3,7 @@
 use links::Handle;
 
 use crate::item::{On, item, pwq, worker};
-use crate::{Colour, Item, Pool, Pwq, Store, Worker};
+use crate::{Colour, Item, Kind, Pool, Pwq, Store, Worker};
 
 /// What must happen before an item, or the barrier behind it, is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,9 +52,17 @@ impl Pool {
             return self.awaited(s, target, None);
         }
         match it.runner {
-            Some(w) if worker(s, w).scheduled.iter(s).any(|h| h == barrier) => Awaited::Worker(w),
+            Some(w) if self.is_next_of(s, w, barrier) => Awaited::Worker(w),
             _ => Awaited::Nothing,
         }
+    }
+
+    /// Whether `w` comes to `barrier` after the item that it executes.
+    fn is_next_of<S: Store>(&self, s: &S, w: Handle<Worker>, barrier: Handle<Item>) -> bool {
+        if self.kind == Kind::Bh {
+            return item(s, barrier).on == On::Worklist;
+        }
+        worker(s, w).scheduled.iter(s).any(|h| h == barrier)
     }
 
     /// Whether `barrier` is linked behind `target`, which is on a list.

@@ -172,7 +172,7 @@ fn bh_pool_has_one_worker_and_takes_turns() {
     assert_eq!(sim.pool.nr_resting(&sim.s), 0);
     sim.flush_item(0);
     assert_eq!(sim.finish(me).flushed, None);
-    assert!(sim.pool.end_turn(&mut sim.s, me, 1), "items are left");
+    assert!(sim.pool.end_turn(&mut sim.s, me), "items are left");
     assert_eq!(sim.pool.nr_resting(&sim.s), 1);
     assert_eq!(sim.pool.starts(), 1);
     assert_eq!(
@@ -180,7 +180,7 @@ fn bh_pool_has_one_worker_and_takes_turns() {
         3,
         "the barrier does not wait on the worker's own list"
     );
-    assert!(sim.pool.end_turn(&mut sim.s, me, 0), "still, between turns");
+    assert!(sim.pool.end_turn(&mut sim.s, me), "still, between turns");
 }
 
 /// K2: it is called once, until a turn has left nothing.
@@ -199,7 +199,7 @@ fn bh_pool_calls_its_softirq_once() {
     assert_eq!((first, p), (sim.items[0], sim.pwqs[0]));
     assert!(!calls(&mut sim, 2), "its turn will tell");
     assert_eq!(sim.pool.turn_over(&mut sim.s, me, (first, p)), Over::Goes);
-    assert!(sim.pool.end_turn(&mut sim.s, me, 1));
+    assert!(sim.pool.end_turn(&mut sim.s, me));
     assert!(!calls(&mut sim, 3), "it calls itself");
     for _ in 1..4 {
         let next = sim.pool.turn_to(&mut sim.s, me).expect("an item");
@@ -208,7 +208,7 @@ fn bh_pool_calls_its_softirq_once() {
     }
     assert_eq!(sim.pool.turn_to(&mut sim.s, me), None);
     assert_eq!(sim.pool.turn_aside(&mut sim.s, me), None);
-    assert!(!sim.pool.end_turn(&mut sim.s, me, 3));
+    assert!(!sim.pool.end_turn(&mut sim.s, me));
     assert_eq!(sim.pool.starts(), 4);
     assert!(calls(&mut sim, 0), "a new call");
 }
@@ -222,7 +222,7 @@ fn bh_pool_goes_on_for_a_barrier() {
     sim.flush_item(0);
     let me = sim.workers[0].h;
     assert_eq!(sim.finish(me).flushed, None);
-    assert!(sim.pool.end_turn(&mut sim.s, me, 1));
+    assert!(sim.pool.end_turn(&mut sim.s, me));
     assert_eq!(sim.pool.pending(), 1);
 }
 
@@ -233,6 +233,6 @@ fn bh_pool_without_items_is_done() {
     start(&mut sim, 0);
     let me = sim.workers[0].h;
     assert_eq!(sim.finish(me).flushed, None);
-    assert!(!sim.pool.end_turn(&mut sim.s, me, 1));
+    assert!(!sim.pool.end_turn(&mut sim.s, me));
     assert_eq!(numbers(&sim.pool), (0, 1, 1, 0, false));
 }

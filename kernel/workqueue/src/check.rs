@@ -6,7 +6,7 @@
 //! knows its pwqs only as a number; so whoever has all of them together brings the one to the
 //! other. Nothing here decides anything.
 
-use crate::item::{On, Store, item, worker};
+use crate::item::{On, Store, item, pwq, worker};
 use crate::ways::{Leaving, Ways};
 use crate::{NodeLimit, Phase, Pool, Pwq, Worker};
 
@@ -53,6 +53,11 @@ impl Pool {
             pending += u32::from(!it.is_cursor());
             let listed = it.on == On::Worklist && it.pwq.is_some() != it.is_cursor();
             ensure(listed, "an item on the list does not know it")?;
+            let asks = |p| it.is_plain() && pwq(s, p).ways.any(Ways::ASIDE);
+            ensure(
+                !it.pwq.is_some_and(asks),
+                "an item would start like most, and may not",
+            )?;
         }
         ensure(
             pending == self.pending(),
@@ -76,7 +81,7 @@ impl Pwq {
     /// The broken rule.
     pub fn check<S: Store>(&self, s: &S, in_line: bool) -> Result<(), &'static str> {
         ensure(
-            u64::from(self.nr_active) <= self.entered - self.passed,
+            u64::from(self.active()) <= self.entered - self.passed,
             "4: more items are active than in flight",
         )?;
         let told = |(c, &n): (usize, &u32)| (n > 0) == (self.has_older >> c & 1 != 0);

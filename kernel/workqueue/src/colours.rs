@@ -151,7 +151,7 @@ impl Pwq {
 
     /// As [`Self::leaves`], of what is not counted any more.
     #[inline(always)]
-    fn fades(&mut self, c: Colour) -> bool {
+    pub(crate) fn fades(&mut self, c: Colour) -> bool {
         self.ways.any(Ways::COLOURED) && c != self.work_colour && self.fades_older(c)
     }
 

@@ -214,6 +214,7 @@ impl Pool {
         let it = item_mut(s, h);
         it.on = On::Nothing;
         it.set_linked(false);
+        it.set_aside(false);
         let (p, colour, barrier) = (it.pwq.take(), it.colour, it.is_barrier());
         if !barrier {
             it.runner = Some(w);

@@ -74,7 +74,8 @@ pub struct Item {
     pub(crate) pwq: Option<Handle<Pwq>>,
     pub(crate) on: On,
     pub(crate) colour: Colour,
-    /// Zero for an item with nothing linked to it that does not wait beside its own run.
+    /// Zero for an item like most: nothing is linked to it, it does not wait beside its own run, and its pwq is asked nothing
+    /// when it starts.
     marks: u8,
     /// Who executes an earlier submission of this item.
     pub(crate) runner: Option<Handle<Worker>>,
@@ -85,6 +86,7 @@ impl Item {
     const BARRIER: u8 = 1 << 1;
     const CURSOR: u8 = 1 << 2;
     const BESIDE: u8 = 1 << 3;
+    const ASIDE: u8 = 1 << 4;
 
     /// The node of a fresh work item.
     #[must_use]
@@ -162,10 +164,26 @@ impl Item {
         };
     }
 
-    /// It is a work item, nothing is linked to it, and it does not wait beside its own run.
+    /// It is queued, and what its pwq is ([`Ways::ASIDE`]) makes its start unlike others.
+    #[inline(always)]
+    pub(crate) const fn set_aside(&mut self, on: bool) {
+        self.marks = if on {
+            self.marks | Self::ASIDE
+        } else {
+            self.marks & !Self::ASIDE
+        };
+    }
+
+    /// It is a work item, nothing is linked to it, it does not wait beside its own run, and its start is like most.
     #[inline(always)]
     pub(crate) const fn is_plain(&self) -> bool {
         self.marks == 0
+    }
+
+    /// As [`Self::is_plain`], however it starts.
+    #[inline(always)]
+    pub(crate) const fn is_single(&self) -> bool {
+        self.marks & !Self::ASIDE == 0
     }
 
     /// Whether it is on a list.

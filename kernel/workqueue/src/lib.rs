@@ -44,6 +44,7 @@
 
 pub mod anatomy;
 mod awaited;
+mod barrier;
 mod budget;
 mod check;
 mod colours;
@@ -55,6 +56,7 @@ mod kind;
 mod knot;
 mod limit;
 mod manage;
+mod observe;
 mod over;
 mod pods;
 mod pool;

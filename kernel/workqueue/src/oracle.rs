@@ -62,7 +62,7 @@ impl Sim {
                 }
             }
             assert_eq!(
-                (pwq.nr_active, pwq.inactive()),
+                (pwq.active(), pwq.inactive()),
                 (active, inactive),
                 "pwq {p}"
             );

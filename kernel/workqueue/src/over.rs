@@ -132,7 +132,8 @@ impl Pool {
             let stays = if share.inactive.is_empty() {
                 s.put_back_slot(p)
             } else {
-                s.renew_slot(p, share.inactive() > 1)
+                let more = Self::has_second(s, share);
+                s.renew_slot(p, more)
             };
             if !stays {
                 return Over::Follows(self.end(s, w, Outcome::Returned));
@@ -140,6 +141,17 @@ impl Pool {
         }
         Self::note_over(s, w, h);
         self.free_slot(s, p, (colour, ways), seen)
+    }
+
+    /// Behind the first of the waiting items of `p` there is another one.
+    #[inline(always)]
+    fn has_second<S: Store>(s: &S, p: &Pwq) -> bool {
+        let (first, last) = (p.inactive.front(), p.inactive.back());
+        // Barriers wait behind an item that knows it.
+        match first {
+            Some(h) if item(s, h).is_single() => first != last,
+            _ => p.inactive() > 1,
+        }
     }
 
     /// `w` executes `h` no more.

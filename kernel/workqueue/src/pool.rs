@@ -15,8 +15,9 @@
 use links::{Handle, List};
 use machine::Instant;
 
-use crate::item::{On, item, item_mut, pwq, pwq_mut, worker, worker_mut};
+use crate::item::{On, item_mut, pwq, pwq_mut, worker_mut};
 use crate::watch::Mark;
+use crate::ways::Ways;
 use crate::worker::All;
 use crate::{Item, Kind, Phase, Pwq, Store, Tuning, Worker};
 
@@ -176,7 +177,9 @@ impl Pool {
     pub fn queue<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, h: Handle<Item>) -> Queued {
         let active = Self::take_slot(s, p);
         pwq_mut(s, p).turn_if_due();
-        let entered = pwq(s, p).entered + 1;
+        let share = pwq(s, p);
+        let (entered, aside) = (share.entered + 1, share.ways.any(Ways::ASIDE));
+        item_mut(s, h).set_aside(aside);
         self.enter(s, p, h, (active, entered))
     }
 
@@ -241,65 +244,6 @@ impl Pool {
             List::push_back_of(s, |s| &mut pwq_mut(s, p).inactive, h);
             Queued { wake: None, active }
         }
-    }
-
-    /// Puts barrier `b` behind the last queued submission of `target`, or, when that is executing,
-    /// in front of everything else its worker will do (I5, I6). False: nothing to wait for.
-    #[must_use = "false means that the barrier will not be executed"]
-    pub fn insert_barrier<S: Store>(
-        &mut self,
-        s: &mut S,
-        target: Handle<Item>,
-        b: Handle<Item>,
-    ) -> bool {
-        let it = item(s, target);
-        let (on, runner) = (it.on, it.runner);
-        let (p, colour, linked) = match (on, runner) {
-            (On::Nothing, None) => return false,
-            (On::Nothing, Some(w)) => {
-                let w = worker(s, w);
-                (w.current_pwq, w.current_colour, false)
-            }
-            _ => (it.pwq, it.colour, it.is_linked()),
-        };
-        let Some(p) = p else { return false };
-        pwq_mut(s, p).enter_barrier(colour);
-        let place = match (on, runner) {
-            (On::Nothing, Some(w)) => On::Scheduled(w),
-            _ => on,
-        };
-        let node = item_mut(s, b);
-        node.pwq = Some(p);
-        node.colour = colour;
-        node.set_linked(linked);
-        node.on = place;
-        if on != On::Nothing {
-            item_mut(s, target).set_linked(true);
-        }
-        match place {
-            On::Nothing => {}
-            On::Worklist => {
-                self.worklist.insert_after(s, target, b);
-                self.entry_came();
-            }
-            On::Inactive => {
-                let mut list = core::mem::take(&mut pwq_mut(s, p).inactive);
-                list.insert_after(s, target, b);
-                let share = pwq_mut(s, p);
-                share.inactive = list;
-                share.nr_waiting_barriers += 1;
-            }
-            On::Scheduled(w) => {
-                let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
-                if on == On::Nothing {
-                    list.push_front(s, b);
-                } else {
-                    list.insert_after(s, target, b);
-                }
-                worker_mut(s, w).schedule(list);
-            }
-        }
-        true
     }
 
     /// Hook: `w` is about to give its core up because it waits (E2). The worker to wake.

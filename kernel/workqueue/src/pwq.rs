@@ -63,6 +63,7 @@ pub struct PwqStats {
 /// One workqueue's share of one pool.
 #[derive(Debug)]
 pub struct Pwq {
+    /// Zero, where it is [`Ways::UNLIMITED`].
     pub(crate) nr_active: u32,
     /// The limit of its own.
     pub(crate) max_active: u32,
@@ -100,7 +101,7 @@ pub struct Pwq {
 }
 
 impl Pwq {
-    /// An empty share. `max_active` is what [`clamp_max_active`] made, or `u32::MAX` for BH (D1).
+    /// An empty share. `max_active` is what [`clamp_max_active`] made.
     #[must_use]
     pub const fn new(max_active: u32, cpu_intensive: bool) -> Self {
         Self {
@@ -139,6 +140,14 @@ impl Pwq {
             },
             nr_beside: 0,
         }
+    }
+
+    /// As [`Self::new`], of a BH pool, where all items are active (D1).
+    #[must_use]
+    pub const fn unlimited() -> Self {
+        let mut pwq = Self::new(u32::MAX, false);
+        pwq.ways.set(Ways::UNLIMITED, true);
+        pwq
     }
 
     /// As [`Self::new`], for an unbound queue: the slots are those of the pwq's node (D3). Items get
@@ -237,7 +246,7 @@ impl Pwq {
         self.ways.any(Ways::REFUSES | Ways::LEAVES)
     }
 
-    /// A submission is what it is for most pwqs: nothing bars it, the slot is the pwq's own ([`crate::Pool::queue_plain`]),
+    /// A submission is what it is for most pwqs: nothing bars it, the slot is the pwq's own ([`crate::Pool::queue_plain`]) or none is needed ([`crate::Pool::queue_turn`]),
     /// and nobody wants to know.
     #[inline(always)]
     #[must_use]
@@ -258,7 +267,7 @@ impl Pwq {
         self.ways.any(Ways::OBSERVED)
     }
 
-    /// Somebody wants to know of what its items do, or nobody does.
+    /// Somebody wants to know of what its items do, or nobody does. It has none yet; else [`crate::Pool::observe`] says it.
     pub fn set_observed(&mut self, on: bool) {
         self.ways.set(Ways::OBSERVED, on);
     }
@@ -332,13 +341,16 @@ impl Pwq {
     /// Items with a max_active slot.
     #[must_use]
     pub const fn active(&self) -> u32 {
+        if self.ways.any(Ways::UNLIMITED) {
+            return (self.entered - self.passed) as u32;
+        }
         self.nr_active
     }
 
     /// Items waiting for a slot.
     #[must_use]
     pub const fn inactive(&self) -> u32 {
-        (self.entered - self.passed) as u32 - self.nr_active
+        (self.entered - self.passed) as u32 - self.active()
     }
 
     /// The limit of its own.

@@ -27,12 +27,12 @@ impl Pool {
     #[inline(always)]
     pub fn remove<S: Store>(&mut self, s: &mut S, h: Handle<Item>) -> Option<Removed> {
         let it = item(s, h);
-        let Some(p) = it.pwq.filter(|_| it.on == On::Worklist && it.is_plain()) else {
+        let Some(p) = it.pwq.filter(|_| it.on == On::Worklist && it.is_single()) else {
             return Some(self.remove_otherwise(s, h));
         };
         if pwq(s, p)
             .ways
-            .any(Ways::BY_NODE | Ways::LEAVES | Ways::OVER)
+            .any(Ways::UNLIMITED | Ways::BY_NODE | Ways::LEAVES | Ways::OVER)
         {
             return Some(self.remove_otherwise(s, h));
         }
@@ -41,6 +41,7 @@ impl Pool {
         let it = item_mut(s, h);
         it.on = On::Nothing;
         it.pwq = None;
+        it.set_aside(false);
         let colour = it.colour;
         pwq_mut(s, p).stats.cancelled += 1;
         match self.free_slot(s, p, (colour, pwq(s, p).ways), true) {
@@ -65,7 +66,7 @@ impl Pool {
             return false;
         };
         let share = pwq(s, p);
-        if share.ways.any(Ways::NOT_PLAINLY) {
+        if share.ways.any(Ways::NOT_PLAINLY_OUT) {
             return false;
         }
         if at_rest && it.runner.is_some() {
@@ -98,6 +99,7 @@ impl Pool {
         it.on = On::Nothing;
         it.set_linked(false);
         it.set_beside(false);
+        it.set_aside(false);
         match on {
             On::Nothing => {}
             On::Worklist => {

@@ -157,9 +157,15 @@ impl Pool {
         let linked = !plain && it.is_linked();
         let p = it.pwq?;
         let ways = pwq(s, p).ways;
-        let aside = Ways::PREEMPTION_AWARE | Ways::OBSERVED;
-        if ways.any(Ways::CPU_INTENSIVE | if plain { aside } else { 0 }) {
-            return None;
+        debug_assert!(
+            !plain || !ways.any(Ways::ASIDE),
+            "its item does not know it"
+        );
+        if !plain {
+            if ways.any(Ways::CPU_INTENSIVE) {
+                return None;
+            }
+            item_mut(s, h).set_aside(false);
         }
         self.starts += 1;
         self.take_front(s, w, (h, p));

@@ -8,14 +8,14 @@ use std::vec::Vec;
 
 use links::{Arena, Handle};
 use machine::Instant;
-use workword::{Claim, Place, WorkWord};
+use workword::{Place, WorkWord};
 
 use crate::item::On;
 use crate::sim_rescue::SimRescuer;
 use crate::sim_store::Slabs;
 use crate::{Begun, Finished, Flush, Flusher, Item, Kind, Pool, Pwq, Step, Tuning, Worker};
 
-const HERE: Place = Place::new(0);
+pub(crate) const HERE: Place = Place::new(0);
 
 /// What a simulated worker thread is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,7 +108,13 @@ impl Sim {
         let mut s = Slabs::default();
         let pwqs = limits
             .iter()
-            .map(|&(m, heavy)| s.pwqs.insert(Pwq::new(m, heavy)))
+            .map(|&(m, heavy)| {
+                s.pwqs.insert(if kind == Kind::Bh {
+                    Pwq::unlimited()
+                } else {
+                    Pwq::new(m, heavy)
+                })
+            })
             .collect();
         let items = (0..nr_items).map(|_| s.items.insert(Item::new())).collect();
         let mut sim = Self {
@@ -164,42 +170,6 @@ impl Sim {
         };
         self.wake(wake);
         self.check();
-    }
-
-    /// Queues item `i` on pwq `p`; true if it was not pending and is not disabled (B4).
-    pub(crate) fn queue(&mut self, p: usize, i: usize) -> bool {
-        match self.words[i].claim_at(HERE, false) {
-            Claim::Claimed(_) => {}
-            Claim::Pending(_) => {
-                assert!(self.accounts[i].pending);
-                return false;
-            }
-            other => {
-                assert_eq!(other, Claim::Disabled);
-                assert!(self.accounts[i].depth > 0);
-                return false;
-            }
-        }
-        let a = &mut self.accounts[i];
-        assert!(!a.pending && a.depth == 0);
-        a.pending = true;
-        a.queued += 1;
-        self.fifo[p].push_back(i);
-        self.on_pwq[p][i].0 += 1;
-        // Every other one as the executive does where it is in a hurry.
-        let (h, item) = (self.pwqs[p], self.items[i]);
-        let share = self.s.pwqs.get(h);
-        let entered = share.entered() + 1;
-        let q = if i % 2 == 1 && share.takes_plainly() {
-            self.pool.queue_plain(&mut self.s, h, item, entered)
-        } else if i % 2 == 1 && share.takes_of_node() {
-            self.pool.queue_of_node(&mut self.s, h, item, entered)
-        } else {
-            self.pool.queue(&mut self.s, h, item)
-        };
-        self.wake(q.wake);
-        self.check();
-        true
     }
 
     /// Worker `w` takes one step of its loop; false if it cannot.
@@ -316,7 +286,7 @@ impl Sim {
             .iter()
             .position(|&x| x == item)
             .expect("unknown item");
-        assert!(self.words[i].take() >= 1);
+        assert!(self.words[i].take().submissions() >= 1);
         let a = &mut self.accounts[i];
         a.pending = false;
         a.runs += 1;

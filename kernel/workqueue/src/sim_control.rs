@@ -1,10 +1,52 @@
-//! Cancelling, disabling and enabling items of the simulator.
+//! Queueing, cancelling, disabling and enabling items of the simulator.
 
-use workword::Seize;
+use links::Arena;
+use workword::{Claim, Seize};
 
-use crate::sim::Sim;
+use crate::sim::{HERE, Sim};
+use crate::{Kind, Queued};
 
 impl Sim {
+    /// Queues item `i` on pwq `p`; true if it was not pending and is not disabled (B4).
+    pub(crate) fn queue(&mut self, p: usize, i: usize) -> bool {
+        match self.words[i].claim_at(HERE, false) {
+            Claim::Claimed(_) => {}
+            Claim::Pending(_) => {
+                assert!(self.accounts[i].pending);
+                return false;
+            }
+            other => {
+                assert_eq!(other, Claim::Disabled);
+                assert!(self.accounts[i].depth > 0);
+                return false;
+            }
+        }
+        let a = &mut self.accounts[i];
+        assert!(!a.pending && a.depth == 0);
+        a.pending = true;
+        a.queued += 1;
+        self.fifo[p].push_back(i);
+        self.on_pwq[p][i].0 += 1;
+        // Every other one as the executive does where it is in a hurry.
+        let (h, item) = (self.pwqs[p], self.items[i]);
+        let share = self.s.pwqs.get(h);
+        let entered = share.entered() + 1;
+        let q = if i % 2 == 1 && share.takes_plainly() && self.pool.kind == Kind::Bh {
+            let called = self.pool.queue_turn(&mut self.s, h, item, entered);
+            let wake = called.then_some(self.workers[0].h);
+            Queued { wake, active: true }
+        } else if i % 2 == 1 && share.takes_plainly() {
+            self.pool.queue_plain(&mut self.s, h, item, entered)
+        } else if i % 2 == 1 && share.takes_of_node() {
+            self.pool.queue_of_node(&mut self.s, h, item, entered)
+        } else {
+            self.pool.queue(&mut self.s, h, item)
+        };
+        self.wake(q.wake);
+        self.check();
+        true
+    }
+
     /// Cancels item `i`; true if it was pending (J1).
     pub(crate) fn cancel(&mut self, i: usize) -> bool {
         let was = self.accounts[i].pending;

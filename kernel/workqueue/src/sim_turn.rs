@@ -53,13 +53,13 @@ impl Sim {
                 assert_eq!(begun.wake, None);
                 self.begin(h, begun.item)
             }
-            None => self.goes(h, 1),
+            None => self.goes(h),
         }
     }
 
-    /// The turn of `h` is over, in which it started so many items.
-    pub(crate) fn goes(&mut self, h: Handle<Worker>, items: u32) -> Act {
-        if self.pool.end_turn(&mut self.s, h, items) {
+    /// The turn of `h` is over.
+    pub(crate) fn goes(&mut self, h: Handle<Worker>) -> Act {
+        if self.pool.end_turn(&mut self.s, h) {
             Act::Awake
         } else {
             Act::Asleep
@@ -76,7 +76,7 @@ impl Sim {
         }
         let f = self.finish(h);
         self.over(f);
-        self.workers[0].act = self.goes(h, 1);
+        self.workers[0].act = self.goes(h);
         self.check();
     }
 }
@@ -137,7 +137,7 @@ proptest! {
                 Op::Enable(i) => sim.enable(i),
                 Op::Observe(p, on) => {
                     let p = sim.pwqs[p];
-                    sim.s.pwqs.get_mut(p).set_observed(on);
+                    sim.pool.observe(&mut sim.s, p, on);
                 }
             }
             // Whoever queues finds the softirq called, or calls it.

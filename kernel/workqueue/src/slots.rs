@@ -67,7 +67,10 @@ impl Pool {
     #[inline(always)]
     pub(crate) fn take_slot<S: Store>(s: &mut S, p: Handle<Pwq>) -> bool {
         let share = pwq(s, p);
-        if share.ways.any(Ways::BY_NODE | Ways::LEAVES) {
+        if share
+            .ways
+            .any(Ways::UNLIMITED | Ways::BY_NODE | Ways::LEAVES)
+        {
             // It goes behind those that wait (C9).
             return share.inactive.is_empty() && Self::take_slot_elsewhere(s, p);
         }
@@ -79,7 +82,9 @@ impl Pool {
     pub(crate) fn take_own_slot<S: Store>(s: &mut S, p: Handle<Pwq>) -> bool {
         let share = pwq_mut(s, p);
         debug_assert!(
-            !share.ways.any(Ways::BY_NODE | Ways::LEAVES),
+            !share
+                .ways
+                .any(Ways::UNLIMITED | Ways::BY_NODE | Ways::LEAVES),
             "its slots are elsewhere"
         );
         // While items wait, all slots are taken (invariant).
@@ -107,10 +112,13 @@ impl Pool {
         active
     }
 
-    /// As [`Self::take_slot`], where nothing waits: it is the node's, or the pwq leaves.
+    /// As [`Self::take_slot`], where nothing waits: it is the node's, the pwq leaves, or it needs none.
     #[inline(never)]
     fn take_slot_elsewhere<S: Store>(s: &mut S, p: Handle<Pwq>) -> bool {
         let share = pwq(s, p);
+        if share.ways.any(Ways::UNLIMITED) {
+            return true;
+        }
         let own = share.nr_active < share.max_active;
         let may = own && share.leaving().activates();
         let active = may && (!share.is_limited_by_node() || s.take_slot(p));
@@ -273,6 +281,7 @@ impl Pool {
     pub(crate) fn pass_on<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, seen: bool) -> bool {
         let share = pwq_mut(s, p);
         debug_assert!(share.nr_active <= share.max_active, "OVER");
+        debug_assert!(!share.ways.any(Ways::UNLIMITED), "it has no slots");
         if share.inactive.is_empty() {
             share.nr_active -= 1;
             return share.nr_active == 0;
@@ -285,6 +294,9 @@ impl Pool {
     #[inline(always)]
     pub(crate) fn give_back<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> Option<Handle<Pwq>> {
         let share = pwq_mut(s, p);
+        if share.ways.any(Ways::UNLIMITED) {
+            return None;
+        }
         share.nr_active -= 1;
         share.note_over();
         if share.is_limited_by_node() {
@@ -324,12 +336,13 @@ impl Pool {
         };
         let it = item_mut(s, h);
         it.on = On::Worklist;
-        let plain = it.is_plain();
+        // Who is not seen may have been when it was queued.
+        let single = if seen { it.is_single() } else { it.is_plain() };
         if seen && (S::SEES_ALL || pwq(s, p).ways.any(Ways::OBSERVED)) {
             s.activated(h, p);
         }
         self.push(s, h);
-        if !plain {
+        if !single {
             self.activated_beside_or_linked(s, p, h);
         }
         true

@@ -3,7 +3,8 @@
 //! The softirq of a core comes whenever it was called since the end of its last turn, takes a few items one by one, and goes.
 //! It is the pool's only worker, it waits for nobody, and nobody counts it. So it needs less than threads do: it is
 //! on the idle list for ever, where whoever queues finds it as in other pools, and is *woken* from the call
-//! to the end of the turn that leaves nothing. While it is, nobody calls it again.
+//! to the end of the turn that leaves nothing. While it is, nobody calls it again. And it has no list of its own: what waits
+//! for its item is the first on the pool's.
 //!
 //! Invariant: the list is non-empty only while it is woken, or in a turn.
 
@@ -14,6 +15,32 @@ use crate::ways::Ways;
 use crate::{Begun, Item, Kind, Over, Phase, Pool, Pwq, Store, Worker};
 
 impl Pool {
+    /// (1), (2) As [`Pool::queue_plain`], on a BH pool. True: its softirq must be called.
+    #[inline(always)]
+    #[must_use = "the softirq must be called"]
+    pub fn queue_turn<S: Store>(
+        &mut self,
+        s: &mut S,
+        p: Handle<Pwq>,
+        h: Handle<Item>,
+        entered: u64,
+    ) -> bool {
+        debug_assert!(self.kind == Kind::Bh, "a thread has no turns");
+        let share = pwq_mut(s, p);
+        debug_assert!(share.ways.any(Ways::UNLIMITED) && share.entered + 1 == entered);
+        share.entered = entered;
+        let colour = share.work_colour;
+        let it = item_mut(s, h);
+        debug_assert!(it.on == On::Nothing, "queueing an item that is queued");
+        it.pwq = Some(p);
+        it.colour = colour;
+        it.on = On::Worklist;
+        let first = self.worklist.back().is_none();
+        self.push(s, h);
+        // By the invariant nobody needs to look at the worker else.
+        first && self.wake_idle(s).is_some()
+    }
+
     /// (4) The next item of `w`, a BH pool's pseudo worker, in its turn, if that is like most: the front of the list, with nothing
     /// linked to it, and nobody wants to know of it. `None`: [`Self::turn_aside`].
     #[inline(always)]
@@ -23,16 +50,14 @@ impl Pool {
         w: Handle<Worker>,
     ) -> Option<(Handle<Item>, Handle<Pwq>)> {
         debug_assert!(self.kind == Kind::Bh, "a thread has no turns");
-        if !worker(s, w).scheduled.is_empty() {
-            return None;
-        }
         let h = self.worklist.front()?;
         let it = item(s, h);
         let p = it.pwq.filter(|_| it.is_plain())?;
-        if pwq(s, p).ways.any(Ways::OBSERVED) {
-            return None;
-        }
-        self.entry_went();
+        debug_assert!(
+            !pwq(s, p).ways.any(Ways::ASIDE),
+            "its item does not know it"
+        );
+        self.starts += 1;
         self.take_front(s, w, (h, p));
         Some((h, p))
     }
@@ -40,17 +65,8 @@ impl Pool {
     /// (4) As [`Self::turn_to`], whatever comes next: an item or a barrier. `None`: there is nothing left.
     #[inline(never)]
     pub fn turn_aside<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Begun> {
-        let mut own = core::mem::take(&mut worker_mut(s, w).scheduled);
-        let h = if let Some(h) = own.front() {
-            // What was linked to the last item comes first.
-            own.remove(s, h);
-            worker_mut(s, w).scheduled = own;
-            h
-        } else {
-            let h = self.worklist.front()?;
-            self.take(s, w, h);
-            h
-        };
+        let h = self.worklist.front()?;
+        self.worklist.remove_front(s, h);
         let it = item_mut(s, h);
         debug_assert!(
             it.runner.is_none(),
@@ -58,9 +74,13 @@ impl Pool {
         );
         it.on = On::Nothing;
         it.set_linked(false);
+        it.set_aside(false);
         let (p, colour, barrier) = (it.pwq.take(), it.colour, it.is_barrier());
-        if !barrier {
+        if barrier {
+            self.entry_went();
+        } else {
             it.runner = Some(w);
+            self.starts += 1;
         }
         let node = worker_mut(s, w);
         (node.current, node.current_pwq) = (Some(h), p);
@@ -88,16 +108,16 @@ impl Pool {
             node.current == Some(h) && node.current_pwq == Some(p) && node.current_active,
             "it executes another item"
         );
-        let colour = node.current_colour;
         item_mut(s, h).runner = None;
         let share = pwq_mut(s, p);
         // There is no limit, so nothing waits for a slot.
         debug_assert!(share.inactive.is_empty() && !share.ways.any(Ways::BY_NODE | Ways::LEAVES));
-        let faded = share.leaves(colour);
-        share.nr_active -= 1;
-        if faded {
-            Over::flushed(p)
-        } else if share.nr_active > 0 {
+        share.passed += 1;
+        if share.ways.any(Ways::COLOURED) && Self::fades_in_turn(s, w, p) {
+            return Over::flushed(p);
+        }
+        let share = pwq_mut(s, p);
+        if share.entered != share.passed {
             Over::Goes
         } else if share.has_turned() {
             Over::flushed(p)
@@ -106,21 +126,23 @@ impl Pool {
         }
     }
 
-    /// `w` ends its turn, in which it started so many `items`. True: some are left, the softirq comes again.
+    /// What `w` executed for `p` is over, and things of an earlier colour are in flight. True: a flush pass is over.
+    #[cold]
+    #[inline(never)]
+    fn fades_in_turn<S: Store>(s: &mut S, w: Handle<Worker>, p: Handle<Pwq>) -> bool {
+        let colour = worker(s, w).current_colour;
+        pwq_mut(s, p).fades(colour)
+    }
+
+    /// `w` ends its turn. True: some are left, the softirq comes again.
     #[inline(always)]
     #[must_use = "the softirq must be raised again"]
-    pub fn end_turn<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, items: u32) -> bool {
-        // They were noted to leave the list.
-        self.starts += u64::from(items);
-        self.listed = self.listed.wrapping_add(items);
+    pub fn end_turn<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> bool {
         let starts = self.starts;
         let node = worker_mut(s, w);
         node.run = starts;
         (node.current, node.current_pwq) = (None, None);
-        if !node.scheduled.is_empty() {
-            // Barriers of the last item must not wait on an idle worker's own list.
-            self.requeue(s, w);
-        }
+        debug_assert!(node.scheduled.is_empty(), "it has a list of its own");
         let more = !self.worklist.is_empty();
         worker_mut(s, w).woken = more;
         more

@@ -29,30 +29,36 @@ impl Leaving {
 pub(crate) struct Ways(pub(crate) u16);
 
 impl Ways {
+    /// All its items are active: nobody counts them (D1).
+    pub(crate) const UNLIMITED: u16 = 1;
     /// The next item gets another colour.
-    pub(crate) const TURNS: u16 = 1;
+    pub(crate) const TURNS: u16 = 1 << 1;
     /// Something of an earlier colour is in flight.
-    pub(crate) const COLOURED: u16 = 1 << 1;
+    pub(crate) const COLOURED: u16 = 1 << 2;
     /// Its slots are its node's.
-    pub(crate) const BY_NODE: u16 = 1 << 2;
+    pub(crate) const BY_NODE: u16 = 1 << 3;
     /// Submissions from outside are refused.
-    pub(crate) const REFUSES: u16 = 1 << 3;
+    pub(crate) const REFUSES: u16 = 1 << 4;
     /// It does not stay in its pool: [`Leaving`] says more.
-    pub(crate) const LEAVES: u16 = 1 << 4;
+    pub(crate) const LEAVES: u16 = 1 << 5;
     /// More of its items are active than its limit allows, which was lowered (D6).
-    pub(crate) const OVER: u16 = 1 << 5;
+    pub(crate) const OVER: u16 = 1 << 6;
     /// Somebody wants to know of what its items do.
-    pub(crate) const OBSERVED: u16 = 1 << 6;
+    pub(crate) const OBSERVED: u16 = 1 << 7;
     /// Its workers stop counting while they wait for their core for long.
-    pub(crate) const PREEMPTION_AWARE: u16 = 1 << 7;
+    pub(crate) const PREEMPTION_AWARE: u16 = 1 << 8;
     /// Its items are outside concurrency management (E13).
-    pub(crate) const CPU_INTENSIVE: u16 = 1 << 8;
+    pub(crate) const CPU_INTENSIVE: u16 = 1 << 9;
 
     /// What the end of an item is asked for in a pool of a core.
     pub(crate) const NOT_PLAIN: u16 =
         Self::COLOURED | Self::BY_NODE | Self::REFUSES | Self::LEAVES | Self::OVER | Self::OBSERVED;
-    /// What a submission is asked for, and an item that is taken out.
-    pub(crate) const NOT_PLAINLY: u16 = Self::TURNS | Self::NOT_PLAIN;
+    /// What an item that is taken out is asked for.
+    pub(crate) const NOT_PLAINLY_OUT: u16 = Self::UNLIMITED | Self::TURNS | Self::NOT_PLAIN;
+    /// What makes the start of its items unlike others, who know it.
+    pub(crate) const ASIDE: u16 = Self::OBSERVED | Self::PREEMPTION_AWARE | Self::CPU_INTENSIVE;
+    /// What a submission is asked for.
+    pub(crate) const NOT_PLAINLY: u16 = Self::TURNS | Self::NOT_PLAIN | Self::ASIDE;
 
     #[inline(always)]
     pub(crate) const fn any(self, of: u16) -> bool {

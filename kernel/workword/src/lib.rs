@@ -28,6 +28,6 @@ mod mark;
 mod state;
 mod word;
 
-pub use mark::{Mark, Seen};
+pub use mark::{Mark, Seen, Taken};
 pub use state::{Place, State};
 pub use word::{Claim, Enable, Seize, Word, WorkWord};

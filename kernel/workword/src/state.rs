@@ -57,6 +57,8 @@ pub struct State {
     pub bh: bool,
     /// Its handler panicked; it cannot be queued until the mark is cleared.
     pub poisoned: bool,
+    /// The pending submission keeps the item by a count, which whoever ends it takes over.
+    pub held: bool,
     /// Where it is queued, or ran last.
     pub place: Place,
     /// How many disables are not yet undone; it cannot be queued unless 0 (B9).
@@ -67,8 +69,10 @@ pub struct State {
 
 pub(crate) const PENDING: u64 = 1;
 pub(crate) const QUEUED: u64 = 1 << 1;
-pub(crate) const BH: u64 = 1 << 2;
-pub(crate) const POISONED: u64 = 1 << 3;
+// Those that end with the pending state lie together: then the mask is part of the instruction.
+pub(crate) const HELD: u64 = 1 << 2;
+pub(crate) const BH: u64 = 1 << 3;
+pub(crate) const POISONED: u64 = 1 << 4;
 const PLACE_SHIFT: u32 = 8;
 const DEPTH_SHIFT: u32 = 24;
 const COUNT_SHIFT: u32 = 40;
@@ -79,7 +83,7 @@ pub(crate) const COUNT: u64 = 0xff_ffff << COUNT_SHIFT;
 pub(crate) const COUNT_ONE: u64 = 1 << COUNT_SHIFT;
 
 const _: () = {
-    assert!(PENDING | QUEUED | BH | POISONED == 0xf);
+    assert!(PENDING | QUEUED | BH | POISONED | HELD == 0x1f);
     assert!(PLACE & DEPTH == 0 && DEPTH & COUNT == 0 && PLACE & 0xff == 0);
     assert!(PLACE | DEPTH | COUNT | 0xff == u64::MAX);
 };
@@ -126,6 +130,7 @@ impl State {
             queued: word & QUEUED != 0,
             bh: word & BH != 0,
             poisoned: word & POISONED != 0,
+            held: word & HELD != 0,
             place: place_of(word),
             depth: depth_of(word),
             submissions: count_of(word),
@@ -145,6 +150,7 @@ impl State {
             | ((self.queued as u64) * QUEUED)
             | ((self.bh as u64) * BH)
             | ((self.poisoned as u64) * POISONED)
+            | ((self.held as u64) * HELD)
             | place_bits(self.place)
             | ((self.depth as u64) << DEPTH_SHIFT)
             | ((count as u64) << COUNT_SHIFT)
@@ -158,17 +164,18 @@ mod tests {
 
     fn states() -> impl Strategy<Value = State> {
         (
-            any::<[bool; 4]>(),
+            any::<[bool; 5]>(),
             any::<u16>(),
             any::<u16>(),
             0u32..0x100_0000,
         )
             .prop_map(
-                |([pending, queued, bh, poisoned], place, depth, submissions)| State {
+                |([pending, queued, bh, poisoned, held], place, depth, submissions)| State {
                     pending,
                     queued,
                     bh,
                     poisoned,
+                    held,
                     place: Place(place),
                     depth,
                     submissions,
@@ -206,7 +213,8 @@ mod tests {
     #[test]
     fn a_fresh_word_is_idle_and_nowhere() {
         let s = State::unpack(IDLE);
-        assert!(!s.pending && !s.queued && !s.bh && !s.poisoned && !s.place.is_some());
+        assert!(!s.pending && !s.queued && !s.bh && !s.poisoned && !s.held);
+        assert!(!s.place.is_some());
         assert_eq!((s.depth, s.submissions), (0, 0));
     }
 }

@@ -17,10 +17,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use machine::sync_point;
 
-use crate::mark::{Mark, REFUSE, Seen};
+use crate::mark::{Mark, REFUSE, Seen, Taken};
 use crate::state::{
-    BH, COUNT, COUNT_ONE, DEPTH, DEPTH_ONE, IDLE, PENDING, PLACE, POISONED, Place, QUEUED, State,
-    count_of, depth_of, one_more, place_bits, place_of,
+    BH, COUNT, COUNT_ONE, DEPTH, DEPTH_ONE, HELD, IDLE, PENDING, PLACE, POISONED, Place, QUEUED,
+    State, count_of, depth_of, one_more, place_bits, place_of,
 };
 
 /// The atomic operations the word needs; the model checker supplies its own.
@@ -204,24 +204,20 @@ impl<A: Word> WorkWord<A> {
     #[inline(always)]
     #[must_use]
     pub fn is_marked(&self, mark: Mark) -> bool {
-        self.0.load(Ordering::Acquire) == mark.queued
+        self.0.load(Ordering::Acquire) & !HELD == mark.queued
     }
 
     /// (1) As [`Self::claim`], in the usual case: the word is still as it was seen, idle. False: nothing changed,
-    /// [`Self::claim`] says why or does it. Call with interrupts masked.
+    /// [`Self::claim`] says why or does it. `held`: the submission keeps the item by a count. Call with interrupts masked.
     #[inline(always)]
     #[must_use = "an item that is claimed must be queued or given up"]
-    pub fn claim_idle(&self, seen: Seen) -> bool {
+    pub fn claim_idle(&self, seen: Seen, held: bool) -> bool {
         let Seen(old) = seen;
+        let mine = PENDING | COUNT_ONE | if held { HELD } else { 0 };
         seen.is_idle()
             && self
                 .0
-                .compare_exchange_weak(
-                    old,
-                    old | PENDING | COUNT_ONE,
-                    Ordering::AcqRel,
-                    Ordering::Relaxed,
-                )
+                .compare_exchange_weak(old, old | mine, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
     }
 
@@ -302,18 +298,26 @@ impl<A: Word> WorkWord<A> {
         );
     }
 
+    /// The owner says whether the submission keeps the item by a count: after a [`Self::claim`], [`Self::claim_at`] or
+    /// [`Self::seize`], none of which does.
+    #[inline]
+    pub fn set_held(&self, held: bool) {
+        let old = self.update(|w| Ok::<_, ()>(w & !HELD | if held { HELD } else { 0 }));
+        debug_assert!(old.is_ok_and(|w| w & PENDING != 0), "set_held: not owned");
+    }
+
     /// (5) Ends the pending state directly before the handler runs (B5), under the lock of the
-    /// place; the number of submissions this run serves.
+    /// place; what the submissions this run serves were.
     #[inline(always)]
-    pub fn take(&self) -> u32 {
+    pub fn take(&self) -> Taken {
         let old = self
             .0
-            .fetch_and(!(PENDING | QUEUED | COUNT), Ordering::AcqRel);
+            .fetch_and(!(PENDING | QUEUED | HELD | COUNT), Ordering::AcqRel);
         debug_assert!(
             old & (PENDING | QUEUED) == PENDING | QUEUED,
             "take: not queued"
         );
-        count_of(old)
+        Taken(old)
     }
 
     /// (6) Tries to own the item in order to cancel it, whatever its state.
@@ -341,7 +345,9 @@ impl<A: Word> WorkWord<A> {
     /// (8) The owner gives the item up, unqueued. Returns how many submissions are given up with it: to
     /// the last moment some may have joined, also an item that was idle when it was seized.
     pub fn release(&self) -> u32 {
-        let old = self.0.fetch_and(!(PENDING | COUNT), Ordering::AcqRel);
+        let old = self
+            .0
+            .fetch_and(!(PENDING | HELD | COUNT), Ordering::AcqRel);
         debug_assert!(old & (PENDING | QUEUED) == PENDING, "release: not owned");
         count_of(old)
     }
@@ -351,7 +357,7 @@ impl<A: Word> WorkWord<A> {
     #[must_use]
     pub fn release_disabled(&self) -> (u32, bool) {
         let old = self.update(|w| {
-            let w = w & !(PENDING | COUNT);
+            let w = w & !(PENDING | HELD | COUNT);
             Ok::<_, ()>(if w & DEPTH == DEPTH { w } else { w + DEPTH_ONE })
         });
         let (Ok(old) | Err(old)) = old.map_err(|()| 0);

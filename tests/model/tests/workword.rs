@@ -36,15 +36,15 @@ fn b3_a_submission_from_what_was_seen_is_counted_once() {
     loom::model(|| {
         let w = word();
         assert!(matches!(w.claim_at(POOL, false), Claim::Claimed(_)));
-        assert_eq!(w.take(), 1);
+        assert_eq!(w.take().submissions(), 1);
         let w2 = w.clone();
         let other = thread::spawn(move || submit_seen(&w2));
         let mine = submit_seen(&w);
-        let mut served = if mine { w.take() } else { 0 };
+        let mut served = if mine { w.take().submissions() } else { 0 };
         let others = other.join().expect("the other ends");
         assert!(mine || others, "nobody owned the item");
         if w.state().queued {
-            served += w.take();
+            served += w.take().submissions();
         }
         assert_eq!(served, 2, "a submission was lost, or counted twice");
     });
@@ -53,7 +53,7 @@ fn b3_a_submission_from_what_was_seen_is_counted_once() {
 /// One submission with a delay: from what was seen, or as it is. True: it owned the item, and its timer fired.
 fn delay_seen(w: &WorkWord<LoomWord>) -> bool {
     let seen = w.look();
-    let owned = w.claim_idle(seen) || matches!(w.claim(), Claim::Claimed(_));
+    let owned = w.claim_idle(seen, false) || matches!(w.claim(), Claim::Claimed(_));
     if owned {
         w.publish(POOL, false);
     }
@@ -68,11 +68,11 @@ fn b3_a_delayed_submission_from_what_was_seen_is_counted_once() {
         let w2 = w.clone();
         let other = thread::spawn(move || delay_seen(&w2));
         let mine = delay_seen(&w);
-        let mut served = if mine { w.take() } else { 0 };
+        let mut served = if mine { w.take().submissions() } else { 0 };
         let others = other.join().expect("the other ends");
         assert!(mine || others, "nobody owned the item");
         if w.state().queued {
-            served += w.take();
+            served += w.take().submissions();
         }
         assert_eq!(served, 2, "a submission was lost, or counted twice");
     });
@@ -182,7 +182,7 @@ fn b6_round<A: Word + Send + Sync + 'static>(make: fn(u64) -> A) {
         step();
         if w.state().queued {
             seen.fetch_add(1, Ordering::Relaxed);
-            assert_eq!(w.take(), 1);
+            assert_eq!(w.take().submissions(), 1);
             assert_eq!(event.load(Ordering::Relaxed), 1, "the run missed its event");
         }
         producer.join().expect("the producer ends");
@@ -269,7 +269,11 @@ fn shipped() -> WorkWord<LoomWord> {
 
 #[test]
 fn b7_a_failed_join_hands_its_stores_to_the_pending_run() {
-    b7_round(shipped, |w| w.join().is_some(), |w| assert!(w.take() >= 1));
+    b7_round(
+        shipped,
+        |w| w.join().is_some(),
+        |w| assert!(w.take().submissions() >= 1),
+    );
 }
 
 #[test]
@@ -277,7 +281,7 @@ fn b7_a_failed_claim_hands_its_stores_to_the_pending_run() {
     b7_round(
         shipped,
         |w| matches!(w.claim(), Claim::Pending(_)),
-        |w| assert!(w.take() >= 1),
+        |w| assert!(w.take().submissions() >= 1),
     );
 }
 
@@ -293,7 +297,7 @@ fn b7_holds_while_the_owner_publishes() {
         |w| {
             if let Claim::Claimed(_) = w.claim() {
                 w.publish(POOL, false);
-                assert!(w.take() >= 1);
+                assert!(w.take().submissions() >= 1);
             }
         },
     );

@@ -10,7 +10,7 @@ fn b4_b5_one_claim_then_one_take() {
     w.publish(P, false);
     assert_eq!(w.claim(), Claim::Pending(2));
     assert_eq!(w.join(), Some(3));
-    assert_eq!(w.take(), 3);
+    assert_eq!(w.take().submissions(), 3);
     assert_eq!(w.join(), None);
     assert!(!w.state().pending);
     assert_eq!(w.claim(), Claim::Claimed(P));
@@ -21,7 +21,7 @@ fn c5_claim_at_knows_the_last_place() {
     let w = WorkWord::new();
     assert_eq!(w.claim_at(P, false), Claim::Claimed(Place::NONE));
     assert!(w.state().queued && w.state().place == P);
-    assert_eq!(w.take(), 1);
+    assert_eq!(w.take().submissions(), 1);
     assert_eq!(w.claim_at(Q, true), Claim::Elsewhere(P));
     assert!(!w.state().pending);
     assert_eq!(w.claim_at(P, true), Claim::Claimed(P));
@@ -98,7 +98,7 @@ fn b3_what_was_seen_is_claimed_if_it_is_still_so() {
     assert!(!w.claim_marked(mark), "it is pending");
     assert_eq!(w.join_seen(w.look()), Some(2));
     assert_eq!(w.join_seen(fresh), None, "what was idle is claimed");
-    assert_eq!(w.take(), 2);
+    assert_eq!(w.take().submissions(), 2);
     let seen = w.look();
     assert!(!w.claim_marked(Mark::at(Q, false)), "another place");
     assert_eq!(w.look(), seen, "nothing changed");
@@ -131,22 +131,22 @@ fn b3_a_bh_pools_mark_says_so() {
 fn b3_an_idle_item_is_owned_from_what_was_seen() {
     let w = WorkWord::new();
     let seen = w.look();
-    assert!(w.claim_idle(seen));
+    assert!(w.claim_idle(seen, false));
     let s = w.state();
     assert!(s.pending && !s.queued && s.submissions == 1 && !s.place.is_some());
-    assert!(!w.claim_idle(seen), "it was claimed meanwhile");
-    assert!(!w.claim_idle(w.look()), "it is pending");
+    assert!(!w.claim_idle(seen, false), "it was claimed meanwhile");
+    assert!(!w.claim_idle(w.look(), false), "it is pending");
     assert_eq!(w.state(), s, "nothing changed");
     w.publish(P, true);
     w.take();
-    assert!(w.claim_idle(w.look()));
+    assert!(w.claim_idle(w.look(), false));
     let s = w.state();
     assert!(s.pending && !s.queued && s.bh && s.place == P && s.submissions == 1);
     assert_eq!(w.release(), 1);
     assert!(matches!(w.seize(), Seize::Idle(_)));
     assert!(w.release_disabled().1);
-    assert!(!w.claim_idle(w.look()), "it is disabled (B9)");
+    assert!(!w.claim_idle(w.look(), false), "it is disabled (B9)");
     assert_eq!(w.enable(), Enable::Enabled);
     w.poison();
-    assert!(!w.claim_idle(w.look()), "its handler panicked");
+    assert!(!w.claim_idle(w.look(), false), "its handler panicked");
 }

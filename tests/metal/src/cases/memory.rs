@@ -83,7 +83,7 @@ fn stack_mark_is_what_was_used(cx: &ThreadCx<'_>) {
             }
         });
         while !woken.load(Ordering::Relaxed) {
-            core::hint::spin_loop();
+            machine::relax();
         }
         sleeper.join(cx);
     });

@@ -140,7 +140,8 @@ fn idle_workers_end(cx: &ThreadCx<'_>) {
     }
     let total = pool_of(CpuId::BOOT, false).workers.total as usize;
     let early = now().since(opened) < TIMEOUT;
-    assert!(!early || total > N, "workers ended at once");
+    // Others that were there before may have been idle for long.
+    assert!(!early || total >= N, "workers ended at once");
     eventually(cx, "the end of idle workers", || {
         pool_of(CpuId::BOOT, false).workers.total == 2
     });

@@ -49,6 +49,8 @@ pub(crate) struct Entry {
     pub(crate) until: u64,
     /// Passes that are over.
     passes: u32,
+    /// Vectors that this pass serves after the one that it serves now.
+    rest: u32,
 }
 
 /// Lines of a core: at least [`VECTORS`].
@@ -191,6 +193,7 @@ pub(crate) fn run() {
     let mut entry = Entry {
         until: machine::stamp() + c.softirq.longest,
         passes: 0,
+        rest: 0,
     };
     let cx = BhCx {
         scope: PhantomData,
@@ -233,7 +236,7 @@ pub(crate) fn goes_on_alone(
 ) -> bool {
     entry.passes += 1;
     // A section that was left open is told of and ended.
-    let alone = c.header.softirq_pending.load(Ordering::Relaxed) == 0
+    let alone = c.header.softirq_pending.load(Ordering::Relaxed) | entry.rest == 0
         && sync::preempt_word() == cx.word
         && goes_on(c, entry);
     if !alone {
@@ -263,6 +266,7 @@ fn serve_all(c: &'static CpuLocal, mut bits: u32, cx: &BhCx<'_>, entry: &mut Ent
     while bits != 0 {
         let n = bits.trailing_zeros() as usize;
         bits &= bits - 1;
+        entry.rest = bits;
         let line = &c.softirq.lines[n % LINES];
         let runs = line.runs.load(Ordering::Relaxed) + 1;
         line.runs.store(runs, Ordering::Relaxed);

@@ -156,6 +156,16 @@ pub(crate) const fn with_function(head: Head, function: usize) -> Head {
     }
 }
 
+/// As [`with_function`], of [`Head::bits`].
+#[inline(always)]
+pub(crate) const fn with_function_bits(head: u64, function: usize) -> u64 {
+    if machine::OBSERVED {
+        head
+    } else {
+        head | Head::function_bits(function)
+    }
+}
+
 /// An event as a line of text: time in seconds, name, numbers.
 #[derive(Debug)]
 pub struct Line<'a>(pub &'a Event);
@@ -249,10 +259,24 @@ impl<'a> Told<'a> {
     #[inline(always)]
     pub(crate) fn unless(plain: bool, kind: Kind) -> Self {
         if plain && !machine::OBSERVED {
-            let (asked, ring) = (Asked::NOTHING, None);
-            return Self { kind, asked, ring };
+            return Self::nothing(kind);
         }
         Self::of(kind)
+    }
+
+    /// As [`Self::unless`], by core `c`, the running one.
+    #[inline(always)]
+    pub(crate) fn by_unless(plain: bool, c: &'a CpuLocal, kind: Kind) -> Self {
+        if plain && !machine::OBSERVED {
+            return Self::nothing(kind);
+        }
+        Self::by(c, kind)
+    }
+
+    #[inline(always)]
+    const fn nothing(kind: Kind) -> Self {
+        let (asked, ring) = (Asked::NOTHING, None);
+        Self { kind, asked, ring }
     }
 
     /// Anything is to be done.
@@ -285,9 +309,18 @@ impl<'a> Told<'a> {
     /// As [`emit`], of what `event` says happened at `now`: it is asked only where somebody sees the event.
     #[inline(always)]
     pub(crate) fn emit(self, now: u64, event: impl FnOnce() -> (Head, u64, u64)) {
+        self.emit_bits(now, || {
+            let (head, a, b) = event();
+            (head.bits(), a, b)
+        });
+    }
+
+    /// As [`Self::emit`], with [`Head::bits`].
+    #[inline(always)]
+    pub(crate) fn emit_bits(self, now: u64, event: impl FnOnce() -> (u64, u64, u64)) {
         if machine::OBSERVED || COMPILED_IN && self.asked.event() {
             let (head, a, b) = event();
-            let words = Event::pack(now, self.kind, head, a, b);
+            let words = Event::pack_bits(now, self.kind, head, a, b);
             if COMPILED_IN
                 && self.asked.event()
                 && let Some(ring) = self.ring

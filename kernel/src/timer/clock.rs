@@ -129,12 +129,12 @@ impl CoreClock {
         }
     }
 
-    /// As [`Self::start_budget`], of a worker that has had the same budget since it came to the core: the hardware timer does not
+    /// As [`Self::start_budget`], at `now` by the raw counter, of a worker that has had the same budget since it came to the core: the hardware timer does not
     /// fire later than at the end of that one. A worker of a pool whose limit changes begins anew (`Pool::set_tuning`).
     #[inline(always)]
-    pub(crate) fn renew_budget(&self, budget: impl FnOnce() -> u64) {
+    pub(crate) fn renew_budget(&self, now: u64, budget: impl FnOnce() -> u64) {
         debug_assert!(self.budget.get() == budget(), "it has another budget");
-        self.budget_from.set(machine::stamp());
+        self.budget_from.set(now);
     }
 
     /// When the budget ends, by the raw counter.

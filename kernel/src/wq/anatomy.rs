@@ -11,85 +11,35 @@
 //!
 //! So no line of memory is written by two cores that do not share it anyway, and nothing is allocated
 //! while items run. Turned off, each place is one branch. What was not noted from its queueing on is
-//! never entered: [`Switch::since`] says from when on all was. Moments are raw readings of the counter,
+//! never entered: [`Switch::since`] says from when on all was. Of a burst only some are followed ([`anatomy_gap`]): the
+//! others have no moments. Moments are raw readings of the counter,
 //! the same as in the events of the trace that tell of them; nanoseconds are made where somebody reads.
 #![expect(
     unsafe_code,
     reason = "a share's books are its pool's lock's, their tables in one piece"
 )]
 
+pub(super) mod stretch;
+mod switch;
+mod told;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
 
-use workqueue::anatomy::{Away, BOUNDS, Book, Course, Histogram, Stamps, TABLES, bound};
+use workqueue::anatomy::{Away, Book, Course, Histogram, Stamps, TABLES};
 pub use workqueue::anatomy::{Parts, Spread, Summary};
 
-use super::QueueName;
+pub(super) use self::switch::Switch;
+pub use self::switch::{anatomy, anatomy_gap, set_anatomy, set_anatomy_gap};
+pub use self::told::{QueueLatency, SlowestItem, for_each_latency, latency_bounds};
 use super::header::Header;
-use super::observed;
 use super::pool::Inner;
-use super::queue::Queue;
-use super::registry;
 use super::share::Share;
 use super::worker::Worker;
 use crate::kernel;
 use crate::mem::{self, AllocError};
 use crate::thread::{self, Thread};
 use crate::trace::{self, Head, Kind, Told, emit};
-
-/// Whether the anatomy is on.
-#[derive(Debug)]
-pub(super) struct Switch(AtomicU64);
-
-impl Switch {
-    /// On from the beginning.
-    pub(super) const fn new() -> Self {
-        Self(AtomicU64::new(1))
-    }
-
-    /// Reading of the counter at which it was turned on, at least 1; `u64::MAX` while it is off.
-    #[inline(always)]
-    fn since(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    #[inline(always)]
-    fn is_on(&self) -> bool {
-        self.since() != u64::MAX
-    }
-}
-
-/// Turns the latency anatomy on or off, at once, for all queues. What ran or waited at that moment is
-/// left out. The books stay. With no spin lock held; in O(shares of all queues), with interrupts masked, so not where time
-/// is short.
-pub fn set_anatomy(on: bool) {
-    let switch = &kernel().wq.anatomy.0;
-    if !on {
-        switch.store(u64::MAX, Ordering::Relaxed);
-    } else if switch.load(Ordering::Relaxed) == u64::MAX {
-        switch.store(machine::stamp().max(1), Ordering::Relaxed);
-    }
-    // Until both say the same: somebody else may change it meanwhile.
-    while {
-        let on = kernel().wq.anatomy.is_on();
-        trace::set_anatomy(on);
-        on != kernel().wq.anatomy.is_on()
-    } {}
-    observed::changed();
-    // Meanwhile some shares had been told and some not: stamps from before now are no use.
-    if on {
-        let later = |since| (since != u64::MAX).then(|| machine::stamp().max(1));
-        let order = Ordering::Relaxed;
-        let _before = switch.fetch_update(order, order, later);
-    }
-}
-
-/// Whether the latency anatomy is on. It is, unless somebody turned it off.
-#[must_use]
-pub fn anatomy() -> bool {
-    kernel().wq.anatomy.is_on()
-}
 
 // The next functions are called while the anatomy is on: who tells the trace of the same asks for both
 // ([`trace::Told`]), and reads the counter once for both.
@@ -114,10 +64,27 @@ pub(crate) fn woken(now: u64, t: &Thread) {
     t.away.set(away);
 }
 
-/// Item `h` is queued at `now`; under its pool's lock.
+/// Whether the next item of `share`, which is queued at `now`, is to be followed; under its pool's lock `g`.
 #[inline(always)]
-pub(super) fn queued(now: u64, h: &Header) {
-    h.stamps.set(Stamps::queued(now));
+pub(super) fn is_due(now: u64, share: &Share, g: &mut Inner) -> bool {
+    // The simulator follows all.
+    machine::OBSERVED || now >= share.books(g).next
+}
+
+/// It is.
+pub(super) fn follow(now: u64, share: &Share, g: &mut Inner) {
+    share.books(g).follow(now);
+}
+
+/// Item `h` is queued at `now`, and `followed` or not; under its pool's lock.
+#[inline(always)]
+pub(super) fn queued(now: u64, h: &Header, followed: bool) {
+    // What was never queued is whole at no time.
+    h.stamps.set(if followed {
+        Stamps::queued(now)
+    } else {
+        Stamps::new()
+    });
 }
 
 /// Item `h` gets its slot at `now`; under its pool's lock.
@@ -136,6 +103,7 @@ pub(super) fn started(now: u64, w: &Worker, h: &Header) {
     away.begin();
     t.away.set(away);
     w.course.set(Course::start(h.stamps.get(), now));
+    w.began.set(now);
 }
 
 /// As [`started`], in a softirq: the course is the caller's.
@@ -185,9 +153,11 @@ fn enter(
 ) {
     let (course, away) = life();
     let whole = course.is_whole(kernel().wq.anatomy.since()) & away.is_none();
-    let Books { book, tables, .. } = share.books(g);
+    let straight = course.straight(now);
+    let books = share.books(g);
+    books.charge(course, &away, now);
     // Each asks anew: nothing is kept for what is rare.
-    if !book.enter_usual(tables, course.straight(now), whole) {
+    if !books.book.enter_usual(books.tables, straight, whole) {
         enter_other(now, life(), (share, h), g);
     } else if told.shows(Kind::LatencyWait) {
         tell(now, life());
@@ -243,6 +213,12 @@ struct ItemName {
 /// The books of a share.
 #[derive(Debug)]
 pub(super) struct Books {
+    /// When the next item may be followed, by the raw counter.
+    next: u64,
+    /// Ticks until the one after that may be.
+    step: u64,
+    /// Ticks of CPU time, of all items, followed or not.
+    cpu: u64,
     book: Book<ItemName>,
     tables: &'static mut [Histogram; TABLES],
     /// Workers that were brought back and then executed an item of this share (N4, G3).
@@ -260,6 +236,9 @@ impl Books {
         tables.as_mut_ptr().expose_provenance();
         let (each, _) = tables.as_chunks_mut();
         Ok(each.iter_mut().map(|tables| Self {
+            next: 0,
+            step: 0,
+            cpu: 0,
             book: Book::new(),
             tables,
             repatriated: 0,
@@ -280,10 +259,39 @@ impl Books {
 
     /// CPU time of the items that are over, in nanoseconds (E17).
     pub(super) fn cpu_time_ns(&self) -> u64 {
-        ns(self.book.run())
+        ns(self.cpu)
+    }
+
+    /// An item is over at `now` that had this course, and whose thread was `away`: its CPU time, if its start was noted.
+    #[inline(always)]
+    fn charge(&mut self, course: Course, away: &Away, now: u64) {
+        if course.started() >= kernel().wq.anatomy.since() {
+            let whole = now.saturating_sub(course.started());
+            self.cpu += whole.saturating_sub(away.ticks());
+        }
+    }
+
+    /// An item is followed that is queued at `now`. A burst that is over sooner than the gap has some of its later items followed, too: the first two of them
+    /// are close to each other, and each comes twice as far behind the one before as that did, up to the gap.
+    fn follow(&mut self, now: u64) {
+        let gap = kernel().wq.anatomy.gap();
+        let late = now.saturating_sub(self.next);
+        self.step = if late > gap {
+            gap / 256
+        } else {
+            gap.min(2 * self.step)
+        };
+        // Without a gap even one that comes before the last by another core's counter.
+        self.next = if gap == 0 { 0 } else { now + self.step };
+    }
+
+    /// Somebody has turned the anatomy on, or changed the gap.
+    pub(super) fn begin(&mut self) {
+        self.next = 0;
     }
 
     fn add(&mut self, other: &Self) {
+        self.cpu += other.cpu;
         self.book.add(self.tables, &other.book, other.tables);
     }
 }
@@ -295,100 +303,4 @@ impl Share {
         // SAFETY: the books belong to the pool's lock, which the caller holds and lends.
         unsafe { &mut *self.books.get() }
     }
-}
-
-/// Where the time of a queue's items went, since it was made. Times are in nanoseconds; percentiles
-/// are at most a quarter too high and never too low.
-#[derive(Clone, Debug)]
-pub struct QueueLatency {
-    /// The queue's name.
-    pub name: QueueName,
-    /// Items that are over and were followed from their queueing on.
-    pub items: u64,
-    /// From the queueing until there was a max_active slot.
-    pub inactive: Summary,
-    /// From there to the start: waiting for a worker.
-    pub pool: Summary,
-    /// On a core, interrupts included.
-    pub run: Summary,
-    /// The handler's thread slept.
-    pub blocked: Summary,
-    /// The handler's thread could have run and did not.
-    pub preempted: Summary,
-    /// From the queueing to the end. Each item's parts add up to it exactly; percentiles do not.
-    pub total: Summary,
-    /// The same six in full, in this order.
-    pub spreads: [Spread; TABLES],
-    /// The item that took longest in all.
-    pub slowest: Option<SlowestItem>,
-}
-
-/// The bounds of [`Spread::up_to`], in nanoseconds: about a microsecond, and each four times the one before. They are those at
-/// which what is told is exact: powers of two of the counter's ticks.
-#[must_use]
-pub fn latency_bounds() -> [u64; BOUNDS] {
-    // The longest time that is told as so many ticks.
-    bound(first_bound()).map(|ticks| ns(ticks + 1) - 1)
-}
-
-/// Logarithm of the ticks of about a microsecond.
-fn first_bound() -> u32 {
-    let fits = |at: &u32| ns(1 << at) >= 1_000;
-    (0..10).find(fits).unwrap_or(10)
-}
-
-/// The item of a queue that took longest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SlowestItem {
-    /// Address of the handler.
-    pub function: usize,
-    /// Type of the item's value.
-    pub value: &'static str,
-    /// Where its time went, in nanoseconds.
-    pub parts: Parts,
-}
-
-/// Describes the latency of every queue's items through `f`, which is called without locks.
-///
-/// # Errors
-///
-/// Without memory for the sums.
-pub fn for_each_latency(mut f: impl FnMut(QueueLatency)) -> Result<(), AllocError> {
-    let queues = registry::all()?;
-    queues.iter().try_for_each(|q| latency(q).map(&mut f))
-}
-
-fn latency(q: &Queue) -> Result<QueueLatency, AllocError> {
-    let mut sum = Books::make(1)?.next().ok_or(AllocError)?;
-    let state = q.flush.lock();
-    for share in state.shares.iter() {
-        let (_, mut g) = share.lock();
-        sum.add(share.books(&mut g));
-    }
-    drop(state);
-    let of = |n| sum.book.summary(sum.tables, n).map(ns);
-    let mut spreads = [Spread::default(); TABLES];
-    for (n, spread) in spreads.iter_mut().enumerate() {
-        *spread = sum.book.spread(sum.tables, n, first_bound());
-        spread.sum = ns(spread.sum);
-    }
-    let told = QueueLatency {
-        name: q.attributes.name.clone(),
-        items: sum.book.items(),
-        inactive: of(0),
-        pool: of(1),
-        run: of(2),
-        blocked: of(3),
-        preempted: of(4),
-        total: of(5),
-        spreads,
-        slowest: sum.book.slowest().map(|(name, parts)| SlowestItem {
-            function: name.function,
-            value: name.value,
-            parts: parts.map(ns),
-        }),
-    };
-    // SAFETY: the only one that was made, and the end of it.
-    unsafe { sum.free(1) };
-    Ok(told)
 }

@@ -1,8 +1,9 @@
 //! BH workqueues: items executed by the softirq of their core (K1-K4, S11).
 //!
 //! Each core has two BH pools, highpri in the HI vector and normal in TASKLET, each with a pseudo
-//! worker. One softirq entry executes at most 10 items or 2 ms of them and raises the vector again
-//! for the rest, so that timers, other vectors and, by way of ksoftirqd, threads get their turn.
+//! worker. One turn is at most 10 items, or 2 ms of them. Where nothing else is pending the next one follows on the spot, as often
+//! as an entry would have come back to the vector; else the vector is raised again for the rest, so that timers, other vectors
+//! and, by way of ksoftirqd, threads get their turn.
 #![expect(unsafe_code, reason = "items are run type-erased")]
 
 use core::cell::Cell;
@@ -13,9 +14,9 @@ use machine::CpuId;
 use sync::SpinGuard;
 use sync::atomic::{AtomicU32, AtomicU64};
 use workqueue::anatomy::Course;
-use workqueue::{Item, Over, Pwq};
+use workqueue::{Eyes, Item, Over, Pwq};
 
-use super::anatomy;
+use super::anatomy::{self, stretch};
 use super::barrier::Barrier;
 use super::handles::{item_name, queue_name, share_of};
 use super::header::{Header, Hold};
@@ -23,9 +24,9 @@ use super::hotplug;
 use super::pool::{Inner, Pool};
 use crate::cpu::{CpuLocal, CpuMask, cpu, this_cpu};
 use crate::softirq::{self, BhCx, Entry, raise_masked};
-use crate::trace::{Kind, Told, emit, with_function};
+use crate::trace::{Kind, Told, emit, with_function_bits};
 
-/// Most items in one softirq entry (A3, K4); the longest time is that of all softirqs.
+/// Most items in one turn (A3, K4); the longest time is that of all softirqs.
 const BATCH: u32 = 10;
 
 /// The BH pools that a vector of one core runs.
@@ -97,7 +98,11 @@ pub(crate) fn run(
     entry: &mut Entry,
 ) {
     if line.adopted().is_empty() {
-        take_turns(cx, own, c, entry);
+        if Told::by(c, Kind::ExecuteStart).any() {
+            take_turns_seen(cx, own, c, entry);
+        } else {
+            take_turns(cx, own, c, entry);
+        }
     } else {
         run_in_turn(cx, c, line, own, entry);
     }
@@ -141,7 +146,13 @@ fn run_in_turn(
 /// until the end of `entry`; and so on, for as long as nothing else is pending.
 #[inline(never)]
 fn take_turns(cx: &BhCx<'_>, pool: &'static Pool, here: &CpuLocal, entry: &mut Entry) {
-    take_turn::<true>(cx, pool, here, BATCH, entry);
+    take_turn::<true, { Eyes::NONE }>(cx, pool, here, BATCH, entry);
+}
+
+/// As [`take_turns`], where somebody sees items.
+#[inline(never)]
+fn take_turns_seen(cx: &BhCx<'_>, pool: &'static Pool, here: &CpuLocal, entry: &mut Entry) {
+    take_turn::<true, { Eyes::EVENTS }>(cx, pool, here, BATCH, entry);
 }
 
 /// As [`take_turns`], once, and up to `items`. How many more it might have been.
@@ -153,11 +164,11 @@ fn take_one_turn(
     items: u32,
     entry: &mut Entry,
 ) -> u32 {
-    take_turn::<false>(cx, pool, here, items, entry)
+    take_turn::<false, { Eyes::NONE }>(cx, pool, here, items, entry)
 }
 
 #[inline(always)]
-fn take_turn<const ALONE: bool>(
+fn take_turn<const ALONE: bool, const EYES: u8>(
     cx: &BhCx<'_>,
     pool: &'static Pool,
     here: &CpuLocal,
@@ -174,20 +185,28 @@ fn take_turn<const ALONE: bool>(
         hotplug::forget(pool, here.id());
         return left;
     }
+    // Whose items are not followed from here on, one after another.
+    let mut only = stretch::begin_bh::<EYES>(here, &g);
     loop {
         let Inner { policy, store, .. } = &mut *g;
-        let over;
-        if let Some((item, pwq)) = policy.turn_to(store, me) {
-            (g, held, over) = execute::<true>(cx, (pool, here), (item, pwq), g, held);
+        let (over, ended);
+        if let Some((item, pwq)) = policy.turn_to::<_, EYES>(store, me, only) {
+            (g, held, over, ended) = execute::<EYES>(cx, (pool, here), (item, pwq), g, held);
         } else {
+            stretch::end_bh::<EYES>(here, only, &mut g);
+            only = stretch::nobody();
+            let Inner { policy, store, .. } = &mut *g;
             let Some(begun) = policy.turn_aside(store, me) else {
                 break;
             };
             let Some(pwq) = begun.pwq else {
                 pass_barrier(pool, begun.item, &mut g);
+                only = stretch::begin_bh::<EYES>(here, &g);
                 continue;
             };
-            (g, held, over) = execute::<false>(cx, (pool, here), (begun.item, pwq), g, held);
+            (g, held, over, ended) =
+                execute::<{ Eyes::ALL }>(cx, (pool, here), (begun.item, pwq), g, held);
+            only = stretch::begin_bh::<EYES>(here, &g);
         }
         pool.flushed(over);
         left -= 1;
@@ -197,10 +216,19 @@ fn take_turn<const ALONE: bool>(
                 break;
             }
             left = items;
-        } else if machine::stamp() >= until {
-            break;
+        } else {
+            // Where nobody sees items, nobody asked when they ended.
+            let now = if EYES == Eyes::NONE {
+                machine::stamp()
+            } else {
+                ended
+            };
+            if now >= until {
+                break;
+            }
         }
     }
+    stretch::end_bh::<EYES>(here, only, &mut g);
     let last = &here.wq.bh_item;
     let done = last.load(Ordering::Relaxed);
     last.store(core::ptr::null_mut(), Ordering::Relaxed);
@@ -232,27 +260,27 @@ fn pass_barrier(pool: &'static Pool, barrier: Handle<Item>, g: &mut Inner) {
 }
 
 /// Runs one item on core `here`, whose current one it is from then on, and gives up the one before, if there is a count on
-/// that (`held`), as soon as the lock is free. Whether there is a count on this one, and its pwq if that finished the colour that
-/// a flush waits for. `PLAIN`: only the simulator wants to know of it.
+/// that (`held`), as soon as the lock is free. Whether there is a count on this one, its pwq if that finished the colour that
+/// a flush waits for, and when it ended, if somebody saw that. `EYES` are those that saw it start.
 #[inline(always)]
-fn execute<'p, const PLAIN: bool>(
+fn execute<'p, const EYES: u8>(
     cx: &BhCx<'_>,
     (pool, here): (&'static Pool, &CpuLocal),
     (item, pwq): (Handle<Item>, Handle<Pwq>),
     mut g: SpinGuard<'p, Inner>,
     held: bool,
-) -> (SpinGuard<'p, Inner>, bool, Option<Handle<Pwq>>) {
+) -> (SpinGuard<'p, Inner>, bool, Option<Handle<Pwq>>, u64) {
     // SAFETY: the item's submission keeps it alive until its count is given up.
     let h = unsafe { Header::of(item) };
     h.in_run.begin();
     let taken = h.word.take();
-    let told = Told::unless(PLAIN, Kind::ExecuteStart);
+    let told = Told::unless(EYES == Eyes::NONE, Kind::ExecuteStart);
     let now = told.now();
-    told.emit(now, || {
-        let head = with_function(pool.head(), h.function());
+    told.emit_bits(now, || {
+        let head = with_function_bits(g.store.head, h.function());
         (head, item_name(item), queue_name(share_of(pwq).queue_ptr()))
     });
-    let course = if told.anatomy() {
+    let course = if EYES != Eyes::EVENTS && told.anatomy() {
         anatomy::started_bh(now, h)
     } else {
         Course::new()
@@ -262,13 +290,12 @@ fn execute<'p, const PLAIN: bool>(
     let now_runs = &here.wq.bh_item;
     if held {
         let done = now_runs.load(Ordering::Relaxed);
-        // First: with its count the item before may be gone.
-        now_runs.store(core::ptr::from_ref(h).cast_mut(), Ordering::Relaxed);
+        // First: with its count the item may be gone.
+        now_runs.store(core::ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: that item's count.
         give_up(unsafe { Hold::adopt(done) });
-    } else {
-        now_runs.store(core::ptr::from_ref(h).cast_mut(), Ordering::Relaxed);
     }
+    now_runs.store(core::ptr::from_ref(h).cast_mut(), Ordering::Relaxed);
     // SAFETY: items on BH pools take a `BhCx`; the caller gives up the count.
     unsafe { h.run(core::ptr::from_ref(cx).cast(), taken) };
     if machine::irqs_masked() {
@@ -276,16 +303,16 @@ fn execute<'p, const PLAIN: bool>(
     }
     machine::irq_disable();
     g = pool.lock_masked();
-    let told = Told::unless(PLAIN, Kind::ExecuteEnd);
+    let told = Told::unless(EYES == Eyes::NONE, Kind::ExecuteEnd);
     let now = told.now();
-    told.emit(now, || {
+    told.emit_bits(now, || {
         (
-            pool.head(),
+            g.store.head,
             item_name(item),
             queue_name(share_of(pwq).queue_ptr()),
         )
     });
-    if told.anatomy() {
+    if EYES != Eyes::EVENTS && told.anatomy() {
         anatomy::over_bh(told, now, &course, (share_of(pwq), h), &mut g);
     }
     let Inner { policy, store, .. } = &mut *g;
@@ -303,7 +330,7 @@ fn execute<'p, const PLAIN: bool>(
             f.flushed
         }
     };
-    (g, taken.is_held(), flushed)
+    (g, taken.is_held(), flushed, now)
 }
 
 /// Apart, so that who has none to give up does not save registers for it.

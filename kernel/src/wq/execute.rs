@@ -4,10 +4,11 @@
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
+use links::Handle;
 use sync::SpinGuard;
-use workqueue::{Begun, Finished, Over, Passed};
+use workqueue::{Begun, Eyes, Finished, Over, Passed, Pwq};
 
-use super::anatomy;
+use super::anatomy::{self, stretch};
 use super::barrier::Barrier;
 use super::handles::{item_name, queue_name, share_of};
 use super::header::{Header, Hold};
@@ -19,49 +20,68 @@ use super::worker::{Worker, WorkerKind};
 use crate::cpu::this_cpu;
 use crate::kernel;
 use crate::thread::{self, ThreadCx};
-use crate::trace::{Kind, Told, emit, with_function};
+use crate::trace::{Kind, Told, emit, with_function_bits};
 
-/// Items of `pool` one after another, for as long as its worker `w` goes on as it did and nothing is left over but a count.
-/// `PLAIN`: as [`workqueue::Pool::go_on`] says.
+/// Items of `pool` that so many [`Eyes`] see start, of [`Eyes::EVENTS`] `only` those of this pwq, one after another, for as long as its worker `w` goes on as it did and nothing
+/// is left over but a count.
 #[inline(always)]
-pub(super) fn go_on<'p, const PLAIN: bool>(
+pub(super) fn go_on<'p, const EYES: u8>(
     cx: &ThreadCx<'_>,
     (w, pool): (&'static Worker, &'static Pool),
     mut g: SpinGuard<'p, Inner>,
     mut hold: Hold,
+    only: Handle<Pwq>,
 ) -> (SpinGuard<'p, Inner>, After) {
     loop {
         let Inner { policy, store, .. } = &mut *g;
-        let Some(begun) = policy.go_on(store, w.handle(), PLAIN) else {
+        let Some(begun) = policy.go_on::<_, EYES>(store, w.handle(), only) else {
             return (g, After::of(hold));
         };
         pool.wake(begun.wake);
         let finished;
         // The item before this one is given up outside the lock, and before this one is "current".
-        (g, hold, finished) = execute::<PLAIN, NEXT>(cx, (w, pool), begun, g, || drop(hold));
+        (g, hold, finished) = execute::<EYES, NEXT>(cx, (w, pool), begun, g, || drop(hold), None);
         if let Some(f) = finished {
             let rest = follow(pool, &mut g, &f);
             return (g, After { hold, rest });
         }
-        if PLAIN && g.policy.has_more() {
+        if EYES != Eyes::ALL && g.policy.has_more() {
             return match g.policy.is_managed() {
-                true => go_on_quickly::<false>(cx, w, g, hold),
-                false => go_on_quickly::<true>(cx, w, g, hold),
+                true => go_on_quickly::<false, EYES>(cx, w, g, hold, only),
+                false => go_on_quickly::<true, EYES>(cx, w, g, hold, only),
             };
         }
     }
 }
 
-/// As [`go_on`] of plain items, where another one was before them, and since the lock was taken nobody was woken. `LONE`: in a
+/// As [`go_on`] of [`Eyes::EVENTS`], apart: others save no registers for it.
+#[inline(never)]
+pub(super) fn go_on_seen<'p>(
+    cx: &ThreadCx<'_>,
+    w: &'static Worker,
+    g: SpinGuard<'p, Inner>,
+    hold: Hold,
+    p: Handle<Pwq>,
+) -> (SpinGuard<'p, Inner>, After) {
+    stretch::begin(w);
+    let (mut g, after) = go_on::<{ Eyes::EVENTS }>(cx, (w, w.pool()), g, hold, p);
+    stretch::end(w, p, &mut g);
+    (g, after)
+}
+
+/// As [`go_on`], but of [`Eyes::ALL`], where another one was before them, and since the lock was taken nobody was woken. `LONE`: in a
 /// pool without concurrency management, where each starts by itself; else `w` is the worker that runs in its pool.
 #[inline(never)]
-fn go_on_quickly<'p, const LONE: bool>(
+fn go_on_quickly<'p, const LONE: bool, const EYES: u8>(
     cx: &ThreadCx<'_>,
     w: &'static Worker,
     g: SpinGuard<'p, Inner>,
     mut hold: Hold,
+    only: Handle<Pwq>,
 ) -> (SpinGuard<'p, Inner>, After) {
     let pool = w.pool();
+    // What all of them are told with.
+    let queue = (EYES == Eyes::EVENTS).then(|| queue_name(share_of(only).queue_ptr()));
     let mut g = pool.adopt_enabled(g);
     if !g.policy.is_settled(&g.store, w.handle()) {
         return (g, After::of(hold));
@@ -69,9 +89,9 @@ fn go_on_quickly<'p, const LONE: bool>(
     loop {
         let Inner { policy, store, .. } = &mut *g;
         let begun = if LONE {
-            policy.go_on_lone(store, w.handle())
+            policy.go_on_lone::<_, EYES>(store, w.handle(), only)
         } else {
-            policy.go_on_managed(store, w.handle())
+            policy.go_on_managed::<_, EYES>(store, w.handle(), only)
         };
         let Some(begun) = begun else {
             return (g, After::of(hold));
@@ -79,9 +99,9 @@ fn go_on_quickly<'p, const LONE: bool>(
         pool.wake(begun.wake);
         let finished;
         (g, hold, finished) = if LONE {
-            execute::<true, ALONE>(cx, (w, pool), begun, g, || drop(hold))
+            execute::<EYES, ALONE>(cx, (w, pool), begun, g, || drop(hold), queue)
         } else {
-            execute::<true, MANAGED>(cx, (w, pool), begun, g, || drop(hold))
+            execute::<EYES, MANAGED>(cx, (w, pool), begun, g, || drop(hold), queue)
         };
         if let Some(f) = finished {
             // Mostly that an item ended while a flush waits for earlier ones.
@@ -123,7 +143,7 @@ pub(super) fn execute_first<'p>(
         return and_rest(pool, g, after, rest);
     }
     let (mut g, hold, finished) =
-        execute::<false, FIRST>(cx, (w, pool), begun, g, || after.settle());
+        execute::<{ Eyes::ALL }, FIRST>(cx, (w, pool), begun, g, || after.settle(), None);
     let rest = match finished {
         None => Rest::NONE,
         Some(f) => follow(pool, &mut g, &f),
@@ -132,15 +152,16 @@ pub(super) fn execute_first<'p>(
 }
 
 /// (4) to (6) of the item's life: runs one item, and `settle` as soon as the lock is free. Its count, and what follows from
-/// its end. `PLAIN`, as [`workqueue::Pool::go_on`] says: only the simulator wants to know of it. `HOW`: see
-/// [`FIRST`].
+/// its end. `EYES` are those that saw it start. `HOW`: see [`FIRST`]. `queue` names
+/// its queue in events, if that is known.
 #[inline(always)]
-fn execute<'p, const PLAIN: bool, const HOW: u8>(
+fn execute<'p, const EYES: u8, const HOW: u8>(
     cx: &ThreadCx<'_>,
     (w, pool): (&'static Worker, &'static Pool),
     begun: Begun,
     mut g: SpinGuard<'p, Inner>,
     settle: impl FnOnce(),
+    queue: Option<u64>,
 ) -> (SpinGuard<'p, Inner>, Hold, Option<Finished>) {
     let Begun { item, counted, .. } = begun;
     let pwq = begun.pwq.expect("an item, not a barrier");
@@ -148,21 +169,26 @@ fn execute<'p, const PLAIN: bool, const HOW: u8>(
     let h: &'p Header = unsafe { Header::of(item) };
     // The share is kept by its item.
     let share: &'p Share = share_of(pwq);
+    let name = || queue.unwrap_or_else(|| queue_name(share.queue_ptr()));
     h.in_run.begin();
     let (taken, hold) = h.take();
-    let aware = !PLAIN && share.pwq(&g).is_preemption_aware();
+    let aware = EYES == Eyes::ALL && share.pwq(&g).is_preemption_aware();
     let watched = aware && w.kind == WorkerKind::Bound;
     if watched {
         let after = g.policy.tuning().preempted_after;
         thread::current().watch.begin(after);
     }
-    let told = Told::unless(PLAIN, Kind::ExecuteStart);
+    // Interrupts are masked: it stays the running core until they are not.
+    let c = this_cpu();
+    let told = Told::by_unless(EYES == Eyes::NONE, c, Kind::ExecuteStart);
     let now = told.now();
-    told.emit(now, || {
-        let head = with_function(pool.head(), h.function());
-        (head, item_name(item), queue_name(share.queue_ptr()))
+    told.emit_bits(now, || {
+        let head = with_function_bits(g.store.head, h.function());
+        (head, item_name(item), name())
     });
-    if told.anatomy() {
+    if EYES == Eyes::EVENTS {
+        w.began.set(now);
+    } else if told.anatomy() {
         anatomy::started(now, w, h);
     }
     if matches!(HOW, FIRST | NEXT) && w.marks.get() != 0 {
@@ -171,8 +197,15 @@ fn execute<'p, const PLAIN: bool, const HOW: u8>(
     match HOW {
         FIRST => pool.set_budget(counted),
         // It is counted, or the pool has no core and so no budget.
-        NEXT => this_cpu().clock.start_budget(pool.budget()),
-        MANAGED => this_cpu().clock.renew_budget(|| pool.budget()),
+        NEXT => c.clock.start_budget(pool.budget()),
+        MANAGED => {
+            let begin = if EYES == Eyes::NONE {
+                machine::stamp()
+            } else {
+                now
+            };
+            c.clock.renew_budget(begin, || pool.budget());
+        }
         _ => {}
     }
     if HOW == MANAGED || HOW == ALONE && begun.wake.is_none() {
@@ -195,20 +228,18 @@ fn execute<'p, const PLAIN: bool, const HOW: u8>(
         thread::current().watch.end();
     }
     let mut g = pool.lock_enabled();
-    let told = Told::unless(PLAIN, Kind::ExecuteEnd);
+    let told = Told::unless(EYES == Eyes::NONE, Kind::ExecuteEnd);
     let now = told.now();
-    told.emit(now, || {
-        (pool.head(), item_name(item), queue_name(share.queue_ptr()))
-    });
-    if told.anatomy() {
+    told.emit_bits(now, || (g.store.head, item_name(item), name()));
+    if EYES != Eyes::EVENTS && told.anatomy() {
         anatomy::over(told, now, w, (share, h), &mut g);
     }
     let Inner { policy, store, .. } = &mut *g;
     let ran = (item, pwq);
     let over = match HOW {
-        MANAGED => policy.finish_bound(store, w.handle(), ran),
-        ALONE => policy.finish_lone(store, w.handle(), ran),
-        _ if PLAIN => policy.finish_plain(store, w.handle(), ran),
+        MANAGED => policy.finish_bound::<_, EYES>(store, w.handle(), ran),
+        ALONE => policy.finish_lone::<_, EYES>(store, w.handle(), ran),
+        _ if EYES == Eyes::NONE => policy.finish_plain(store, w.handle(), ran),
         _ => policy.finish(store, w.handle(), ran),
     };
     let finished = match over {

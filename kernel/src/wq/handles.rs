@@ -34,6 +34,8 @@ pub(super) struct Store {
     items: Direct<Item>,
     workers: Direct<WorkerNode>,
     pwqs: Direct<Pwq>,
+    /// How events name the pool: [`Head::bits`].
+    pub(super) head: u64,
     /// The limit under which a node's slot was taken last; the simulator wants to know.
     pub(super) granted_under: u32,
     /// How many waiters lend to the pool itself.
@@ -55,6 +57,7 @@ impl Store {
             items,
             workers,
             pwqs,
+            head: 0,
             granted_under: 0,
             lent: Cell::new(0),
             sole: Cell::new(None),
@@ -100,15 +103,13 @@ impl workqueue::Store for Store {
     fn activated(&mut self, item: Handle<Item>, pwq: Handle<Pwq>) {
         let told = Told::of(Kind::ActivateWork);
         let now = told.now();
-        told.emit(now, || {
-            let share = share_of(pwq);
-            let head = limited(share.pool().head(), pwq, self);
-            (head, item_name(item), queue_name(share.queue_ptr()))
+        told.emit_bits(now, || {
+            let queue = share_of(pwq).queue_ptr();
+            (limited(pwq, self), item_name(item), queue_name(queue))
         });
-        if told.anatomy() {
-            // SAFETY: a pending item is kept alive by its submission; barriers never wait for slots.
-            anatomy::activated(now, unsafe { Header::of(item) });
-        }
+        // Of one that is not followed, too: it has no beginning.
+        // SAFETY: a pending item is kept alive by its submission; barriers never wait for slots.
+        anatomy::activated(now, unsafe { Header::of(item) });
     }
 
     fn claimed(&mut self, barrier: Handle<Item>, worker: Handle<WorkerNode>) {
@@ -172,11 +173,12 @@ pub(super) fn item_name(h: Handle<Item>) -> u64 {
     h.raw() as u64
 }
 
-/// The head of an event that tells the simulator the limit of active items, of the pwq or of its node.
+/// The head of an event of the pool of `store`, as [`Head::bits`], that tells the simulator the limit of active items, of the
+/// pwq or of its node.
 #[inline(always)]
-pub(super) fn limited(head: Head, h: Handle<Pwq>, store: &Store) -> Head {
+pub(super) fn limited(h: Handle<Pwq>, store: &Store) -> u64 {
     if !machine::OBSERVED {
-        return head;
+        return store.head;
     }
     let pwq = store.pwqs.get(h);
     let (limit, flags) = if pwq.is_limited_by_node() {
@@ -186,11 +188,7 @@ pub(super) fn limited(head: Head, h: Handle<Pwq>, store: &Store) -> Head {
         (pwq.max_active(), 0)
     };
     let small = limit.min(u32::from(u16::MAX)) as u16;
-    Head {
-        flags,
-        small,
-        ..head
-    }
+    store.head | Head::with(0, small).flags(flags).bits()
 }
 
 /// How events name a queue.

@@ -62,6 +62,7 @@ mod manager;
 pub(crate) mod observed;
 mod on_cpu;
 mod ops;
+mod panicked;
 mod params;
 mod pool;
 pub(crate) mod preempted;
@@ -77,6 +78,7 @@ mod share;
 mod shares;
 mod show;
 mod steal;
+mod submit;
 mod submitted;
 mod system;
 mod task;
@@ -94,8 +96,8 @@ use machine::MAX_CPUS;
 use workqueue::Kind as PoolKind;
 
 pub use self::anatomy::{
-    Parts, QueueLatency, SlowestItem, Spread, Summary, anatomy, for_each_latency, latency_bounds,
-    set_anatomy,
+    Parts, QueueLatency, SlowestItem, Spread, Summary, anatomy, anatomy_gap, for_each_latency,
+    latency_bounds, set_anatomy, set_anatomy_gap,
 };
 pub use self::attrs::{
     AttrsError, cache_shard_size, default_scope, force_rr_cpu, remap_unbound, set_cache_shard_size,
@@ -119,6 +121,7 @@ pub use self::info::{
 pub use self::item::{Context, Handler, Run, Softirq, Submit, Threaded, Work};
 pub(crate) use self::joint::{Open as OpenScope, wait_for_open as wait_for_open_scopes};
 pub use self::on_cpu::{OnCpuError, on_each_core, work_on_cpu, work_on_cpu_safe};
+pub(crate) use self::panicked::worker_panicked;
 pub use self::params::{ParamInfo, SetError, params, set_param};
 pub use self::preempted::preempted_count;
 pub(crate) use self::registry::{apply_freezer, freezable_active};
@@ -143,7 +146,6 @@ pub use self::watchdog::{
     set_watchdog, stall_count, touch_watchdog, watchdog_cores, watchdog_limit,
 };
 pub use self::worker::Worker;
-pub(crate) use self::worker::worker_panicked;
 pub use workqueue::{Attrs, Scope};
 
 use self::alarm::Refused;
@@ -174,6 +176,8 @@ pub struct CpuPools {
     pools: [Pool; PER_CORE],
     /// `[A]` the BH item that this core executes; for reports.
     bh_item: AtomicPtr<header::Header>,
+    /// `[A]` when the stretch of BH items began that this core executes, by the raw counter.
+    bh_stretch: AtomicU64,
 }
 
 impl CpuPools {
@@ -186,6 +190,7 @@ impl CpuPools {
                 Pool::new(PoolKind::Bh, true),
             ],
             bh_item: AtomicPtr::new(core::ptr::null_mut()),
+            bh_stretch: AtomicU64::new(0),
         }
     }
 

@@ -30,7 +30,10 @@ pub(crate) fn changed() {
 }
 
 fn note() {
-    let on = anatomy::anatomy() || trace::wanted().meets(Kind::ExecuteStart.category());
+    let wanted = trace::wanted();
+    let on = anatomy::anatomy() || wanted.meets(Kind::ExecuteStart.category());
+    let all = wanted.meets(Kind::LatencyTotal.category());
+    kernel().wq.anatomy.note_gap(all);
     kernel().wq.observed.store(on, Ordering::Relaxed);
 }
 
@@ -40,5 +43,6 @@ pub(super) fn tell(shares: &Shares) {
         let (_, mut g) = share.lock();
         let Inner { policy, store, .. } = &mut *g;
         policy.observe(store, share.handle(), is_on());
+        share.books(&mut g).begin();
     }
 }

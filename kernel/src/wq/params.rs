@@ -11,7 +11,7 @@ use machine::{CpuMask, Duration, MAX_CPUS};
 use workqueue::Scope;
 
 use super::attrs::{self, AttrsError};
-use super::{hog, tuning, watchdog};
+use super::{anatomy, hog, tuning, watchdog};
 use crate::kernel;
 use crate::thread::ThreadCx;
 
@@ -19,6 +19,8 @@ use crate::thread::ThreadCx;
 const PREFIX: &str = "workqueue.";
 /// Longest budget of CPU time, and longest wait for a core, in microseconds.
 const LONGEST_BUDGET: u64 = 1_000_000;
+/// Longest gap of the anatomy, in microseconds.
+const LONGEST_GAP: u64 = 1_000_000;
 /// Longest time of the watchdog, in seconds.
 const LONGEST_WATCH: u64 = 86_400;
 
@@ -77,7 +79,7 @@ fn done(n: Option<()>) -> Option<Result<(), AttrsError>> {
     n.map(Ok)
 }
 
-const PARAMS: [Param; 10] = [
+const PARAMS: [Param; 11] = [
     Param {
         name: "unbound_cpus",
         expects: "a list of cores such as 0-3,6",
@@ -137,6 +139,16 @@ const PARAMS: [Param; 10] = [
         set: |_, v| {
             let us = number(v, LONGEST_BUDGET)?;
             tuning::set_preempted_threshold(Duration::from_micros(us));
+            Some(Ok(()))
+        },
+    },
+    Param {
+        name: "anatomy_gap_us",
+        expects: "0 to 1000000 microseconds, 0 for every item",
+        show: |out| write!(out, "{}", anatomy::anatomy_gap().as_micros()),
+        set: |_, v| {
+            let us = number(v, LONGEST_GAP)?;
+            anatomy::set_anatomy_gap(Duration::from_micros(us));
             Some(Ok(()))
         },
     },

@@ -132,6 +132,7 @@ impl Pool {
     /// Gives the pool its place and core, before its first use.
     pub(super) fn install(&self, place: Place, cpu: Option<CpuId>) {
         self.place.store(place.index() as u32, Ordering::Relaxed);
+        self.lock().store.head = self.head().bits();
         self.mark.set(Mark::at(place, self.kind == Kind::Bh));
         self.note_budget(&Policy::new(self.kind, Tuning::LINUX));
         let n = cpu.map_or(u32::MAX, |c| c.index() as u32);

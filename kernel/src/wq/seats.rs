@@ -263,7 +263,7 @@ fn seat(g: &Inner, h: Handle<WorkerNode>, now: Instant) -> Seat {
     seat.lasts = if seat.doing == Doing::Idle {
         Some(now.since(node.idle_since()))
     } else {
-        let started = w.course.get().started();
+        let started = w.began.get();
         let known = item.is_some() && super::anatomy() && started > 0;
         known.then(|| now.since(machine::stamp_time(started)))
     };

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 
 use links::Arena;
 use sync::{IrqGuard, SpinGuard};
-use workqueue::{Item, Removed};
+use workqueue::{Eyes, Item, Removed};
 use workword::{Place, Seize};
 
 use super::alarm::Alarm;
@@ -19,7 +19,7 @@ use super::pool::{Inner, Pool};
 use super::queue::Queue;
 use super::rest::Rest;
 use super::urge;
-use crate::trace::{Head, Kind, emit};
+use crate::trace::{Head, Kind, Told, emit};
 
 /// An item taken away from whoever had it. Dropped in this order: first the section in which the
 /// item stays owned ends, then what may run destructors is given up.
@@ -135,8 +135,14 @@ pub(super) fn withdraw_plain(h: &Header, at_rest: bool) -> Plainly {
     // Where somebody lends to the pool, who is next may change.
     let usual = h.word.is_marked(pool.mark()) && g.store.lent.get() == 0;
     let Inner { policy, store, .. } = &mut *g;
-    if !usual || !policy.remove_plain(store, h.handle(), at_rest) {
+    if !usual {
         return Plainly::Locked(pool, g);
+    }
+    if !policy.remove_plain::<_, { Eyes::NONE }>(store, h.handle(), at_rest) {
+        if !policy.remove_plain::<_, { Eyes::EVENTS }>(store, h.handle(), at_rest) {
+            return Plainly::Locked(pool, g);
+        }
+        tell_withdrawn(h, pool, at_rest);
     }
     let (_, hold) = h.take();
     g.release_quietly();
@@ -144,6 +150,21 @@ pub(super) fn withdraw_plain(h: &Header, at_rest: bool) -> Plainly {
         give_up(hold);
     }
     Plainly::Done
+}
+
+/// Tells that `h` went off its list, for a synchronous cancel if it is `at_rest`.
+#[inline(always)]
+fn tell_withdrawn(h: &Header, pool: &Pool, at_rest: bool) {
+    let told = Told::of(Kind::CancelWork);
+    let now = told.now();
+    told.emit(now, || (pool.head(), item_name(h.handle()), 0));
+    if at_rest {
+        let told = Told::of(Kind::CancelSync);
+        told.emit(now, || {
+            let head = Head::of(0).flags(Kind::AT_REST);
+            (head, item_name(h.handle()), 0)
+        });
+    }
 }
 
 /// Apart, so that who has none to give up does not save registers for it.

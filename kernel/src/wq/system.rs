@@ -29,6 +29,8 @@ pub(super) struct SystemQueues {
 ///
 /// Without memory for the first workers: nothing could run.
 pub(crate) fn init(cx: &ThreadCx<'_>) {
+    // The boot line has said what is recorded; the shares made from here on are told so.
+    super::observed::changed();
     for (n, c) in kernel().cpus().iter().enumerate() {
         for (k, pool) in c.wq.pools.iter().enumerate() {
             let place = n * PER_CORE + k;

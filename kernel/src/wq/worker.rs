@@ -18,21 +18,21 @@ use links::Handle;
 use machine::PreemptWord;
 use spin::Once;
 use workqueue::anatomy::Course;
-use workqueue::{Item, Kind as PoolKind, Pwq, Step, Worker as WorkerNode};
+use workqueue::{Eyes, Pwq, Step, Worker as WorkerNode};
 
-use super::anatomy;
-use super::execute::{and_rest, execute_first, go_on, let_go};
-use super::handles::{arm_mayday, arm_reaper, item_name, queue_name, share_of};
+use super::anatomy::stretch;
+use super::execute::{and_rest, execute_first, go_on, go_on_seen, let_go};
+use super::handles::{arm_mayday, arm_reaper, share_of};
 use super::header::Header;
 use super::manager;
 use super::pool::{Inner, Pool};
 use super::queue::Queue;
-use super::rescuer::{self, Rescuing};
+use super::rescuer::Rescuing;
 use super::rest::After;
 use super::urge;
 use crate::cpu::this_cpu;
 use crate::thread::{self, Builder, SpawnError, Thread, ThreadCx, ThreadRef};
-use crate::trace::{Kind, Told, emit};
+use crate::trace::{Kind, emit};
 use crate::{mem, schedule};
 
 /// Which scheme a worker belongs to; the scheduler's hooks dispatch on it.
@@ -63,6 +63,10 @@ pub struct Worker {
     pub(super) pwq: Cell<Option<Handle<Pwq>>>,
     /// `[L]` the moments of the item that it executes; written by its own thread.
     pub(super) course: Cell<Course>,
+    /// `[L]` when its item started, if somebody sees that, by the raw counter. `course` is of that item if they agree.
+    pub(super) began: Cell<u64>,
+    /// When a stretch of items that are not followed began, by the raw counter; zero outside of one.
+    pub(super) stretch: Cell<u64>,
     /// `[L]` what is to be done when it starts its next item: [`Self::REPATRIATED`], [`Self::AHEAD`].
     pub(super) marks: Cell<u8>,
     /// `[L]` its CPU time when the watchdog looked last.
@@ -103,6 +107,8 @@ impl Worker {
             current: Cell::new(None),
             pwq: Cell::new(None),
             course: Cell::new(Course::new()),
+            began: Cell::new(0),
+            stretch: Cell::new(0),
             marks: Cell::new(0),
             seen_ns: Cell::new(0),
             rescuing,
@@ -251,11 +257,20 @@ pub(super) fn main(cx: &ThreadCx<'_>, w: &'static Worker) {
     let mut after = After::NONE;
     let mut g = pool.lock();
     loop {
+        // First those that nobody sees, which takes no look at who does.
         if after.rest.is_none() {
-            (g, after) = go_on::<true>(cx, (w, pool), g, after.hold);
+            (g, after) = go_on::<{ Eyes::NONE }>(cx, (w, pool), g, after.hold, stretch::nobody());
         }
-        if after.rest.is_none() {
-            (g, after) = go_on::<false>(cx, (w, pool), g, after.hold);
+        if after.rest.is_none()
+            && let Some((eyes, p)) = g.policy.eyes_to_go_on(&g.store, w.handle())
+        {
+            (g, after) = match eyes {
+                Eyes::ALL => go_on::<{ Eyes::ALL }>(cx, (w, pool), g, after.hold, p),
+                _ => go_on_seen(cx, w, g, after.hold, p),
+            };
+            if g.policy.has_more() {
+                continue;
+            }
         }
         let Inner { policy, store, .. } = &mut *g;
         let step = if policy.is_done(store, w.handle()) {
@@ -325,65 +340,4 @@ pub(super) fn retire(w: &'static Worker) {
     debug_assert!(core::ptr::eq(raw, w), "a thread retires another's worker");
     // SAFETY: made by `create`; the pool has forgotten it, and so has the thread.
     drop(unsafe { Box::from_raw(raw) });
-}
-
-/// The running work item panicked and its thread `t`, the running one, is about to end: the pool
-/// forgets the worker, the item is poisoned and its slot released. The item's count is leaked,
-/// because its destructor may trip over the state that made the handler panic.
-pub(crate) fn worker_panicked(t: &Thread) {
-    let Some(w) = of_thread(t) else { return };
-    t.watch.end();
-    if let Some(r) = w.rescuing() {
-        rescuer::panicked(w, r);
-        return;
-    }
-    let pool = w.pool();
-    let mut g = pool.lock();
-    let item = poison(w, &mut g);
-    let Inner { policy, store, .. } = &mut *g;
-    emit(Kind::WorkerDie, pool.head(), 0, 0);
-    let f = policy.abandon(store, w.handle());
-    urge::look_again(pool, &mut g);
-    pool.wake(f.wake);
-    pool.flushed(f.flushed);
-    let rest = pool.conclude(&mut g, f.hand, f.gone).and(f.freed);
-    drop(g);
-    if !rest.is_none() {
-        rest.carry_out();
-    }
-    if let Some(item) = item {
-        // SAFETY: kept by the count of the run that panicked.
-        let h = unsafe { Header::of(item) };
-        // SAFETY: nobody else gives that count up.
-        unsafe { h.tell_panicked() };
-    }
-    retire(w);
-    if pool.kind == PoolKind::Dedicated {
-        // It was the only one. The thread is a plain one from here on.
-        drop(manager::manage(&ThreadCx::mint(), pool));
-    }
-}
-
-/// The item that `w` executes panicked; under the pool's lock. The item.
-pub(super) fn poison(w: &Worker, g: &mut Inner) -> Option<Handle<Item>> {
-    let node: &WorkerNode = links::Arena::get(&g.store, w.handle());
-    let (item, p) = (node.current(), node.current_pwq());
-    if let (Some(item), Some(p)) = (item, p) {
-        emit(
-            Kind::ExecuteEnd,
-            w.pool().head().flags(Kind::PANICKED),
-            item_name(item),
-            queue_name(share_of(p).queue_ptr()),
-        );
-        // SAFETY: the run's count keeps it alive; barriers do not panic.
-        let h = unsafe { Header::of(item) };
-        // Of an item that was started unseen the worker has another one's course.
-        if share_of(p).pwq(g).is_observed() {
-            let told = Told::of(Kind::ExecuteEnd);
-            anatomy::over(told, told.now(), w, (share_of(p), h), g);
-        }
-        h.word.poison();
-        h.in_run.end();
-    }
-    item
 }

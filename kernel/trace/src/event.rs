@@ -52,6 +52,22 @@ impl Head {
         Self { flags, ..self }
     }
 
+    /// As an event has it, without its kind.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        (self.flags as u64) << 8 | (self.small as u64) << 16 | (self.arg as u64) << 32
+    }
+
+    /// What [`Self::function`] adds to [`Self::bits`] of one without flags and small number, for a function on a multiple of
+    /// four, as all AArch64 code is.
+    #[inline(always)]
+    #[must_use]
+    pub const fn function_bits(function: usize) -> u64 {
+        // Shifted as 32 bits, so that no mask is needed.
+        ((function as u32) << 6) as u64
+    }
+
     /// The same with the code address `function` in `flags` and `small`: bits 2 to 25 of it.
     #[inline(always)]
     #[must_use]
@@ -102,11 +118,15 @@ impl Event {
     #[inline(always)]
     #[must_use]
     pub const fn pack(stamp: u64, kind: Kind, head: Head, a: u64, b: u64) -> [u64; 4] {
-        let meta = kind as u64
-            | (head.flags as u64) << 8
-            | (head.small as u64) << 16
-            | (head.arg as u64) << 32;
-        [stamp, meta, a, b]
+        Self::pack_bits(stamp, kind, head.bits(), a, b)
+    }
+
+    /// As [`Self::pack`], with [`Head::bits`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn pack_bits(stamp: u64, kind: Kind, head: u64, a: u64, b: u64) -> [u64; 4] {
+        // The kind's bits are none of the head's: a sum takes it as part of the instruction.
+        [stamp, head.wrapping_add(kind as u64), a, b]
     }
 
     /// The event in `words`; `None` if they name no kind.
@@ -165,5 +185,14 @@ mod tests {
     fn zeroed_memory_is_no_event() {
         assert_eq!(Event::unpack(&[0; 4]), None);
         assert_eq!(Event::unpack(&[0, 0xff, 0, 0]), None);
+    }
+
+    #[test]
+    fn bits_of_a_function_are_those_of_its_head() {
+        for function in [0, 4, 0x4028_5964, 0xffff_fffc] {
+            let head = Head::of(7);
+            let bits = head.bits() | Head::function_bits(function);
+            assert_eq!(bits, head.function(function).bits(), "{function:#x}");
+        }
     }
 }

@@ -240,8 +240,8 @@ kinds! {
     CancelSync = 57, WORKQUEUE, "workqueue_cancel_sync";
     /// A flush found item `a` neither pending nor running, or (`a` 0) all of queue `b` over, without waiting. The simulator, which
     /// judges that, is told of its beginning as of a [`Kind::FlushStart`] of item `a` and no queue, and sees a queue's
-    /// flush always begin and end.
-    FlushIdle = 58, WORKQUEUE, "workqueue_flush_idle";
+    /// flush always begin and end. Of the details, since it is nothing that changed, and whoever flushes in a loop makes many.
+    FlushIdle = 58, LATENCY, "workqueue_flush_idle";
     /// Queue `b` is gone.
     DestroyWorkqueue = 59, WORKQUEUE, "workqueue_destroy";
     /// Pool `arg` got worker thread `a`.

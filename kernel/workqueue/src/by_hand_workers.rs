@@ -5,7 +5,7 @@ use machine::{Duration, Instant};
 
 use crate::by_hand::{blocked, bound, numbers, queue, start};
 use crate::sim::{Act, Sim};
-use crate::{Cull, Kind, Over, Pool, Tuning};
+use crate::{Cull, Eyes, Kind, Over, Pool, Tuning};
 
 const fn secs(n: u64) -> Instant {
     Instant::from_nanos(n * 1_000_000_000)
@@ -195,18 +195,28 @@ fn bh_pool_calls_its_softirq_once() {
     assert!(calls(&mut sim, 0));
     assert!(!calls(&mut sim, 1), "it was called");
     let me = sim.workers[0].h;
-    let (first, p) = sim.pool.turn_to(&mut sim.s, me).expect("an item");
+    let (first, p) = sim
+        .pool
+        .turn_to::<_, { Eyes::NONE }>(&mut sim.s, me, sim.pwqs[0])
+        .expect("an item");
     assert_eq!((first, p), (sim.items[0], sim.pwqs[0]));
     assert!(!calls(&mut sim, 2), "its turn will tell");
     assert_eq!(sim.pool.turn_over(&mut sim.s, me, (first, p)), Over::Goes);
     assert!(sim.pool.end_turn(&mut sim.s, me));
     assert!(!calls(&mut sim, 3), "it calls itself");
     for _ in 1..4 {
-        let next = sim.pool.turn_to(&mut sim.s, me).expect("an item");
+        let next = sim
+            .pool
+            .turn_to::<_, { Eyes::NONE }>(&mut sim.s, me, sim.pwqs[0])
+            .expect("an item");
         let over = sim.pool.turn_over(&mut sim.s, me, next);
         assert!(!matches!(over, Over::Follows(_)));
     }
-    assert_eq!(sim.pool.turn_to(&mut sim.s, me), None);
+    assert_eq!(
+        sim.pool
+            .turn_to::<_, { Eyes::NONE }>(&mut sim.s, me, sim.pwqs[0]),
+        None
+    );
     assert_eq!(sim.pool.turn_aside(&mut sim.s, me), None);
     assert!(!sim.pool.end_turn(&mut sim.s, me));
     assert_eq!(sim.pool.starts(), 4);

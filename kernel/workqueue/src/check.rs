@@ -8,7 +8,7 @@
 
 use crate::item::{On, Store, item, pwq, worker};
 use crate::ways::{Leaving, Ways};
-use crate::{NodeLimit, Phase, Pool, Pwq, Worker};
+use crate::{Eyes, NodeLimit, Phase, Pool, Pwq, Worker};
 
 /// `Err` with what is wrong, unless a condition holds.
 fn ensure(holds: bool, wrong: &'static str) -> Result<(), &'static str> {
@@ -53,7 +53,7 @@ impl Pool {
             pending += u32::from(!it.is_cursor());
             let listed = it.on == On::Worklist && it.pwq.is_some() != it.is_cursor();
             ensure(listed, "an item on the list does not know it")?;
-            let asks = |p| it.is_plain() && pwq(s, p).ways.any(Ways::ASIDE);
+            let asks = |p| pwq(s, p).eyes() != Eyes::NONE && it.is_plain();
             ensure(
                 !it.pwq.is_some_and(asks),
                 "an item would start like most, and may not",
@@ -110,6 +110,10 @@ impl Pwq {
             ensure(it.on == On::Inactive, "a waiting item does not know it")?;
             inactive += u32::from(!it.is_barrier());
             beside += u32::from(it.runner.is_some());
+            ensure(
+                it.is_barrier() || !it.is_single() || it.eyes() >= self.eyes(),
+                "an item would start like most, and may not",
+            )?;
             ensure(
                 it.is_beside() == it.runner.is_some(),
                 "an item waits and runs, and does not know it",

@@ -214,7 +214,7 @@ impl Pool {
         let it = item_mut(s, h);
         it.on = On::Nothing;
         it.set_linked(false);
-        it.set_aside(false);
+        it.shut_eyes();
         let (p, colour, barrier) = (it.pwq.take(), it.colour, it.is_barrier());
         if !barrier {
             it.runner = Some(w);

@@ -57,6 +57,19 @@ pub(crate) enum On {
     Scheduled(Handle<Worker>),
 }
 
+/// Who wants to know of an item's start, and so on which way it starts: the ways of those of whom less is asked are quicker.
+#[derive(Debug)]
+pub struct Eyes;
+
+impl Eyes {
+    /// Nobody, and its pwq is like most.
+    pub const NONE: u8 = 0;
+    /// Events are told of it, no more.
+    pub const EVENTS: u8 = 1;
+    /// Its time is followed, or its pwq is asked.
+    pub const ALL: u8 = 2;
+}
+
 /// How an execution ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -87,6 +100,9 @@ impl Item {
     const CURSOR: u8 = 1 << 2;
     const BESIDE: u8 = 1 << 3;
     const ASIDE: u8 = 1 << 4;
+    const SEEN: u8 = 1 << 5;
+    /// What says how it starts.
+    const START: u8 = Self::ASIDE | Self::SEEN;
 
     /// The node of a fresh work item.
     #[must_use]
@@ -164,26 +180,63 @@ impl Item {
         };
     }
 
-    /// It is queued, and what its pwq is ([`Ways::ASIDE`]) makes its start unlike others.
+    /// It is about to be queued, and so many [`Eyes`] will see it start.
     #[inline(always)]
-    pub(crate) const fn set_aside(&mut self, on: bool) {
-        self.marks = if on {
-            self.marks | Self::ASIDE
-        } else {
-            self.marks & !Self::ASIDE
+    pub fn set_eyes(&mut self, eyes: u8) {
+        debug_assert!(self.marks & !Self::START == 0, "it is queued already");
+        self.marks = match eyes {
+            Eyes::NONE => 0,
+            Eyes::EVENTS => Self::SEEN,
+            _ => Self::ASIDE,
         };
     }
 
-    /// It is a work item, nothing is linked to it, it does not wait beside its own run, and its start is like most.
+    /// As [`Self::set_eyes`] of more than before, of an item that waits.
+    #[inline(always)]
+    pub fn add_eyes(&mut self, eyes: u8) {
+        self.marks |= match eyes {
+            Eyes::NONE => 0,
+            Eyes::EVENTS => Self::SEEN,
+            _ => Self::ASIDE,
+        };
+    }
+
+    /// It starts, or was taken out.
+    #[inline(always)]
+    pub(crate) const fn shut_eyes(&mut self) {
+        self.marks &= !Self::START;
+    }
+
+    /// Whether it starts as those do that so many see; of [`Eyes::ALL`] whatever else is.
+    #[inline(always)]
+    pub(crate) const fn starts_by(&self, eyes: u8) -> bool {
+        match eyes {
+            Eyes::NONE => self.is_plain(),
+            Eyes::EVENTS => self.marks == Self::SEEN,
+            _ => self.is_work() && !self.is_plain() && self.marks != Self::SEEN,
+        }
+    }
+
+    /// Who sees it start; [`Eyes::ALL`] of one that is not like most.
+    #[inline(always)]
+    pub(crate) const fn eyes(&self) -> u8 {
+        match self.marks {
+            0 => Eyes::NONE,
+            Self::SEEN => Eyes::EVENTS,
+            _ => Eyes::ALL,
+        }
+    }
+
+    /// It is a work item, nothing is linked to it, it does not wait beside its own run, and nobody sees it start.
     #[inline(always)]
     pub(crate) const fn is_plain(&self) -> bool {
         self.marks == 0
     }
 
-    /// As [`Self::is_plain`], however it starts.
+    /// As [`Self::is_plain`], whoever sees it start.
     #[inline(always)]
     pub(crate) const fn is_single(&self) -> bool {
-        self.marks & !Self::ASIDE == 0
+        self.marks & !Self::START == 0
     }
 
     /// Whether it is on a list.

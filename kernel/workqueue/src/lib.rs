@@ -121,7 +121,7 @@ pub use budget::OverBudget;
 pub use colours::{COLOURS, Colour};
 pub use execution::{Begun, Finished, Passed};
 pub use flush::{Cascade, Flush, FlushStart, Flusher};
-pub use item::{Item, Outcome, Store};
+pub use item::{Eyes, Item, Outcome, Store};
 pub use kind::Kind;
 pub use knot::{Knot, MOST_WAITERS, MOST_WAITS, Needs, Party};
 pub use limit::{DEFAULT_MIN_ACTIVE, NodeLimit, Turn, split};

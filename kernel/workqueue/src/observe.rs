@@ -3,14 +3,15 @@
 use links::{Handle, List};
 
 use crate::item::{item, item_mut, pwq, pwq_mut, worker};
-use crate::{Item, Pool, Pwq, Store};
+use crate::{Eyes, Item, Pool, Pwq, Store};
 
 impl Pool {
-    /// Somebody wants to know of what the items of `p` do from now on, or nobody does. In O(waiting items).
+    /// Somebody wants to know of what the items of `p` do from now on, or nobody does. In O(what waits in the pool), the first time.
     pub fn observe<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, on: bool) {
+        let was = pwq(s, p).is_observed();
         pwq_mut(s, p).set_observed(on);
-        if !on {
-            // Those that wait are asked once more for nothing.
+        if !on || was {
+            // Those that wait know it, or are asked once more for nothing.
             return;
         }
         Self::asks(s, p, self.worklist.front());
@@ -32,7 +33,7 @@ impl Pool {
         while let Some(h) = next {
             let it = item(s, h);
             if it.pwq == Some(p) && it.is_work() {
-                item_mut(s, h).set_aside(true);
+                item_mut(s, h).add_eyes(Eyes::EVENTS);
             }
             next = list.next(s, h);
         }

@@ -8,7 +8,7 @@ use links::Handle;
 use crate::execution::Finished;
 use crate::item::{On, item, item_mut, pwq, worker, worker_mut};
 use crate::ways::Ways;
-use crate::{Item, Outcome, Pool, Pwq, Store, Worker};
+use crate::{Eyes, Item, Outcome, Pool, Pwq, Store, Worker};
 
 /// What follows from the end of an item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,10 +41,10 @@ impl Pool {
         w: Handle<Worker>,
         ran: (Handle<Item>, Handle<Pwq>),
     ) -> Over {
-        self.finish_seen(s, w, ran, (true, true, false))
+        self.finish_seen(s, w, ran, (Eyes::ALL, true, false))
     }
 
-    /// As [`Pool::finish`], of an item that was plain when it began ([`Pool::go_on`]).
+    /// As [`Pool::finish`], of an item that nobody saw start ([`Pool::go_on`]).
     #[inline(always)]
     pub fn finish_plain<S: Store>(
         &mut self,
@@ -52,12 +52,12 @@ impl Pool {
         w: Handle<Worker>,
         ran: (Handle<Item>, Handle<Pwq>),
     ) -> Over {
-        self.finish_seen(s, w, ran, (S::SEES_ALL, true, false))
+        self.finish_seen(s, w, ran, (Eyes::NONE, true, false))
     }
 
     /// As [`Pool::finish_plain`], of one that [`Pool::go_on_lone`] took.
     #[inline(always)]
-    pub fn finish_lone<S: Store>(
+    pub fn finish_lone<S: Store, const EYES: u8>(
         &mut self,
         s: &mut S,
         w: Handle<Worker>,
@@ -66,23 +66,29 @@ impl Pool {
         if !self.is_settled(s, w) {
             return Over::Follows(self.end(s, w, Outcome::Returned));
         }
-        self.finish_seen(s, w, ran, (S::SEES_ALL, true, true))
+        self.finish_seen(s, w, ran, (EYES, true, true))
     }
 
     /// As [`Pool::finish_plain`], of one that [`Pool::go_on_managed`] took.
     #[inline(always)]
-    pub fn finish_bound<S: Store>(
+    pub fn finish_bound<S: Store, const EYES: u8>(
         &mut self,
         s: &mut S,
         w: Handle<Worker>,
         (h, p): (Handle<Item>, Handle<Pwq>),
     ) -> Over {
-        if !self.is_settled(s, w) || pwq(s, p).ways.any(Ways::NOT_PLAIN) {
+        let seen = EYES != Eyes::NONE;
+        let not_plain = if seen {
+            Ways::NOT_PLAIN_UNSEEN
+        } else {
+            Ways::NOT_PLAIN
+        };
+        if !self.is_settled(s, w) || pwq(s, p).ways.any(not_plain) {
             return Over::Follows(self.finish_aside(s, w, (h, p)));
         }
         debug_assert!(worker(s, w).apart == 0, "it counts as settled");
         Self::note_over(s, w, h);
-        self.free_plain_slot(s, p, S::SEES_ALL)
+        self.free_plain_slot(s, p, EYES)
     }
 
     /// As [`Pool::finish_bound`], where something is unusual: mostly that a flush waits while items come.
@@ -93,13 +99,13 @@ impl Pool {
         w: Handle<Worker>,
         ran: (Handle<Item>, Handle<Pwq>),
     ) -> Finished {
-        match self.finish_seen(s, w, ran, (true, true, false)) {
+        match self.finish_seen(s, w, ran, (Eyes::ALL, true, false)) {
             Over::Goes | Over::Last => Finished::NOTHING,
             Over::Follows(f) => f,
         }
     }
 
-    /// `seen`: somebody may observe the item; `by_node`: the slots may be the node's;
+    /// `eyes`: who sees the item, [`Eyes::ALL`] asks; `by_node`: the slots may be the node's;
     /// `settled`: [`Pool::is_settled`] has said so.
     #[inline(always)]
     fn finish_seen<S: Store>(
@@ -107,17 +113,16 @@ impl Pool {
         s: &mut S,
         w: Handle<Worker>,
         (h, p): (Handle<Item>, Handle<Pwq>),
-        (seen, by_node, settled): (bool, bool, bool),
+        (eyes, by_node, settled): (u8, bool, bool),
     ) -> Over {
         let node = worker(s, w);
         debug_assert!(
             node.current == Some(h) && node.current_pwq == Some(p) && node.current_active,
             "it executes another item"
         );
-        let colour = node.current_colour;
         let share = pwq(s, p);
         let ways = share.ways;
-        let aside = if seen {
+        let aside = if eyes != Eyes::NONE {
             Ways::LEAVES | Ways::OVER
         } else {
             Ways::LEAVES | Ways::OVER | Ways::OBSERVED
@@ -140,7 +145,8 @@ impl Pool {
             }
         }
         Self::note_over(s, w, h);
-        self.free_slot(s, p, (colour, ways), seen)
+        let colour = |s: &S| worker(s, w).current_colour;
+        self.free_slot(s, p, (colour, ways), eyes)
     }
 
     /// Behind the first of the waiting items of `p` there is another one.

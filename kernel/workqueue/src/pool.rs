@@ -17,7 +17,6 @@ use machine::Instant;
 
 use crate::item::{On, item_mut, pwq, pwq_mut, worker_mut};
 use crate::watch::Mark;
-use crate::ways::Ways;
 use crate::worker::All;
 use crate::{Item, Kind, Phase, Pwq, Store, Tuning, Worker};
 
@@ -178,8 +177,8 @@ impl Pool {
         let active = Self::take_slot(s, p);
         pwq_mut(s, p).turn_if_due();
         let share = pwq(s, p);
-        let (entered, aside) = (share.entered + 1, share.ways.any(Ways::ASIDE));
-        item_mut(s, h).set_aside(aside);
+        let (entered, eyes) = (share.entered + 1, share.eyes());
+        item_mut(s, h).set_eyes(eyes);
         self.enter(s, p, h, (active, entered))
     }
 
@@ -223,6 +222,7 @@ impl Pool {
         let colour = share.work_colour;
         let it = item_mut(s, h);
         debug_assert!(it.on == On::Nothing, "queueing an item that is queued");
+        debug_assert!(it.is_single(), "marks of when it was queued last");
         it.pwq = Some(p);
         it.colour = colour;
         if active {

@@ -261,6 +261,25 @@ impl Pwq {
         self.ways.0 & Ways::NOT_PLAINLY == Ways::BY_NODE
     }
 
+    /// As [`Self::takes_plainly`], but that events are told.
+    #[inline(always)]
+    #[must_use]
+    pub const fn takes_seen(&self) -> bool {
+        self.ways.0 & Ways::NOT_PLAINLY == Ways::OBSERVED
+    }
+
+    /// As [`Self::takes_of_node`], but that events are told.
+    #[inline(always)]
+    #[must_use]
+    pub const fn takes_of_node_seen(&self) -> bool {
+        self.ways.0 & Ways::NOT_PLAINLY == Ways::BY_NODE | Ways::OBSERVED
+    }
+
+    /// Who sees an item that is queued now start, unless that is followed.
+    pub(crate) const fn eyes(&self) -> u8 {
+        self.ways.eyes()
+    }
+
     /// What [`Self::set_observed`] said.
     #[must_use]
     pub const fn is_observed(&self) -> bool {

@@ -4,7 +4,7 @@ use links::Handle;
 
 use crate::item::{On, item, item_mut, pwq, pwq_mut, worker_mut};
 use crate::ways::Ways;
-use crate::{Item, Over, Pool, Pwq, Store, Worker};
+use crate::{Eyes, Item, Over, Pool, Pwq, Store, Worker};
 
 /// What removing a pending item decided.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,10 +41,10 @@ impl Pool {
         let it = item_mut(s, h);
         it.on = On::Nothing;
         it.pwq = None;
-        it.set_aside(false);
+        it.shut_eyes();
         let colour = it.colour;
         pwq_mut(s, p).stats.cancelled += 1;
-        match self.free_slot(s, p, (colour, pwq(s, p).ways), true) {
+        match self.free_slot(s, p, (|_: &S| colour, pwq(s, p).ways), Eyes::ALL) {
             Over::Goes | Over::Last => None,
             Over::Follows(f) => Some(Removed {
                 wake: None,
@@ -56,13 +56,21 @@ impl Pool {
     }
 
     /// As [`Self::remove`], of an item like most: on the pool's list, with nothing linked to it and a slot of its pwq's own, and
-    /// neither a flush waits for it nor does anybody observe it. False: it is another one, and nothing happened. `at_rest`:
-    /// it must not be executed either.
+    /// no flush waits for it. False: it is another one, and nothing happened. `at_rest`:
+    /// it must not be executed either. `EYES`: who will have seen it start, of [`Eyes::NONE`] and [`Eyes::EVENTS`].
     #[inline(always)]
     #[must_use = "an item that was removed must be given up"]
-    pub fn remove_plain<S: Store>(&mut self, s: &mut S, h: Handle<Item>, at_rest: bool) -> bool {
+    pub fn remove_plain<S: Store, const EYES: u8>(
+        &mut self,
+        s: &mut S,
+        h: Handle<Item>,
+        at_rest: bool,
+    ) -> bool {
         let it = item(s, h);
-        let Some(p) = it.pwq.filter(|_| it.on == On::Worklist && it.is_plain()) else {
+        let Some(p) = it
+            .pwq
+            .filter(|_| it.on == On::Worklist && it.starts_by(EYES))
+        else {
             return false;
         };
         let share = pwq(s, p);
@@ -77,10 +85,13 @@ impl Pool {
         let it = item_mut(s, h);
         it.on = On::Nothing;
         it.pwq = None;
+        if EYES != Eyes::NONE {
+            it.shut_eyes();
+        }
         let share = pwq_mut(s, p);
         share.stats.cancelled += 1;
         share.passed += 1;
-        let _last = self.pass_on(s, p, S::SEES_ALL);
+        let _last = self.pass_on(s, p, EYES);
         true
     }
 
@@ -99,7 +110,7 @@ impl Pool {
         it.on = On::Nothing;
         it.set_linked(false);
         it.set_beside(false);
-        it.set_aside(false);
+        it.shut_eyes();
         match on {
             On::Nothing => {}
             On::Worklist => {

@@ -7,7 +7,7 @@ use crate::execution::{Begun, Finished};
 use crate::item::{On, item, item_mut, pwq, worker, worker_mut};
 use crate::pool::Stand;
 use crate::ways::Ways;
-use crate::{Item, Kind, Outcome, Phase, Pool, Pwq, Store, Worker};
+use crate::{Eyes, Item, Kind, Outcome, Phase, Pool, Pwq, Store, Worker};
 
 /// What a worker does next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +30,12 @@ pub enum Step {
     Exit,
 }
 
+/// Whether `it` is an item of `p`.
+#[inline(always)]
+pub(crate) fn is_of(it: &Item, p: Handle<Pwq>) -> bool {
+    it.pwq.map_or(0, Handle::raw) == p.raw()
+}
+
 impl Pool {
     /// (4) The next step of worker `w`, called by itself after waking up and after each execution.
     /// `now` is asked only when it goes idle. A worker in a hurry takes the steps of this one by one: [`Pool::come`],
@@ -42,8 +48,13 @@ impl Pool {
         now: impl FnOnce() -> Instant,
     ) -> Step {
         self.come(s, w);
-        let plain = self.go_on(s, w, true);
-        if let Some(begun) = plain.or_else(|| self.go_on(s, w, false)) {
+        if let Some((eyes, p)) = self.eyes_to_go_on(s, w)
+            && let Some(begun) = match eyes {
+                Eyes::NONE => self.go_on::<S, { Eyes::NONE }>(s, w, p),
+                Eyes::EVENTS => self.go_on::<S, { Eyes::EVENTS }>(s, w, p),
+                _ => self.go_on::<S, { Eyes::ALL }>(s, w, p),
+            }
+        {
             return begun.into();
         }
         if self.is_done(s, w) {
@@ -87,15 +98,37 @@ impl Pool {
         }
     }
 
-    /// (4) The next item of `w` if it goes on as it did, without the questions that only a change answers anew;
-    /// `None`: [`Self::look_about`]. Only one that is `plain`, or any: the pwq of a plain one is not preemption-aware, nobody
-    /// wants to know of it, and nobody waits for it.
+    /// (4) The next item of `w` if it goes on as it did, without the questions that only a change answers anew, and so many
+    /// [`Eyes`] see it start; of [`Eyes::EVENTS`] `only` one of this pwq. `None`: [`Self::eyes_to_go_on`].
     #[inline(always)]
-    pub fn go_on<S: Store>(&mut self, s: &mut S, w: Handle<Worker>, plain: bool) -> Option<Begun> {
+    pub fn go_on<S: Store, const EYES: u8>(
+        &mut self,
+        s: &mut S,
+        w: Handle<Worker>,
+        only: Handle<Pwq>,
+    ) -> Option<Begun> {
         if !self.is_settled(s, w) {
             return None;
         }
-        self.take_next(s, w, (plain, self.stand.running == 0))
+        self.take_next::<S, EYES>(s, w, (self.stand.running == 0, only))
+    }
+
+    /// Whether `w` may go on, who sees its next item start, and whose that is: [`Self::go_on`] of these finds it. `None`:
+    /// [`Self::look_about`].
+    #[inline(always)]
+    #[must_use]
+    pub fn eyes_to_go_on<S: Store>(&self, s: &S, w: Handle<Worker>) -> Option<(u8, Handle<Pwq>)> {
+        if !self.is_settled(s, w) {
+            return None;
+        }
+        let it = item(s, self.worklist.front()?);
+        if it.runner.is_some() || !it.is_work() {
+            return None;
+        }
+        let p = it.pwq?;
+        let eyes = it.eyes();
+        let heavy = eyes == Eyes::ALL && pwq(s, p).ways.any(Ways::CPU_INTENSIVE);
+        (!heavy).then_some((eyes, p))
     }
 
     /// The pool stands as it did when `w` last looked about, and nothing concerns `w` itself that it has to look at.
@@ -110,17 +143,27 @@ impl Pool {
         worker_mut(s, w).goes_on = Stand::NEVER;
     }
 
-    /// As [`Self::go_on`], of plain ones, where [`Self::is_settled`], concurrency management has the workers counted, and `w` is
+    /// As [`Self::go_on`], where [`Self::is_settled`], concurrency management has the workers counted, and `w` is
     /// the one that runs.
     #[inline(always)]
-    pub fn go_on_managed<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Begun> {
-        self.take_next(s, w, (true, false))
+    pub fn go_on_managed<S: Store, const EYES: u8>(
+        &mut self,
+        s: &mut S,
+        w: Handle<Worker>,
+        only: Handle<Pwq>,
+    ) -> Option<Begun> {
+        self.take_next::<S, EYES>(s, w, (false, only))
     }
 
-    /// As [`Self::go_on`], of plain ones, where [`Self::is_settled`] and there is no concurrency management: whoever starts one wakes the next worker.
+    /// As [`Self::go_on`], where [`Self::is_settled`] and there is no concurrency management: whoever starts one wakes the next worker.
     #[inline(always)]
-    pub fn go_on_lone<S: Store>(&mut self, s: &mut S, w: Handle<Worker>) -> Option<Begun> {
-        self.take_next(s, w, (true, true))
+    pub fn go_on_lone<S: Store, const EYES: u8>(
+        &mut self,
+        s: &mut S,
+        w: Handle<Worker>,
+        only: Handle<Pwq>,
+    ) -> Option<Begun> {
+        self.take_next::<S, EYES>(s, w, (true, only))
     }
 
     /// Concurrency management has the workers counted, and one of them runs.
@@ -138,11 +181,11 @@ impl Pool {
     }
 
     #[inline(always)]
-    fn take_next<S: Store>(
+    fn take_next<S: Store, const EYES: u8>(
         &mut self,
         s: &mut S,
         w: Handle<Worker>,
-        (plain, lone): (bool, bool),
+        (lone, only): (bool, Handle<Pwq>),
     ) -> Option<Begun> {
         let node = worker(s, w);
         debug_assert!(node.goes_on.is(self.stand), "it has to look about");
@@ -151,21 +194,27 @@ impl Pool {
         debug_assert!(lone != self.core, "E6: another runs, or it is not counted");
         let h = self.worklist.front()?;
         let it = item(s, h);
-        if it.runner.is_some() || !it.is_plain() && (plain || !it.is_work()) {
+        if it.runner.is_some() || !it.starts_by(EYES) {
             return None;
         }
-        let linked = !plain && it.is_linked();
-        let p = it.pwq?;
+        let linked = EYES == Eyes::ALL && it.is_linked();
+        let p = if EYES != Eyes::EVENTS {
+            it.pwq?
+        } else if is_of(it, only) {
+            only
+        } else {
+            return None;
+        };
         let ways = pwq(s, p).ways;
         debug_assert!(
-            !plain || !ways.any(Ways::ASIDE),
+            EYES == Eyes::ALL || !ways.any(Ways::ASIDE),
             "its item does not know it"
         );
-        if !plain {
-            if ways.any(Ways::CPU_INTENSIVE) {
-                return None;
-            }
-            item_mut(s, h).set_aside(false);
+        if EYES == Eyes::ALL && ways.any(Ways::CPU_INTENSIVE) {
+            return None;
+        }
+        if EYES != Eyes::NONE {
+            item_mut(s, h).shut_eyes();
         }
         self.starts += 1;
         self.take_front(s, w, (h, p));

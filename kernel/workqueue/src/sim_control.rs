@@ -4,7 +4,7 @@ use links::Arena;
 use workword::{Claim, Seize};
 
 use crate::sim::{HERE, Sim};
-use crate::{Kind, Queued};
+use crate::{Eyes, Kind, Queued};
 
 impl Sim {
     /// Queues item `i` on pwq `p`; true if it was not pending and is not disabled (B4).
@@ -31,13 +31,20 @@ impl Sim {
         let (h, item) = (self.pwqs[p], self.items[i]);
         let share = self.s.pwqs.get(h);
         let entered = share.entered() + 1;
-        let q = if i % 2 == 1 && share.takes_plainly() && self.pool.kind == Kind::Bh {
+        let seen = share.takes_seen() || share.takes_of_node_seen();
+        let plainly = share.takes_plainly() || share.takes_seen();
+        let of_node = share.takes_of_node() || share.takes_of_node_seen();
+        if i % 2 == 1 && seen {
+            let eyes = [Eyes::EVENTS, Eyes::ALL][i / 2 % 2];
+            self.s.items.get_mut(item).set_eyes(eyes);
+        }
+        let q = if i % 2 == 1 && plainly && self.pool.kind == Kind::Bh {
             let called = self.pool.queue_turn(&mut self.s, h, item, entered);
             let wake = called.then_some(self.workers[0].h);
             Queued { wake, active: true }
-        } else if i % 2 == 1 && share.takes_plainly() {
+        } else if i % 2 == 1 && plainly {
             self.pool.queue_plain(&mut self.s, h, item, entered)
-        } else if i % 2 == 1 && share.takes_of_node() {
+        } else if i % 2 == 1 && of_node {
             self.pool.queue_of_node(&mut self.s, h, item, entered)
         } else {
             self.pool.queue(&mut self.s, h, item)
@@ -64,7 +71,10 @@ impl Sim {
             Seize::Queued(_) => {
                 // Every other one as the executive does where it is in a hurry.
                 let hurry = i.is_multiple_of(2);
-                let gone = hurry && self.pool.remove_plain(&mut self.s, self.items[i], false);
+                let (pool, s, item) = (&mut self.pool, &mut self.s, self.items[i]);
+                let gone = hurry
+                    && (pool.remove_plain::<_, { Eyes::NONE }>(s, item, false)
+                        || pool.remove_plain::<_, { Eyes::EVENTS }>(s, item, false));
                 let removed = if gone {
                     None
                 } else {

@@ -6,7 +6,7 @@ use links::{Arena, Handle};
 use proptest::prelude::*;
 
 use crate::sim::{Act, Sim};
-use crate::{Finished, Kind, Over, Pwq, Worker};
+use crate::{Eyes, Finished, Kind, Over, Pwq, Worker};
 
 impl Sim {
     /// What `h` executes is over.
@@ -23,11 +23,14 @@ impl Sim {
             return self.follows(p, over);
         }
         // Most as the executive does where it is in a hurry.
-        let over = match self.s.pwqs.get(p).entered() % 4 {
-            0 => self.pool.finish(&mut self.s, h, (item, p)),
-            1 => self.pool.finish_plain(&mut self.s, h, (item, p)),
-            2 => self.pool.finish_lone(&mut self.s, h, (item, p)),
-            _ => self.pool.finish_bound(&mut self.s, h, (item, p)),
+        let (pool, s, ran) = (&mut self.pool, &mut self.s, (item, p));
+        let over = match s.pwqs.get(p).entered() % 6 {
+            0 => pool.finish(s, h, ran),
+            1 => pool.finish_plain(s, h, ran),
+            2 => pool.finish_lone::<_, { Eyes::NONE }>(s, h, ran),
+            3 => pool.finish_lone::<_, { Eyes::EVENTS }>(s, h, ran),
+            4 => pool.finish_bound::<_, { Eyes::NONE }>(s, h, ran),
+            _ => pool.finish_bound::<_, { Eyes::EVENTS }>(s, h, ran),
         };
         self.follows(p, over)
     }
@@ -45,7 +48,12 @@ impl Sim {
 
     /// What the pseudo worker `h` of a BH pool does next.
     pub(crate) fn turn(&mut self, h: Handle<Worker>) -> Act {
-        if let Some((item, _)) = self.pool.turn_to(&mut self.s, h) {
+        let next = self.pool.pwq_of_next(&self.s).and_then(|p| {
+            let (pool, s) = (&mut self.pool, &mut self.s);
+            pool.turn_to::<_, { Eyes::NONE }>(s, h, p)
+                .or_else(|| pool.turn_to::<_, { Eyes::EVENTS }>(s, h, p))
+        });
+        if let Some((item, _)) = next {
             return self.begin(h, item);
         }
         match self.pool.turn_aside(&mut self.s, h) {

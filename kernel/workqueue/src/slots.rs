@@ -9,7 +9,7 @@ use links::{Handle, List};
 
 use crate::item::{On, item, item_mut, pwq, pwq_mut};
 use crate::ways::{Leaving, Ways};
-use crate::{Colour, Item, Over, Pool, Pwq, Store, Worker};
+use crate::{Colour, Eyes, Item, Over, Pool, Pwq, Store, Worker};
 
 /// What accepting a slot decided.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -228,23 +228,24 @@ impl Pool {
     }
 
     /// An active item of `p`, which stays, is over, or out, and its slot is `p`'s: the next that waits has it.
-    /// `c` is its colour, and `p` has these `ways`. `seen`: somebody may observe it.
+    /// `colour` says its colour, and `p` has these `ways`. `eyes`: who sees it; [`Eyes::ALL`] asks.
     #[inline(always)]
     pub(crate) fn free_slot<S: Store>(
         &mut self,
         s: &mut S,
         p: Handle<Pwq>,
-        (c, ways): (Colour, Ways),
-        seen: bool,
+        (colour, ways): (impl FnOnce(&S) -> Colour, Ways),
+        eyes: u8,
     ) -> Over {
         if ways.any(Ways::COLOURED) {
+            let c = colour(s);
             return match self.free_coloured_slot(s, p, c) {
                 End::Flush => Over::flushed(p),
                 End::Last => Over::Last,
                 End::None => Over::Goes,
             };
         }
-        self.free_plain_slot(s, p, seen)
+        self.free_plain_slot(s, p, eyes)
     }
 
     /// As [`Self::free_slot`], where nothing of an earlier colour is in flight.
@@ -253,10 +254,10 @@ impl Pool {
         &mut self,
         s: &mut S,
         p: Handle<Pwq>,
-        seen: bool,
+        eyes: u8,
     ) -> Over {
         pwq_mut(s, p).passed += 1;
-        if !self.pass_on(s, p, seen) {
+        if !self.pass_on(s, p, eyes) {
             Over::Goes
         } else if pwq_mut(s, p).has_turned() {
             Over::flushed(p)
@@ -269,7 +270,7 @@ impl Pool {
     #[inline(never)]
     fn free_coloured_slot<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, c: Colour) -> End {
         let faded = pwq_mut(s, p).leaves(c);
-        match (faded, self.pass_on(s, p, true)) {
+        match (faded, self.pass_on(s, p, Eyes::ALL)) {
             (true, _) => End::Flush,
             (false, true) => End::Last,
             (false, false) => End::None,
@@ -278,7 +279,7 @@ impl Pool {
 
     /// The slot of an active item of `p` is free. Whether it was the last one in flight.
     #[inline(always)]
-    pub(crate) fn pass_on<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, seen: bool) -> bool {
+    pub(crate) fn pass_on<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, eyes: u8) -> bool {
         let share = pwq_mut(s, p);
         debug_assert!(share.nr_active <= share.max_active, "OVER");
         debug_assert!(!share.ways.any(Ways::UNLIMITED), "it has no slots");
@@ -286,7 +287,7 @@ impl Pool {
             share.nr_active -= 1;
             return share.nr_active == 0;
         }
-        self.activate_first(s, p, seen);
+        self.activate_first(s, p, eyes);
         false
     }
 
@@ -322,23 +323,27 @@ impl Pool {
 
     /// Moves the first inactive item of `p` to the list, with a slot more. False: there is none.
     fn activate_next<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
-        let any = self.activate_first(s, p, true);
+        let any = self.activate_first(s, p, Eyes::ALL);
         pwq_mut(s, p).nr_active += u32::from(any);
         any
     }
 
     /// Moves the first inactive item of `p` to the list, with a slot that `p` has for it. False: there is
-    /// none. `seen`: somebody may observe it.
+    /// none. `eyes`: who sees it; [`Eyes::ALL`] asks.
     #[inline(always)]
-    fn activate_first<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, seen: bool) -> bool {
+    fn activate_first<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, eyes: u8) -> bool {
         let Some(h) = List::pop_front_of(s, |s| &mut pwq_mut(s, p).inactive) else {
             return false;
         };
         let it = item_mut(s, h);
         it.on = On::Worklist;
         // Who is not seen may have been when it was queued.
-        let single = if seen { it.is_single() } else { it.is_plain() };
-        if seen && (S::SEES_ALL || pwq(s, p).ways.any(Ways::OBSERVED)) {
+        let (single, told) = match eyes {
+            Eyes::NONE => (it.is_plain(), false),
+            Eyes::EVENTS => (it.is_single(), true),
+            _ => (it.is_single(), pwq(s, p).ways.any(Ways::OBSERVED)),
+        };
+        if S::SEES_ALL || told {
             s.activated(h, p);
         }
         self.push(s, h);

@@ -11,8 +11,9 @@
 use links::Handle;
 
 use crate::item::{On, item, item_mut, pwq, pwq_mut, worker, worker_mut};
+use crate::run::is_of;
 use crate::ways::Ways;
-use crate::{Begun, Item, Kind, Over, Phase, Pool, Pwq, Store, Worker};
+use crate::{Begun, Eyes, Item, Kind, Over, Phase, Pool, Pwq, Store, Worker};
 
 impl Pool {
     /// (1), (2) As [`Pool::queue_plain`], on a BH pool. True: its softirq must be called.
@@ -32,6 +33,7 @@ impl Pool {
         let colour = share.work_colour;
         let it = item_mut(s, h);
         debug_assert!(it.on == On::Nothing, "queueing an item that is queued");
+        debug_assert!(it.is_single(), "marks of when it was queued last");
         it.pwq = Some(p);
         it.colour = colour;
         it.on = On::Worklist;
@@ -41,25 +43,42 @@ impl Pool {
         first && self.wake_idle(s).is_some()
     }
 
-    /// (4) The next item of `w`, a BH pool's pseudo worker, in its turn, if that is like most: the front of the list, with nothing
-    /// linked to it, and nobody wants to know of it. `None`: [`Self::turn_aside`].
+    /// (4) The next item of `w`, a BH pool's pseudo worker, in its turn, if that is one that so many [`Eyes`] see, of
+    /// [`Eyes::NONE`] and [`Eyes::EVENTS`]: the front of the list, with nothing linked to it; of [`Eyes::EVENTS`] `only` one of this pwq. `None`: [`Self::turn_aside`].
     #[inline(always)]
-    pub fn turn_to<S: Store>(
+    pub fn turn_to<S: Store, const EYES: u8>(
         &mut self,
         s: &mut S,
         w: Handle<Worker>,
+        only: Handle<Pwq>,
     ) -> Option<(Handle<Item>, Handle<Pwq>)> {
         debug_assert!(self.kind == Kind::Bh, "a thread has no turns");
         let h = self.worklist.front()?;
         let it = item(s, h);
-        let p = it.pwq.filter(|_| it.is_plain())?;
+        let p = if EYES != Eyes::EVENTS {
+            it.pwq.filter(|_| it.starts_by(EYES))?
+        } else if is_of(it, only) && it.starts_by(EYES) {
+            only
+        } else {
+            return None;
+        };
         debug_assert!(
             !pwq(s, p).ways.any(Ways::ASIDE),
             "its item does not know it"
         );
+        if EYES != Eyes::NONE {
+            item_mut(s, h).shut_eyes();
+        }
         self.starts += 1;
         self.take_front(s, w, (h, p));
         Some((h, p))
+    }
+
+    /// The pwq of the next item.
+    #[inline(always)]
+    #[must_use]
+    pub fn pwq_of_next<S: Store>(&self, s: &S) -> Option<Handle<Pwq>> {
+        item(s, self.worklist.front()?).pwq
     }
 
     /// (4) As [`Self::turn_to`], whatever comes next: an item or a barrier. `None`: there is nothing left.
@@ -74,7 +93,7 @@ impl Pool {
         );
         it.on = On::Nothing;
         it.set_linked(false);
-        it.set_aside(false);
+        it.shut_eyes();
         let (p, colour, barrier) = (it.pwq.take(), it.colour, it.is_barrier());
         if barrier {
             self.entry_went();

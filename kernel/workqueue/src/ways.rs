@@ -1,5 +1,7 @@
 //! What makes a pwq unlike others, and whether it stays in its pool.
 
+use crate::Eyes;
+
 /// Whether a pwq stays in its pool.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Leaving {
@@ -51,18 +53,31 @@ impl Ways {
     pub(crate) const CPU_INTENSIVE: u16 = 1 << 9;
 
     /// What the end of an item is asked for in a pool of a core.
-    pub(crate) const NOT_PLAIN: u16 =
-        Self::COLOURED | Self::BY_NODE | Self::REFUSES | Self::LEAVES | Self::OVER | Self::OBSERVED;
+    pub(crate) const NOT_PLAIN: u16 = Self::NOT_PLAIN_UNSEEN | Self::OBSERVED;
+    /// As [`Self::NOT_PLAIN`], whoever sees it.
+    pub(crate) const NOT_PLAIN_UNSEEN: u16 =
+        Self::COLOURED | Self::BY_NODE | Self::REFUSES | Self::LEAVES | Self::OVER;
     /// What an item that is taken out is asked for.
-    pub(crate) const NOT_PLAINLY_OUT: u16 = Self::UNLIMITED | Self::TURNS | Self::NOT_PLAIN;
+    pub(crate) const NOT_PLAINLY_OUT: u16 = Self::UNLIMITED | Self::TURNS | Self::NOT_PLAIN_UNSEEN;
     /// What makes the start of its items unlike others, who know it.
-    pub(crate) const ASIDE: u16 = Self::OBSERVED | Self::PREEMPTION_AWARE | Self::CPU_INTENSIVE;
+    pub(crate) const ASIDE: u16 = Self::PREEMPTION_AWARE | Self::CPU_INTENSIVE;
     /// What a submission is asked for.
     pub(crate) const NOT_PLAINLY: u16 = Self::TURNS | Self::NOT_PLAIN | Self::ASIDE;
 
     #[inline(always)]
     pub(crate) const fn any(self, of: u16) -> bool {
         self.0 & of != 0
+    }
+
+    /// Who sees the items of such a pwq start, unless they are followed.
+    pub(crate) const fn eyes(self) -> u8 {
+        if self.any(Self::ASIDE) {
+            Eyes::ALL
+        } else if self.any(Self::OBSERVED) {
+            Eyes::EVENTS
+        } else {
+            Eyes::NONE
+        }
     }
 
     pub(crate) const fn set(&mut self, way: u16, on: bool) {

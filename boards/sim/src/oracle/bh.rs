@@ -109,7 +109,13 @@ impl Core {
             "softirq {n} starts on core {cpu} inside softirq {other:?}"
         );
         if n <= self.last {
-            self.due |= self.waiting;
+            ensure!(
+                self.due == 0,
+                "S4",
+                "a pass begins on core {cpu} before softirqs {:#x} of the one before",
+                self.due
+            );
+            self.due = self.waiting;
         }
         let first = self.due.trailing_zeros();
         ensure!(

@@ -53,6 +53,13 @@ impl Away {
         self.blocked | self.preempted == 0
     }
 
+    /// How long it has been away since then.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ticks(&self) -> u64 {
+        self.blocked + self.preempted
+    }
+
     /// The thread leaves its core: `asleep`, or it wants it back.
     #[inline(always)]
     pub const fn leave(&mut self, now: u64, asleep: bool) {

@@ -150,3 +150,39 @@ fn b3_an_idle_item_is_owned_from_what_was_seen() {
     w.poison();
     assert!(!w.claim_idle(w.look(), false), "its handler panicked");
 }
+
+#[test]
+fn b3_whether_a_submission_holds_a_count() {
+    let plain = Mark::at(P, false);
+    for held in [false, true] {
+        // Who claims says so afterwards, or at once; whoever ends the pending state is told.
+        let w = WorkWord::new();
+        assert_eq!(w.claim_at(P, false), Claim::Claimed(Place::NONE));
+        assert!(!w.state().held);
+        w.set_held(true);
+        w.set_held(held);
+        assert!(w.is_marked(plain));
+        assert_eq!(w.take().is_held(), held);
+        assert!(!w.state().held, "the run has it");
+
+        assert!(w.claim_marked(plain.held(held)));
+        assert_eq!(w.state().held, held);
+        assert!(w.is_marked(plain));
+        // A canceller gets it together with the item.
+        assert_eq!(w.seize(), Seize::Queued(P));
+        w.unqueue();
+        assert_eq!(w.state().held, held);
+        assert_eq!(w.release(), 1);
+        assert!(!w.state().held);
+
+        assert!(w.claim_idle(w.look(), held));
+        assert_eq!(w.state().held, held);
+        w.publish(P, false);
+        assert_eq!(w.state().held, held);
+        assert_eq!(w.join(), Some(2));
+        w.unqueue();
+        assert!(w.release_disabled().1);
+        assert!(!w.state().held);
+        assert_eq!(w.enable(), Enable::Enabled);
+    }
+}

@@ -3,9 +3,10 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use kernel::thread::{self, ThreadCx};
 use kernel::wq::{self, PerCpu, QueueInfo, QueueLatency, Run, Submitted, Work, Workqueue};
-use machine::{CpuId, now};
+use machine::{CpuId, Duration, now};
 
 use super::work_kit::{Gated, eventually, ms, on_core};
 use crate::ktest;
@@ -14,6 +15,11 @@ use crate::registry::Needs;
 ktest!(
     "93_e17_work_time_is_charged_to_its_queue",
     charged_to_its_queue,
+    Needs::new().icount().seen()
+);
+ktest!(
+    "93_e17_work_of_a_burst_some_is_followed",
+    some_of_a_burst,
     Needs::new().icount().seen()
 );
 ktest!(
@@ -107,10 +113,55 @@ fn charged_to_its_queue(cx: &ThreadCx<'_>) {
     wq.destroy(cx).expect("not one of its items");
 }
 
+/// E17: of a burst some items are followed, the first of them always, and without a gap each; the CPU time is that of all.
+fn some_of_a_burst(cx: &ThreadCx<'_>) {
+    const ITEMS: usize = 10;
+    const ROUNDS: u64 = 500;
+    let wq = Workqueue::<PerCpu>::builder("burst").build();
+    let wq = wq.expect("memory for a queue");
+    let brief = |_: &ThreadCx<'_>, run: &Run<'_, Rounds>| {
+        let began = now();
+        (0..ROUNDS).for_each(|_| super::compute());
+        let took = now().since(began).as_nanos();
+        run.took.store(took, Ordering::Relaxed);
+    };
+    let item = |_| Arc::new(<Work<_>>::new(Rounds::default(), brief));
+    let items: Vec<_> = (0..ITEMS).map(item).collect();
+    let burst = || {
+        for item in &items {
+            assert_eq!(wq.queue_on(CpuId::BOOT, item), Submitted::Queued);
+        }
+        wq.flush(cx).expect("not one of its items");
+    };
+    let usual = wq::anatomy_gap();
+    assert!(usual > Duration::ZERO, "all are followed by default");
+    // What of a burst was charged, ought to have been, and was followed.
+    let measured = || {
+        let (cpu, followed) = (info("burst").cpu_time_ns, latency("burst").items);
+        burst();
+        let took = items.iter().map(|i| i.took.load(Ordering::Relaxed)).sum();
+        assert_about("the burst", info("burst").cpu_time_ns - cpu, took);
+        latency("burst").items - followed
+    };
+    let all = ITEMS as u64;
+    wq::set_anatomy_gap(ms(200));
+    for _ in 0..2 {
+        let followed = measured();
+        assert!((1..all).contains(&followed), "{followed} were followed");
+        thread::sleep(cx, ms(500));
+    }
+    wq::set_anatomy_gap(Duration::ZERO);
+    assert_eq!(measured(), all);
+    wq::set_anatomy_gap(usual);
+    wq.destroy(cx).expect("not one of its items");
+}
+
 /// N4: started less completed are those under way, and none at rest.
 fn counters_of_a_queue(cx: &ThreadCx<'_>) {
     let wq = Workqueue::<PerCpu>::builder("counted").build();
     let wq = wq.expect("memory for a queue");
+    let usual = wq::anatomy_gap();
+    wq::set_anatomy_gap(Duration::ZERO);
     let gated = Gated::new();
     let items = gated.items(5);
     for item in &items {
@@ -131,5 +182,6 @@ fn counters_of_a_queue(cx: &ThreadCx<'_>) {
     let s = q.stats;
     assert_eq!((s.panicked, s.cancelled, s.mayday, s.rescued), (0, 0, 0, 0));
     assert_eq!(latency("counted").items, 5);
+    wq::set_anatomy_gap(usual);
     wq.destroy(cx).expect("not one of its items");
 }

@@ -43,6 +43,10 @@ pub(super) const ALL: &[Scenario] = &[
         .about("BH items of both priorities that compute for long all run, a thread among them (F6, K2, K4, S4, S11)")
         .cpus_range(1, 4)
         .endures(HARDY),
+    Scenario::new("bh-many-urgent-ones", 2, many_urgent)
+        .about("more urgent BH items than one batch: normal ones that were queued as early do not wait for all (K4, S1, S4)")
+        .cpus_range(1, 4)
+        .endures(HARDY),
 ];
 
 fn order(cx: &ThreadCx<'_>) {
@@ -278,4 +282,32 @@ fn heavy(cx: &ThreadCx<'_>) {
     wq::bh().flush(cx).expect("not one of its items");
     wq::bh_highpri().flush(cx).expect("not one of its items");
     assert_eq!(runs.get(), ITEMS);
+}
+
+fn many_urgent(cx: &ThreadCx<'_>) {
+    type Counts = Arc<(Count, Count)>;
+    const BATCH: usize = 10;
+    fn urgent(_: &BhCx<'_>, run: &Run<'_, Counts, Softirq>) {
+        run.0.up();
+    }
+    fn normal(_: &BhCx<'_>, run: &Run<'_, Counts, Softirq>) {
+        if run.1.up() == 0 {
+            assert!(run.0.get() <= BATCH, "all urgent ones came first");
+        }
+    }
+    let counts = Counts::default();
+    // All before any of them can run.
+    let off = sync::bh_disable();
+    for _ in 0..2 * BATCH + 5 {
+        let item = new_bh_item(Arc::clone(&counts), urgent);
+        assert_eq!(wq::bh_highpri().queue(&item), Submitted::Queued);
+    }
+    for _ in 0..BATCH + 2 {
+        let item = new_bh_item(Arc::clone(&counts), normal);
+        assert_eq!(wq::bh().queue(&item), Submitted::Queued);
+    }
+    drop(off);
+    wq::bh().flush(cx).expect("not one of its items");
+    wq::bh_highpri().flush(cx).expect("not one of its items");
+    assert_eq!((counts.0.get(), counts.1.get()), (2 * BATCH + 5, BATCH + 2));
 }

@@ -204,6 +204,7 @@ fn parameters(cx: &ThreadCx<'_>) {
         ("cpu_intensive_thresh_us", "2500", "1000001"),
         ("cpu_intensive_warning_thresh", "9", "-1"),
         ("preempted_thresh_us", "1000", "1000001"),
+        ("anatomy_gap_us", "0", "1000001"),
         ("watchdog_thresh", "90", "86401"),
         ("panic_on_stall", "1000", "never"),
         ("panic_on_stall_time", "86400", ""),

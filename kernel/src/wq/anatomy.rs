@@ -26,7 +26,7 @@ mod told;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use workqueue::anatomy::{Away, Book, Course, Histogram, Stamps, TABLES};
+use workqueue::anatomy::{Away, Book, Course, Histogram, Pace, Stamps, TABLES};
 pub use workqueue::anatomy::{Parts, Spread, Summary};
 
 pub(super) use self::switch::Switch;
@@ -68,12 +68,12 @@ pub(crate) fn woken(now: u64, t: &Thread) {
 #[inline(always)]
 pub(super) fn is_due(now: u64, share: &Share, g: &mut Inner) -> bool {
     // The simulator follows all.
-    machine::OBSERVED || now >= share.books(g).next
+    machine::OBSERVED || share.books(g).pace.is_due(now)
 }
 
 /// It is.
 pub(super) fn follow(now: u64, share: &Share, g: &mut Inner) {
-    share.books(g).follow(now);
+    share.books(g).pace.follow(now, kernel().wq.anatomy.gap());
 }
 
 /// Item `h` is queued at `now`, and `followed` or not; under its pool's lock.
@@ -213,10 +213,8 @@ struct ItemName {
 /// The books of a share.
 #[derive(Debug)]
 pub(super) struct Books {
-    /// When the next item may be followed, by the raw counter.
-    next: u64,
-    /// Ticks until the one after that may be.
-    step: u64,
+    /// Which items are followed.
+    pace: Pace,
     /// Ticks of CPU time, of all items, followed or not.
     cpu: u64,
     book: Book<ItemName>,
@@ -236,8 +234,7 @@ impl Books {
         tables.as_mut_ptr().expose_provenance();
         let (each, _) = tables.as_chunks_mut();
         Ok(each.iter_mut().map(|tables| Self {
-            next: 0,
-            step: 0,
+            pace: Pace::new(),
             cpu: 0,
             book: Book::new(),
             tables,
@@ -271,23 +268,9 @@ impl Books {
         }
     }
 
-    /// An item is followed that is queued at `now`. A burst that is over sooner than the gap has some of its later items followed, too: the first two of them
-    /// are close to each other, and each comes twice as far behind the one before as that did, up to the gap.
-    fn follow(&mut self, now: u64) {
-        let gap = kernel().wq.anatomy.gap();
-        let late = now.saturating_sub(self.next);
-        self.step = if late > gap {
-            gap / 256
-        } else {
-            gap.min(2 * self.step)
-        };
-        // Without a gap even one that comes before the last by another core's counter.
-        self.next = if gap == 0 { 0 } else { now + self.step };
-    }
-
     /// Somebody has turned the anatomy on, or changed the gap.
     pub(super) fn begin(&mut self) {
-        self.next = 0;
+        self.pace.begin();
     }
 
     fn add(&mut self, other: &Self) {

@@ -36,7 +36,7 @@ pub(in crate::wq) fn begin_bh<const EYES: u8>(here: &CpuLocal, g: &Inner) -> Han
 pub(in crate::wq) fn end_bh<const EYES: u8>(here: &CpuLocal, p: Handle<Pwq>, g: &mut Inner) {
     if EYES == Eyes::EVENTS && p != nobody() {
         let from = here.wq.bh_stretch.load(Ordering::Relaxed);
-        charge(p, machine::stamp().saturating_sub(from), g);
+        charge(p, from, 0, g);
     }
 }
 
@@ -53,15 +53,15 @@ pub(in crate::wq) fn begin(w: &Worker) {
 pub(in crate::wq) fn end(w: &Worker, p: Handle<Pwq>, g: &mut Inner) {
     let from = w.stretch.replace(0);
     if from > 0 {
-        let whole = machine::stamp().saturating_sub(from);
-        let away = thread::current().away.get().ticks();
-        charge(p, whole.saturating_sub(away), g);
+        charge(p, from, thread::current().away.get().ticks(), g);
     }
 }
 
-/// Charges so many `ticks` to the share of `p`, unless the anatomy is off.
-fn charge(p: Handle<Pwq>, ticks: u64, g: &mut Inner) {
-    if kernel().wq.anatomy.is_on() {
-        share_of(p).books(g).cpu += ticks;
+/// Charges the time since `from`, but for so many ticks `away`, to the share of `p`: unless the anatomy was off meanwhile, when
+/// nobody noted who was away.
+fn charge(p: Handle<Pwq>, from: u64, away: u64, g: &mut Inner) {
+    if from >= kernel().wq.anatomy.since() {
+        let whole = machine::stamp().saturating_sub(from);
+        share_of(p).books(g).cpu += whole.saturating_sub(away);
     }
 }

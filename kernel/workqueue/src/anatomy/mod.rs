@@ -14,9 +14,11 @@
 
 mod book;
 mod histogram;
+mod pace;
 
 pub use book::{Book, Spread, Summary, TABLES};
 pub use histogram::{BOUNDS, BUCKETS, Histogram, bound};
+pub use pace::Pace;
 
 /// For how long a thread was off its core since its item began, and why.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -2,8 +2,10 @@
 
 use std::vec::Vec;
 
+use links::Arena;
+
 use crate::sim::{Act, Sim};
-use crate::{DEFAULT_ACTIVE, Item, Kind, MAX_ACTIVE, Pool, Pwq, clamp_max_active};
+use crate::{DEFAULT_ACTIVE, Eyes, Item, Kind, MAX_ACTIVE, Pool, Pwq, clamp_max_active};
 
 /// A bound pool, one queue with this limit, eight items.
 pub(crate) fn bound(max_active: u32) -> Sim {
@@ -255,4 +257,26 @@ fn a_barrier_is_passed_between_two_items() {
     assert!(sim.step(w));
     assert!(sim.barriers[last].1);
     assert_eq!(sim.workers[w].act, Act::Asleep, "nothing is left");
+}
+
+/// N3: the cancel of an active item is told before the activation of the one that gets its slot, so where events are told the quick way
+/// leaves both to the other one.
+#[test]
+fn an_item_that_is_seen_goes_quickly_only_if_none_waits() {
+    for eyes in [Eyes::NONE, Eyes::EVENTS] {
+        let mut sim = bound(1);
+        queue(&mut sim, 2);
+        let Sim { pool, s, items, .. } = &mut sim;
+        let mut gone = |i: usize| match eyes {
+            Eyes::NONE => pool.remove_plain::<_, { Eyes::NONE }>(s, items[i], false),
+            _ => {
+                s.items.get_mut(items[i]).add_eyes(eyes);
+                pool.remove_plain::<_, { Eyes::EVENTS }>(s, items[i], false)
+            }
+        };
+        assert_eq!(gone(0), eyes == Eyes::NONE);
+        if eyes == Eyes::NONE {
+            assert!(gone(1), "it got the slot");
+        }
+    }
 }

@@ -57,7 +57,8 @@ impl Pool {
 
     /// As [`Self::remove`], of an item like most: on the pool's list, with nothing linked to it and a slot of its pwq's own, and
     /// no flush waits for it. False: it is another one, and nothing happened. `at_rest`:
-    /// it must not be executed either. `EYES`: who will have seen it start, of [`Eyes::NONE`] and [`Eyes::EVENTS`].
+    /// it must not be executed either. `EYES`: who will have seen it start, of [`Eyes::NONE`] and [`Eyes::EVENTS`]; of the latter no other
+    /// item waits for its slot.
     #[inline(always)]
     #[must_use = "an item that was removed must be given up"]
     pub fn remove_plain<S: Store, const EYES: u8>(
@@ -78,6 +79,10 @@ impl Pool {
             return false;
         }
         if at_rest && it.runner.is_some() {
+            return false;
+        }
+        // Of that one's activation an event would be told before that of this one's end.
+        if EYES != Eyes::NONE && !share.inactive.is_empty() {
             return false;
         }
         self.worklist.remove(s, h);

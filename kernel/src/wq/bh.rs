@@ -285,17 +285,22 @@ fn execute<'p, const EYES: u8>(
     } else {
         Course::new()
     };
+    let now_runs = &here.wq.bh_item;
+    let me = core::ptr::from_ref(h).cast_mut();
+    if !held {
+        // Before the next interrupt, which may ask: the item before is over, and may be gone.
+        now_runs.store(me, Ordering::Relaxed);
+    }
     drop(g);
     machine::irq_enable();
-    let now_runs = &here.wq.bh_item;
     if held {
         let done = now_runs.load(Ordering::Relaxed);
         // First: with its count the item may be gone.
         now_runs.store(core::ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: that item's count.
         give_up(unsafe { Hold::adopt(done) });
+        now_runs.store(me, Ordering::Relaxed);
     }
-    now_runs.store(core::ptr::from_ref(h).cast_mut(), Ordering::Relaxed);
     // SAFETY: items on BH pools take a `BhCx`; the caller gives up the count.
     unsafe { h.run(core::ptr::from_ref(cx).cast(), taken) };
     if machine::irqs_masked() {

@@ -278,5 +278,12 @@ fn an_item_that_is_seen_goes_quickly_only_if_none_waits() {
         if eyes == Eyes::NONE {
             assert!(gone(1), "it got the slot");
         }
+        let mut alone = bound(1);
+        queue(&mut alone, 1);
+        let Sim { pool, s, items, .. } = &mut alone;
+        if eyes == Eyes::EVENTS {
+            s.items.get_mut(items[0]).add_eyes(eyes);
+            assert!(pool.remove_plain::<_, { Eyes::EVENTS }>(s, items[0], false));
+        }
     }
 }

@@ -22,9 +22,9 @@ impl Pace {
         now >= self.next
     }
 
-    /// An item is followed that is queued at `now`. One that comes more than `gap` later will be, too; after a pause of twice the gap
-    /// one that comes a 256th of it later. How far apart two are at least doubles with each, up to the gap; without one all are
-    /// followed.
+    /// An item is followed that is queued at `now`. One that comes more than `gap` later will be, too. While none comes more than
+    /// that behind the moment at which the next could be followed, how far apart two are at least doubles with each, up to the gap;
+    /// else it is a 256th of the gap again. Without a gap all are followed.
     pub fn follow(&mut self, now: u64, gap: u64) {
         let late = now.saturating_sub(self.next);
         let least = (gap / 256).max(1);
@@ -97,6 +97,23 @@ mod tests {
         );
         let of_second = all.iter().filter(|&&at| at >= 2 * second).count();
         assert_eq!(of_second, 5, "0, 4, 12, 28, 60 behind it");
+    }
+
+    #[test]
+    fn how_long_a_pause_begins_anew() {
+        // Followed at 0 and 4 of a second; then the next may be at 12.
+        let second = 1 << 30;
+        let distance = |pause: u64| {
+            let again = second + 12 + pause;
+            let all = followed(
+                1_024,
+                [second, second + 4].into_iter().chain(again..again + 100),
+            );
+            assert_eq!(all[2], again);
+            all[3] - all[2]
+        };
+        assert_eq!(distance(1_024), 16);
+        assert_eq!(distance(1_025), 4);
     }
 
     proptest! {

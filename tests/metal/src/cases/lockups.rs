@@ -92,10 +92,27 @@ fn names(frames: &[usize]) -> Vec<&'static str> {
     frames.iter().map(name).collect()
 }
 
-/// With preemption off the scheduler is not entered; the report shows the function.
+/// With preemption off the scheduler is not entered; the report shows the function. A lockup is told once: when a
+/// busy host stops the core on its way there, or in a softirq on top of it, that is told, and it is tried again.
 fn soft(cx: &ThreadCx<'_>) {
-    let begin = now();
+    const TRIES: usize = 5;
     wq::set_watchdog(LIMIT);
+    let mut elsewhere = Vec::new();
+    let found = (0..TRIES).any(|_| {
+        let names = names(&soft_lockup_of_a_helper(cx).glimpse.frames);
+        let found = names.first().is_some_and(|n| n.contains("compute_in_here"));
+        if !found {
+            elsewhere.push(names);
+        }
+        found
+    });
+    wq::set_watchdog(Duration::ZERO);
+    assert!(found, "{elsewhere:?}");
+}
+
+/// What is told of a thread that computes with preemption off.
+fn soft_lockup_of_a_helper(cx: &ThreadCx<'_>) -> Lockup {
+    let begin = now();
     let noticed = Arc::new(AtomicBool::new(false));
     // On a machine with one core nobody else could tell it.
     let longest = if cores() == 1 { ms(700) } else { LONGEST };
@@ -109,13 +126,8 @@ fn soft(cx: &ThreadCx<'_>) {
         l.kind == LockupKind::Soft && l.glimpse.thread == stuck.id()
     });
     noticed.store(true, Ordering::Release);
-    let names = names(&found.glimpse.frames);
-    assert!(
-        names.first().is_some_and(|n| n.contains("compute_in_here")),
-        "{names:?}"
-    );
     stuck.join(cx);
-    wq::set_watchdog(Duration::ZERO);
+    found
 }
 
 /// With interrupts masked the core answers nobody.

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use kernel::cpu::CpuMask;
-use kernel::lockup::{self, Lockup, LockupKind, glimpse_of};
+use kernel::lockup::{self, Glimpse, Lockup, LockupKind, glimpse_of};
 use kernel::thread::{self, Builder, ThreadCx, sleep};
 use kernel::wq::{self, Run, Softirq, Submitted, Work};
 use machine::{CpuId, Duration, Instant, now};
@@ -183,22 +183,21 @@ fn hard_with_locks(cx: &ThreadCx<'_>) {
     thread::current().set_affinity(CpuMask::ALL);
 }
 
-/// A core tells what its running thread executes, and where.
+/// A core tells what its running thread executes, and where: also on the way into the item, if a busy host stops it there.
 fn shows(cx: &ThreadCx<'_>) {
     thread::current().set_affinity(CpuMask::single(CpuId::BOOT));
     let item = computing();
     assert_eq!(wq::percpu().queue_on(last(), &item), Submitted::Queued);
-    let mut seen = None;
-    eventually(cx, "the item's core", || {
-        seen = glimpse_of(cx, last(), ms(500)).filter(|g| g.item.is_some());
-        seen.is_some()
+    let computes = |g: &Glimpse| {
+        let frames = names(&g.frames);
+        let at = |words: &str| frames.iter().position(|name| name.contains(words));
+        let (inner, worker) = (at("compute_in_here"), at("worker::main"));
+        g.item.is_some() && inner.is_some() && inner < worker
+    };
+    eventually(cx, "a look at the item's function, in a worker", || {
+        glimpse_of(cx, last(), ms(500)).is_some_and(|g| computes(&g))
     });
     item.store(true, Ordering::Release);
-    let seen = seen.expect("just seen");
-    let frames = names(&seen.frames);
-    let at = |words: &str| frames.iter().position(|name| name.contains(words));
-    let (inner, worker) = (at("compute_in_here"), at("worker::main"));
-    assert!(inner.is_some() && inner < worker, "{frames:?}");
     // Asked for itself, the caller sees itself.
     let me = glimpse_of(cx, CpuId::BOOT, ms(1)).expect("it is here");
     assert_eq!(me.thread, thread::current().id());

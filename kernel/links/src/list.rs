@@ -205,6 +205,28 @@ impl<T: Linked<K>, K> List<T, K> {
         }
     }
 
+    /// As [`List::push_back_of`], if something is in the list. False: nothing happened.
+    #[inline(always)]
+    #[must_use = "the node may be in no list"]
+    pub fn push_behind_of<A: Arena<T>>(
+        arena: &mut A,
+        list: impl Fn(&mut A) -> &mut Self,
+        h: Handle<T>,
+    ) -> bool {
+        let tail = &mut list(arena).tail;
+        let Some(last) = *tail else {
+            return false;
+        };
+        *tail = Some(h);
+        let links = arena.get_mut(h).list_links_mut();
+        debug_assert!(links.may_be(false), "insertion of a node that is in a list");
+        links.set_linked(true);
+        links.prev = Some(last);
+        links.next = None;
+        arena.get_mut(last).list_links_mut().next = Some(h);
+        true
+    }
+
     /// Takes `h`, which is the first node, out.
     #[inline(always)]
     pub fn remove_front<A: Arena<T>>(&mut self, arena: &mut A, h: Handle<T>) {

@@ -41,14 +41,14 @@ impl Pool {
     ) -> Awaited {
         let it = item(s, target);
         let Some(barrier) = barrier else {
-            return match (it.runner, it.on) {
+            return match (it.runner, it.on()) {
                 (Some(w), _) | (None, On::Scheduled(w)) => Awaited::Worker(w),
                 (None, On::Worklist) => Awaited::Start,
                 (None, On::Inactive) => it.pwq.map_or(Awaited::Nothing, Awaited::Slot),
                 (None, On::Nothing) => Awaited::Nothing,
             };
         };
-        if it.on != On::Nothing && Self::is_chained(s, target, barrier) {
+        if it.on() != On::Nothing && Self::is_chained(s, target, barrier) {
             return self.awaited(s, target, None);
         }
         match it.runner {
@@ -60,7 +60,7 @@ impl Pool {
     /// Whether `w` comes to `barrier` after the item that it executes.
     fn is_next_of<S: Store>(&self, s: &S, w: Handle<Worker>, barrier: Handle<Item>) -> bool {
         if self.kind == Kind::Bh {
-            return item(s, barrier).on == On::Worklist;
+            return item(s, barrier).on() == On::Worklist;
         }
         worker(s, w).scheduled.iter(s).any(|h| h == barrier)
     }

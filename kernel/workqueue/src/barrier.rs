@@ -16,7 +16,7 @@ impl Pool {
         b: Handle<Item>,
     ) -> bool {
         let it = item(s, target);
-        let (on, runner) = (it.on, it.runner);
+        let (on, runner) = (it.on(), it.runner);
         let (p, colour, linked) = match (on, runner) {
             (On::Nothing, None) => return false,
             (On::Nothing, Some(w)) => {
@@ -37,7 +37,7 @@ impl Pool {
         node.pwq = Some(p);
         node.colour = colour;
         node.set_linked(linked);
-        node.on = place;
+        node.set_on(place);
         if on != On::Nothing {
             item_mut(s, target).set_linked(true);
         }

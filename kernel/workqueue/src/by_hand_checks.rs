@@ -21,7 +21,7 @@ fn checks_find_what_is_broken() {
         sim.pool.check(&sim.s)?;
         sim.pwq(0).check(&sim.s, false)
     }
-    let item = |sim: &mut Sim, i: usize, on: On| sim.s.items.get_mut(sim.items[i]).on = on;
+    let item = |sim: &mut Sim, i: usize, on: On| sim.s.items.get_mut(sim.items[i]).set_on(on);
     let share = |sim: &mut Sim, f: fn(&mut Pwq)| f(sim.s.pwqs.get_mut(sim.pwqs[0]));
     assert_eq!(pool(|_| ()), Ok(()));
     let wrong = [
@@ -32,8 +32,13 @@ fn checks_find_what_is_broken() {
         pool(|sim| item(sim, 1, On::Worklist)),
         pool(|sim| share(sim, |p| p.entered = 1)),
         pool(|sim| share(sim, |p| p.max_active = 2)),
-        pool(|sim| share(sim, |p| p.ways = Ways(Ways::LEAVES))),
-        pool(|sim| share(sim, |p| (p.nr_active, p.max_active) = (4, 4))),
+        pool(|sim| {
+            share(sim, |p| {
+                (p.nr_active, p.ways) = (p.active(), Ways(Ways::LEAVES))
+            })
+        }),
+        pool(|sim| share(sim, |p| (p.nr_active, p.ways) = (0, Ways(Ways::OVER)))),
+        pool(|sim| share(sim, |p| (p.nr_active, p.ways) = (4, Ways(Ways::OVER)))),
     ];
     let words = wrong.map(|w| w.expect_err("a break that nobody finds"));
     assert_eq!(
@@ -44,9 +49,10 @@ fn checks_find_what_is_broken() {
             "the number of pending items is wrong",
             "6: more workers run than work",
             "a waiting item does not know it",
-            "the number of waiting items is wrong",
+            "4: more items wait than are in flight",
             "3: an item waits for a slot and one is free",
             "what leaves does not know it",
+            "the number of waiting items is wrong",
             "4: more items are active than in flight",
         ]
     );
@@ -59,10 +65,10 @@ fn checks_find_strangers_on_the_lists() {
     queue(&mut sim, 2);
     assert_eq!(sim.pool.check(&sim.s), Ok(()));
     let (first, me) = (sim.items[0], sim.workers[0].h);
-    sim.s.items.get_mut(first).on = On::Inactive;
+    sim.s.items.get_mut(first).set_on(On::Inactive);
     let stranger = Err("an item on the list does not know it");
     assert_eq!(sim.pool.check(&sim.s), stranger);
-    sim.s.items.get_mut(first).on = On::Worklist;
+    sim.s.items.get_mut(first).set_on(On::Worklist);
     sim.s.items.get_mut(first).pwq = None;
     assert_eq!(sim.pool.check(&sim.s), stranger);
     sim.s.items.get_mut(first).pwq = Some(sim.pwqs[0]);

@@ -51,7 +51,7 @@ impl Pool {
         for h in self.worklist.iter(s) {
             let it = item(s, h);
             pending += u32::from(!it.is_cursor());
-            let listed = it.on == On::Worklist && it.pwq.is_some() != it.is_cursor();
+            let listed = it.on() == On::Worklist && it.pwq.is_some() != it.is_cursor();
             ensure(listed, "an item on the list does not know it")?;
             let asks = |p| pwq(s, p).eyes() != Eyes::NONE && it.is_plain();
             ensure(
@@ -107,7 +107,7 @@ impl Pwq {
         for h in self.inactive.iter(s) {
             waiting += 1;
             let it = item(s, h);
-            ensure(it.on == On::Inactive, "a waiting item does not know it")?;
+            ensure(it.on() == On::Inactive, "a waiting item does not know it")?;
             inactive += u32::from(!it.is_barrier());
             beside += u32::from(it.runner.is_some());
             ensure(
@@ -130,25 +130,31 @@ impl Pwq {
             beside == self.nr_beside,
             "the number of items that wait and run is wrong",
         )?;
+        let items = self.entered - self.passed;
         ensure(
-            (inactive, waiting) == (self.inactive(), self.nr_waiting()),
-            "the number of waiting items is wrong",
+            u64::from(inactive) <= items,
+            "4: more items wait than are in flight",
         )?;
+        let active = (items - u64::from(inactive)) as u32;
         let waits = if self.is_limited_by_node() {
             in_line
         } else {
-            self.nr_active >= self.max_active
+            active >= self.max_active
         };
         ensure(
             inactive == 0 || waits || !self.leaving().activates(),
             "3: an item waits for a slot and one is free",
         )?;
         ensure(
+            (inactive, waiting) == (self.inactive(), self.nr_waiting()),
+            "the number of waiting items is wrong",
+        )?;
+        ensure(
             self.ways.any(Ways::LEAVES) == (self.leaving() != Leaving::No),
             "what leaves does not know it",
         )?;
         ensure(
-            self.ways.any(Ways::OVER) == (self.nr_active > self.max_active),
+            self.ways.any(Ways::OVER) == (active > self.max_active),
             "what is over its limit does not know it",
         )?;
         Ok(())

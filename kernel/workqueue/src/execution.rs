@@ -86,7 +86,7 @@ impl Pool {
         debug_assert!(node.current.is_none(), "it is not between two items");
         let _it = List::pop_front_of(s, |s| &mut worker_mut(s, w).scheduled);
         let it = item_mut(s, b);
-        it.on = On::Nothing;
+        it.set_on(On::Nothing);
         let (p, colour) = (it.pwq.take()?, it.colour);
         self.starts += 1;
         self.entry_came();
@@ -137,7 +137,7 @@ impl Pool {
             };
             self.worklist.remove_front(s, b);
             self.entry_went();
-            item_mut(s, b).on = On::Scheduled(w);
+            item_mut(s, b).set_on(On::Scheduled(w));
             self.claim(s, b, w);
             list.push_back(s, b);
             last = b;
@@ -157,7 +157,7 @@ impl Pool {
             more = item(s, b).is_linked();
             self.worklist.remove(s, b);
             self.entry_went();
-            item_mut(s, b).on = On::Scheduled(w);
+            item_mut(s, b).set_on(On::Scheduled(w));
             self.claim(s, b, w);
             list.push_back(s, b);
         }
@@ -184,7 +184,7 @@ impl Pool {
         };
         self.worklist.remove(s, h);
         self.entry_went();
-        item_mut(s, h).on = On::Scheduled(other);
+        item_mut(s, h).set_on(On::Scheduled(other));
         self.claim(s, h, other);
         let mut list = core::mem::take(&mut worker_mut(s, other).scheduled);
         list.push_back(s, h);
@@ -197,7 +197,7 @@ impl Pool {
             };
             self.worklist.remove(s, b);
             self.entry_went();
-            item_mut(s, b).on = On::Scheduled(other);
+            item_mut(s, b).set_on(On::Scheduled(other));
             self.claim(s, b, other);
             list.push_back(s, b);
         }
@@ -212,7 +212,7 @@ impl Pool {
         h: Handle<Item>,
     ) -> Begun {
         let it = item_mut(s, h);
-        it.on = On::Nothing;
+        it.set_on(On::Nothing);
         it.set_linked(false);
         it.shut_eyes();
         let (p, colour, barrier) = (it.pwq.take(), it.colour, it.is_barrier());
@@ -272,7 +272,7 @@ impl Pool {
             // A barrier's node is gone by now; an item's is kept alive by whoever runs it.
             let it = item_mut(s, h);
             it.runner = None;
-            if it.on == On::Inactive {
+            if it.on() == On::Inactive {
                 over.freed = Self::runs_no_more(s, h, p);
             }
             over.hand = self.give_back(s, p);

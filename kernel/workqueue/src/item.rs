@@ -57,6 +57,16 @@ pub(crate) enum On {
     Scheduled(Handle<Worker>),
 }
 
+/// The kinds of [`On`], in one byte beside the item's marks: so one comparison asks for both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+enum OnList {
+    Nothing,
+    Worklist,
+    Inactive,
+    Scheduled,
+}
+
 /// Who wants to know of an item's start, and so on which way it starts: the ways of those of whom less is asked are quicker.
 #[derive(Debug)]
 pub struct Eyes;
@@ -81,17 +91,20 @@ pub enum Outcome {
 
 /// The node of a work item or of a flush barrier.
 #[derive(Debug)]
+#[repr(C)] // What is written together lies together, and what is written first at the beginning.
 pub struct Item {
-    pub(crate) links: ListLinks<Self>,
     /// Set while queued.
     pub(crate) pwq: Option<Handle<Pwq>>,
-    pub(crate) on: On,
+    /// Who executes an earlier submission of this item.
+    pub(crate) runner: Option<Handle<Worker>>,
+    pub(crate) links: ListLinks<Self>,
+    /// On whose own list it is, if it is on one.
+    whose: Option<Handle<Worker>>,
     pub(crate) colour: Colour,
+    on: OnList,
     /// Zero for an item like most: nothing is linked to it, it does not wait beside its own run, and its pwq is asked nothing
     /// when it starts.
     marks: u8,
-    /// Who executes an earlier submission of this item.
-    pub(crate) runner: Option<Handle<Worker>>,
 }
 
 impl Item {
@@ -110,8 +123,9 @@ impl Item {
         Self {
             links: ListLinks::new(),
             pwq: None,
-            on: On::Nothing,
+            whose: None,
             colour: 0,
+            on: OnList::Nothing,
             marks: 0,
             runner: None,
         }
@@ -131,6 +145,49 @@ impl Item {
         let mut item = Self::new();
         item.marks = Self::CURSOR;
         item
+    }
+
+    /// On which list it is.
+    #[inline(always)]
+    pub(crate) const fn on(&self) -> On {
+        match (self.on, self.whose) {
+            (OnList::Worklist, _) => On::Worklist,
+            (OnList::Inactive, _) => On::Inactive,
+            (OnList::Scheduled, Some(w)) => On::Scheduled(w),
+            (OnList::Nothing | OnList::Scheduled, _) => On::Nothing,
+        }
+    }
+
+    /// It is there now.
+    #[inline(always)]
+    pub(crate) const fn set_on(&mut self, on: On) {
+        self.on = match on {
+            On::Nothing => OnList::Nothing,
+            On::Worklist => OnList::Worklist,
+            On::Inactive => OnList::Inactive,
+            On::Scheduled(w) => {
+                self.whose = Some(w);
+                OnList::Scheduled
+            }
+        };
+    }
+
+    /// Whether it is on the pool's list, and so many [`Eyes`], of [`Eyes::NONE`] and [`Eyes::EVENTS`], will see it start:
+    /// [`Self::starts_by`] there.
+    #[inline(always)]
+    pub(crate) const fn is_listed_by(&self, eyes: u8) -> bool {
+        let marks = match eyes {
+            Eyes::NONE => 0,
+            _ => Self::SEEN,
+        };
+        let wanted = u16::from_ne_bytes([OnList::Worklist as u8, marks]);
+        u16::from_ne_bytes([self.on as u8, self.marks]) == wanted
+    }
+
+    /// It is on no list any more, after [`Self::is_listed_by`].
+    #[inline(always)]
+    pub(crate) const fn unlist(&mut self) {
+        (self.on, self.marks) = (OnList::Nothing, 0);
     }
 
     /// Whether this is a barrier.
@@ -242,13 +299,13 @@ impl Item {
     /// Whether it is on a list.
     #[must_use]
     pub fn is_queued(&self) -> bool {
-        self.on != On::Nothing
+        !matches!(self.on, OnList::Nothing)
     }
 
     /// Whether it waits for a max_active slot.
     #[must_use]
     pub fn is_inactive(&self) -> bool {
-        self.on == On::Inactive
+        matches!(self.on, OnList::Inactive)
     }
 
     /// The worker executing it now.

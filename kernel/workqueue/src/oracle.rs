@@ -42,10 +42,10 @@ impl Sim {
             let nodes = self.items.iter().chain(self.barriers.iter().map(|b| &b.0));
             for &i in nodes.clone() {
                 let it = self.item(i);
-                if it.on != On::Nothing && it.pwq == Some(h) {
+                if it.on() != On::Nothing && it.pwq == Some(h) {
                     in_flight += 1;
                     of_colour[usize::from(it.colour)] = true;
-                    match it.on {
+                    match it.on() {
                         _ if it.is_barrier() => {}
                         On::Inactive => inactive += 1,
                         _ => active += 1,
@@ -131,7 +131,7 @@ impl Sim {
 /// Views of the simulated pool.
 impl Sim {
     pub(crate) fn on(&self, h: Handle<Item>) -> On {
-        self.s.items.get(h).on
+        self.s.items.get(h).on()
     }
 
     pub(crate) fn worker(&self, h: Handle<Worker>) -> &Worker {

@@ -88,7 +88,7 @@ impl Pool {
         }
         debug_assert!(worker(s, w).apart == 0, "it counts as settled");
         Self::note_over(s, w, h);
-        self.free_plain_slot(s, p, EYES)
+        self.free_plain_slot(s, p, EYES, false)
     }
 
     /// As [`Pool::finish_bound`], where something is unusual: mostly that a flush waits while items come.
@@ -131,7 +131,7 @@ impl Pool {
         if !settled && node.apart != 0 || ways.any(aside) {
             return Over::Follows(self.end(s, w, Outcome::Returned));
         }
-        debug_assert!(item(s, h).on != On::Inactive, "BESIDE");
+        debug_assert!(item(s, h).on() != On::Inactive, "BESIDE");
         if by_node && ways.any(Ways::BY_NODE) {
             // Nobody else gets the slot: it is the next one's here, or nobody waits.
             let stays = if share.inactive.is_empty() {
@@ -146,6 +146,7 @@ impl Pool {
         }
         Self::note_over(s, w, h);
         let colour = |s: &S| worker(s, w).current_colour;
+        debug_assert!(by_node || !ways.any(Ways::BY_NODE), "whose slot it is");
         self.free_slot(s, p, (colour, ways), eyes)
     }
 

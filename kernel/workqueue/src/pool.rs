@@ -17,6 +17,7 @@ use machine::Instant;
 
 use crate::item::{On, item_mut, pwq, pwq_mut, worker_mut};
 use crate::watch::Mark;
+use crate::ways::Ways;
 use crate::worker::All;
 use crate::{Item, Kind, Phase, Pwq, Store, Tuning, Worker};
 
@@ -191,8 +192,29 @@ impl Pool {
         h: Handle<Item>,
         entered: u64,
     ) -> Queued {
-        let active = Self::take_own_slot(s, p);
-        self.enter(s, p, h, (active, entered))
+        Self::note_entry(s, p, h, entered);
+        let share = pwq(s, p);
+        debug_assert!(
+            !share
+                .ways
+                .any(Ways::UNLIMITED | Ways::BY_NODE | Ways::LEAVES),
+            "its slots are elsewhere"
+        );
+        debug_assert!(
+            share.full_at <= share.passed + u64::from(share.max_active),
+            "slots that there are not"
+        );
+        if entered > share.full_at {
+            // It goes behind those that wait (C9).
+            if List::push_behind_of(s, |s| &mut pwq_mut(s, p).inactive, h) {
+                return Self::waits(s, p, h);
+            }
+            if !pwq_mut(s, p).has_slot(entered) {
+                List::push_back_of(s, |s| &mut pwq_mut(s, p).inactive, h);
+                return Self::waits(s, p, h);
+            }
+        }
+        self.enlist(s, h)
     }
 
     /// As [`Self::queue`], where [`Pwq::takes_of_node`]; with this one so many came.
@@ -216,33 +238,54 @@ impl Pool {
         h: Handle<Item>,
         (active, entered): (bool, u64),
     ) -> Queued {
+        Self::note_entry(s, p, h, entered);
+        if active {
+            return self.enlist(s, h);
+        }
+        List::push_back_of(s, |s| &mut pwq_mut(s, p).inactive, h);
+        Self::waits(s, p, h)
+    }
+
+    /// `h` is queued for `p`, with which so many entered.
+    #[inline(always)]
+    fn note_entry<S: Store>(s: &mut S, p: Handle<Pwq>, h: Handle<Item>, entered: u64) {
         let share = pwq_mut(s, p);
         debug_assert!(share.entered + 1 == entered, "another one came");
         share.entered = entered;
         let colour = share.work_colour;
         let it = item_mut(s, h);
-        debug_assert!(it.on == On::Nothing, "queueing an item that is queued");
+        debug_assert!(it.on() == On::Nothing, "queueing an item that is queued");
         debug_assert!(it.is_single(), "marks of when it was queued last");
         it.pwq = Some(p);
         it.colour = colour;
-        if active {
-            it.on = On::Worklist;
-            self.push(s, h);
-            let wake = if self.is_managed() {
-                None
-            } else {
-                self.wake_idle(s)
-            };
-            Queued { wake, active }
+    }
+
+    /// `h`, which has a slot or needs none, comes on the list.
+    #[inline(always)]
+    fn enlist<S: Store>(&mut self, s: &mut S, h: Handle<Item>) -> Queued {
+        item_mut(s, h).set_on(On::Worklist);
+        self.push(s, h);
+        let wake = if self.is_managed() {
+            None
         } else {
-            it.on = On::Inactive;
-            if let Some(w) = it.runner {
-                worker_mut(s, w).set_apart(Worker::BESIDE);
-                pwq_mut(s, p).nr_beside += 1;
-                item_mut(s, h).set_beside(true);
-            }
-            List::push_back_of(s, |s| &mut pwq_mut(s, p).inactive, h);
-            Queued { wake: None, active }
+            self.wake_idle(s)
+        };
+        Queued { wake, active: true }
+    }
+
+    /// `h` has come on the list of `p`'s items that wait for a slot.
+    #[inline(always)]
+    fn waits<S: Store>(s: &mut S, p: Handle<Pwq>, h: Handle<Item>) -> Queued {
+        let it = item_mut(s, h);
+        it.set_on(On::Inactive);
+        if let Some(w) = it.runner {
+            worker_mut(s, w).set_apart(Worker::BESIDE);
+            pwq_mut(s, p).nr_beside += 1;
+            item_mut(s, h).set_beside(true);
+        }
+        Queued {
+            wake: None,
+            active: false,
         }
     }
 

@@ -9,15 +9,17 @@
 //! when its last one is over ([`crate::Pool::retire`]); the one of an ordered queue moves with all its
 //! waiting items as soon as none is active ([`crate::Pool::plug`], D9).
 //!
-//! Invariants: `nr_active <= max_active` unless it was lowered; the inactive list is non-empty only
+//! Invariants: no more than `max_active` items are active unless it was lowered; the inactive list is non-empty only
 //! when the limit is reached, or the pwq is about to move. What is in flight, queued or executing, is counted by difference: what
-//! entered and what is over. Colours count only what is of an earlier one than items get now, `older`; the rest is of that one.
+//! entered and what is over. So it is known how many of them are active, too, unless the limit is the node's or was
+//! lowered, or the pwq is to leave: then, and only then, they are counted ([`Ways::COUNTED`]). Colours count only what is of an earlier one than items get now, `older`; the rest is of that one.
 
 use links::List;
 use machine::Instant;
 
 use crate::Item;
 use crate::colours::{COLOURS, Colour};
+use crate::stats::PwqStats;
 use crate::watch::Mark;
 use crate::ways::{Leaving, Ways};
 
@@ -36,34 +38,10 @@ pub const fn clamp_max_active(n: u32) -> u32 {
     }
 }
 
-/// Counters of one pwq (N4).
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct PwqStats {
-    /// Executions begun.
-    pub started: u64,
-    /// Executions ended, panics included.
-    pub completed: u64,
-    /// Executions that panicked.
-    pub panicked: u64,
-    /// Workers woken because an item of this queue blocked.
-    pub cm_wakeup: u64,
-    /// Executions taken out of concurrency management for using the core too long.
-    pub cpu_intensive: u64,
-    /// How often a worker with an item of this queue waited for its core for so long that it counted no
-    /// more.
-    pub preempted: u64,
-    /// Pending items that were cancelled.
-    pub cancelled: u64,
-    /// Calls for the rescuer (H1).
-    pub mayday: u64,
-    /// Items that the rescuer took (H2).
-    pub rescued: u64,
-}
-
 /// One workqueue's share of one pool.
 #[derive(Debug)]
 pub struct Pwq {
-    /// Zero, where it is [`Ways::UNLIMITED`].
+    /// Active items, where they are counted: [`Self::active`] says it.
     pub(crate) nr_active: u32,
     /// The limit of its own.
     pub(crate) max_active: u32,
@@ -71,6 +49,10 @@ pub struct Pwq {
     pub(crate) entered: u64,
     /// Those that are over, or were cancelled.
     pub(crate) passed: u64,
+    /// Those that were cancelled.
+    pub(crate) cancelled: u64,
+    /// Up to how many that entered there were slots, when it was last asked: there are as many since.
+    pub(crate) full_at: u64,
     /// Barriers in flight.
     pub(crate) nr_barriers: u32,
     /// Those of them that wait behind an item without a slot.
@@ -93,7 +75,7 @@ pub struct Pwq {
     /// Rescues that were called for and are not over.
     pub(crate) pins: u32,
     pub(crate) mark: Mark,
-    /// But for `started` and `completed`, which [`crate::Pool::stats`] finds out.
+    /// But for `started`, `completed` and `cancelled`, which [`crate::Pool::stats`] finds out.
     pub(crate) stats: PwqStats,
     /// Inactive items of which an earlier submission is executed in this pool, for this pwq or another one: they
     /// cannot move before that is over (C5).
@@ -109,6 +91,8 @@ impl Pwq {
             max_active,
             entered: 0,
             passed: 0,
+            cancelled: 0,
+            full_at: 0,
             nr_barriers: 0,
             nr_waiting_barriers: 0,
             older: [0; COLOURS],
@@ -127,17 +111,7 @@ impl Pwq {
             called_at: Instant::ZERO,
             pins: 0,
             mark: Mark::new(),
-            stats: PwqStats {
-                started: 0,
-                completed: 0,
-                panicked: 0,
-                cm_wakeup: 0,
-                cpu_intensive: 0,
-                preempted: 0,
-                cancelled: 0,
-                mayday: 0,
-                rescued: 0,
-            },
+            stats: PwqStats::NONE,
             nr_beside: 0,
         }
     }
@@ -200,11 +174,20 @@ impl Pwq {
 
     /// Changes the limit of its own.
     pub(crate) const fn limit(&mut self, max_active: u32) {
+        self.nr_active = self.active();
         self.max_active = max_active;
+        self.full_at = self.passed + max_active as u64;
         self.note_over();
     }
 
-    /// An item of it is active no more, or its limit is another one.
+    /// Whether there is a slot of its own for the item with which so many entered, while nothing waits for one.
+    #[inline(always)]
+    pub(crate) fn has_slot(&mut self, entered: u64) -> bool {
+        self.full_at = self.passed + u64::from(self.max_active);
+        entered <= self.full_at
+    }
+
+    /// An item of it is active no more, or its limit is another one; they are counted.
     pub(crate) const fn note_over(&mut self) {
         self.ways.set(Ways::OVER, self.nr_active > self.max_active);
     }
@@ -222,6 +205,7 @@ impl Pwq {
     }
 
     pub(crate) const fn set_leaving(&mut self, leaving: Leaving) {
+        self.nr_active = self.active();
         self.leaving = leaving;
         self.ways.set(Ways::LEAVES, !matches!(leaving, Leaving::No));
     }
@@ -357,13 +341,19 @@ impl Pwq {
         self.passed
     }
 
-    /// Items with a max_active slot.
+    /// Items with a max_active slot, or that need none.
     #[must_use]
     pub const fn active(&self) -> u32 {
+        let items = (self.entered - self.passed) as u32;
         if self.ways.any(Ways::UNLIMITED) {
-            return (self.entered - self.passed) as u32;
+            items
+        } else if self.ways.any(Ways::COUNTED) {
+            self.nr_active
+        } else if items < self.max_active {
+            items
+        } else {
+            self.max_active
         }
-        self.nr_active
     }
 
     /// Items waiting for a slot.
@@ -383,6 +373,7 @@ impl Pwq {
     pub const fn after(mut self, before: &Self) -> Self {
         self.stats = before.stats;
         (self.entered, self.passed) = (before.passed, before.passed);
+        self.cancelled = before.cancelled;
         self
     }
 }

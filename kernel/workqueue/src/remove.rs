@@ -27,7 +27,7 @@ impl Pool {
     #[inline(always)]
     pub fn remove<S: Store>(&mut self, s: &mut S, h: Handle<Item>) -> Option<Removed> {
         let it = item(s, h);
-        let Some(p) = it.pwq.filter(|_| it.on == On::Worklist && it.is_single()) else {
+        let Some(p) = it.pwq.filter(|_| it.on() == On::Worklist && it.is_single()) else {
             return Some(self.remove_otherwise(s, h));
         };
         if pwq(s, p)
@@ -39,11 +39,11 @@ impl Pool {
         self.worklist.remove(s, h);
         self.entry_went();
         let it = item_mut(s, h);
-        it.on = On::Nothing;
+        it.set_on(On::Nothing);
         it.pwq = None;
         it.shut_eyes();
         let colour = it.colour;
-        pwq_mut(s, p).stats.cancelled += 1;
+        pwq_mut(s, p).cancelled += 1;
         match self.free_slot(s, p, (|_: &S| colour, pwq(s, p).ways), Eyes::ALL) {
             Over::Goes | Over::Last => None,
             Over::Follows(f) => Some(Removed {
@@ -68,10 +68,7 @@ impl Pool {
         at_rest: bool,
     ) -> bool {
         let it = item(s, h);
-        let Some(p) = it
-            .pwq
-            .filter(|_| it.on == On::Worklist && it.starts_by(EYES))
-        else {
+        let Some(p) = it.pwq.filter(|_| it.is_listed_by(EYES)) else {
             return false;
         };
         let share = pwq(s, p);
@@ -88,22 +85,21 @@ impl Pool {
         self.worklist.remove(s, h);
         self.entry_went();
         let it = item_mut(s, h);
-        it.on = On::Nothing;
+        it.unlist();
         it.pwq = None;
-        if EYES != Eyes::NONE {
-            it.shut_eyes();
-        }
         let share = pwq_mut(s, p);
-        share.stats.cancelled += 1;
+        share.cancelled += 1;
         share.passed += 1;
-        let _last = self.pass_on(s, p, EYES);
+        if EYES == Eyes::NONE {
+            let _last = self.pass_on(s, p, EYES, false);
+        }
         true
     }
 
     /// As [`Self::remove`]: it is not on the list, something is linked to it, or its slot is the node's.
     fn remove_otherwise<S: Store>(&mut self, s: &mut S, h: Handle<Item>) -> Removed {
         let it = item_mut(s, h);
-        let (on, colour, linked, beside) = (it.on, it.colour, it.is_linked(), it.is_beside());
+        let (on, colour, linked, beside) = (it.on(), it.colour, it.is_linked(), it.is_beside());
         let Some(p) = it.pwq.take() else {
             return Removed {
                 wake: None,
@@ -112,7 +108,7 @@ impl Pool {
                 gone: None,
             };
         };
-        it.on = On::Nothing;
+        it.set_on(On::Nothing);
         it.set_linked(false);
         it.set_beside(false);
         it.shut_eyes();
@@ -139,7 +135,7 @@ impl Pool {
             }
         }
         let share = pwq_mut(s, p);
-        share.stats.cancelled += 1;
+        share.cancelled += 1;
         let flushed = share.leave(colour).then_some(p);
         let hand = match on {
             On::Inactive => None,

@@ -287,9 +287,9 @@ impl Pool {
 
     /// Takes a rescuer's cursor off the list, if it is there.
     pub(crate) fn lift<S: Store>(&mut self, s: &mut S, cursor: Handle<Item>) {
-        if item(s, cursor).on == On::Worklist {
+        if item(s, cursor).on() == On::Worklist {
             self.worklist.remove(s, cursor);
-            item_mut(s, cursor).on = On::Nothing;
+            item_mut(s, cursor).set_on(On::Nothing);
         }
     }
 
@@ -297,7 +297,7 @@ impl Pool {
     /// linked to it. One that another worker executes is handed over on the way (C6).
     fn next_of<S: Store>(&mut self, s: &mut S, r: &mut Rescue) -> Option<Handle<Item>> {
         let nothing_before = r.requeues == self.requeues;
-        let keeps = item(s, r.cursor).on == On::Worklist && nothing_before;
+        let keeps = item(s, r.cursor).on() == On::Worklist && nothing_before;
         let behind = keeps.then(|| self.worklist.next(s, r.cursor));
         self.lift(s, r.cursor);
         // Workers have consumed everything before it, and the cursor; or something went back.
@@ -320,7 +320,7 @@ impl Pool {
             self.worklist.insert_after(s, last, r.cursor);
             r.requeues = self.requeues;
             let node = item_mut(s, r.cursor);
-            node.on = On::Worklist;
+            node.set_on(On::Worklist);
             // Who comes to it sees at once that this is nothing to start.
             node.runner = Some(r.worker);
             return Some(h);

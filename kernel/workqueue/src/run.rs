@@ -243,7 +243,7 @@ impl Pool {
     ) {
         self.worklist.remove_front(s, h);
         let it = item_mut(s, h);
-        it.on = On::Nothing;
+        it.set_on(On::Nothing);
         it.pwq = None;
         it.runner = Some(w);
         let colour = it.colour;
@@ -367,7 +367,7 @@ impl Pool {
         let mut list = core::mem::take(&mut worker_mut(s, w).scheduled);
         while let Some(h) = list.back() {
             list.remove(s, h);
-            item_mut(s, h).on = On::Worklist;
+            item_mut(s, h).set_on(On::Worklist);
             self.unclaim(s, h);
             self.worklist.push_front(s, h);
             self.entry_came();

@@ -316,7 +316,7 @@ impl Sim {
         };
         f.iter().take(at).all(|&x| {
             self.accounts[x].executing > 0
-                || matches!(self.s.items.get(self.items[x]).on, On::Scheduled(_))
+                || matches!(self.s.items.get(self.items[x]).on(), On::Scheduled(_))
         })
     }
 

@@ -148,7 +148,7 @@ impl Sim {
     /// `dead` dies: what was to follow its item goes to the front of the list (C6).
     pub(crate) fn goes_ahead(&mut self, dead: Handle<Worker>) {
         for (a, &h) in self.accounts.iter_mut().zip(&self.items) {
-            a.ahead |= self.s.items.get(h).on == On::Scheduled(dead);
+            a.ahead |= self.s.items.get(h).on() == On::Scheduled(dead);
         }
     }
 

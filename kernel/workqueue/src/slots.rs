@@ -51,10 +51,11 @@ impl Pool {
         let mut result = Accepted::default();
         let mut slot = s.accept_slot(p);
         while slot {
-            if !self.activate_next(s, p) {
+            if !self.activate_first(s, p, Eyes::ALL) {
                 result.hand = s.free_slot(p);
                 break;
             }
+            pwq_mut(s, p).nr_active += 1;
             slot = !pwq(s, p).inactive.is_empty() && s.take_slot(p);
         }
         // It may have emptied while the slot was on its way, and waited for that with leaving.
@@ -74,26 +75,9 @@ impl Pool {
             // It goes behind those that wait (C9).
             return share.inactive.is_empty() && Self::take_slot_elsewhere(s, p);
         }
-        Self::take_own_slot(s, p)
-    }
-
-    /// As [`Self::take_slot`], of a pwq that stays and has slots of its own.
-    #[inline(always)]
-    pub(crate) fn take_own_slot<S: Store>(s: &mut S, p: Handle<Pwq>) -> bool {
-        let share = pwq_mut(s, p);
-        debug_assert!(
-            !share
-                .ways
-                .any(Ways::UNLIMITED | Ways::BY_NODE | Ways::LEAVES),
-            "its slots are elsewhere"
-        );
         // While items wait, all slots are taken (invariant).
-        let free = share.nr_active < share.max_active;
-        debug_assert!(!free || share.inactive.is_empty(), "a slot was left free");
-        if free {
-            share.nr_active += 1;
-        }
-        free
+        let entered = share.entered + 1;
+        share.inactive.is_empty() && pwq_mut(s, p).has_slot(entered)
     }
 
     /// As [`Self::take_slot`], of a pwq that stays and shares the slots of its node.
@@ -119,7 +103,7 @@ impl Pool {
         if share.ways.any(Ways::UNLIMITED) {
             return true;
         }
-        let own = share.nr_active < share.max_active;
+        let own = share.active() < share.max_active;
         let may = own && share.leaving().activates();
         let active = may && (!share.is_limited_by_node() || s.take_slot(p));
         pwq_mut(s, p).nr_active += u32::from(active);
@@ -237,15 +221,16 @@ impl Pool {
         (colour, ways): (impl FnOnce(&S) -> Colour, Ways),
         eyes: u8,
     ) -> Over {
+        let by_node = ways.any(Ways::BY_NODE);
         if ways.any(Ways::COLOURED) {
             let c = colour(s);
-            return match self.free_coloured_slot(s, p, c) {
+            return match self.free_coloured_slot(s, p, c, by_node) {
                 End::Flush => Over::flushed(p),
                 End::Last => Over::Last,
                 End::None => Over::Goes,
             };
         }
-        self.free_plain_slot(s, p, eyes)
+        self.free_plain_slot(s, p, eyes, by_node)
     }
 
     /// As [`Self::free_slot`], where nothing of an earlier colour is in flight.
@@ -255,9 +240,10 @@ impl Pool {
         s: &mut S,
         p: Handle<Pwq>,
         eyes: u8,
+        by_node: bool,
     ) -> Over {
         pwq_mut(s, p).passed += 1;
-        if !self.pass_on(s, p, eyes) {
+        if !self.pass_on(s, p, eyes, by_node) {
             Over::Goes
         } else if pwq_mut(s, p).has_turned() {
             Over::flushed(p)
@@ -268,38 +254,60 @@ impl Pool {
 
     /// As [`Self::free_slot`], where something of an earlier colour is in flight.
     #[inline(never)]
-    fn free_coloured_slot<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, c: Colour) -> End {
+    fn free_coloured_slot<S: Store>(
+        &mut self,
+        s: &mut S,
+        p: Handle<Pwq>,
+        c: Colour,
+        by_node: bool,
+    ) -> End {
         let faded = pwq_mut(s, p).leaves(c);
-        match (faded, self.pass_on(s, p, Eyes::ALL)) {
+        match (faded, self.pass_on(s, p, Eyes::ALL, by_node)) {
             (true, _) => End::Flush,
             (false, true) => End::Last,
             (false, false) => End::None,
         }
     }
 
-    /// The slot of an active item of `p` is free. Whether it was the last one in flight.
+    /// An active item of `p` has passed, whose slot is the node's if `by_node`. Whether nothing of `p` is in flight now.
     #[inline(always)]
-    pub(crate) fn pass_on<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>, eyes: u8) -> bool {
+    pub(crate) fn pass_on<S: Store>(
+        &mut self,
+        s: &mut S,
+        p: Handle<Pwq>,
+        eyes: u8,
+        by_node: bool,
+    ) -> bool {
         let share = pwq_mut(s, p);
-        debug_assert!(share.nr_active <= share.max_active, "OVER");
-        debug_assert!(!share.ways.any(Ways::UNLIMITED), "it has no slots");
+        debug_assert!(
+            !share.ways.any(Ways::UNLIMITED | Ways::LEAVES | Ways::OVER),
+            "it has other slots, or none"
+        );
+        debug_assert!(by_node == share.ways.any(Ways::BY_NODE), "whose slot it is");
         if share.inactive.is_empty() {
-            share.nr_active -= 1;
-            return share.nr_active == 0;
+            if by_node {
+                share.nr_active -= 1;
+            }
+            return share.entered == share.passed;
         }
         self.activate_first(s, p, eyes);
         false
     }
 
-    /// An active item of `p` is over; who gets its slot, if that is another pwq.
+    /// An active item of `p` has passed; who gets its slot, if that is another pwq.
     #[inline(always)]
     pub(crate) fn give_back<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> Option<Handle<Pwq>> {
         let share = pwq_mut(s, p);
         if share.ways.any(Ways::UNLIMITED) {
             return None;
         }
-        share.nr_active -= 1;
-        share.note_over();
+        if share.ways.any(Ways::COUNTED) {
+            share.nr_active -= 1;
+            share.note_over();
+        } else {
+            // If something waits, all slots were taken.
+            share.nr_active = share.max_active - 1;
+        }
         if share.is_limited_by_node() {
             return s.free_slot(p);
         }
@@ -309,23 +317,16 @@ impl Pool {
         None
     }
 
-    /// (3) Moves inactive items of `p` to the list while it has slots of its own.
-    pub(crate) fn activate<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) {
-        loop {
-            let share = pwq(s, p);
-            let free = share.nr_active < share.max_active;
-            let may = !share.is_limited_by_node() && share.leaving().activates();
-            if !free || !may || !self.activate_next(s, p) {
+    /// (3) Moves inactive items of `p`, whose `nr_active` is up to date, to the list while it has slots of its own.
+    fn activate<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) {
+        let share = pwq(s, p);
+        let may = !share.is_limited_by_node() && share.leaving().activates();
+        while may && pwq(s, p).nr_active < pwq(s, p).max_active {
+            if !self.activate_first(s, p, Eyes::ALL) {
                 return;
             }
+            pwq_mut(s, p).nr_active += 1;
         }
-    }
-
-    /// Moves the first inactive item of `p` to the list, with a slot more. False: there is none.
-    fn activate_next<S: Store>(&mut self, s: &mut S, p: Handle<Pwq>) -> bool {
-        let any = self.activate_first(s, p, Eyes::ALL);
-        pwq_mut(s, p).nr_active += u32::from(any);
-        any
     }
 
     /// Moves the first inactive item of `p` to the list, with a slot that `p` has for it. False: there is
@@ -336,7 +337,7 @@ impl Pool {
             return false;
         };
         let it = item_mut(s, h);
-        it.on = On::Worklist;
+        it.set_on(On::Worklist);
         // Who is not seen may have been when it was queued.
         let (single, told) = match eyes {
             Eyes::NONE => (it.is_plain(), false),
@@ -391,7 +392,7 @@ impl Pool {
                 None
             };
             list.remove(s, h);
-            item_mut(s, h).on = On::Worklist;
+            item_mut(s, h).set_on(On::Worklist);
             self.push(s, h);
         }
         n

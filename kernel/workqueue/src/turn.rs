@@ -32,11 +32,11 @@ impl Pool {
         share.entered = entered;
         let colour = share.work_colour;
         let it = item_mut(s, h);
-        debug_assert!(it.on == On::Nothing, "queueing an item that is queued");
+        debug_assert!(it.on() == On::Nothing, "queueing an item that is queued");
         debug_assert!(it.is_single(), "marks of when it was queued last");
         it.pwq = Some(p);
         it.colour = colour;
-        it.on = On::Worklist;
+        it.set_on(On::Worklist);
         let first = self.worklist.back().is_none();
         self.push(s, h);
         // By the invariant nobody needs to look at the worker else.
@@ -91,7 +91,7 @@ impl Pool {
             it.runner.is_none(),
             "nobody else executes items of this pool"
         );
-        it.on = On::Nothing;
+        it.set_on(On::Nothing);
         it.set_linked(false);
         it.shut_eyes();
         let (p, colour, barrier) = (it.pwq.take(), it.colour, it.is_barrier());

@@ -13,7 +13,7 @@ impl Pool {
     /// The worker on whose own list barrier `b` is.
     #[must_use]
     pub fn claimant<S: Store>(&self, s: &S, b: Handle<Item>) -> Option<Handle<Worker>> {
-        match item(s, b).on {
+        match item(s, b).on() {
             On::Scheduled(w) => Some(w),
             _ => None,
         }

@@ -121,7 +121,8 @@ impl Pool {
     pub fn stats<S: Store>(&self, s: &S, p: Handle<Pwq>) -> PwqStats {
         let share = pwq(s, p);
         let mut stats = share.stats;
-        stats.completed = share.passed - stats.cancelled;
+        stats.cancelled = share.cancelled;
+        stats.completed = share.passed - share.cancelled;
         let runs = |&w: &_| {
             let node: &Worker = worker(s, w);
             node.current_pwq == Some(p) && node.current_active

@@ -31,7 +31,7 @@ impl Leaving {
 pub(crate) struct Ways(pub(crate) u16);
 
 impl Ways {
-    /// All its items are active: nobody counts them (D1).
+    /// All its items are active (D1).
     pub(crate) const UNLIMITED: u16 = 1;
     /// The next item gets another colour.
     pub(crate) const TURNS: u16 = 1 << 1;
@@ -52,6 +52,8 @@ impl Ways {
     /// Its items are outside concurrency management (E13).
     pub(crate) const CPU_INTENSIVE: u16 = 1 << 9;
 
+    /// What its active items are counted for: else as many are active as the limit allows, or all that are in flight.
+    pub(crate) const COUNTED: u16 = Self::BY_NODE | Self::LEAVES | Self::OVER;
     /// What the end of an item is asked for in a pool of a core.
     pub(crate) const NOT_PLAIN: u16 = Self::NOT_PLAIN_UNSEEN | Self::OBSERVED;
     /// As [`Self::NOT_PLAIN`], whoever sees it.

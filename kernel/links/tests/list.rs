@@ -165,3 +165,32 @@ fn second_removal_is_caught() {
     list.remove(&mut slab, all[0]);
     list.remove(&mut slab, all[0]);
 }
+
+/// An arena in which a list is, too.
+struct Home {
+    slab: Slab<Node>,
+    list: List<Node, Primary>,
+}
+
+impl Arena<Node> for Home {
+    fn get(&self, h: Handle<Node>) -> &Node {
+        self.slab.get(h)
+    }
+    fn get_mut(&mut self, h: Handle<Node>) -> &mut Node {
+        self.slab.get_mut(h)
+    }
+}
+
+#[test]
+fn a_list_in_the_arena_takes_nodes_behind_others() {
+    let (slab, all) = nodes(3);
+    let list = List::new();
+    let mut home = Home { slab, list };
+    assert!(!List::push_behind_of(&mut home, |h| &mut h.list, all[0]));
+    assert!(Linked::<Primary>::list_links(home.get(all[0])).may_be(false));
+    List::push_back_of(&mut home, |h| &mut h.list, all[0]);
+    assert!(List::push_behind_of(&mut home, |h| &mut h.list, all[1]));
+    assert!(List::push_behind_of(&mut home, |h| &mut h.list, all[2]));
+    let Home { slab, list } = &home;
+    assert_same(slab, list, &VecDeque::from([0, 1, 2]), &all);
+}

@@ -254,12 +254,13 @@ pub(super) fn pool_at(place: Place) -> &'static Pool {
     pool_beside(place.index())
 }
 
-/// As [`pool_at`], if it is one of a core.
+/// As [`pool_at`], if it is one of a core. The place is what somebody, of whom the caller has acquired it, made of a word who
+/// knew the pool: so it is made, and no second acquisition is asked for.
 #[inline(always)]
 pub(super) fn pool_of_core_at(place: Place) -> Option<&'static Pool> {
     let pool = kernel().wq.bound.get(place.index())?;
     // SAFETY: null, or a pool, which is never freed.
-    unsafe { pool.load(Ordering::Acquire).as_ref() }
+    unsafe { pool.load(Ordering::Relaxed).as_ref() }
 }
 
 /// The pool whose mayday timer this is.

@@ -121,7 +121,8 @@ pub(super) enum Plainly {
 /// takes out, for one submission, where nobody else has the lock.
 #[inline(always)]
 pub(super) fn withdraw_plain(h: &Header, at_rest: bool) -> Plainly {
-    let seen = h.word.look();
+    // Whoever made the word so knew the pool.
+    let seen = h.word.look_back();
     // The simulator wants to know of everything.
     if machine::OBSERVED || !seen.is_queued() {
         return Plainly::NotSeen;

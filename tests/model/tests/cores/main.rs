@@ -5,6 +5,7 @@ mod idle;
 mod lock;
 mod mail;
 mod owner;
+mod places;
 mod rest;
 mod routes;
 mod shapes;

@@ -12,10 +12,11 @@ use model_tests::atomic::{AtomicPtr, AtomicU64, Ordering, relax};
 use model_tests::shipped::handshake::{Home, Route};
 use model_tests::shipped::spin_lock::{SpinGuard, SpinLock};
 use model_tests::{Weak, breaks, holds, made};
-use workword::{Claim, Place, Seize, Word, WorkWord};
+use workword::{Claim, Place, Seize, WorkWord};
 
 use crate::bell::locked;
 use crate::owner::Watched;
+use crate::places::Checked;
 
 /// A pool as far as its lock goes.
 #[derive(Debug)]
@@ -209,28 +210,6 @@ fn a_late_submitter_finds_the_lock_of_a_share_that_was_attached_anew() {
     breaks(Weak::Acquire, attached_anew);
     breaks(Weak::Release, attached_anew);
     breaks(Weak::Lock, attached_anew);
-}
-
-/// The model checker's atomic under the shipped word of an item.
-#[derive(Debug)]
-struct Checked(AtomicU64);
-
-impl Word for Checked {
-    fn load(&self, order: Ordering) -> u64 {
-        self.0.load(order)
-    }
-    fn compare_exchange_weak(
-        &self,
-        old: u64,
-        new: u64,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<u64, u64> {
-        self.0.compare_exchange(old, new, success, failure)
-    }
-    fn fetch_and(&self, mask: u64, order: Ordering) -> u64 {
-        self.0.fetch_and(mask, order)
-    }
 }
 
 const PLACES: [Place; 2] = [Place::new(1), Place::new(2)];

@@ -63,16 +63,17 @@ pub(crate) use self::wake::{
     lend, set_affinity, set_nice, start, wake, wake_masked, wake_sleeping, wake_successor,
 };
 
-/// Virtual runtime of `t`, and its lag in nanoseconds if it is on a runqueue.
+/// Virtual runtime of `t`, and its lag in nanoseconds if it is on a runqueue. Who sleeps there pays what it owes; what it would
+/// be owed for having slept it does not get ([`RunQueue`](sched::RunQueue)), so that is none.
 pub(crate) fn account_of(t: &Thread) -> (u64, i64) {
     let _irq = sync::IrqGuard::new();
     let (_, rq) = lock_rq_of(t);
     let h = t.handle();
     let entity = rq.queue.entity(h);
-    let lag = if entity.is_queued() {
-        rq.queue.lag_ns(h)
-    } else {
-        0
+    let lag = match (entity.is_queued(), entity.is_delayed()) {
+        (true, false) => rq.queue.lag_ns(h),
+        (true, true) => rq.queue.lag_ns(h).min(0),
+        (false, _) => 0,
     };
     (entity.vruntime(), lag)
 }

@@ -77,7 +77,7 @@ pub struct ThreadInfo {
     /// wraps, soon after boot for the first time: compare differences, and within one core only.
     pub vruntime: u64,
     /// What it should have received minus what it did, in nanoseconds of CPU time, as of its runqueue's last
-    /// charge; 0 while it sleeps.
+    /// charge; while it sleeps what it owes still, 0 or less.
     pub lag_ns: i64,
     /// What it sleeps in, unless it runs or waits for its core.
     pub sleeps_in: SleepsIn,

@@ -4,11 +4,13 @@
 //! start, and the only form for which QEMU passes the device tree's address in x0. The ELF stays
 //! beside it for debuggers.
 //!
-//! Layout of the image: loadable segments from the lowest physical address, zeroes through bss up to
-//! the symbol `__image_end`, then the symbol table ([`crate::symbols`]). The header's `image_size` (bytes
-//! 16..24) is patched to the whole length, so that whoever loads the image keeps the device tree
-//! and the free memory clear of all of it.
+//! Layout of the image: loadable segments from the lowest physical address, then the symbol table
+//! ([`crate::symbols`]) in the room the linker script keeps for it before bss; its length goes to
+//! `__symbols_bytes`. The file ends there: bss is memory only, which the entry code zeroes. The header's
+//! `image_size` (bytes 16..24) reaches to the end of bss, so that whoever loads the image keeps the
+//! device tree and the free memory clear of all of it.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,10 +24,12 @@ use crate::{Failure, Outcome, symbols, tell, tree};
 
 /// End of everything the linker placed.
 const END_SYMBOL: &str = "__image_end";
+/// Edges of the symbol table's room.
+const ROOM: [&str; 2] = ["__symbols_start", "__symbols_end"];
+/// Where the table's length goes.
+const TOLD: &str = "__symbols_bytes";
 /// Offset and value of the magic number in the arm64 boot header.
 const BOOT_MAGIC: (usize, &[u8; 4]) = (56, b"ARM\x64");
-/// Offset of `image_size` in the arm64 boot header.
-const IMAGE_SIZE: usize = 16;
 /// A larger image is a linker script gone wrong, not a kernel.
 const LARGEST: u64 = 64 << 20;
 
@@ -96,18 +100,18 @@ pub struct Image {
 /// Sizes in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
-    /// Initialised segments.
+    /// Initialised segments, up to the symbol table.
     pub loaded: usize,
-    /// Zeroes up to `__image_end`.
-    pub zeroed: usize,
     /// The symbol table.
     pub symbols: usize,
+    /// Memory up to `__image_end`: the rest of the table's room and bss besides.
+    pub memory: usize,
 }
 
 impl Sizes {
     /// Length of the flat image.
     pub fn whole(&self) -> usize {
-        self.loaded + self.zeroed + self.symbols
+        self.loaded + self.symbols
     }
 }
 
@@ -219,14 +223,15 @@ fn flat_bytes(data: &[u8]) -> Result<(Vec<u8>, Sizes), String> {
         .map(|s| s.p_paddr(endian))
         .min()
         .ok_or("it has no loadable segment")?;
-    let end = image_end(&file, &loads)?;
+    let at = |name| address_of(name, &file, &loads);
+    let end = at(END_SYMBOL)?;
     if end <= base || end - base > LARGEST {
         return Err(format!(
             "{END_SYMBOL} lies at {end:#x}, the first segment at {base:#x}"
         ));
     }
     let mut image = Vec::new();
-    for segment in loads {
+    for segment in &loads {
         let content = segment
             .data(endian, data)
             .map_err(|()| "a segment lies outside the file")?;
@@ -243,29 +248,54 @@ fn flat_bytes(data: &[u8]) -> Result<(Vec<u8>, Sizes), String> {
         }
         image[start..stop].copy_from_slice(content);
     }
-    let loaded = image.len();
-    image.resize(to_usize(end - base)?, 0);
-    let zeroed = image.len() - loaded;
+    let offset = |name| to_usize(at(name)?.wrapping_sub(base));
+    let room = offset(ROOM[0])?..offset(ROOM[1])?;
     let table = symbols::table(&file);
-    image.extend_from_slice(&table);
+    add_table(&mut image, room.clone(), offset(TOLD)?, &table)?;
     let magic = image.get(BOOT_MAGIC.0..BOOT_MAGIC.0 + 4);
     if magic != Some(BOOT_MAGIC.1) {
         return Err("it does not start with the arm64 boot header".to_owned());
     }
-    let length = (image.len() as u64).to_le_bytes();
-    image[IMAGE_SIZE..IMAGE_SIZE + 8].copy_from_slice(&length);
     Ok((
         image,
         Sizes {
-            loaded,
-            zeroed,
+            loaded: room.start,
             symbols: table.len(),
+            memory: to_usize(end - base)?,
         },
     ))
 }
 
-/// Physical address of `__image_end`.
-fn image_end<P: ProgramHeader<Endian = Endianness>>(
+/// Ends the image with the symbol table, which must fit into its `room`, and puts its length to the offset `told`.
+fn add_table(
+    image: &mut Vec<u8>,
+    room: Range<usize>,
+    told: usize,
+    table: &[u8],
+) -> Result<(), String> {
+    if table.len() > room.len() {
+        return Err(format!(
+            "its symbol table has {} bytes, the room for it {}: raise SYMBOLS_SIZE in the build.rs of its package",
+            table.len(),
+            room.len()
+        ));
+    }
+    if image.len() > room.start || told + 8 > image.len() {
+        return Err(format!(
+            "its {} loadable bytes do not end before {} or hold no {TOLD}",
+            image.len(),
+            ROOM[0]
+        ));
+    }
+    image[told..told + 8].copy_from_slice(&(table.len() as u64).to_le_bytes());
+    image.resize(room.start, 0);
+    image.extend_from_slice(table);
+    Ok(())
+}
+
+/// Physical address of a symbol of the linker script.
+fn address_of<P: ProgramHeader<Endian = Endianness>>(
+    name: &str,
     file: &ElfFile64<'_>,
     loads: &[&P],
 ) -> Result<u64, String>
@@ -274,8 +304,8 @@ where
 {
     let symbol = file
         .symbols()
-        .find(|s| s.name() == Ok(END_SYMBOL))
-        .ok_or_else(|| format!("the linker script defines no {END_SYMBOL}"))?;
+        .find(|s| s.name() == Ok(name))
+        .ok_or_else(|| format!("the linker script defines no {name}"))?;
     let (address, endian) = (symbol.address(), file.endian());
     // The symbol may stand exactly at the end of the last segment.
     let owner = loads.iter().find(|s| {
@@ -296,6 +326,23 @@ fn to_usize(n: u64) -> Result<usize, String> {
 mod tests {
     use super::*;
     use std::process::id;
+
+    #[test]
+    fn a_table_ends_the_image_if_there_is_room_for_it() {
+        let mut image = vec![1; 100];
+        add_table(&mut image, 128..131, 8, b"abc").unwrap();
+        assert_eq!(image.len(), 131);
+        assert_eq!(image[7..17], [1, 3, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(image[99..102], [1, 0, 0]);
+        assert_eq!(&image[128..], b"abc");
+
+        let mut image = vec![1; 100];
+        let why = add_table(&mut image, 128..130, 8, b"abc").unwrap_err();
+        assert!(why.contains("3 bytes, the room for it 2: raise SYMBOLS_SIZE"));
+        assert!(add_table(&mut image, 96..200, 8, b"abc").is_err());
+        assert!(add_table(&mut image, 128..200, 96, b"abc").is_err());
+        assert_eq!(image, [1; 100]);
+    }
 
     /// Several threads make the same image at the same time, as tests do: each has a whole one, always.
     #[test]

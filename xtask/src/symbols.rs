@@ -1,8 +1,8 @@
 //! The symbol table the guest symbolises its backtraces with.
 //!
 //! A backtrace of bare addresses needs the exact ELF at hand; the one in the image needs nothing.
-//! The table stands behind everything the linker placed (at `__image_end`), so adding it moves no
-//! address. Little endian:
+//! The linker script keeps room for the table between data and bss, so adding it moves no address.
+//! Little endian:
 //!
 //! ```text
 //! 8 bytes  magic "RTSYMS01"

@@ -1,6 +1,6 @@
 //! Which memory is free.
 //!
-//! RAM minus the image (with its appended symbol table), minus what the device tree reserves and
+//! RAM minus the image (bss and symbol table included), minus what the device tree reserves and
 //! the tree itself, minus the pool of translation tables, which is taken first.
 //!
 //! Context: early boot, no heap.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use xtask::bench::{self, Budgets, Report};
 use xtask::verb::bench_boot::GUEST_MS;
-use xtask::verb::bench_mem::{IDLE_MIB, IMAGE_MIB};
+use xtask::verb::bench_mem::{IDLE_MIB, IMAGE_MB};
 use xtask::{tree, verb};
 
 const LIMIT: Duration = Duration::from_secs(300);
@@ -111,10 +111,10 @@ fn of_rows(budgets: &Budgets) -> Vec<Trial> {
         for smp in [1, 4] {
             let ms = verb::bench_boot::guest_time(smp).map_err(|f| f.message)?;
             let (image, idle) = verb::bench_mem::sizes(smp).map_err(|f| f.message)?;
-            println!("{smp} cores: up after {ms} ms, image {image:.3} MiB, idle {idle:.3} MiB");
+            println!("{smp} cores: up after {ms} ms, image {image:.3} MB, idle {idle:.3} MiB");
             let most = [
                 ("ms of guest time until it serves", ms, GUEST_MS),
-                ("MiB of image", image, IMAGE_MIB),
+                ("MB of image", image, IMAGE_MB),
                 ("MiB in use when idle", idle, IDLE_MIB),
             ];
             if let Some((what, is, most)) = most.into_iter().find(|(_, is, most)| is > most) {

@@ -125,7 +125,7 @@ mod tests {
 
     fn some() -> Vec<Figure> {
         vec![
-            Figure::new("image, MiB", None, 0.94).against(33.3, 1.0),
+            Figure::new("image, MB", None, 0.94).against(34.9, 1.0),
             Figure::new("in use, MiB", 1, 1.5),
             Figure::new("in use, MiB", 4, 2.5),
         ]
@@ -135,7 +135,7 @@ mod tests {
     fn what_was_written_is_read_again() {
         let mut value = json!({ "smp": 1 });
         add(&mut value, &some());
-        assert_eq!(value["figures"][0]["linux"], 33.3);
+        assert_eq!(value["figures"][0]["linux"], 34.9);
         assert_eq!(value["figures"][1]["target"], Value::Null);
         let read = earlier(&value.to_string()).unwrap();
         assert_eq!(read.len(), 3);
@@ -152,13 +152,13 @@ mod tests {
     fn changes_are_told_by_cores() {
         let mut before = Earlier::new();
         before.insert(("in use, MiB".to_owned(), Some(4)), 2.0);
-        before.insert(("image, MiB".to_owned(), None), 0.0);
+        before.insert(("image, MB".to_owned(), None), 0.0);
         let text = changes(&some(), &before);
         let lines: Vec<_> = text.lines().skip(2).collect();
         assert_eq!(
             lines,
             [
-                "| image, MiB |  | 0 | 0.94 | - |",
+                "| image, MB |  | 0 | 0.94 | - |",
                 "| in use, MiB | 1 | - | 1.50 | new |",
                 "| in use, MiB | 4 | 2 | 2.50 | +25.0 % |",
             ]

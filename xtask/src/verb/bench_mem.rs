@@ -23,8 +23,11 @@ const CONNECTIONS: usize = 128;
 /// What begins a line of the image of benchmarks.
 const LINE: &str = "BYTES ";
 const MIB: f64 = 1_048_576.0;
-/// Target in MiB of the image.
-pub const IMAGE_MIB: f64 = 1.0;
+const MB: f64 = 1e6;
+/// Target in MB of the image.
+pub const IMAGE_MB: f64 = 1.0;
+/// The image of the Linux kernel that we compare with.
+const LINUX_IMAGE_MB: f64 = 34.9;
 /// What is in use when idle.
 pub const IDLE_MIB: f64 = 8.0;
 /// Largest memory that is tried, in MiB; the image serves in 64 by far.
@@ -38,9 +41,9 @@ pub(super) fn run() -> Outcome<Vec<Figure>> {
     println!(
         "| Image and machine | Cores | Linux | Target | Ours |\n| --- | ---: | ---: | ---: | ---: |"
     );
-    let whole = mebibytes(&image);
-    println!("| image, MiB | | 33.3 | {IMAGE_MIB} | {whole:.2} |");
-    all.push(Figure::new("image, MiB", None, whole).against(33.3, IMAGE_MIB));
+    let whole = megabytes(&image);
+    println!("| image, MB | | {LINUX_IMAGE_MB} | {IMAGE_MB} | {whole:.3} |");
+    all.push(Figure::new("image, MB", None, whole).against(LINUX_IMAGE_MB, IMAGE_MB));
     let mut parts = Vec::new();
     for smp in [1, 4] {
         let (used, of) = idle(&image, smp)?;
@@ -82,18 +85,18 @@ pub(super) fn run() -> Outcome<Vec<Figure>> {
     Ok(all)
 }
 
-fn mebibytes(image: &Image) -> f64 {
-    image.sizes.whole() as f64 / MIB
+fn megabytes(image: &Image) -> f64 {
+    image.sizes.whole() as f64 / MB
 }
 
-/// MiB of the release image, and of what is in use when it idles on `smp` cores.
+/// MB of the release image, and MiB of what is in use when it idles on `smp` cores.
 ///
 /// # Errors
 ///
 /// The image cannot be built, or the guest does not answer.
 pub fn sizes(smp: u32) -> Outcome<(f64, f64)> {
     let image = image::build(Kind::Release, &toolchain::metal(false, false)?)?;
-    Ok((mebibytes(&image), idle(&image, smp)?.0))
+    Ok((megabytes(&image), idle(&image, smp)?.0))
 }
 
 fn machine(smp: u32, mem: &str) -> Machine {

@@ -5,8 +5,8 @@ use object::{Object, ObjectSection};
 use crate::image::{self, Image, Kind};
 use crate::{Failure, Outcome, toolchain};
 
-/// The image stays below this, symbols and zeroes included.
-const BUDGET: usize = 1 << 20;
+/// The image stays below this, symbols included: 1 MB, where the Linux kernel's has 34.9.
+pub const BUDGET: usize = 1_000_000;
 
 /// Prints sections and sizes; fails above the budget.
 pub fn run() -> Outcome<u8> {
@@ -16,9 +16,9 @@ pub fn run() -> Outcome<u8> {
     let sizes = image.sizes;
     for (name, bytes) in [
         ("loaded", sizes.loaded),
-        ("zeroed", sizes.zeroed),
         ("symbols", sizes.symbols),
         ("image", sizes.whole()),
+        ("memory, with bss", sizes.memory),
     ] {
         println!("{name:<16} {bytes:>9}");
     }

@@ -59,7 +59,7 @@ pub unsafe extern "C" fn _head() {
         "b {entry}",
         "nop",
         ".quad {text_offset}",
-        ".quad __image_size", // the host tool adds the symbol table
+        ".quad __image_size", // bss included, which the file is not
         ".quad {flags}",
         ".quad 0",
         ".quad 0",
@@ -97,14 +97,6 @@ unsafe extern "C" fn entry() {
         "adrp x0, __boot_stack_end",
         "add x0, x0, :lo12:__boot_stack_end",
         "mov sp, x0",
-        // Zero bss; a flat image carries the zeros, an ELF loader may not.
-        "adrp x0, __bss_start",
-        "add x0, x0, :lo12:__bss_start",
-        "adrp x1, __bss_end",
-        "add x1, x1, :lo12:__bss_end",
-        "2: stp xzr, xzr, [x0], #16",
-        "cmp x0, x1",
-        "b.lo 2b",
         // Map the gigabyte of the device tree, when it is not device space.
         "lsr x1, x19, #30",
         "adrp x0, {early}",
@@ -118,6 +110,15 @@ unsafe extern "C" fn entry() {
         "str x2, [x3]",
         "dc ivac, x3",
         "3: bl {mmu_on}",
+        // Zero bss, the boot stack in it: no loader does. With the caches on, for whoever had this memory
+        // before may have left lines of it there.
+        "adrp x0, __bss_start",
+        "add x0, x0, :lo12:__bss_start",
+        "adrp x1, __bss_end",
+        "add x1, x1, :lo12:__bss_end",
+        "2: stp xzr, xzr, [x0], #16",
+        "cmp x0, x1",
+        "b.lo 2b",
         "adrp x1, {vectors}",
         "add x1, x1, :lo12:{vectors}",
         "msr vbar_el1, x1",

@@ -1,10 +1,12 @@
-//! The linked image: section edges and the symbol table the host tool appends.
+//! The linked image: section edges and the symbol table the host tool writes into it.
 //!
-//! The linker script defines the edges. The table begins at `__image_end` and names the functions
-//! of a backtrace; an image without a table (the plain ELF) works, its backtraces are numbers.
+//! The linker script defines the edges. The table has its room between data and bss, and names the
+//! functions of a backtrace. The tool writes its length to `__symbols_bytes` too, which is 0 in the
+//! plain ELF: that works, its backtraces are numbers, and nobody reads its room, in which anything
+//! may lie, even the table of an image that ran there before.
 //! Format: magic `RTSYMS01`, `u32` count, `u32` bytes of names, then `count` records of `u64`
 //! address, `u32` name offset, `u32` name length, ascending by address, then the names (UTF-8).
-#![expect(unsafe_code, reason = "linker symbols and the appended table")]
+#![expect(unsafe_code, reason = "linker symbols and the table of names")]
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,6 +16,9 @@ unsafe extern "C" {
     static __text_end: u8;
     static __rodata_start: u8;
     static __rodata_end: u8;
+    static __symbols_bytes: u64;
+    static __symbols_start: u8;
+    static __symbols_end: u8;
     static __data_start: u8;
     static __bss_end: u8;
     static __image_end: u8;
@@ -26,7 +31,7 @@ unsafe extern "C" {
 const MAGIC: u64 = u64::from_le_bytes(*b"RTSYMS01");
 const HEADER: usize = 16;
 
-/// Bytes of the appended table, 0 without one. Written once by [`find_symbols`].
+/// Bytes of the table, 0 without one. Written once by [`find_symbols`].
 static SYMBOL_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 macro_rules! edges {
@@ -48,9 +53,13 @@ edges! {
     rodata_end = __rodata_end;
     /// First byte of writable data.
     data_start = __data_start;
-    /// One past the writable pages (bss and boot stack included).
+    /// One past the writable pages (bss and boot stack included); the symbol table's lie among them.
     data_end = __bss_end;
-    /// One past the image, without the symbol table.
+    /// First byte of the symbol table's read-only pages.
+    symbols_start = __symbols_start;
+    /// One past the symbol table's pages.
+    symbols_end = __symbols_end;
+    /// One past the image, bss included.
     end = __image_end;
     /// The UART of the board's linker script, for reports before the device tree is read.
     early_uart = __early_uart;
@@ -62,24 +71,24 @@ edges! {
     boot_stack_high = __boot_stack_end;
 }
 
-/// Bytes of the image with its symbol table, rounded up to whole pages.
+/// Bytes of memory the image takes, bss included; whole pages.
 #[must_use]
 pub fn bytes() -> usize {
-    (end() - start() + SYMBOL_BYTES.load(Ordering::Relaxed)).next_multiple_of(4096)
+    (end() - start()).next_multiple_of(4096)
 }
 
-/// Looks for the table behind the image. Call once at boot, before the memory behind the image
-/// is given away.
+/// Looks for the table. Call once at boot.
 pub fn find_symbols() {
-    let base = end();
-    if read::<u64>(base) != MAGIC {
+    // SAFETY: a word of the linked image. The tool changes it after the compiler has seen it, hence volatile.
+    let told = unsafe { (&raw const __symbols_bytes).read_volatile() } as usize;
+    let base = symbols_start();
+    if told < HEADER || told > symbols_end() - base || read::<u64>(base) != MAGIC {
         return;
     }
     let count = read::<u32>(base + 8) as usize;
     let names = read::<u32>(base + 12) as usize;
-    // A table larger than this is not ours.
-    if count < 1 << 20 && names < 1 << 26 {
-        SYMBOL_BYTES.store(HEADER + count * 16 + names, Ordering::Relaxed);
+    if HEADER + count * 16 + names == told {
+        SYMBOL_BYTES.store(told, Ordering::Relaxed);
     }
 }
 
@@ -91,7 +100,7 @@ pub fn symbolize(address: usize) -> Option<(&'static str, usize)> {
     if bytes == 0 || !(text_start()..text_end()).contains(&address) {
         return None;
     }
-    let base = end();
+    let base = symbols_start();
     let count = read::<u32>(base + 8) as usize;
     let names_len = read::<u32>(base + 12) as usize;
     let record = |i: usize| base + HEADER + i * 16;
@@ -122,7 +131,7 @@ pub fn symbolize(address: usize) -> Option<(&'static str, usize)> {
 /// Reads a little-endian number of the table.
 fn read<T: Copy>(address: usize) -> T {
     let p = core::ptr::with_exposed_provenance::<T>(address);
-    // SAFETY: the memory behind the image is mapped, readable RAM; every bit pattern is a number
+    // SAFETY: the table's room is mapped, readable RAM; every bit pattern is a number
     // (used with u32 and u64 only), and it may be unaligned.
     unsafe { p.read_unaligned() }
 }

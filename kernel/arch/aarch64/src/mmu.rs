@@ -126,7 +126,7 @@ pub fn init(ram: &[Region], devices: &[Region], pool: Region) {
     }
     let text = image::text_start()..image::text_end();
     let constants = image::rodata_start()..image::rodata_end();
-    let symbols = image::end()..image::start() + image::bytes();
+    let symbols = image::symbols_start()..image::symbols_end();
     for r in ram {
         let mut at = r.start;
         while at < r.end {

@@ -78,6 +78,11 @@ impl Kit {
             .any(|w| w == "all" || w == group || w == name)
     }
 
+    /// Whether the row `name` was asked for by its own name.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.wanted.split(',').any(|w| w == name)
+    }
+
     /// Takes samples of `f`, which returns what it counted.
     pub(crate) fn samples(&mut self, group: &str, name: &str, mut f: impl FnMut() -> u32) {
         if !self.wants(group, name) {

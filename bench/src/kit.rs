@@ -50,6 +50,16 @@ mod marks {
     }
 }
 
+/// Marks the beginning of samples, as [`Kit`] does itself of those it takes.
+pub(crate) fn samples_begin() {
+    marks::bench_samples_begin();
+}
+
+/// Marks their end.
+pub(crate) fn samples_over() {
+    marks::bench_samples_over();
+}
+
 /// Marks the end of a sample; [`Kit::samples`] and [`Kit::batches`] do that themselves.
 pub(crate) fn sample_over() {
     marks::bench_sample_over();
@@ -81,6 +91,14 @@ impl Kit {
     /// Whether the row `name` was asked for by its own name.
     pub(crate) fn names(&self, name: &str) -> bool {
         self.wanted.split(',').any(|w| w == name)
+    }
+
+    /// How many of `n` operations are done: fewer if each instruction is recorded, and a power of two if `n` is one.
+    pub(crate) fn operations(&self, n: u32) -> u32 {
+        match self.wants.0 {
+            RECORDED => n.min(RECORDED.next_power_of_two() as u32),
+            _ => n,
+        }
     }
 
     /// Takes samples of `f`, which returns what it counted.

@@ -15,7 +15,7 @@ use kernel::wq::{self, DelayedWork, Run, Softirq, Work};
 use machine::{CpuId, Duration};
 use sync::bh_disable;
 
-use crate::kit::{Kit, count};
+use crate::kit::{Kit, count, sample_over, samples_begin, samples_over};
 
 const GROUP: &str = "trace";
 /// Operations, half of them with the category on: a power of two, because of their order.
@@ -60,7 +60,8 @@ fn cost(kit: &Kit, row: &'static str, category: Categories, mut op: impl FnMut()
     let before = trace::wanted();
     (0..WARM_UP).for_each(|_| op());
     let (mut events, mut total) = (0, 0_i64);
-    for i in 0..OPERATIONS {
+    samples_begin();
+    for i in 0..kit.operations(OPERATIONS) {
         // The sequence of Thue and Morse: whatever takes turns of its own meets both alike.
         let on = i.count_ones() % 2 == 1;
         trace::want(if on { category } else { Categories::NONE });
@@ -70,7 +71,12 @@ fn cost(kit: &Kit, row: &'static str, category: Categories, mut op: impl FnMut()
         let n = i64::from(count().wrapping_sub(begin));
         total += if on { n } else { -n };
         events += trace::written(CpuId::BOOT).0 - written;
+        // A profile is of operations that are recorded.
+        if on {
+            sample_over();
+        }
     }
+    samples_over();
     trace::want(before);
     kit.ratio(row, events, total);
 }

@@ -33,6 +33,9 @@ pub(super) fn run(
         .iter()
         .find(|k| k.row == name)
         .ok_or_else(|| Failure::usage(format!("--profile wants a row, and {name} is a group")))?;
+    if let Some(why) = refusal(known, machine.smp) {
+        return Err(Failure::usage(format!("--profile cannot do {name}: {why}")));
+    }
     let append = format!(" settings={settings} profile=on");
     machine.append.push_str(&append);
     machine.extra = SAY_EACH.map(Into::into).to_vec();
@@ -47,6 +50,8 @@ pub(super) fn run(
     }
     let samples = if known.row.starts_with("batch") || known.row == "requeue" {
         "samples, a sample being a batch of 10,000 items"
+    } else if known.group == "trace" {
+        "samples, a sample being a whole operation with the category on"
     } else {
         "samples"
     };
@@ -94,6 +99,27 @@ fn keep(dir: &Path, name: &str, text: &str) -> Outcome<PathBuf> {
         .and_then(|()| std::fs::write(&path, text))
         .map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))?;
     Ok(path)
+}
+
+/// Why a recording cannot tell where the row's instructions go on so many cores, and what to do instead: it follows
+/// core 0 from one reading of the counter to the next.
+fn refusal(known: &Known, smp: u32) -> Option<String> {
+    let elsewhere = |instead: &str| {
+        Some(format!(
+            "it begins on core 0 and ends on another, and a recording follows one core; use {instead}"
+        ))
+    };
+    match known.row {
+        "start-bound-remote" => elsewhere("start-bound, the same on one core"),
+        "wake-switch-remote" => elsewhere("wake-switch, the same on one core"),
+        "start-unbound" if smp > 1 => elsewhere("start-unbound with --smp 1"),
+        "batch-bound-each" if smp > 1 => Some(
+            "it is done by all cores, and a recording follows one; use batch-bound, or --smp 1"
+                .to_owned(),
+        ),
+        "call-on" if smp == 1 => Some("it needs another core; use --smp 4".to_owned()),
+        _ => None,
+    }
 }
 
 /// Which stretch between readings the row's figure is.
@@ -194,5 +220,35 @@ mod tests {
         assert_eq!(run(&[]), usage);
         assert_eq!(run(&["cancel", "yield"]), usage);
         assert_eq!(run(&["work"]), usage);
+        assert_eq!(run(&["wake-switch-remote"]), usage);
+    }
+
+    #[test]
+    fn what_a_recording_cannot_follow_is_refused_and_says_what_to_use() {
+        let refused = |row, smp| {
+            let known = crate::bench::known(row).expect("a row");
+            refusal(known, smp)
+        };
+        for (row, smp, instead) in [
+            ("start-bound-remote", 4, "start-bound,"),
+            ("wake-switch-remote", 1, "wake-switch,"),
+            ("start-unbound", 4, "start-unbound with --smp 1"),
+            ("batch-bound-each", 2, "batch-bound,"),
+            ("call-on", 1, "--smp 4"),
+        ] {
+            let why = refused(row, smp).unwrap_or_default();
+            assert!(why.contains(&format!("use {instead}")), "{row}: {why}");
+        }
+        for (row, smp) in [
+            ("start-unbound", 1),
+            ("batch-bound-each", 1),
+            ("call-on", 4),
+            ("trace-irq", 1),
+        ] {
+            assert_eq!(refused(row, smp), None, "{row}");
+        }
+        // Rows that one core does not have are all among these.
+        let many = |k: &&Known| k.linux[0].is_none() && k.linux[1].is_some();
+        assert_eq!(crate::bench::KNOWN.iter().filter(many).count(), 4);
     }
 }

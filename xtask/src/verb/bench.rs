@@ -40,7 +40,8 @@ struct Options {
     /// Show the change against the JSON of an earlier run
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
-    /// Rewrite bench/budgets.toml with the figures of 1 core and of 4, where two boots agree
+    /// Rewrite bench/budgets.toml with the figures of 1 core and of 4: of each row the dearest of five boots with tracing and
+    /// latency anatomy off
     #[arg(long, conflicts_with_all = ["json", "compare", "smp", "cpu"])]
     bless: bool,
     /// Show where the instructions of one row go, by function and line

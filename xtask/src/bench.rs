@@ -116,9 +116,13 @@ fn parse(text: &str) -> Option<Figures> {
     })
 }
 
-/// The reference has a column for 1 core and one for 4.
-fn column(smp: u32) -> usize {
-    usize::from(smp > 1)
+/// Linux's figure of a row and our target. The reference is of 1 core and of 4: for others there is none.
+fn reference(known: &Known, smp: u32) -> [Option<u32>; 2] {
+    match smp {
+        1 => [known.linux[0], known.target[0]],
+        4 => [known.linux[1], known.target[1]],
+        _ => [None; 2],
+    }
 }
 
 fn ratio(ours: f64, theirs: Option<u32>) -> String {
@@ -142,7 +146,7 @@ pub fn table(report: &Report, smp: u32, before: Option<&BTreeMap<String, f64>>) 
         let Some(f) = report.get("lean", k.row) else {
             continue;
         };
-        let (linux, target) = (k.linux[column(smp)], k.target[column(smp)]);
+        let [linux, target] = reference(k, smp);
         let number = |n: Option<u32>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let ours = f.figure();
         let [min, p50, p99, max] = f.at;
@@ -177,13 +181,12 @@ pub fn to_json(report: &Report, smp: u32, head: &Value) -> Value {
         .rows
         .iter()
         .map(|f| {
-            let k = known(&f.row);
+            let [linux, target] = known(&f.row).map_or([None; 2], |k| reference(k, smp));
             let [min, p50, p99, max] = f.at;
             json!({
                 "row": f.row, "settings": f.settings, "unit": "instructions", "n": f.n, "min": min,
                 "p50": p50, "p99": p99, "max": max, "mean": f.mean, "figure": f.figure(),
-                "linux": k.and_then(|k| k.linux[column(smp)]),
-                "target": k.and_then(|k| k.target[column(smp)]),
+                "linux": linux, "target": target,
             })
         })
         .collect();
@@ -313,6 +316,25 @@ mod tests {
         );
         assert!(text.contains("| 150.0 | +10.1 % |"), "{text}");
         assert!(text.contains("| - | new |"), "{text}");
+    }
+
+    #[test]
+    fn cores_that_linux_was_not_measured_on_have_no_reference() {
+        for (smp, linux) in [
+            (1, "| 799 | 110 |"),
+            (4, "| 800 | 110 |"),
+            (2, "| - | - |"),
+            (16, "| - | - |"),
+        ] {
+            let text = table(&report(), smp, None);
+            let row = text
+                .lines()
+                .find(|l| l.contains("`requeue`"))
+                .expect("the row");
+            assert!(row.contains(linux), "{smp}: {row}");
+            let value = to_json(&report(), smp, &Value::Null);
+            assert_eq!(value["rows"][1]["linux"].is_null(), linux.contains('-'));
+        }
     }
 
     #[test]

@@ -132,6 +132,13 @@ impl Figures {
         (at(n.saturating_sub(1) / 2) + at(n / 2)) / 2.0
     }
 
+    /// What 99 of 100 boots do not exceed: of less than 100 the largest.
+    #[must_use]
+    pub fn p99(&self) -> f64 {
+        let nth = (self.0.len() * 99).div_ceil(100);
+        self.0.get(nth.saturating_sub(1)).copied().unwrap_or(0.0)
+    }
+
     /// Smallest and largest.
     #[must_use]
     pub fn range(&self) -> [f64; 2] {
@@ -147,7 +154,7 @@ impl Figures {
         let whole = |f: f64| (f * 1_000.0).round() / 1_000.0;
         json!({
             "row": row, "unit": unit, "n": self.0.len(), "min": whole(min),
-            "p50": whole(self.median()), "max": whole(max), "mean": whole(mean),
+            "p50": whole(self.median()), "p99": whole(self.p99()), "max": whole(max), "mean": whole(mean),
         })
     }
 }
@@ -246,9 +253,9 @@ impl Measured {
         text
     }
 
-    /// All figures, of boots with this network.
+    /// All figures, of boots with this network, and what they belong to.
     #[must_use]
-    pub fn json(&self, network: &str) -> Value {
+    pub fn json(&self, network: &str, machine: &Value) -> Value {
         let instructions = self.instructions.iter().map(|((row, settings), f)| {
             let mut row = f.json(row, "instructions");
             row["settings"] = json!(settings);
@@ -264,7 +271,7 @@ impl Measured {
             })
         });
         let rows: Vec<_> = instructions.chain(rates).collect();
-        json!({ "network": network, "rows": rows })
+        json!({ "network": network, "machine": machine, "rows": rows })
     }
 }
 
@@ -301,7 +308,8 @@ mod tests {
 
     #[test]
     fn json_has_a_row_for_each_figure() {
-        let json = measured().json("tap");
+        let json = measured().json("tap", &json!({ "image": "cafe" }));
+        assert_eq!(json["machine"]["image"], "cafe");
         let rows = json["rows"].as_array().expect("rows");
         assert_eq!(rows.len(), 2 + UNITS.len());
         assert!(rows.iter().all(|r| r["row"] == "http-16" && r["n"] == 1));
@@ -331,6 +339,10 @@ mod tests {
             (row["n"].as_u64(), row["mean"].as_f64()),
             (Some(5), Some(4.4))
         );
+        assert_eq!(row["p99"].as_f64(), Some(9.0));
+        let mut many = Figures::default();
+        (1..=200).for_each(|n| many.push(f64::from(n)));
+        assert_eq!((many.p99(), Figures::default().p99()), (198.0, 0.0));
         assert_eq!(Figures::default().median(), 0.0);
     }
 }

@@ -273,7 +273,7 @@ pub(super) fn console(machine: &Machine, limit: Duration) -> Outcome<String> {
 }
 
 /// What the figures belong to.
-fn head(cpu: &str) -> Outcome<Value> {
+pub(super) fn head(cpu: &str) -> Outcome<Value> {
     let image = tree::target_dir()?
         .join(tree::METAL)
         .join("release/bench.img");

@@ -47,6 +47,8 @@ pub struct BootInfo {
     pub init: fn(&ThreadCx<'_>),
     /// Bytes of memory the image takes.
     pub image_bytes: usize,
+    /// Bytes of translation tables, which are no part of [`Self::memory`].
+    pub table_bytes: usize,
     /// Name and offset of the function at a code address.
     pub symbolize: fn(usize) -> Option<(&'static str, usize)>,
 }

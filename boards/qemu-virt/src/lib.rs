@@ -114,6 +114,7 @@ pub fn start(dtb: usize, init: fn(&ThreadCx<'_>)) -> ! {
         },
         init: first_thread,
         image_bytes: image::bytes(),
+        table_bytes: plan.tables.end - plan.tables.start,
         symbolize: image::symbolize,
     };
     boot(info)

@@ -172,6 +172,7 @@ fn boot_kernel(scenario: &Scenario, memory: MemoryRange, stack_bytes: usize) {
         boot_stack: MemoryRange { start: 0, end: 0 },
         init: first_thread,
         image_bytes: 0,
+        table_bytes: 0,
         symbolize: |_| None,
     };
     // SAFETY: the memory is the world's arena, which outlives every flow and is used by nothing

@@ -64,6 +64,8 @@ pub struct Memory {
     /// `[A]` bytes in use outside the magazines' count, modulo 2^64: larger than a class, or
     /// allocated or freed by a core without magazines.
     other_live: AtomicUsize,
+    /// `[A]` bytes of heap blocks that are whole pages, which no chunk holds.
+    whole_pages: AtomicUsize,
 }
 
 impl fmt::Debug for Memory {
@@ -83,8 +85,12 @@ pub struct MemoryStats {
     pub shared: SharedStats,
     /// Heap bytes that belong to somebody (rounded up to blocks).
     pub heap_live_bytes: usize,
+    /// Those of them in blocks of whole pages: queues of devices, large buffers.
+    pub heap_page_bytes: usize,
     /// Free heap bytes in magazines and depot.
     pub heap_cached_bytes: usize,
+    /// Stacks in use, of threads and cores, guards included.
+    pub stack_bytes: usize,
     /// Free stacks kept for the next threads, in bytes.
     pub stack_cached_bytes: usize,
 }
@@ -119,6 +125,7 @@ impl Memory {
             shared: SpinLock::new(Rank::Heap, "shared heap", SharedHeap::new()),
             stacks: StackCache::new(),
             other_live: AtomicUsize::new(0),
+            whole_pages: AtomicUsize::new(0),
         }
     }
 
@@ -168,12 +175,17 @@ impl Memory {
             cached += cache.cached_bytes();
         }
         let shared = self.shared.lock().stats();
+        let stack_cached_bytes = self.stacks.bytes();
+        let made = self.stacks.made_bytes();
         MemoryStats {
             pages: self.pages.stats(),
             shared,
             heap_live_bytes: live,
+            heap_page_bytes: self.whole_pages.load(Ordering::Relaxed),
             heap_cached_bytes: cached,
-            stack_cached_bytes: self.stacks.bytes(),
+            // Others make and free stacks between the two looks.
+            stack_bytes: made.saturating_sub(stack_cached_bytes),
+            stack_cached_bytes,
         }
     }
 
@@ -217,6 +229,8 @@ impl Memory {
         };
         if !p.is_null() {
             self.count(rare_bytes(from));
+            self.whole_pages
+                .fetch_add(page_bytes(from), Ordering::Relaxed);
         }
         p
     }
@@ -228,6 +242,10 @@ impl Memory {
     /// As for [`Self::free`].
     unsafe fn free_rare(&self, from: Source, p: *mut u8) {
         self.count(rare_bytes(from).wrapping_neg());
+        if !p.is_null() {
+            self.whole_pages
+                .fetch_sub(page_bytes(from), Ordering::Relaxed);
+        }
         match (from, NonNull::new(p)) {
             (Source::Heap(rounded), Some(p)) => {
                 // SAFETY: promised by the caller.
@@ -320,6 +338,14 @@ fn rare_bytes(from: Source) -> usize {
         Source::Heap(rounded) => rounded.size(),
         Source::Pages(n) => n * PAGE,
         Source::Class(_) => 0,
+    }
+}
+
+/// Bytes of a block that is whole pages.
+fn page_bytes(from: Source) -> usize {
+    match from {
+        Source::Pages(n) => n * PAGE,
+        _ => 0,
     }
 }
 

@@ -31,6 +31,8 @@ const ORDERS: usize = 21;
 pub struct PageStats {
     /// Pages given to the allocator, its own bitmaps included.
     pub total: usize,
+    /// Pages of its own bitmaps.
+    pub own: usize,
     /// Pages free now.
     pub free: usize,
     /// Fewest pages that were ever free.
@@ -85,6 +87,7 @@ impl Pages {
                     words: &mut [],
                     stats: PageStats {
                         total: 0,
+                        own: 0,
                         free: 0,
                         min_free: 0,
                         allocs: 0,
@@ -141,6 +144,7 @@ impl Pages {
         st.base = base;
         st.orders = orders;
         st.words = words;
+        st.stats.own = own;
         for (start, end) in used() {
             st.stats.total += end - start;
             let start = if start == home.0 { start + own } else { start };

@@ -53,6 +53,7 @@ impl Stack {
             return Some(Self { low, pages });
         }
         let guard = mem.reclaiming(|| mem.pages.alloc(pages + 1))?;
+        mem.stacks.made.fetch_add(pages + 1, Ordering::Relaxed);
         machine::protect(guard, PAGE, Protection::None);
         let stack = Self {
             low: guard + PAGE,
@@ -117,16 +118,9 @@ impl Drop for Stack {
     fn drop(&mut self) {
         let mem = &crate::kernel().mem;
         if !mem.stacks.put(self.low, self.pages) {
-            free(&mem.pages, self.low, self.pages);
+            mem.stacks.free(&mem.pages, self.low, self.pages);
         }
     }
-}
-
-/// Gives the pages of a stack and its guard back.
-fn free(pages: &Pages, low: usize, n: usize) {
-    machine::protect(low - PAGE, PAGE, Protection::ReadWrite);
-    // SAFETY: the run was allocated by `Stack::alloc`, and its only owner gives it up.
-    unsafe { pages.free(low - PAGE, n + 1) };
 }
 
 /// Free stacks by size, linked through their lowest word.
@@ -134,6 +128,8 @@ pub(super) struct StackCache {
     sizes: SpinLock<[Size; StackCache::SIZES], IrqOff>,
     /// `[A]` most pages kept of one size; none while stacks have marks.
     most_pages: AtomicUsize,
+    /// `[A]` pages of all stacks, used and kept, guards included.
+    made: AtomicUsize,
 }
 
 /// Free stacks of one size.
@@ -159,6 +155,7 @@ impl StackCache {
         Self {
             sizes: SpinLock::new(Rank::Heap, "stack cache", [NONE; Self::SIZES]),
             most_pages: AtomicUsize::new(Self::MAX_PAGES),
+            made: AtomicUsize::new(0),
         }
     }
 
@@ -203,8 +200,21 @@ impl StackCache {
             };
             let (low, n) = (s.pop(), s.pages);
             drop(sizes);
-            free(pages, low, n);
+            self.free(pages, low, n);
         }
+    }
+
+    /// Gives the pages of a stack and its guard back.
+    fn free(&self, pages: &Pages, low: usize, n: usize) {
+        machine::protect(low - PAGE, PAGE, Protection::ReadWrite);
+        // SAFETY: the run was allocated by `Stack::alloc`, and its only owner gives it up.
+        unsafe { pages.free(low - PAGE, n + 1) };
+        self.made.fetch_sub(n + 1, Ordering::Relaxed);
+    }
+
+    /// Bytes of all stacks, used and kept, guards included.
+    pub(super) fn made_bytes(&self) -> usize {
+        self.made.load(Ordering::Relaxed) * PAGE
     }
 
     /// Bytes of free stacks kept, guards included.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{bench, bench_http};
+use super::{bench, bench_http, size};
 use crate::bench::figures::Figure;
 use crate::guest::{Guest, Terminal};
 use crate::image::{self, Image, Kind};
@@ -44,6 +44,14 @@ pub(super) fn run() -> Outcome<Vec<Figure>> {
     let whole = megabytes(&image);
     println!("| image, MB | | {LINUX_IMAGE_MB} | {IMAGE_MB} | {whole:.3} |");
     all.push(Figure::new("image, MB", None, whole).against(LINUX_IMAGE_MB, IMAGE_MB));
+    for (what, bytes) in size::parts(&image)? {
+        println!("| of it {what}, bytes | | | | {bytes} |");
+        all.push(Figure::new(
+            format!("image: {what}, bytes"),
+            None,
+            bytes as f64,
+        ));
+    }
     let mut parts = Vec::new();
     for smp in [1, 4] {
         let (used, of) = idle(&image, smp)?;
@@ -148,21 +156,28 @@ fn idle(image: &Image, smp: u32) -> Outcome<(f64, Vec<(&'static str, u64)>)> {
     let cores = trace["cores"].as_array().map_or(0, |c| c.len() as u64);
     // An event has 32 bytes.
     let rings = cores * number(&trace, "ring_events") * 32;
-    let (live, cached) = (
-        number(&memory, "heap_live_bytes"),
-        number(&memory, "heap_cached_bytes"),
-    );
-    let rest = used.saturating_sub(rings + live + cached);
-    let parts = vec![
-        ("heap: in use", live),
+    let of = |key| number(&memory, key);
+    let (whole_pages, cached) = (of("heap_page_bytes"), of("heap_cached_bytes"));
+    let blocks = of("heap_live_bytes").saturating_sub(whole_pages);
+    let reserve = of("heap_chunk_bytes").saturating_sub(blocks + cached);
+    let mut parts = vec![
+        ("heap: in use", blocks),
         ("heap: kept by the cores for the next ones", cached),
-        ("trace rings", rings),
+        ("heap: rest of its chunks", reserve),
+        ("queues of devices, large buffers", whole_pages),
         (
-            "stacks, page tables, queues of devices, the heap's reserve",
-            rest,
+            "stacks of threads and cores, with guards",
+            of("stack_bytes"),
         ),
-        ("besides: the image", number(&memory, "image_bytes")),
+        ("trace rings", rings),
+        ("bitmaps of pages", of("page_bitmap_bytes")),
     ];
+    let told: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
+    parts.extend([
+        ("what else", used.saturating_sub(told)),
+        ("besides: the image, with bss", of("image_bytes")),
+        ("besides: page tables", of("page_table_bytes")),
+    ]);
     Ok((used as f64 / MIB, parts))
 }
 

@@ -12,14 +12,15 @@ pub const BUDGET: usize = 1_000_000;
 pub fn run() -> Outcome<u8> {
     let toolchain = toolchain::metal(false, false)?;
     let image = image::build(Kind::Release, &toolchain)?;
-    sections(&image)?;
     let sizes = image.sizes;
-    for (name, bytes) in [
+    let of_all = [
         ("loaded", sizes.loaded),
         ("symbols", sizes.symbols),
         ("image", sizes.whole()),
         ("memory, with bss", sizes.memory),
-    ] {
+    ];
+    let of_all = of_all.map(|(name, bytes)| (name.to_owned(), bytes as u64));
+    for (name, bytes) in sections(&image)?.into_iter().chain(of_all) {
         println!("{name:<16} {bytes:>9}");
     }
     if sizes.whole() > BUDGET {
@@ -31,20 +32,29 @@ pub fn run() -> Outcome<u8> {
     Ok(0)
 }
 
-fn sections(image: &Image) -> Outcome<()> {
+/// What the image is made of, bytes of each: the symbols as many as there are, and bss, which is no part of the file.
+pub(super) fn parts(image: &Image) -> Outcome<Vec<(String, u64)>> {
+    let mut parts = sections(image)?;
+    for (name, bytes) in &mut parts {
+        match name.as_str() {
+            ".symbols" => (*name, *bytes) = ("symbols".to_owned(), image.sizes.symbols as u64),
+            ".bss" => ".bss (in memory only)".clone_into(name),
+            _ => {}
+        }
+    }
+    Ok(parts)
+}
+
+/// The sections that have an address, and their bytes; others are for debuggers.
+fn sections(image: &Image) -> Outcome<Vec<(String, u64)>> {
     let data = std::fs::read(&image.elf)
         .map_err(|e| Failure::failed(format!("cannot read {}: {e}", image.elf.display())))?;
     let file = object::read::elf::ElfFile64::<object::Endianness>::parse(&*data)
         .map_err(|e| Failure::failed(format!("{}: {e}", image.elf.display())))?;
-    for section in file.sections() {
-        // Sections without an address are for debuggers.
-        if section.address() != 0 && section.size() != 0 {
-            println!(
-                "{:<16} {:>9}",
-                section.name().unwrap_or("?"),
-                section.size()
-            );
-        }
-    }
-    Ok(())
+    let placed = file
+        .sections()
+        .filter(|s| s.address() != 0 && s.size() != 0);
+    Ok(placed
+        .map(|s| (s.name().unwrap_or("?").to_owned(), s.size()))
+        .collect())
 }

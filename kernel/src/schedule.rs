@@ -51,7 +51,8 @@ mod wake;
 pub(crate) use self::balance::expect_moves;
 pub(crate) use self::leave::{
     cancel_sleep, exit_current, might_sleep, prepare_to_sleep, prepare_to_sleep_locked,
-    schedule_blocked, schedule_masked, schedule_uncounted, schedule_until, yield_current,
+    schedule_blocked, schedule_masked, schedule_uncounted, schedule_until, waive_turn,
+    yield_current,
 };
 pub(crate) use self::migrate::{
     bring_home, close, evacuate, look_again, pick_again, reopen, run_on,
@@ -63,8 +64,7 @@ pub(crate) use self::wake::{
     lend, set_affinity, set_nice, start, wake, wake_masked, wake_sleeping, wake_successor,
 };
 
-/// Virtual runtime of `t`, and its lag in nanoseconds if it is on a runqueue. Who sleeps there pays what it owes; what it would
-/// be owed for having slept it does not get ([`RunQueue`](sched::RunQueue)), so that is none.
+/// Virtual runtime of `t`, and its lag in nanoseconds if it is on a runqueue: of who sleeps there, what it owes still.
 pub(crate) fn account_of(t: &Thread) -> (u64, i64) {
     let _irq = sync::IrqGuard::new();
     let (_, rq) = lock_rq_of(t);

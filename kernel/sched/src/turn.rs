@@ -69,6 +69,15 @@ impl<A: Arena<Entity>> RunQueue<A> {
         }
     }
 
+    /// What runs is about to wait for somebody: nothing protects its turn any longer, and the next [`Turn::Keep`] keeps it only
+    /// if it would be chosen anew. It gives up nothing else.
+    pub fn waive(&mut self) {
+        if let Some(current) = self.current {
+            let se = self.arena.get_mut(current);
+            se.protected_until = se.vruntime;
+        }
+    }
+
     /// Gives the rest of the current request up, as [`Turn::Yield`] says. The caller calls
     /// [`RunQueue::pick_next`] afterwards.
     pub fn yield_current(&mut self, now: Instant) {

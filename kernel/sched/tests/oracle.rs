@@ -26,6 +26,7 @@ enum Op {
     YieldAndPick,
     Update,
     Yield,
+    Waive,
     SetNice(usize, i8),
     /// A nice value and a slice in us are lent, or with slice 0 the loan is taken back.
     Lend(usize, i8, u64),
@@ -46,6 +47,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::YieldAndPick),
         2 => Just(Op::Update),
         2 => Just(Op::Yield),
+        2 => Just(Op::Waive),
         2 => (who, -20..=19i8).prop_map(|(i, n)| Op::SetNice(i, n)),
         3 => (who, -20..=19i8, prop_oneof![Just(0), 1..30_000u64])
             .prop_map(|(i, n, slice)| Op::Lend(i, n, slice)),
@@ -160,6 +162,10 @@ impl Pair {
             Op::Yield => {
                 self.oracle.yield_current(now);
                 self.rq.yield_current(at);
+            }
+            Op::Waive => {
+                self.oracle.waive();
+                self.rq.waive();
             }
             Op::SetNice(i, nice) => {
                 let nice = Nice::new(nice).expect("a nice value");

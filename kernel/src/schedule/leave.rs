@@ -24,6 +24,16 @@ pub(crate) fn yield_current() {
     machine::irq_restore(irq);
 }
 
+/// The running thread is about to wait for another one that this core may run at once: it lets that go first, if it is that
+/// one's turn. It stays runnable, and may be back at once.
+pub(crate) fn waive_turn() {
+    might_sleep("a wait");
+    let irq = machine::irq_save();
+    this_cpu().rq.lock_masked().queue.waive();
+    preempt();
+    machine::irq_restore(irq);
+}
+
 /// Announces that the running thread is going to sleep. The caller then checks its condition once
 /// more, and calls [`cancel_sleep`] or one of the `schedule_*` functions.
 #[inline]

@@ -6,7 +6,7 @@ use workqueue::Awaited;
 
 use super::barrier::Barrier;
 use super::errors::WaitError;
-use super::handles::{item_name, pool_at, share_of};
+use super::handles::{item_name, pool_at, pool_of_core_at, share_of};
 use super::header::Header;
 use super::ops::is_own_run;
 use super::pool::Inner;
@@ -14,6 +14,8 @@ use super::queue::Queue;
 use super::rescuer::{no_progress, promised, promises};
 use super::urge;
 use super::waiting::ItemWait;
+use crate::cpu::this_cpu;
+use crate::schedule;
 use crate::thread::{ThreadCx, current};
 use crate::trace::{Head, Kind, confide, emit, emit_unmasked};
 use crate::waits::{SleepsIn, Wait, sleeps_in};
@@ -100,13 +102,31 @@ fn may_wait_plainly() -> bool {
     me.worker.load(Ordering::Relaxed).is_null() && !me.mutexes.holds_any()
 }
 
-/// As [`wait_for_other`], where [`may_wait_plainly`].
+/// As [`wait_for_other`], where [`may_wait_plainly`]. The worker that comes to the item may wait for this core, behind the
+/// turn of this thread, which is of no use to a thread that waits: most items are over when it is back, and neither of
+/// the two had to sleep for that.
 #[inline(always)]
 fn wait_plainly(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
+    if starts_here(h) {
+        schedule::waive_turn();
+        if is_at_rest(h) {
+            return over(h, true);
+        }
+    }
     let barrier = Barrier::new();
     let inserted = insert(h, &barrier, None, false)?;
     let waited = sleep_behind(cx, &barrier, inserted);
     over(h, waited)
+}
+
+/// `h` is on the list of a pool of this core, on which somebody waits for the core. Stale at once.
+#[inline(always)]
+fn starts_here(h: &Header) -> bool {
+    let seen = h.word.look_back();
+    let here = this_cpu();
+    seen.is_queued()
+        && here.load() > 1
+        && pool_of_core_at(seen.place()).is_some_and(|pool| pool.cpu() == Some(here.id()))
 }
 
 /// Sleeps until `barrier` is passed, if it was inserted. Whether it was.

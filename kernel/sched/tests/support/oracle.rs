@@ -284,6 +284,12 @@ impl Oracle {
         }
     }
 
+    pub(crate) fn waive(&mut self) {
+        if let Some(c) = self.current {
+            self.all[c].protected = self.all[c].v;
+        }
+    }
+
     pub(crate) fn yield_current(&mut self, now: u64) {
         let Some(c) = self.current else { return };
         if self.nr_runnable() <= 1 {

@@ -1,6 +1,6 @@
 //! 96: the watchdog, the picture of all queues, the freezer, suspending the machine (N6-N8, F5).
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -43,7 +43,8 @@ fn told(cx: &ThreadCx<'_>, kind: StallKind, before: u64) -> Stall {
     found.expect("just seen")
 }
 
-/// N7, N8: each is told after one limit and before two; each once.
+/// N7, N8: each is told, after one limit. That it is told before two of them, and once, is the simulator's to see, whose time
+/// does not depend on a busy host.
 fn tells_each_kind(cx: &ThreadCx<'_>) {
     let narrow = Workqueue::<PerCpu>::builder("narrow").max_active(1);
     let narrow = narrow.build().expect("memory for a queue");
@@ -115,24 +116,30 @@ fn tells_each_kind(cx: &ThreadCx<'_>) {
 /// longer than the limit does to it is told, rightly: then it is tried again.
 fn has_patience(cx: &ThreadCx<'_>) {
     const TRIES: usize = 5;
-    wq::set_watchdog(LIMIT);
     let quiet = (0..TRIES).any(|_| {
         let before = wq::stall_count();
-        be_slow(cx);
-        wq::stall_count() == before
+        wq::set_watchdog(LIMIT);
+        let stopped = be_slow(cx);
+        wq::set_watchdog(Duration::ZERO);
+        let quiet = wq::stall_count() == before;
+        assert!(quiet || stopped, "{:?}", wq::last_stalls());
+        quiet
     });
-    wq::set_watchdog(Duration::ZERO);
     assert!(quiet, "{:?}", wq::last_stalls());
 }
 
-/// An item sleeps, and others take long together.
-fn be_slow(cx: &ThreadCx<'_>) {
+/// An item sleeps, and others take long together. Whether the host stopped this core for a good part of the limit: each of the
+/// others takes 2 ms, of which that one then took more.
+fn be_slow(cx: &ThreadCx<'_>) -> bool {
+    static LONGEST_NS: AtomicU64 = AtomicU64::new(0);
+    LONGEST_NS.store(0, Ordering::Relaxed);
     let nap = |cx: &ThreadCx<'_>, _: &Run<'_, ()>| sleep(cx, LONG);
     let nap = Arc::new(<Work<_>>::new((), nap));
     assert_eq!(wq::percpu().queue(&nap), Submitted::Queued);
     let work = |_: &ThreadCx<'_>, _: &Run<'_, ()>| {
         let begin = now();
         while now().since(begin) < ms(2) {}
+        LONGEST_NS.fetch_max(now().since(begin).as_nanos(), Ordering::Relaxed);
     };
     let items: Vec<_> = (0..300)
         .map(|_| Arc::new(<Work<_>>::new((), work)))
@@ -141,6 +148,7 @@ fn be_slow(cx: &ThreadCx<'_>) {
         assert_eq!(wq::percpu().queue(item), Submitted::Queued);
     }
     wq::percpu().flush(cx).expect("not one of its items");
+    LONGEST_NS.load(Ordering::Relaxed) > LIMIT.as_nanos() / 4
 }
 
 /// N6, with the names that the image has.

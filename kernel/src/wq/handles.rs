@@ -254,8 +254,8 @@ pub(super) fn pool_at(place: Place) -> &'static Pool {
     pool_beside(place.index())
 }
 
-/// As [`pool_at`], if it is one of a core. The place is what somebody, of whom the caller has acquired it, made of a word who
-/// knew the pool: so it is made, and no second acquisition is asked for.
+/// As [`pool_at`], if it is one of a core. The caller has read the place with an acquiring look at a word. Whoever wrote it
+/// there knew the pool, so what made the pool is visible, and this load needs no order.
 #[inline(always)]
 pub(super) fn pool_of_core_at(place: Place) -> Option<&'static Pool> {
     let pool = kernel().wq.bound.get(place.index())?;

@@ -241,6 +241,23 @@ fn raised_limit_activates() {
     assert_eq!(waiting, [3]);
 }
 
+/// D6: what a limit allowed before it was lowered is no slot any more; it is again when it is raised.
+#[test]
+fn d6_a_lowered_limit_is_asked_at_once() {
+    let mut sim = bound(3);
+    // An odd one is queued as the executive does it in a hurry.
+    assert!(sim.queue(0, 1));
+    sim.limit(0, 1);
+    assert!(sim.queue(0, 3) && sim.queue(0, 5));
+    let pwq = sim.pwq(0);
+    assert_eq!((pwq.active(), pwq.inactive()), (1, 2));
+    sim.limit(0, 0);
+    start(&mut sim, 1);
+    assert_eq!((sim.pwq(0).active(), sim.pwq(0).inactive()), (1, 2));
+    sim.limit(0, 2);
+    assert_eq!((sim.pwq(0).active(), sim.pwq(0).inactive()), (2, 1));
+}
+
 /// I6: a barrier is over at once when its worker passes it, and the worker goes on as it did.
 #[test]
 fn a_barrier_is_passed_between_two_items() {

@@ -187,6 +187,10 @@ impl Item {
     /// It is on no list any more, after [`Self::is_listed_by`].
     #[inline(always)]
     pub(crate) const fn unlist(&mut self) {
+        debug_assert!(
+            matches!(self.on, OnList::Worklist) && self.marks & !Self::SEEN == 0,
+            "marks that mean something still"
+        );
         (self.on, self.marks) = (OnList::Nothing, 0);
     }
 

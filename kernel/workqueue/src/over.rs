@@ -41,7 +41,7 @@ impl Pool {
         w: Handle<Worker>,
         ran: (Handle<Item>, Handle<Pwq>),
     ) -> Over {
-        self.finish_seen(s, w, ran, (Eyes::ALL, true, false))
+        self.finish_seen(s, w, ran, (Eyes::ALL, false))
     }
 
     /// As [`Pool::finish`], of an item that nobody saw start ([`Pool::go_on`]).
@@ -52,7 +52,7 @@ impl Pool {
         w: Handle<Worker>,
         ran: (Handle<Item>, Handle<Pwq>),
     ) -> Over {
-        self.finish_seen(s, w, ran, (Eyes::NONE, true, false))
+        self.finish_seen(s, w, ran, (Eyes::NONE, false))
     }
 
     /// As [`Pool::finish_plain`], of one that [`Pool::go_on_lone`] took.
@@ -66,7 +66,7 @@ impl Pool {
         if !self.is_settled(s, w) {
             return Over::Follows(self.end(s, w, Outcome::Returned));
         }
-        self.finish_seen(s, w, ran, (EYES, true, true))
+        self.finish_seen(s, w, ran, (EYES, true))
     }
 
     /// As [`Pool::finish_plain`], of one that [`Pool::go_on_managed`] took.
@@ -99,21 +99,20 @@ impl Pool {
         w: Handle<Worker>,
         ran: (Handle<Item>, Handle<Pwq>),
     ) -> Finished {
-        match self.finish_seen(s, w, ran, (Eyes::ALL, true, false)) {
+        match self.finish_seen(s, w, ran, (Eyes::ALL, false)) {
             Over::Goes | Over::Last => Finished::NOTHING,
             Over::Follows(f) => f,
         }
     }
 
-    /// `eyes`: who sees the item, [`Eyes::ALL`] asks; `by_node`: the slots may be the node's;
-    /// `settled`: [`Pool::is_settled`] has said so.
+    /// `eyes`: who sees the item, [`Eyes::ALL`] asks; `settled`: [`Pool::is_settled`] has said so.
     #[inline(always)]
     fn finish_seen<S: Store>(
         &mut self,
         s: &mut S,
         w: Handle<Worker>,
         (h, p): (Handle<Item>, Handle<Pwq>),
-        (eyes, by_node, settled): (u8, bool, bool),
+        (eyes, settled): (u8, bool),
     ) -> Over {
         let node = worker(s, w);
         debug_assert!(
@@ -132,7 +131,7 @@ impl Pool {
             return Over::Follows(self.end(s, w, Outcome::Returned));
         }
         debug_assert!(item(s, h).on() != On::Inactive, "BESIDE");
-        if by_node && ways.any(Ways::BY_NODE) {
+        if ways.any(Ways::BY_NODE) {
             // Nobody else gets the slot: it is the next one's here, or nobody waits.
             let stays = if share.inactive.is_empty() {
                 s.put_back_slot(p)
@@ -146,7 +145,6 @@ impl Pool {
         }
         Self::note_over(s, w, h);
         let colour = |s: &S| worker(s, w).current_colour;
-        debug_assert!(by_node || !ways.any(Ways::BY_NODE), "whose slot it is");
         self.free_slot(s, p, (colour, ways), eyes)
     }
 

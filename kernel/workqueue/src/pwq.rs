@@ -41,7 +41,7 @@ pub const fn clamp_max_active(n: u32) -> u32 {
 /// One workqueue's share of one pool.
 #[derive(Debug)]
 pub struct Pwq {
-    /// Active items, where they are counted: [`Self::active`] says it.
+    /// Active items, where [`Ways::COUNTED`]; of no meaning elsewhere. [`Self::active`] says it.
     pub(crate) nr_active: u32,
     /// The limit of its own.
     pub(crate) max_active: u32,
@@ -51,7 +51,7 @@ pub struct Pwq {
     pub(crate) passed: u64,
     /// Those that were cancelled.
     pub(crate) cancelled: u64,
-    /// Up to how many that entered there were slots, when it was last asked: there are as many since.
+    /// Items up to this one have a slot of its own. A lower bound, renewed when it is reached and when the limit changes.
     pub(crate) full_at: u64,
     /// Barriers in flight.
     pub(crate) nr_barriers: u32,

@@ -32,6 +32,7 @@ enum Op {
     FailCreation(bool),
     Pass(u64),
     NodeMax(u32),
+    Limit(usize, u32),
     Retire(usize),
     Reopen(usize),
     Plug(usize),
@@ -60,6 +61,7 @@ fn ops() -> impl Strategy<Value = Op> {
         2 => any::<bool>().prop_map(Op::FailCreation),
         1 => (0..400u64).prop_map(Op::Pass),
         1 => (0..5u32).prop_map(Op::NodeMax),
+        2 => (0..2usize, 0..5u32).prop_map(|(p, max)| Op::Limit(p, max)),
         1 => (0..2usize).prop_map(Op::Retire),
         1 => (0..2usize).prop_map(Op::Reopen),
         1 => (0..2usize).prop_map(Op::Plug),
@@ -134,6 +136,7 @@ fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
             Op::FailCreation(on) => sim.fail_creation = on,
             Op::Hotplug => sim.hotplug(),
             Op::NodeMax(max) => sim.set_node_max(max),
+            Op::Limit(p, max) => sim.limit(p, max),
             Op::Retire(p) => sim.retire(p),
             Op::Reopen(p) => sim.reopen(p),
             Op::Plug(p) => sim.plug(p),
@@ -141,6 +144,7 @@ fn run(kind: Kind, node: Option<u32>, ops: &[Op]) {
         }
     }
     sim.set_node_max(3);
+    (0..2).for_each(|p| sim.limit(p, 3));
     // Who counts gets its core some time; who waits for it and does not may wait on.
     for w in 0..sim.workers.len() {
         if !sim.workers[w].for_long {

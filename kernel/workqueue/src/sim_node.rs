@@ -187,6 +187,15 @@ impl Sim {
         self.check();
     }
 
+    /// Changes the limit of pwq `p`, if that has one of its own and is in the pool.
+    pub(crate) fn limit(&mut self, p: usize, max: u32) {
+        if !self.pwq(p).is_limited_by_node() && !self.pwq(p).is_gone() {
+            let wake = self.pool.set_max_active(&mut self.s, self.pwqs[p], max);
+            self.wake(wake);
+        }
+        self.check();
+    }
+
     pub(crate) fn plug(&mut self, p: usize) {
         let h = self.pwqs[p];
         if !self.pwq(p).is_retired() && !self.pwq(p).is_limited_by_node() {

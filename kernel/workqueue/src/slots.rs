@@ -301,13 +301,13 @@ impl Pool {
         if share.ways.any(Ways::UNLIMITED) {
             return None;
         }
-        if share.ways.any(Ways::COUNTED) {
-            share.nr_active -= 1;
-            share.note_over();
-        } else {
-            // If something waits, all slots were taken.
-            share.nr_active = share.max_active - 1;
+        if !share.ways.any(Ways::COUNTED) {
+            // If something waits, all slots were taken but this one.
+            self.activate_first(s, p, Eyes::ALL);
+            return None;
         }
+        share.nr_active -= 1;
+        share.note_over();
         if share.is_limited_by_node() {
             return s.free_slot(p);
         }

@@ -182,7 +182,8 @@ impl<A: Word> WorkWord<A> {
         Seen(self.0.load(Ordering::Relaxed))
     }
 
-    /// Reads the word, for [`Seen::is_at_rest`]: who reads what somebody made of it sees what was stored before.
+    /// Reads the word, for [`Seen::is_at_rest`], or to go to the place that it names: who reads what somebody made of it sees
+    /// what was stored before.
     #[inline(always)]
     pub fn look_back(&self) -> Seen {
         Seen(self.0.load(Ordering::Acquire))

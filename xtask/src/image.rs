@@ -104,7 +104,7 @@ pub struct Sizes {
     pub loaded: usize,
     /// The symbol table.
     pub symbols: usize,
-    /// Memory up to `__image_end`: the rest of the table's room and bss besides.
+    /// All memory it takes, up to `__image_end`: with the rest of the table's room and bss.
     pub memory: usize,
 }
 

@@ -7,7 +7,7 @@
 //! The rooms, in the order in which a `run` passes through them:
 //!
 //! 1. [`toolchain`] and [`packages`] find, or install, the bare-metal target and QEMU.
-//! 2. [`image`] builds the kernel; [`symbols`] appends the table the guest symbolises with.
+//! 2. [`image`] builds the kernel; [`symbols`] makes the table that the guest symbolises with, and `image` writes it.
 //! 3. [`options`] holds what a person may ask for, [`machine`] turns it into a QEMU command line.
 //! 4. [`guest`] owns the QEMU process, [`console`] what the guest said; [`ready`] asks the service.
 //! 5. [`browser`] drives a headless Chromium, for tests of the live page and its pictures,

@@ -44,13 +44,13 @@ pub(super) fn run() -> Outcome<Vec<Figure>> {
     let whole = megabytes(&image);
     println!("| image, MB | | {LINUX_IMAGE_MB} | {IMAGE_MB} | {whole:.3} |");
     all.push(Figure::new("image, MB", None, whole).against(LINUX_IMAGE_MB, IMAGE_MB));
-    for (what, bytes) in size::parts(&image)? {
-        println!("| of it {what}, bytes | | | | {bytes} |");
-        all.push(Figure::new(
-            format!("image: {what}, bytes"),
-            None,
-            bytes as f64,
-        ));
+    let size::Parts { file, memory } = size::parts(&image)?;
+    for (of, parts) in [("of it", file), ("besides, in memory only:", memory)] {
+        for (what, bytes) in parts {
+            println!("| {of} {what}, bytes | | | | {bytes} |");
+            let what = format!("image: {what}, bytes");
+            all.push(Figure::new(what, None, bytes as f64));
+        }
     }
     let mut parts = Vec::new();
     for smp in [1, 4] {

@@ -2,27 +2,26 @@
 
 use object::{Object, ObjectSection};
 
-use crate::image::{self, Image, Kind};
+use crate::image::{self, Image, Kind, Sizes};
 use crate::{Failure, Outcome, toolchain};
 
 /// The image has at most this, symbols included: 1 MB, where the Linux kernel's has 34.9.
 pub const BUDGET: usize = 1_000_000;
 
-/// Prints sections and sizes; fails above the budget.
+/// Prints parts and sizes; fails above the budget.
 pub fn run() -> Outcome<u8> {
     let toolchain = toolchain::metal(false, false)?;
     let image = image::build(Kind::Release, &toolchain)?;
-    let sizes = image.sizes;
-    let of_all = [
-        ("loaded", sizes.loaded),
-        ("symbols", sizes.symbols),
-        ("image", sizes.whole()),
-        ("memory, with bss", sizes.memory),
-    ];
-    let of_all = of_all.map(|(name, bytes)| (name.to_owned(), bytes as u64));
-    for (name, bytes) in sections(&image)?.into_iter().chain(of_all) {
-        println!("{name:<16} {bytes:>9}");
+    let (sizes, parts) = (image.sizes, parts(&image)?);
+    let print = |name: &str, bytes: u64| println!("{name:<28} {bytes:>9}");
+    for (name, bytes) in &parts.file {
+        print(name, *bytes);
     }
+    print("image", sizes.whole() as u64);
+    for (name, bytes) in &parts.memory {
+        print(name, *bytes);
+    }
+    print("memory", sizes.memory as u64);
     if sizes.whole() > BUDGET {
         return Err(Failure::failed(format!(
             "the image has {} bytes, its budget is {BUDGET}",
@@ -32,17 +31,46 @@ pub fn run() -> Outcome<u8> {
     Ok(0)
 }
 
-/// What the image is made of, bytes of each: the symbols as many as there are, and bss, which is no part of the file.
-pub(super) fn parts(image: &Image) -> Outcome<Vec<(String, u64)>> {
-    let mut parts = sections(image)?;
-    for (name, bytes) in &mut parts {
+/// What an image is made of, bytes of each.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Parts {
+    /// Of the file: these add up to its length.
+    pub(super) file: Vec<(String, u64)>,
+    /// Of memory only: with the file's they add up to the memory that the image takes.
+    pub(super) memory: Vec<(String, u64)>,
+}
+
+/// What the image is made of.
+pub(super) fn parts(image: &Image) -> Outcome<Parts> {
+    parts_of(sections(image)?, &image.sizes)
+        .map_err(|why| Failure::failed(format!("{}: {why}", image.elf.display())))
+}
+
+/// Takes apart an image with these sections.
+fn parts_of(sections: Vec<(String, u64)>, sizes: &Sizes) -> Result<Parts, String> {
+    let (mut file, mut bss) = (Vec::new(), 0);
+    for (name, bytes) in sections {
         match name.as_str() {
-            ".symbols" => (*name, *bytes) = ("symbols".to_owned(), image.sizes.symbols as u64),
-            ".bss" => ".bss (in memory only)".clone_into(name),
-            _ => {}
+            ".bss" => bss = bytes,
+            // As much of its room as there are symbols; and a section that is padding and nothing else.
+            ".symbols" | ".rodata_end" => {}
+            _ => file.push((name, bytes)),
         }
     }
-    Ok(parts)
+    file.push(("symbols".to_owned(), sizes.symbols as u64));
+    let rest = |whole: usize, told: u64| {
+        (whole as u64)
+            .checked_sub(told)
+            .ok_or_else(|| format!("its parts have {told} bytes, all of it {whole}"))
+    };
+    let padding = rest(sizes.whole(), file.iter().map(|(_, bytes)| bytes).sum())?;
+    file.push(("padding".to_owned(), padding));
+    let room = rest(sizes.memory, sizes.whole() as u64 + bss)?;
+    let memory = vec![
+        (".bss".to_owned(), bss),
+        ("rest of the symbols' room".to_owned(), room),
+    ];
+    Ok(Parts { file, memory })
 }
 
 /// The sections that have an address, and their bytes; others are for debuggers.
@@ -57,4 +85,43 @@ fn sections(image: &Image) -> Outcome<Vec<(String, u64)>> {
     Ok(placed
         .map(|s| (s.name().unwrap_or("?").to_owned(), s.size()))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_add_up() {
+        let sections = [
+            (".text", 4096),
+            (".rodata", 4000),
+            (".rodata_end", 96),
+            (".data", 10),
+            (".symbols", 8192),
+            (".bss", 40_960),
+        ];
+        let sections = sections.map(|(name, bytes)| (name.to_owned(), bytes));
+        let sizes = Sizes {
+            loaded: 12_288,
+            symbols: 5000,
+            memory: 12_288 + 8192 + 40_960,
+        };
+        let parts = parts_of(sections.to_vec(), &sizes).unwrap();
+        let named = |of: &[(String, u64)], name| of.iter().find(|p| p.0 == name).map(|p| p.1);
+        assert_eq!(named(&parts.file, "symbols"), Some(5000));
+        assert_eq!(named(&parts.file, "padding"), Some(96 + 4086));
+        assert_eq!(named(&parts.file, ".rodata_end"), None);
+        assert_eq!(named(&parts.memory, ".bss"), Some(40_960));
+        let sum = |of: &[(String, u64)]| of.iter().map(|p| p.1).sum::<u64>();
+        assert_eq!(sum(&parts.file), sizes.whole() as u64);
+        assert_eq!(sum(&parts.memory), (sizes.memory - sizes.whole()) as u64);
+
+        let less = Sizes {
+            loaded: 8000,
+            ..sizes
+        };
+        let why = parts_of(sections.to_vec(), &less).unwrap_err();
+        assert!(why.contains("its parts have 13106 bytes, all of it 13000"));
+    }
 }

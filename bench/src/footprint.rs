@@ -13,11 +13,10 @@ use kernel::wq::{Bh, DelayedWork, Ordered, PerCpu, Run, Unbound, Work, Workqueue
 /// Things of a kind.
 const N: usize = 64;
 
-/// Bytes in use: heap blocks, and pages outside the heap. (A block larger than the heap's classes would be in both;
-/// none is.)
+/// Bytes in use: heap blocks, and pages that are neither in the heap's chunks nor such a block.
 fn used() -> (usize, usize) {
     let stats = mem::stats();
-    let pages = stats.used_bytes() - stats.shared.chunk_bytes;
+    let pages = stats.used_bytes() - stats.shared.chunk_bytes - stats.heap_page_bytes;
     (stats.heap_live_bytes, pages)
 }
 

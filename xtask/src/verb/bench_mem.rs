@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use self::in_use::Part;
 use super::{bench, bench_http, size};
 use crate::bench::figures::Figure;
 use crate::guest::{Guest, Terminal};
@@ -12,6 +13,7 @@ use crate::image::{self, Image, Kind};
 use crate::options::{Net, Options as Machine};
 use crate::{Failure, Outcome, toolchain};
 
+mod in_use;
 mod stacks;
 
 /// For a guest to boot or to answer.
@@ -145,40 +147,15 @@ fn number(of: &Value, key: &str) -> u64 {
 }
 
 /// What is in use some seconds after the last request: MiB in all, and bytes by part.
-fn idle(image: &Image, smp: u32) -> Outcome<(f64, Vec<(&'static str, u64)>)> {
+fn idle(image: &Image, smp: u32) -> Outcome<(f64, Vec<Part>)> {
     let mut guest = start(image, smp)?;
     std::thread::sleep(Duration::from_secs(3));
     let asked = ask(guest.http(), "/api/v1/memory")
         .and_then(|memory| Ok((memory, ask(guest.http(), "/api/v1/trace")?)));
     guest.stop();
     let (memory, trace) = asked?;
-    let used = number(&memory, "mem_used_bytes");
-    let cores = trace["cores"].as_array().map_or(0, |c| c.len() as u64);
-    // An event has 32 bytes.
-    let rings = cores * number(&trace, "ring_events") * 32;
-    let of = |key| number(&memory, key);
-    let (whole_pages, cached) = (of("heap_page_bytes"), of("heap_cached_bytes"));
-    let blocks = of("heap_live_bytes").saturating_sub(whole_pages);
-    let reserve = of("heap_chunk_bytes").saturating_sub(blocks + cached);
-    let mut parts = vec![
-        ("heap: in use", blocks),
-        ("heap: kept by the cores for the next ones", cached),
-        ("heap: rest of its chunks", reserve),
-        ("queues of devices, large buffers", whole_pages),
-        (
-            "stacks of threads and cores, with guards",
-            of("stack_bytes"),
-        ),
-        ("trace rings", rings),
-        ("bitmaps of pages", of("page_bitmap_bytes")),
-    ];
-    let told: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
-    parts.extend([
-        ("what else", used.saturating_sub(told)),
-        ("besides: the image, with bss", of("image_bytes")),
-        ("besides: page tables", of("page_table_bytes")),
-    ]);
-    Ok((used as f64 / MIB, parts))
+    let parts = in_use::parts(&memory, &trace).map_err(Failure::failed)?;
+    Ok((number(&memory, "mem_used_bytes") as f64 / MIB, parts))
 }
 
 /// The least memory with which the service answers, by halving.

@@ -70,7 +70,7 @@ pub struct Options {
     /// Memory nodes that cores and memory are divided into
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub numa: u32,
-    /// Guest memory, such as 64M or 4G (at least 6M, which is enough for 4 cores)
+    /// Guest memory, such as 64M or 4G (at least 6M, which is enough for the release image on 4 cores)
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
     pub mem: String,
     /// CPU model (with kvm and hvf always the host's)

@@ -13,6 +13,8 @@ use crate::{Body, check};
 
 pub(crate) const TESTS: &[(&str, Body)] = &[
     ("ready_on_16_cores", || ready(16, "256M", 3, false)),
+    // The least that `--mem` accepts.
+    ("ready_with_6_mib", || ready(4, "6M", 3, false)),
     ("ready_with_64_mib", || ready(4, "64M", 3, false)),
     ("ready_with_4_gib", || ready(4, "4G", 3, false)),
     ("ready_with_gicv2_at_el2", || ready(4, "256M", 2, true)),

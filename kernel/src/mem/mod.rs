@@ -85,11 +85,13 @@ pub struct MemoryStats {
     pub shared: SharedStats,
     /// Heap bytes that belong to somebody (rounded up to blocks).
     pub heap_live_bytes: usize,
-    /// Those of them in blocks of whole pages: queues of devices, large buffers.
+    /// Part of [`Self::heap_live_bytes`]: those in blocks of whole pages, which no chunk holds, such as queues of devices
+    /// and large buffers.
     pub heap_page_bytes: usize,
     /// Free heap bytes in magazines and depot.
     pub heap_cached_bytes: usize,
-    /// Stacks in use, of threads and cores, guards included.
+    /// Stacks in use, of threads and cores, guards included; also those lost to panics, which
+    /// [`quarantined_stack_bytes`](crate::thread::quarantined_stack_bytes) tells again, without guards.
     pub stack_bytes: usize,
     /// Free stacks kept for the next threads, in bytes.
     pub stack_cached_bytes: usize,

@@ -82,7 +82,8 @@ fn told(
     assert_eq!(found.glimpse.core, core);
     // A busy host may be late with everything.
     assert!(found.lasted >= LIMIT, "{found}");
-    assert!(lockup::lockup_count() > 0, "it counts");
+    // It is counted after it can be found.
+    eventually(cx, "its count", || lockup::lockup_count() > 0);
     found
 }
 
@@ -93,23 +94,27 @@ fn names(frames: &[usize]) -> Vec<&'static str> {
 }
 
 /// With preemption off the scheduler is not entered; the report shows the function. A lockup is told once: when a
-/// busy host stops the core on its way there, or in a softirq on top of it, that is told, and it is tried again. Any other
-/// place is a mistake.
+/// busy host stops the core on its way there, or in a softirq on top of it, that is told, and it is tried again. In the
+/// function, but not innermost, is a mistake, and so are frames that do not lead to the thread's begin.
 fn soft(cx: &ThreadCx<'_>) {
     const TRIES: usize = 5;
     wq::set_watchdog(LIMIT);
+    let mut elsewhere = Vec::new();
     let found = (0..TRIES).any(|_| {
         let found = soft_lockup_of_a_helper(cx).glimpse;
         let names = names(&found.frames);
         let at = |words: &str| names.iter().position(|name| name.contains(words));
         let (inner, thread) = (at("compute_in_here"), at("thread_main"));
-        let on_its_way = inner.is_none() && !found.in_softirq;
-        assert!(thread.is_some(), "frames of the thread: {names:?}");
-        assert!(inner == Some(0) || found.in_softirq || on_its_way);
+        let there = inner == Some(0) || found.in_softirq && inner.is_some();
+        assert!(
+            thread.is_some() && (there || inner.is_none()),
+            "frames of the thread: {names:?}"
+        );
+        elsewhere.push(names);
         inner == Some(0)
     });
     wq::set_watchdog(Duration::ZERO);
-    assert!(found, "never in the function that computes");
+    assert!(found, "never in the function that computes: {elsewhere:?}");
 }
 
 /// What is told of a thread that computes with preemption off.
@@ -201,9 +206,15 @@ fn shows(cx: &ThreadCx<'_>) {
         look().is_some_and(|g| computes(&g))
     });
     // Once the item is there it stays; other threads may have the core for a while.
-    for seen in (0..10).filter_map(|_| look()) {
-        assert!(computes(&seen), "{:?}", names(&seen.frames));
-    }
+    let mut looks = 0;
+    eventually(cx, "looks at the item", || {
+        let seen = look();
+        for g in &seen {
+            assert!(computes(g), "{:?}", names(&g.frames));
+        }
+        looks += usize::from(seen.is_some());
+        looks == 10
+    });
     item.store(true, Ordering::Release);
     // Asked for itself, the caller sees itself.
     let me = glimpse_of(cx, CpuId::BOOT, ms(1)).expect("it is here");

@@ -3,7 +3,9 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use kernel::completion::Completion;
+use kernel::cpu::CpuMask;
 use kernel::thread::{self, ThreadCx};
 use kernel::wq::{self, DelayedWork, PerCpu, Run, Submitted, WaitError, Work, Workqueue};
 use machine::{CpuId, Duration, now};
@@ -30,6 +32,12 @@ ktest!(
 ktest!(
     "85_i8_j10_armed_delayed_work_obeys",
     armed_delayed_work_obeys
+);
+
+ktest!(
+    "86_i5_i6_flush_waits_for_no_later_items",
+    flush_waits_for_no_more,
+    Needs::new().icount()
 );
 
 /// An item that says when it runs and waits for permission to end.
@@ -120,6 +128,51 @@ fn flush_says_what_it_found(cx: &ThreadCx<'_>) {
     assert_eq!(behind.ends(), 1);
     opener.join(cx);
     wq.destroy(cx).expect("not one of its items");
+}
+
+/// I5, I6: a flush is over when its item is, whatever its worker has to do after that; and whoever flushes an item that is
+/// all there is to do has waited for it.
+fn flush_waits_for_no_more(cx: &ThreadCx<'_>) {
+    const LATER_ONES: usize = 40;
+    thread::current().set_affinity(CpuMask::single(CpuId::BOOT));
+    let count = || {
+        Arc::new(Work::new(
+            AtomicU32::new(0),
+            |_: &ThreadCx<'_>, run: &Run<'_, AtomicU32>| {
+                run.fetch_add(1, Ordering::Relaxed);
+                // About 0.1 ms, of which a slice has several.
+                (0..100).for_each(|_| super::compute());
+            },
+        ))
+    };
+    let (first, later) = (
+        count(),
+        (0..LATER_ONES).map(|_| count()).collect::<Vec<_>>(),
+    );
+    let begun = || {
+        later
+            .iter()
+            .filter(|i| i.load(Ordering::Relaxed) > 0)
+            .count()
+    };
+    thread::sleep(cx, ms(1));
+    assert_eq!(wq::percpu().queue(&first), Submitted::Queued);
+    for item in &later {
+        assert_eq!(wq::percpu().queue(item), Submitted::Queued);
+    }
+    let before = begun();
+    assert_eq!(first.flush(cx), Ok(true));
+    assert_eq!(first.load(Ordering::Relaxed), 1);
+    let meanwhile = begun() - before;
+    assert!(meanwhile <= 2, "{meanwhile} later ones");
+    wq::percpu().flush(cx).expect("not one of its items");
+    for n in 2..50 {
+        assert_eq!(wq::percpu().queue(&first), Submitted::Queued);
+        let over = first.load(Ordering::Relaxed) == n;
+        assert!(first.flush(cx) == Ok(true) || over);
+        assert_eq!(first.load(Ordering::Relaxed), n);
+    }
+    thread::current().set_affinity(CpuMask::ALL);
 }
 
 /// J1, J2: true exactly when the item was pending; only the sync form waits for a run.

@@ -50,9 +50,9 @@ mod wake;
 
 pub(crate) use self::balance::expect_moves;
 pub(crate) use self::leave::{
-    cancel_sleep, exit_current, might_sleep, prepare_to_sleep, prepare_to_sleep_locked,
-    schedule_blocked, schedule_masked, schedule_uncounted, schedule_until, waive_turn,
-    yield_current,
+    cancel_sleep, exit_current, is_beside_one, might_sleep, prepare_to_sleep,
+    prepare_to_sleep_locked, schedule_blocked, schedule_masked, schedule_uncounted, schedule_until,
+    waive_turn, yield_current,
 };
 pub(crate) use self::migrate::{
     bring_home, close, evacuate, look_again, pick_again, reopen, run_on,

@@ -71,8 +71,9 @@ impl<A: Arena<Entity>> RunQueue<A> {
 
     /// What runs is about to wait for somebody: nothing protects its turn any longer, and the next [`Turn::Keep`] keeps it only
     /// if it would be chosen anew. It gives up nothing else.
-    pub fn waive(&mut self) {
+    pub fn waive(&mut self, now: Instant) {
         if let Some(current) = self.current {
+            self.charge(current, now);
             let se = self.arena.get_mut(current);
             se.protected_until = se.vruntime;
         }

@@ -164,8 +164,8 @@ impl Pair {
                 self.rq.yield_current(at);
             }
             Op::Waive => {
-                self.oracle.waive();
-                self.rq.waive();
+                self.oracle.waive(now);
+                self.rq.waive(at);
             }
             Op::SetNice(i, nice) => {
                 let nice = Nice::new(nice).expect("a nice value");

@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 
 use machine::Instant;
 
-use super::{preempt, reschedule_blocked, reschedule_ending, reschedule_yielding};
+use super::{clock, preempt, reschedule_blocked, reschedule_ending, reschedule_yielding};
 use crate::cpu::this_cpu;
 use crate::thread::{State, Thread, ThreadCx, current};
 use crate::trace::{Head, Kind, emit};
@@ -29,9 +29,17 @@ pub(crate) fn yield_current() {
 pub(crate) fn waive_turn() {
     might_sleep("a wait");
     let irq = machine::irq_save();
-    this_cpu().rq.lock_masked().queue.waive();
+    this_cpu().rq.lock_masked().queue.waive(clock());
     preempt();
     machine::irq_restore(irq);
+}
+
+/// One other thread waits for this core, and no more; and the running one would not be moved to another core if it waited,
+/// too. Stale at once.
+#[inline(always)]
+pub(crate) fn is_beside_one() -> bool {
+    let c = this_cpu();
+    c.load() == 2 && !c.others.may_take(current().stays())
 }
 
 /// Announces that the running thread is going to sleep. The caller then checks its condition once

@@ -103,11 +103,12 @@ fn may_wait_plainly() -> bool {
 }
 
 /// As [`wait_for_other`], where [`may_wait_plainly`]. The worker that comes to the item may wait for this core, behind the
-/// turn of this thread, which is of no use to a thread that waits: most items are over when it is back, and neither of
+/// turn of this thread, which is of no use to a thread that waits: mostly the item is over when it is back, and neither of
 /// the two had to sleep for that.
 #[inline(always)]
 fn wait_plainly(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
-    if starts_here(h) {
+    let waived = is_next_here(h);
+    if waived {
         schedule::waive_turn();
         if is_at_rest(h) {
             return over(h, true);
@@ -116,17 +117,25 @@ fn wait_plainly(cx: &ThreadCx<'_>, h: &Header) -> Result<bool, WaitError> {
     let barrier = Barrier::new();
     let inserted = insert(h, &barrier, None, false)?;
     let waited = sleep_behind(cx, &barrier, inserted);
-    over(h, waited)
+    over(h, waited || waived)
 }
 
-/// `h` is on the list of a pool of this core, on which somebody waits for the core. Stale at once.
+/// `h` is all that a pool of this core has to do, and the only thread that waits for the core is whoever comes to it: nobody
+/// else gets this thread's turn, and that one finds nothing more to do with it. Stale at once.
 #[inline(always)]
-fn starts_here(h: &Header) -> bool {
+fn is_next_here(h: &Header) -> bool {
     let seen = h.word.look_back();
-    let here = this_cpu();
-    seen.is_queued()
-        && here.load() > 1
-        && pool_of_core_at(seen.place()).is_some_and(|pool| pool.cpu() == Some(here.id()))
+    if !seen.is_queued() || !schedule::is_beside_one() {
+        return false;
+    }
+    let here = Some(this_cpu().id());
+    let Some(pool) = pool_of_core_at(seen.place()).filter(|pool| pool.cpu() == here) else {
+        return false;
+    };
+    let g = pool.lock();
+    let next = g.policy.is_alone(&g.store, h.handle());
+    g.release_quietly();
+    next
 }
 
 /// Sleeps until `barrier` is passed, if it was inserted. Whether it was.

@@ -238,7 +238,8 @@ kinds! {
     FlushEnd = 56, WORKQUEUE, "workqueue_flush_end";
     /// Item `a` is disabled and neither pending nor running: a synchronous cancel has waited.
     CancelSync = 57, WORKQUEUE, "workqueue_cancel_sync";
-    /// A flush found item `a` neither pending nor running, or (`a` 0) all of queue `b` over, without waiting. The simulator, which
+    /// A flush found item `a` neither pending nor running, or (`a` 0) all of queue `b` over, without a
+    /// barrier; it may have let an item's worker go first. The simulator, which
     /// judges that, is told of its beginning as of a [`Kind::FlushStart`] of item `a` and no queue, and sees a queue's
     /// flush always begin and end. Of the details, since it is nothing that changed, and whoever flushes in a loop makes many.
     FlushIdle = 58, LATENCY, "workqueue_flush_idle";

@@ -57,6 +57,15 @@ impl Pool {
         }
     }
 
+    /// Whether `target` is all that is on the list, and nobody executes it: who comes to the list starts it, and finds nothing
+    /// more there.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_alone<S: Store>(&self, s: &S, target: Handle<Item>) -> bool {
+        let ends = (self.worklist.front(), self.worklist.back());
+        ends == (Some(target), Some(target)) && item(s, target).runner.is_none()
+    }
+
     /// Whether `w` comes to `barrier` after the item that it executes.
     fn is_next_of<S: Store>(&self, s: &S, w: Handle<Worker>, barrier: Handle<Item>) -> bool {
         if self.kind == Kind::Bh {

@@ -284,7 +284,8 @@ impl Oracle {
         }
     }
 
-    pub(crate) fn waive(&mut self) {
+    pub(crate) fn waive(&mut self, now: u64) {
+        self.charge(now);
         if let Some(c) = self.current {
             self.all[c].protected = self.all[c].v;
         }

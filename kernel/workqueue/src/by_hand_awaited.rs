@@ -180,3 +180,23 @@ fn i1_a_flush_ends_with_the_last_barrier() {
     sim.drain();
     assert!(sim.barriers[barrier].1 && is_over(&sim, f));
 }
+
+/// Who flushes an item may let its worker go first only if that finds nothing more to do.
+#[test]
+fn an_item_is_alone_on_the_list_or_not() {
+    let mut sim = bound(2);
+    let alone = |sim: &Sim, i: usize| sim.pool.is_alone(&sim.s, sim.items[i]);
+    assert!(!alone(&sim, 0), "it is not queued");
+    queue(&mut sim, 1);
+    assert!(alone(&sim, 0));
+    sim.queue(0, 1);
+    assert!(!alone(&sim, 0) && !alone(&sim, 1), "another one is listed");
+    sim.queue(0, 2);
+    assert!(!alone(&sim, 2), "it waits for a slot");
+    assert!(sim.cancel(0) && sim.cancel(2));
+    assert!(alone(&sim, 1));
+    start(&mut sim, 1);
+    assert!(!alone(&sim, 1), "it runs");
+    sim.queue(0, 1);
+    assert!(!alone(&sim, 1), "it waits for its own run");
+}

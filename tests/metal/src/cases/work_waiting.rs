@@ -3,7 +3,6 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use kernel::completion::Completion;
 use kernel::cpu::CpuMask;
 use kernel::thread::{self, ThreadCx};
@@ -35,8 +34,8 @@ ktest!(
 );
 
 ktest!(
-    "86_i5_i6_flush_waits_for_no_later_items",
-    flush_waits_for_no_more,
+    "86_i5_flush_of_all_there_is_to_do_waits",
+    flush_of_all_there_is,
     Needs::new().icount()
 );
 
@@ -130,47 +129,36 @@ fn flush_says_what_it_found(cx: &ThreadCx<'_>) {
     wq.destroy(cx).expect("not one of its items");
 }
 
-/// I5, I6: a flush is over when its item is, whatever its worker has to do after that; and whoever flushes an item that is
-/// all there is to do has waited for it.
-fn flush_waits_for_no_more(cx: &ThreadCx<'_>) {
-    const LATER_ONES: usize = 40;
+/// I5: whoever flushes an item that is all there is to do on its core, and so mostly lets the worker go first, has waited for it,
+/// also where the item sleeps meanwhile.
+fn flush_of_all_there_is(cx: &ThreadCx<'_>) {
+    const TIMES: u32 = 50;
     thread::current().set_affinity(CpuMask::single(CpuId::BOOT));
-    let count = || {
+    let count = |nap: Duration| {
         Arc::new(Work::new(
-            AtomicU32::new(0),
-            |_: &ThreadCx<'_>, run: &Run<'_, AtomicU32>| {
-                run.fetch_add(1, Ordering::Relaxed);
-                // About 0.1 ms, of which a slice has several.
-                (0..100).for_each(|_| super::compute());
+            (AtomicU32::new(0), nap),
+            |cx: &ThreadCx<'_>, run: &Run<'_, (AtomicU32, Duration)>| {
+                if run.1 > Duration::ZERO {
+                    thread::sleep(cx, run.1);
+                }
+                run.0.fetch_add(1, Ordering::Relaxed);
             },
         ))
     };
-    let (first, later) = (
-        count(),
-        (0..LATER_ONES).map(|_| count()).collect::<Vec<_>>(),
-    );
-    let begun = || {
-        later
-            .iter()
-            .filter(|i| i.load(Ordering::Relaxed) > 0)
-            .count()
-    };
-    thread::sleep(cx, ms(1));
-    assert_eq!(wq::percpu().queue(&first), Submitted::Queued);
-    for item in &later {
-        assert_eq!(wq::percpu().queue(item), Submitted::Queued);
-    }
-    let before = begun();
-    assert_eq!(first.flush(cx), Ok(true));
-    assert_eq!(first.load(Ordering::Relaxed), 1);
-    let meanwhile = begun() - before;
-    assert!(meanwhile <= 2, "{meanwhile} later ones");
-    wq::percpu().flush(cx).expect("not one of its items");
-    for n in 2..50 {
-        assert_eq!(wq::percpu().queue(&first), Submitted::Queued);
-        let over = first.load(Ordering::Relaxed) == n;
-        assert!(first.flush(cx) == Ok(true) || over);
-        assert_eq!(first.load(Ordering::Relaxed), n);
+    for item in [count(Duration::ZERO), count(ms(1))] {
+        let mut waited = 0;
+        for n in 1..=TIMES {
+            assert_eq!(wq::percpu().queue(&item), Submitted::Queued);
+            let over = item.0.load(Ordering::Relaxed) == n;
+            let said = item.flush(cx).expect("no panic");
+            assert!(said || over, "it waited");
+            assert_eq!(item.0.load(Ordering::Relaxed), n, "it is over");
+            waited += u32::from(said);
+        }
+        assert!(
+            waited > TIMES / 2,
+            "{waited}: mostly the worker is not that quick"
+        );
     }
     thread::current().set_affinity(CpuMask::ALL);
 }

@@ -149,9 +149,8 @@ fn flush_of_all_there_is(cx: &ThreadCx<'_>) {
         let mut waited = 0;
         for n in 1..=TIMES {
             assert_eq!(wq::percpu().queue(&item), Submitted::Queued);
-            let over = item.0.load(Ordering::Relaxed) == n;
+            // The worker may preempt this thread before it asks: then there is nothing to wait for.
             let said = item.flush(cx).expect("no panic");
-            assert!(said || over, "it waited");
             assert_eq!(item.0.load(Ordering::Relaxed), n, "it is over");
             waited += u32::from(said);
         }
